@@ -1,0 +1,1 @@
+//! realtime-byok: the provider's key stays in the proxy.
