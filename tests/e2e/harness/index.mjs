@@ -10,4 +10,6 @@ export { certificate, chromiumBinary, envoyBinary, modulePath, repository, workD
 export { startProcess } from './process.mjs';
 export { startRecorder } from './recorder.mjs';
 export { chatRequest, restRequest, upgradeRequest } from './requests.mjs';
+export { assertDenial, denied, denials, forwarded, useRig } from './rig.mjs';
+export { basicConfiguration, basicEnv, clientKey, providerKey, sha256, tokens } from './secrets.mjs';
 export { until } from './wait.mjs';
