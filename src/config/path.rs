@@ -16,11 +16,6 @@ pub enum Step {
 pub struct Path(Vec<Step>);
 
 impl Path {
-    /// The place that these steps lead to.
-    pub fn from_steps(steps: impl IntoIterator<Item = Step>) -> Self {
-        Self(steps.into_iter().collect())
-    }
-
     /// The member of this name below.
     pub fn key(&self, name: &str) -> Self {
         self.join(Step::Key(name.to_owned()))
@@ -36,6 +31,16 @@ impl Path {
         let mut steps = self.0.clone();
         steps.push(step);
         Self(steps)
+    }
+
+    /// Goes one step down.
+    pub fn enter(&mut self, step: Step) {
+        self.0.push(step);
+    }
+
+    /// Goes one step up.
+    pub fn leave(&mut self) {
+        self.0.pop();
     }
 
     /// The steps from the top.

@@ -1,16 +1,13 @@
 //! From a JSON value to its serde types, with every error at once.
 //!
-//! serde stops at the first error. So what is wrong is noted and cut out, and the rest is read again, until it fits. What
-//! serde says of a value that it found is never passed on, as the value may be a secret: the place and the kind of the
-//! value are looked up in the tree instead.
+//! serde stops at the first error. So what is wrong is noted and cut out, and the rest is read again, until it fits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::raw::Raw;
+use super::tree::{self, Fault, Misfit};
+use super::{Errors, Path, Step};
 use serde_json::Value;
-use serde_path_to_error::Segment;
-
-use super::path::Step;
-use super::{Errors, Path, raw::Raw};
 
 /// Errors beyond this many are not worth reading.
 const MAX_ERRORS: usize = 100;
@@ -47,70 +44,57 @@ pub fn read(value: &Value) -> Result<Shaped, Errors> {
     let mut tree = value.clone();
     let mut errors = Errors::default();
     let mut cuts = Cuts::default();
-    let names = |section: &str| {
-        value.get(section).and_then(Value::as_object).map(|map| map.keys().cloned().collect()).unwrap_or_default()
-    };
-    let declared = Declared { providers: names("providers"), policies: names("policies") };
+    let declared = Declared { providers: names(value, "providers"), policies: names(value, "policies") };
     loop {
-        let error = match serde_path_to_error::deserialize(&tree) {
+        let Misfit { path, fault } = match tree::read(&tree) {
             Ok(raw) => return Ok(Shaped { raw, errors, declared, cuts }),
-            Err(error) => error,
+            Err(misfit) => misfit,
         };
-        let place = Path::from_steps(error.path().iter().filter_map(step));
-        let message = error.inner().to_string();
-        let Fault { cut, shown, message } = fault(&place, &message, &tree);
-        if !cuts.contains(&cut) {
+        let (shown, message) = told(&path, &fault, &tree);
+        // Where something was cut out, its absence is not another error.
+        if !cuts.contains(&shown) {
             errors.add(&cuts.original(&shown), message);
         }
-        let is_missing = at(&tree, &cut).is_none();
-        let cut = if is_missing { place } else { cut };
-        if errors.iter().count() >= MAX_ERRORS || !remove(&mut tree, &cut) {
+        if errors.iter().count() >= MAX_ERRORS || !remove(&mut tree, &path) {
             return Err(errors);
         }
-        cuts.add(cut);
+        cuts.add(&path);
     }
 }
 
-/// What to cut, what to say of it, and of which place.
-struct Fault {
-    cut: Path,
-    shown: Path,
-    message: String,
+fn names(value: &Value, section: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (name, _) in value.get(section).and_then(Value::as_object).into_iter().flatten() {
+        names.insert(name.clone());
+    }
+    names
 }
 
-fn fault(place: &Path, message: &str, tree: &Value) -> Fault {
-    let expected = message.rsplit_once(", expected ").map(|(_, expected)| expected);
-    if message.starts_with("unknown field `") {
-        let known = expected.map(|fields| fields.trim_start_matches("one of ").replace('`', "")).unwrap_or_default();
-        let above = place.parent();
-        return Fault {
-            shown: if holds_secret(&above) { above } else { place.clone() },
-            cut: place.clone(),
-            message: format!("unknown setting; known here: {known}"),
-        };
+/// The place to name, and what to say of it.
+fn told(path: &Path, fault: &Fault, tree: &Value) -> (Path, String) {
+    match fault {
+        Fault::Unfit(expected) => {
+            let found = at(tree, path).map_or("nothing", kind);
+            let expected = match expected.as_str() {
+                "u32" | "u64" => "a whole number from 0",
+                "f64" => "a number",
+                expected => expected.strip_prefix("struct ").map_or(expected, |_| "a map"),
+            };
+            (path.clone(), format!("found {found}, expected {expected}"))
+        }
+        Fault::Unknown(known) => {
+            let above = path.parent();
+            let shown = if holds_secret(&above) { above } else { path.clone() };
+            (shown, format!("unknown setting; known here: {}", known.join(", ")))
+        }
+        Fault::Missing(name) => (path.key(name), "missing; it must be given".into()),
     }
-    if let Some(name) = quoted(message, "missing field `") {
-        return Fault { shown: place.key(name), cut: place.key(name), message: "missing; it must be given".into() };
-    }
-    let found = at(tree, place).map_or("nothing", kind);
-    let message = match expected {
-        Some("u32" | "u64") => format!("found {found}, expected a whole number from 0"),
-        Some("f64") => format!("found {found}, expected a number"),
-        Some(expected) => format!("found {found}, expected {}", expected.replace('`', "\"")),
-        None => message.to_owned(),
-    };
-    Fault { shown: place.clone(), cut: place.clone(), message }
 }
 
 /// Whether a secret may stand there by mistake, even as a name.
 fn holds_secret(place: &Path) -> bool {
     let names = ["key", "tokens", "token", "sealing_keys", "signing_key"];
     place.steps().iter().any(|step| matches!(step, Step::Key(name) if names.contains(&name.as_str())))
-}
-
-fn quoted<'a>(message: &'a str, before: &str) -> Option<&'a str> {
-    let rest = message.strip_prefix(before)?;
-    rest.strip_suffix('`')
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -121,14 +105,6 @@ fn kind(value: &Value) -> &'static str {
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
         Value::Object(_) => "a map",
-    }
-}
-
-fn step(segment: &Segment) -> Option<Step> {
-    match segment {
-        Segment::Seq { index } => Some(Step::Index(*index)),
-        Segment::Map { key } => Some(Step::Key(key.clone())),
-        Segment::Enum { .. } | Segment::Unknown => None,
     }
 }
 
@@ -164,8 +140,8 @@ struct Cuts {
 
 impl Cuts {
     /// Notes a cut, given in places of the tree as it is.
-    fn add(&mut self, cut: Path) {
-        let place = self.original(&cut);
+    fn add(&mut self, cut: &Path) {
+        let place = self.original(cut);
         if let Some(Step::Index(index)) = place.steps().last() {
             self.elements.entry(place.parent()).or_default().insert(*index);
         }
@@ -222,7 +198,7 @@ mod tests {
             "gateway.strip_headers[1]: found a number, expected a string",
             "gateway.strip_headers[3]: found a boolean, expected a string",
             "providers.a.kind: missing; it must be given",
-            "providers.b.kind: found a string, expected one of \"openai\", \"azure_openai\"",
+            "providers.b.kind: found a string, expected one of openai, azure_openai, xai",
             "providers.c.keys[0].name: missing; it must be given",
             "providers.c.keys[1].weight: found a number, expected a whole number from 0",
             "policies.p.meter: found a string, expected a boolean",
