@@ -53,7 +53,11 @@ export async function startGateway(options) {
       const id = nextCase();
       const bytes = requestBytes({ ...request, headers: [...request.headers, ['x-case', id]] });
       const port = secure ? ports.https : ports.http;
-      const answer = await exchange(port, Buffer.concat([bytes, after]), { secure, timeoutMs });
+      const answer = await exchange(port, Buffer.concat([bytes, after]), {
+        secure,
+        timeoutMs,
+        bodiless: request.method === 'HEAD',
+      });
       return { ...answer, case: id };
     },
     /** The same over HTTP/2; `request` as `exchangeHttp2` takes it. */

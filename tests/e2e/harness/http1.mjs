@@ -21,9 +21,9 @@ export function requestBytes({ method = 'GET', target = '/', headers = [], body 
  * `{ status, headers: [[name, value]…], header(name), headerAll(name), body, json() }`.
  *
  * An answer of 101 carries the open `socket` (paused, with what came after the head in `rest`); the caller
- * destroys it. Rejects when the peer closes, or stays silent, before a whole answer.
+ * resumes and destroys it. `bodiless` says that no body follows (HEAD). Rejects when the peer closes, or stays silent, before a whole answer.
  */
-export function exchange(port, bytes, { secure = false, timeoutMs = answerTimeoutMs } = {}) {
+export function exchange(port, bytes, { secure = false, bodiless = false, timeoutMs = answerTimeoutMs } = {}) {
   return new Promise((resolve, reject) => {
     const socket = secure
       ? tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] })
@@ -41,7 +41,7 @@ export function exchange(port, bytes, { secure = false, timeoutMs = answerTimeou
     };
     const timer = setTimeout(() => fail(`no whole answer within ${timeoutMs} ms`), timeoutMs);
     const read = (closed) => {
-      const answer = parseAnswer(received, closed);
+      const answer = parseAnswer(received, { closed, bodiless });
       if (answer === null) return;
       if (answer.status === 101) {
         socket.pause();
@@ -79,13 +79,13 @@ export function answer(status, headers, body) {
   };
 }
 
-function parseAnswer(bytes, closed) {
+function parseAnswer(bytes, state) {
   const end = bytes.indexOf('\r\n\r\n');
   if (end < 0) return null;
   const [statusLine, ...lines] = bytes.subarray(0, end).toString('latin1').split('\r\n');
   const status = Number(statusLine.split(' ')[1]);
   const rest = bytes.subarray(end + 4);
-  if (status >= 100 && status < 200 && status !== 101) return parseAnswer(rest, closed);
+  if (status >= 100 && status < 200 && status !== 101) return parseAnswer(rest, state);
 
   const headers = lines.map((line) => {
     const colon = line.indexOf(':');
@@ -93,12 +93,12 @@ function parseAnswer(bytes, closed) {
   });
   const head = answer(status, headers, Buffer.alloc(0));
   if (status === 101) return { ...head, rest };
-  const body = parseBody(head, rest, closed);
+  const body = parseBody(head, rest, state);
   return body === null ? null : answer(status, headers, body);
 }
 
-function parseBody(head, rest, closed) {
-  if (head.status === 204 || head.status === 304) return Buffer.alloc(0);
+function parseBody(head, rest, { closed, bodiless }) {
+  if (bodiless || head.status === 204 || head.status === 304) return Buffer.alloc(0);
   const length = head.header('content-length');
   if (length !== undefined) return rest.length < Number(length) ? null : rest.subarray(0, Number(length));
   if (/chunked/i.test(head.header('transfer-encoding') ?? '')) return dechunk(rest);

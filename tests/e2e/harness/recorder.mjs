@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import http from 'node:http';
 
 const websocketGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+const lateMs = 200;
 
 /**
  * Starts the recorder on a free port.
@@ -14,7 +15,7 @@ const websocketGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
  * | none | 101 without a subprotocol, or 200 with JSON |
  * | `select NAME` | 101 that selects the subprotocol NAME, offered or not |
  * | `refuse STATUS` | that status, with a body and a header that quote the credentials received |
- * | `refuse-late STATUS` | the same, once bytes of the client have arrived |
+ * | `refuse-late STATUS` | the same, 200 ms later: time for bytes of the client to reach the gateway |
  * | `sse` | 200 with three server-sent events |
  * | `json STATUS` | that status with JSON |
  *
@@ -103,11 +104,7 @@ function replyToRest(entry, response) {
 function replyToUpgrade(entry, socket, head) {
   const [kind, argument] = replyOf(entry);
   if (kind === 'refuse') return refuseUpgrade(entry, socket, argument);
-  if (kind === 'refuse-late') {
-    if (head.length > 0) return refuseUpgrade(entry, socket, argument);
-    socket.once('data', () => refuseUpgrade(entry, socket, argument));
-    return undefined;
-  }
+  if (kind === 'refuse-late') return setTimeout(() => refuseUpgrade(entry, socket, argument), lateMs);
   const key = entry.header('sec-websocket-key');
   if (key === undefined) {
     return socket.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
