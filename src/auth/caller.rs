@@ -1,6 +1,6 @@
 //! Callers, and the tokens that they are known by.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -24,7 +24,7 @@ pub enum Access {
     /// All of them.
     All,
     /// These names.
-    Only(BTreeSet<String>),
+    Only(HashSet<String>),
 }
 
 impl Access {

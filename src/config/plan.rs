@@ -1,7 +1,7 @@
 //! The plan: a configuration whose names resolve and whose secrets are there, valid by construction.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::raw::{self, ProviderKind, Raw, SecretMode};
@@ -75,16 +75,14 @@ impl Builder<'_> {
         let top = Path::default();
         self.refuse_what_is_not_in_force(raw);
         let gateway = self.gateway(&top.key("gateway"), &raw.gateway);
-        let providers: BTreeMap<_, _> = raw
-            .providers
-            .iter()
-            .filter_map(|(name, provider)| {
-                let provider = self.provider(&top.key("providers").key(name), name, provider)?;
-                Some((name.clone(), Rc::new(provider)))
-            })
-            .collect();
+        let mut providers = Vec::new();
+        for (name, provider) in &raw.providers.0 {
+            let provider = self.provider(&top.key("providers").key(name), name, provider);
+            providers.extend(provider.map(Rc::new));
+        }
         let policies = raw
             .policies
+            .0
             .iter()
             .filter_map(|(name, policy)| {
                 let handling = self.policy(&top.key("policies").key(name), name, policy, &providers)?;
@@ -92,7 +90,7 @@ impl Builder<'_> {
             })
             .collect();
         let strip = self.strip(&top.key("gateway").key("strip_headers"), raw);
-        let callers = self.callers(&top.key("callers"), &raw.callers);
+        let callers = self.callers(&top.key("callers"), &raw.callers.0);
         Plan { gateway, strip, callers, policies }
     }
 
@@ -110,10 +108,10 @@ impl Builder<'_> {
             (top.key("events"), raw.events.is_some()),
             (top.key("client_secrets").key("mode"), raw.client_secrets.mode != SecretMode::Off),
         ];
-        for (name, caller) in &raw.callers {
+        for (name, caller) in &raw.callers.0 {
             given.push((top.key("callers").key(name).key("limits"), caller.limits.is_some()));
         }
-        for (name, policy) in &raw.policies {
+        for (name, policy) in &raw.policies.0 {
             let path = top.key("policies").key(name);
             given.push((path.key("session"), policy.session.is_some()));
             given.push((path.key("lock"), policy.lock.is_some()));
@@ -138,9 +136,9 @@ impl Builder<'_> {
             self.header_name(&path.index(index), name);
             headers.insert(name.to_ascii_lowercase());
         }
-        let custom = raw.providers.values().filter_map(|provider| provider.header.as_ref());
+        let custom = raw.providers.0.iter().filter_map(|(_, provider)| provider.header.as_ref());
         headers.extend(custom.map(|header| header.name.to_ascii_lowercase()));
-        let params = raw.providers.values().filter_map(|provider| provider.query.as_ref());
+        let params = raw.providers.0.iter().filter_map(|(_, provider)| provider.query.as_ref());
         Strip { headers, params: params.map(|name| name.to_ascii_lowercase()).collect() }
     }
 
@@ -240,13 +238,14 @@ impl Builder<'_> {
     }
 
     fn pool(&mut self, path: &Path, raw: &[raw::PoolKey], placement: Placement) -> Option<Credential> {
-        let mut names = BTreeSet::new();
+        let mut names: Vec<&str> = Vec::new();
         let mut keys = Vec::new();
         for (index, raw) in raw.iter().enumerate() {
             let path = path.index(index);
-            if !names.insert(&raw.name) {
+            if names.contains(&raw.name.as_str()) {
                 self.error(&path.key("name"), format!("the pool has a key named \"{}\" already", raw.name));
             }
+            names.push(&raw.name);
             if raw.weight == 0 {
                 self.error(&path.key("weight"), "found 0, expected at least 1");
             }
@@ -266,34 +265,28 @@ impl Builder<'_> {
         Some(Credential::Keys(placement, Pool::new(first, keys.collect())))
     }
 
-    fn policy(
-        &mut self,
-        path: &Path,
-        name: &str,
-        raw: &raw::Policy,
-        providers: &BTreeMap<String, Rc<Provider>>,
-    ) -> Option<Handling> {
+    fn policy(&mut self, path: &Path, name: &str, raw: &raw::Policy, providers: &[Rc<Provider>]) -> Option<Handling> {
         if raw.auth == Some(raw::Auth::Off) {
             let others = raw.provider.is_some() || raw.providers.is_some() || raw.models.is_some();
-            if others || !raw.aliases.is_empty() {
+            if others || !raw.aliases.0.is_empty() {
                 self.error(path, "with auth \"off\" requests pass as they are; remove the other settings");
             }
             return Some(Handling::Untouched);
         }
         let names = self.provider_names(path, raw);
-        for (from, to) in &raw.aliases {
+        for (from, to) in &raw.aliases.0 {
             if from.is_empty() || to.is_empty() {
                 self.error(&path.key("aliases").key(from), "empty; expected a model's name on both sides");
             }
         }
         let models = self.globs(&path.key("models"), raw.models.as_ref());
-        let chosen: Vec<_> = names.iter().filter_map(|name| providers.get(name)).cloned().collect();
+        let mut chosen = names.iter().filter_map(|name| providers.iter().find(|known| known.name == *name)).cloned();
         let policy = Policy {
             name: name.to_owned(),
-            default_provider: chosen.first()?.clone(),
-            providers: chosen.into_iter().map(|provider| (provider.name.clone(), provider)).collect(),
+            default_provider: chosen.next()?,
+            other_providers: chosen.collect(),
             models,
-            aliases: raw.aliases.clone().into_iter().collect(),
+            aliases: raw.aliases.0.iter().cloned().collect(),
         };
         Some(Handling::Guarded(Rc::new(policy)))
     }
@@ -313,19 +306,20 @@ impl Builder<'_> {
         if named.is_empty() {
             self.error(&path.key("providers"), "found no provider, expected at least one");
         }
-        let mut seen = BTreeSet::new();
+        let mut seen: Vec<&String> = Vec::new();
         for (path, name) in &named {
             if !self.declared.providers.contains(*name) {
                 let known = listed(&self.declared.providers);
                 self.error(path, format!("no provider is named \"{name}\"; known: {known}"));
-            } else if !seen.insert(*name) {
+            } else if seen.contains(name) {
                 self.error(path, format!("\"{name}\" is listed already"));
             }
+            seen.push(name);
         }
         named.into_iter().map(|(_, name)| name.clone()).collect()
     }
 
-    fn callers(&mut self, path: &Path, raw: &BTreeMap<String, raw::Caller>) -> Callers {
+    fn callers(&mut self, path: &Path, raw: &[(String, raw::Caller)]) -> Callers {
         let mut callers = Callers::default();
         for (name, raw) in raw {
             let path = path.key(name);
@@ -393,6 +387,6 @@ fn sent(placement: &Placement, key: &Secret) -> Rc<Secret> {
     Rc::new(Secret::new([prefix, key.expose()].concat()))
 }
 
-fn listed(names: &BTreeSet<String>) -> String {
-    if names.is_empty() { "none".into() } else { names.iter().map(String::as_str).collect::<Vec<_>>().join(", ") }
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }

@@ -2,8 +2,8 @@
 //!
 //! With the feature `schema` they also give the JSON Schema, whose descriptions are the comments here.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
 use serde::de::value::MapAccessDeserializer;
@@ -20,13 +20,13 @@ pub struct Raw {
     /// Where clients put their gateway token.
     pub gateway: Gateway,
     /// The providers, by name; a model may begin with one: `azure-eu/gpt-realtime`.
-    pub providers: BTreeMap<String, Provider>,
+    pub providers: Named<Provider>,
     /// Who may come in, by name; names go to logs and metrics.
-    pub callers: BTreeMap<String, Caller>,
+    pub callers: Named<Caller>,
     /// What holds on a route; found by route metadata, then by the route's name, then `default`.
-    pub policies: BTreeMap<String, Policy>,
+    pub policies: Named<Policy>,
     /// USD per million tokens, by model glob; the longest glob that matches wins.
-    pub prices: Option<BTreeMap<String, Price>>,
+    pub prices: Option<Named<Price>>,
     /// Secrets for clients that are worthless elsewhere.
     pub client_secrets: ClientSecrets,
     /// The control API.
@@ -221,7 +221,7 @@ pub struct Policy {
     /// Globs of the models that may be used; all without this.
     pub models: Option<Vec<String>>,
     /// Other names for models; the target may begin with a provider's name and a slash.
-    pub aliases: BTreeMap<String, String>,
+    pub aliases: Named<String>,
     /// What a session may use up.
     pub session: Option<SessionLimits>,
     /// Session fields that a client may not change.
@@ -362,6 +362,17 @@ pub enum OnError {
     Allow,
 }
 
+/// Things by their names, in the order of the configuration's map.
+///
+/// A list and no map: nothing is looked up here, and every kind of map that the module holds costs it kilobytes.
+pub struct Named<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
 /// Text that must not be shown.
 pub struct SecretText(pub Secret);
 
@@ -372,6 +383,28 @@ pub struct Span(pub Duration);
 /// A moment: RFC 3339 in UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
 pub struct Time(pub SystemTime);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamedVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Named(entries))
+            }
+        }
+        deserializer.deserialize_map(NamedVisitor(PhantomData))
+    }
+}
 
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -450,10 +483,11 @@ impl<'de> Deserialize<'de> for Key {
 #[cfg(feature = "schema")]
 mod schema {
     use std::borrow::Cow;
+    use std::collections::BTreeMap;
 
     use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-    use super::{Auth, Key, SecretSource, SecretText, Span, Time};
+    use super::{Auth, Key, Named, SecretSource, SecretText, Span, Time};
 
     macro_rules! text_schema {
         ($type:ty, $name:literal, $schema:tt) => {
@@ -477,6 +511,20 @@ mod schema {
         "pattern": "^[0-9]+ ?[a-z]+( ?[0-9]+ ?[a-z]+)*$"
     });
     text_schema!(Time, "Time", {"type": "string", "description": "RFC 3339 in UTC.", "format": "date-time"});
+
+    impl<T: JsonSchema> JsonSchema for Named<T> {
+        fn schema_name() -> Cow<'static, str> {
+            BTreeMap::<String, T>::schema_name()
+        }
+
+        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+            BTreeMap::<String, T>::json_schema(generator)
+        }
+
+        fn inline_schema() -> bool {
+            true
+        }
+    }
 
     impl JsonSchema for Key {
         fn schema_name() -> Cow<'static, str> {

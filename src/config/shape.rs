@@ -2,8 +2,6 @@
 //!
 //! serde stops at the first error. So what is wrong is noted and cut out, and the rest is read again, until it fits.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::raw::Raw;
 use super::tree::{self, Fault, Misfit};
 use super::{Errors, Path, Step};
@@ -27,9 +25,9 @@ pub struct Shaped {
 #[derive(Default)]
 pub struct Declared {
     /// Providers.
-    pub providers: BTreeSet<String>,
+    pub providers: Vec<String>,
     /// Policies.
-    pub policies: BTreeSet<String>,
+    pub policies: Vec<String>,
 }
 
 impl Shaped {
@@ -62,12 +60,8 @@ pub fn read(value: &Value) -> Result<Shaped, Errors> {
     }
 }
 
-fn names(value: &Value, section: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for (name, _) in value.get(section).and_then(Value::as_object).into_iter().flatten() {
-        names.insert(name.clone());
-    }
-    names
+fn names(value: &Value, section: &str) -> Vec<String> {
+    value.get(section).and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.clone()).collect()
 }
 
 /// The place to name, and what to say of it.
@@ -133,35 +127,36 @@ fn remove(tree: &mut Value, path: &Path) -> bool {
 
 /// What was cut out, in places of the tree as it was written.
 #[derive(Default)]
-struct Cuts {
-    places: BTreeSet<Path>,
-    elements: BTreeMap<Path, BTreeSet<usize>>,
-}
+struct Cuts(Vec<Path>);
 
 impl Cuts {
     /// Notes a cut, given in places of the tree as it is.
     fn add(&mut self, cut: &Path) {
         let place = self.original(cut);
-        if let Some(Step::Index(index)) = place.steps().last() {
-            self.elements.entry(place.parent()).or_default().insert(*index);
-        }
-        self.places.insert(place);
+        self.0.push(place);
     }
 
     fn contains(&self, path: &Path) -> bool {
-        self.places.contains(&self.original(path))
+        self.0.contains(&self.original(path))
     }
 
     /// An index counts the elements that were cut out before it.
     fn original(&self, path: &Path) -> Path {
         path.steps().iter().fold(Path::default(), |above, step| match step {
             Step::Key(_) => above.join(step.clone()),
-            Step::Index(index) => {
-                let cut = self.elements.get(&above).into_iter().flatten();
-                let index = cut.fold(*index, |index, &gone| if gone <= index { index + 1 } else { index });
-                above.index(index)
-            }
+            Step::Index(index) => above.index(self.before_cuts(&above, *index)),
         })
+    }
+
+    fn before_cuts(&self, list: &Path, index: usize) -> usize {
+        let mut gone: Vec<usize> = Vec::new();
+        for cut in self.0.iter().filter(|cut| cut.parent() == *list) {
+            if let Some(Step::Index(index)) = cut.steps().last() {
+                gone.push(*index);
+            }
+        }
+        gone.sort_unstable();
+        gone.iter().fold(index, |index, &gone| if gone <= index { index + 1 } else { index })
     }
 }
 

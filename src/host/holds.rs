@@ -5,7 +5,6 @@
 //! then on a client may take its time.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 /// How long a body may take to begin, as long as none has ever come.
@@ -14,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The requests of one plugin on one worker that wait for their body.
 #[derive(Default)]
 pub struct Holds {
-    since: RefCell<BTreeMap<u32, SystemTime>>,
+    since: RefCell<Vec<(u32, SystemTime)>>,
     proven: Cell<bool>,
 }
 
@@ -22,7 +21,7 @@ impl Holds {
     /// The request of this context waits from `now` on.
     pub fn wait(&self, context: u32, now: SystemTime) {
         if !self.proven.get() {
-            self.since.borrow_mut().insert(context, now);
+            self.since.borrow_mut().push((context, now));
         }
     }
 
@@ -35,7 +34,7 @@ impl Holds {
 
     /// The stream of this context is over.
     pub fn forget(&self, context: u32) {
-        self.since.borrow_mut().remove(&context);
+        self.since.borrow_mut().retain(|(waiting, _)| *waiting != context);
     }
 
     /// Takes those that have waited too long.
@@ -43,7 +42,7 @@ impl Holds {
         let mut since = self.since.borrow_mut();
         let late = |start: &SystemTime| now.duration_since(*start).is_ok_and(|waited| waited >= PATIENCE);
         let overdue = since.iter().filter(|(_, start)| late(start)).map(|(context, _)| *context).collect();
-        since.retain(|_, start| !late(start));
+        since.retain(|(_, start)| !late(start));
         overdue
     }
 }

@@ -4,7 +4,7 @@ mod body;
 mod model;
 mod provider;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::glob::Globs;
@@ -36,8 +36,8 @@ pub struct Policy {
     pub name: String,
     /// The provider of requests that name none.
     pub default_provider: Rc<Provider>,
-    /// Every provider that the policy has, by name, the default one among them.
-    pub providers: BTreeMap<String, Rc<Provider>>,
+    /// The providers that a model's prefix can name beside it.
+    pub other_providers: Vec<Rc<Provider>>,
     /// The models that may be used.
     pub models: Globs,
     /// Other names for models; a target may begin with a provider's name and a slash.
@@ -47,12 +47,17 @@ pub struct Policy {
 impl Policy {
     /// Whether a model's name may decide the provider.
     pub fn has_choice(&self) -> bool {
-        self.providers.len() > 1
+        !self.other_providers.is_empty()
     }
 
     /// Whether any provider of the policy is of this kind.
     pub fn has_kind(&self, kind: impl Fn(&Kind) -> bool) -> bool {
-        self.providers.values().any(|provider| kind(&provider.kind))
+        self.providers().any(|provider| kind(&provider.kind))
+    }
+
+    /// Every provider of the policy, the default one first.
+    pub fn providers(&self) -> impl Iterator<Item = &Rc<Provider>> {
+        std::iter::once(&self.default_provider).chain(&self.other_providers)
     }
 }
 

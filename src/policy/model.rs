@@ -63,7 +63,8 @@ impl Policy {
     }
 
     fn split<'a>(&'a self, name: &'a str) -> (Option<&'a Rc<Provider>>, &'a str) {
-        let prefixed = name.split_once('/').and_then(|(prefix, rest)| Some((self.providers.get(prefix)?, rest)));
+        let named = |prefix: &str| self.providers().find(|provider| provider.name == prefix);
+        let prefixed = name.split_once('/').and_then(|(prefix, rest)| Some((named(prefix)?, rest)));
         match prefixed {
             Some((provider, rest)) => (Some(provider), rest),
             None => (None, name),
@@ -108,8 +109,6 @@ pub fn in_path(target: &Target<'_>, kind: &Kind) -> Result<Vec<String>, Denial> 
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::{Credential, Provider};
     use super::*;
 
@@ -122,12 +121,11 @@ mod tests {
                 account: vec![],
             })
         };
-        let providers: BTreeMap<_, _> =
-            kinds.iter().map(|(name, kind)| (name.to_string(), provider(name, kind))).collect();
+        let mut providers = kinds.iter().map(|(name, kind)| provider(name, kind));
         Policy {
             name: "p".into(),
-            default_provider: providers[kinds[0].0].clone(),
-            providers,
+            default_provider: providers.next().unwrap(),
+            other_providers: providers.collect(),
             models,
             aliases: aliases.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect(),
         }
