@@ -54,6 +54,12 @@ struct Node<'a, 'p> {
 #[derive(Debug)]
 struct Stop(Fault);
 
+impl Stop {
+    fn unfit(expected: &dyn Expected) -> Self {
+        Self(Fault::Unfit(expected.to_string()))
+    }
+}
+
 impl fmt::Display for Stop {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the tree does not fit")
@@ -68,11 +74,11 @@ impl Error for Stop {
     }
 
     fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(Fault::Unfit(expected.to_string()))
+        Self::unfit(expected)
     }
 
     fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(Fault::Unfit(expected.to_string()))
+        Self::unfit(expected)
     }
 
     fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
@@ -93,19 +99,73 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
         match self.value {
-            Value::Null => visitor.visit_unit(),
-            Value::Bool(flag) => visitor.visit_bool(*flag),
             Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Number(number) => match (number.as_u64(), number.as_i64()) {
-                (Some(number), _) => visitor.visit_u64(number),
-                (None, Some(number)) => visitor.visit_i64(number),
-                (None, None) => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
-            },
+            Value::Object(members) => visitor.visit_map(Members::new(members, self.place)),
+            _ => Err(Stop::unfit(&visitor)),
+        }
+    }
+
+    // Each kind asks only for what it can take, so that a visitor's other methods need no code in the module.
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        match self.value {
+            Value::Bool(flag) => visitor.visit_bool(*flag),
+            _ => Err(Stop::unfit(&visitor)),
+        }
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        self.deserialize_u64(visitor)
+    }
+
+    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        match self.value.as_u64() {
+            Some(number) => visitor.visit_u64(number),
+            None => Err(Stop::unfit(&visitor)),
+        }
+    }
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        match self.value.as_f64() {
+            Some(number) => visitor.visit_f64(number),
+            None => Err(Stop::unfit(&visitor)),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        match self.value {
+            Value::String(text) => visitor.visit_borrowed_str(text),
+            _ => Err(Stop::unfit(&visitor)),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        match self.value {
             Value::Array(elements) => {
                 visitor.visit_seq(Elements { elements: elements.iter().enumerate(), place: self.place })
             }
-            Value::Object(members) => visitor.visit_map(Members::new(members, self.place)),
+            _ => Err(Stop::unfit(&visitor)),
         }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
+        match self.value {
+            Value::Object(members) => visitor.visit_map(Members::new(members, self.place)),
+            _ => Err(Stop::unfit(&visitor)),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
+        self.deserialize_map(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
@@ -125,8 +185,8 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        newtype_struct seq tuple tuple_struct map struct identifier ignored_any
+        i8 i16 i32 i64 i128 u8 u16 u128 f32 char bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct
+        identifier ignored_any
     }
 }
 
