@@ -101,6 +101,16 @@ struct Held {
     headers: Headers,
     policy: Rc<Policy>,
     caller: Rc<Caller>,
+    need: BodyNeed,
+}
+
+/// Why a request waits for its body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BodyNeed {
+    /// The model that it names must be known.
+    Model,
+    /// It must be empty: a model in it could not be read.
+    Absence,
 }
 
 /// What is kept of a request for its response.
@@ -133,23 +143,27 @@ impl Session {
                 self.state = State::Forwarded(handshake);
                 RequestStep::Forward(edits, None)
             }
-            Ok(Admitted::Hold(caller)) => {
-                self.state = State::Held(Box::new(Held { headers, policy: policy.clone(), caller }));
+            Ok(Admitted::Hold(caller, need)) => {
+                self.state = State::Held(Box::new(Held { headers, policy: policy.clone(), caller, need }));
                 RequestStep::Hold
             }
             Err(denial) => self.refuse(denial),
         }
     }
 
-    /// More of the request's body came, or its end did. `body` gives all that has come so far; it is called only when
-    /// the body is needed and complete.
+    /// More of the request's body came, `size` bytes so far, or its end did. `body` gives them; it is called only when
+    /// they are needed and complete.
     pub fn request_body(
         &mut self,
+        size: usize,
         ends: bool,
         around: &impl Surroundings,
         body: impl FnOnce() -> Vec<u8>,
     ) -> RequestStep {
         let State::Held(held) = &self.state else { return RequestStep::Pass };
+        if held.need == BodyNeed::Absence && size > 0 {
+            return self.refuse(unreadable_body());
+        }
         if !ends {
             return RequestStep::Hold;
         }
@@ -213,7 +227,7 @@ impl Session {
 
 enum Admitted {
     Forward(Edits, Handshake),
-    Hold(Rc<Caller>),
+    Hold(Rc<Caller>, BodyNeed),
 }
 
 /// The checks of a guarded request, in the order of their precedence.
@@ -234,8 +248,10 @@ fn admit(
     check_origins(&inbound, caller)?;
     let requested = match exchange {
         Exchange::WebSocket => in_query(&inbound.target, policy)?,
-        Exchange::Rest if reads_body(policy, caller, &inbound, ends)? => return Ok(Admitted::Hold(caller.clone())),
-        Exchange::Rest => Requested::Nothing,
+        Exchange::Rest => match body_need(policy, caller, &inbound, ends)? {
+            Some(need) => return Ok(Admitted::Hold(caller.clone(), need)),
+            None => Requested::Nothing,
+        },
     };
     let model = match &requested {
         Requested::Model(name) => Some(name.as_str()),
@@ -265,12 +281,12 @@ impl Held {
         body: &[u8],
         around: &impl Surroundings,
     ) -> Result<(Edits, Option<Vec<u8>>), Denial> {
-        let Self { headers, policy, caller } = self;
+        let Self { headers, policy, caller, .. } = self;
         let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
         let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
         let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
         let name = model.as_ref().map(|model| model.name.as_str());
-        let choice = choose(policy, caller, &inbound, name, !body.is_empty())?;
+        let choice = choose(policy, caller, &inbound, name, !body.is_empty() && !passes_without_model(&inbound))?;
         let rewritten = match (&model, choice.model) {
             (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
             _ => None,
@@ -354,20 +370,24 @@ fn forward(
     edits
 }
 
-/// Whether the headers must wait for the body: it may name a model that decides the provider, has another name there, or
-/// is not allowed. Refuses a body that would have to be read and cannot be.
-fn reads_body(policy: &Policy, caller: &Caller, inbound: &Inbound<'_>, ends: bool) -> Result<bool, Denial> {
+/// Why the headers must wait for the body, if they must: it may name a model that decides the provider, has another name
+/// there, or is not allowed.
+fn body_need(policy: &Policy, caller: &Caller, inbound: &Inbound<'_>, ends: bool) -> Result<Option<BodyNeed>, Denial> {
     let has_rule = policy.models.is_restricted() || caller.models.is_restricted();
-    let is_needed = has_rule || policy.has_choice() || !policy.aliases.is_empty();
-    if ends || !is_needed || matches!(inbound.method, b"GET" | b"HEAD" | b"DELETE" | b"OPTIONS") {
-        return Ok(false);
+    let has_names = policy.has_choice() || !policy.aliases.is_empty();
+    if ends || !(has_rule || (has_names && !passes_without_model(inbound))) {
+        return Ok(None);
     }
     match inbound.body_type() {
-        BodyType::Json => Ok(true),
+        BodyType::Json => Ok(Some(BodyNeed::Model)),
         BodyType::CodedJson => Err(unreadable_body()),
-        BodyType::Other if has_rule => Err(unreadable_body()),
-        BodyType::Other => Ok(false),
+        BodyType::Other => Ok(has_rule.then_some(BodyNeed::Absence)),
     }
+}
+
+/// Whether a request of this method need not name a model.
+fn passes_without_model(inbound: &Inbound<'_>) -> bool {
+    matches!(inbound.method, b"GET" | b"HEAD" | b"DELETE" | b"OPTIONS")
 }
 
 fn check_route(policy: &Policy, caller: &Caller) -> Result<(), Denial> {

@@ -73,7 +73,7 @@ impl HttpContext for Stream {
             return Action::Continue;
         };
         self.holds.body_came();
-        let step = session.request_body(end_of_stream, &Envoy, || calls::request_body(body_size));
+        let step = session.request_body(body_size, end_of_stream, &Envoy, || calls::request_body(body_size));
         self.take(step, body_size)
     }
 
@@ -83,7 +83,7 @@ impl HttpContext for Stream {
         };
         let body = calls::request_body(usize::MAX);
         let body_size = body.len();
-        let step = session.request_body(true, &Envoy, || body);
+        let step = session.request_body(body_size, true, &Envoy, || body);
         self.take(step, body_size)
     }
 

@@ -22,7 +22,9 @@ pub struct NotReadable;
 impl BodyModel {
     /// Finds the top-level `model` of a JSON object, however its key is written. An empty name is none.
     pub fn find(body: &[u8]) -> Result<Option<Self>, NotReadable> {
-        let Model(raw) = serde_json::from_slice(body).map_err(|_| NotReadable)?;
+        // serde_json does not look into the strings that it skips.
+        let text = std::str::from_utf8(body).map_err(|_| NotReadable)?;
+        let Model(raw) = serde_json::from_str(text).map_err(|_| NotReadable)?;
         let Some(raw) = raw else { return Ok(None) };
         let name: String = serde_json::from_str(raw.get()).map_err(|_| NotReadable)?;
         let start = (raw.get().as_ptr() as usize).checked_sub(body.as_ptr() as usize).ok_or(NotReadable)?;
@@ -107,6 +109,7 @@ mod tests {
             assert_eq!(BodyModel::find(body.as_bytes()), want, "{body}");
         }
         assert_eq!(BodyModel::find(b"{\"model\":\"\xff\"}"), Err(NotReadable));
+        assert_eq!(BodyModel::find(b"{\"model\":\"a\",\"x\":\"\xff\"}"), Err(NotReadable));
         let deep = format!("{{\"a\":{}}}", "[".repeat(1_000_000));
         assert_eq!(BodyModel::find(deep.as_bytes()), Err(NotReadable));
     }
