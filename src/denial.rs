@@ -29,6 +29,12 @@ pub enum Reason {
     ModelRequired,
     /// The request cannot be understood where it must be.
     MalformedRequest,
+    /// A client secret was asked for in something else than JSON.
+    UnsupportedContentType,
+    /// The `gateway` object of a mint request is wrong.
+    InvalidGatewayObject,
+    /// The upstream's answer to a mint request cannot be used.
+    InvalidUpstreamResponse,
     /// The upstream refused the provider's key.
     ProviderKeyRejected,
     /// The request's body is needed before its headers go on, and Envoy does not hand it over.
@@ -42,12 +48,14 @@ impl Reason {
             Self::MalformedCredentials
             | Self::ConflictingCredentials
             | Self::ModelRequired
-            | Self::MalformedRequest => 400,
+            | Self::MalformedRequest
+            | Self::UnsupportedContentType
+            | Self::InvalidGatewayObject => 400,
             Self::MissingGatewayToken | Self::InvalidGatewayToken | Self::ExpiredGatewayToken => 401,
             Self::RouteNotAllowed | Self::OriginNotAllowed | Self::ModelNotAllowed => 403,
             Self::NoPolicy => 404,
             Self::BodyUnavailable => 500,
-            Self::ProviderKeyRejected => 502,
+            Self::ProviderKeyRejected | Self::InvalidUpstreamResponse => 502,
         }
     }
 
@@ -65,6 +73,9 @@ impl Reason {
             Self::ModelNotAllowed => "model_not_allowed",
             Self::ModelRequired => "model_required",
             Self::MalformedRequest => "malformed_request",
+            Self::UnsupportedContentType => "unsupported_content_type",
+            Self::InvalidGatewayObject => "invalid_gateway_object",
+            Self::InvalidUpstreamResponse => "invalid_upstream_response",
             Self::ProviderKeyRejected => "provider_key_rejected",
             Self::BodyUnavailable => "body_unavailable",
         }

@@ -43,6 +43,8 @@ pub enum BodyType {
     Json,
     /// JSON behind a content coding such as gzip.
     CodedJson,
+    /// `application/sdp`, the offer of a WebRTC call.
+    Sdp,
     /// Anything else.
     Other,
 }
@@ -148,10 +150,12 @@ impl<'a> Inbound<'a> {
             media_type.eq_ignore_ascii_case(b"application/json")
                 || media_type.last_chunk::<5>().is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"))
         });
+        let is_sdp = media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(b"application/sdp"));
         let is_coded = self.content_encoding.is_some_and(|coding| !trim(coding).eq_ignore_ascii_case(b"identity"));
         match (is_json, is_coded) {
             (true, false) => BodyType::Json,
             (true, true) => BodyType::CodedJson,
+            (false, _) if is_sdp => BodyType::Sdp,
             (false, _) => BodyType::Other,
         }
     }

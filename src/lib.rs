@@ -1,12 +1,14 @@
 //! realtime-byok: the provider's key stays in the proxy.
 
 pub mod auth;
+pub mod call;
 pub mod config;
 pub mod denial;
 pub mod glob;
 mod host;
 pub mod http;
 pub mod inbound;
+pub mod mint;
 pub mod policy;
 pub mod secret;
 pub mod session;

@@ -65,21 +65,30 @@ pub enum TokenError {
 
 /// All callers, found by the digests of their tokens, in a time that does not depend on their number.
 #[derive(Default)]
-pub struct Callers(HashMap<Digest, Token>);
+pub struct Callers {
+    tokens: HashMap<Digest, Token>,
+    names: HashMap<String, Rc<Caller>>,
+}
 
 impl Callers {
     /// Adds a token; gives its owner's name back if somebody has it already.
     pub fn insert(&mut self, digest: Digest, token: Token) -> Result<(), String> {
-        if let Some(known) = self.0.get(&digest) {
+        if let Some(known) = self.tokens.get(&digest) {
             return Err(known.caller.name.clone());
         }
-        self.0.insert(digest, token);
+        self.names.insert(token.caller.name.clone(), token.caller.clone());
+        self.tokens.insert(digest, token);
         Ok(())
+    }
+
+    /// The caller of this name.
+    pub fn named(&self, name: &str) -> Option<&Rc<Caller>> {
+        self.names.get(name)
     }
 
     /// The owner of `token`, if it is good `now`.
     pub fn find(&self, token: &[u8], now: SystemTime) -> Result<&Rc<Caller>, TokenError> {
-        let Token { caller, validity } = self.0.get(&Digest::of(token)).ok_or(TokenError::Invalid)?;
+        let Token { caller, validity } = self.tokens.get(&Digest::of(token)).ok_or(TokenError::Invalid)?;
         if validity.not_before.is_some_and(|start| now < start) {
             Err(TokenError::Invalid)
         } else if validity.not_after.is_some_and(|end| now >= end) {

@@ -14,7 +14,7 @@ mod tree;
 
 pub use error::{ConfigError, Errors};
 pub use path::{Path, Step};
-pub use plan::{Plan, Planned};
+pub use plan::{MintMode, Plan, Planned, Secrets};
 
 /// Reads a plugin configuration: JSON, or a serialized `google.protobuf.Struct`. `variable` looks an environment
 /// variable up.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::raw::{self, ProviderKind, Raw, SecretMode};
 use super::secrets::{Reader, Variables};
@@ -13,7 +14,7 @@ use crate::glob::Globs;
 use crate::http::is_token;
 use crate::inbound::Strip;
 use crate::policy::{Credential, Handling, Key, Kind, Placement, Policies, Policy, Pool, Provider};
-use crate::secret::Secret;
+use crate::secret::seal::{SealingKey, SealingKeyError, SealingKeys};
 
 /// Everything that the filter goes by.
 pub struct Plan {
@@ -25,6 +26,29 @@ pub struct Plan {
     pub callers: Callers,
     /// What holds on which route.
     pub policies: Policies,
+    /// Client secrets, if there is a key for them.
+    pub secrets: Option<Secrets>,
+}
+
+/// Client secrets: what seals and opens them, and whether they are minted here.
+pub struct Secrets {
+    /// The first seals, all open.
+    pub keys: SealingKeys,
+    /// Whether and how they are minted.
+    pub minting: MintMode,
+    /// The longest that one may be good.
+    pub max_ttl: Duration,
+}
+
+/// How client secrets are minted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MintMode {
+    /// They are not.
+    Off,
+    /// Around the upstream's own.
+    Sealed,
+    /// By the gateway alone.
+    Local,
 }
 
 /// A plan, and what its configuration should be told of.
@@ -34,6 +58,9 @@ pub struct Planned {
     /// What is right, but not wise.
     pub warnings: Vec<String>,
 }
+
+/// The longest that a client secret is good, where the configuration does not say.
+const DEFAULT_MAX_TTL: Duration = Duration::from_secs(600);
 
 /// Headers that carry the message itself, or that the filter sets.
 const RESERVED_HEADERS: [&str; 12] = [
@@ -91,7 +118,8 @@ impl Builder<'_> {
             .collect();
         let strip = self.strip(&top.key("gateway").key("strip_headers"), raw);
         let callers = self.callers(&top.key("callers"), &raw.callers.0);
-        Plan { gateway, strip, callers, policies }
+        let secrets = self.secrets(&top.key("client_secrets"), &raw.client_secrets);
+        Plan { gateway, strip, callers, policies, secrets }
     }
 
     fn error(&mut self, path: &Path, message: impl Into<String>) {
@@ -106,7 +134,6 @@ impl Builder<'_> {
             (top.key("control"), raw.control.is_some()),
             (top.key("quota"), raw.quota.is_some()),
             (top.key("events"), raw.events.is_some()),
-            (top.key("client_secrets").key("mode"), raw.client_secrets.mode != SecretMode::Off),
         ];
         for (name, caller) in &raw.callers.0 {
             given.push((top.key("callers").key(name).key("limits"), caller.limits.is_some()));
@@ -226,7 +253,7 @@ impl Builder<'_> {
             (Some(raw::Key::Held(source)), None) => {
                 let secret = self.reader.key(&path.key("key"), source)?;
                 let placement = kind?.placement();
-                let key = Key { value: sent(&placement, &secret), weight: 1 };
+                let key = Key { value: placement.value(&secret), weight: 1 };
                 Some(Credential::Keys(placement, Pool::new(key, Vec::new())))
             }
             (None, Some(keys)) => self.pool(&path.key("keys"), keys, kind?.placement()),
@@ -253,7 +280,7 @@ impl Builder<'_> {
                 raw::Key::External => self.error(&path.key("key"), "a key of a pool cannot be external"),
                 raw::Key::Held(source) => {
                     let secret = self.reader.key(&path.key("key"), source);
-                    keys.extend(secret.map(|secret| Key { value: sent(&placement, &secret), weight: raw.weight }));
+                    keys.extend(secret.map(|secret| Key { value: placement.value(&secret), weight: raw.weight }));
                 }
             }
         }
@@ -367,6 +394,43 @@ impl Builder<'_> {
         Access::Only(names.iter().cloned().collect())
     }
 
+    fn secrets(&mut self, path: &Path, raw: &raw::ClientSecrets) -> Option<Secrets> {
+        let mut keys = Vec::new();
+        for (index, source) in raw.sealing_keys.iter().enumerate() {
+            keys.extend(self.sealing_key(&path.key("sealing_keys").index(index), source));
+        }
+        let minting = match raw.mode {
+            SecretMode::Off => MintMode::Off,
+            SecretMode::Sealed => MintMode::Sealed,
+            SecretMode::Local => MintMode::Local,
+        };
+        if minting != MintMode::Off && raw.sealing_keys.is_empty() {
+            self.error(&path.key("sealing_keys"), "found no key, expected at least one: openssl rand -base64 32");
+        }
+        let max_ttl = raw.max_ttl.map_or(DEFAULT_MAX_TTL, |span| span.0);
+        if max_ttl < Duration::from_secs(1) {
+            self.error(&path.key("max_ttl"), "found less than a second, expected a duration such as 10m");
+        }
+        let mut keys = keys.into_iter();
+        let keys = SealingKeys::new(keys.next()?, keys.collect());
+        Some(Secrets { keys, minting, max_ttl })
+    }
+
+    fn sealing_key(&mut self, path: &Path, source: &raw::SecretSource) -> Option<SealingKey> {
+        let text = self.reader.sealing_key(path, source)?;
+        match SealingKey::from_base64(text.expose()) {
+            Ok(key) => Some(key),
+            Err(SealingKeyError::NotBase64) => {
+                self.error(path, "not base64; expected 32 bytes in base64: openssl rand -base64 32");
+                None
+            }
+            Err(SealingKeyError::Length(length)) => {
+                self.error(path, format!("found {length} bytes, expected 32 in base64: openssl rand -base64 32"));
+                None
+            }
+        }
+    }
+
     fn globs(&mut self, path: &Path, patterns: Option<&Vec<String>>) -> Globs {
         let Some(patterns) = patterns else { return Globs::All };
         for (index, pattern) in patterns.iter().enumerate() {
@@ -376,15 +440,6 @@ impl Builder<'_> {
         }
         Globs::only(patterns)
     }
-}
-
-/// What is sent: the key behind its prefix in a header, bare in a query.
-fn sent(placement: &Placement, key: &Secret) -> Rc<Secret> {
-    let prefix = match placement {
-        Placement::Header { prefix, .. } => prefix.as_bytes(),
-        Placement::Query(_) => b"",
-    };
-    Rc::new(Secret::new([prefix, key.expose()].concat()))
 }
 
 fn listed(names: &[String]) -> String {

@@ -56,6 +56,16 @@ impl Reader<'_> {
         self.check(&path, secret, "key", |_| true)
     }
 
+    /// A sealing key as text, which is base64 wherever it comes from.
+    pub fn sealing_key(&mut self, path: &Path, source: &SecretSource) -> Option<Secret> {
+        let SecretSource { env, value, base64 } = source;
+        let sources = Source::all(env, &None, &None).into_iter().chain(Source::all(&None, value, &None));
+        let in_base64 = base64.as_ref().map(|SecretText(secret)| Source::Value(secret));
+        let source = self.only(path, sources.flatten().chain(in_base64), "env, value and base64")?;
+        let (path, secret) = self.resolve(path, source)?;
+        self.check(&path, secret, "key", |_| true)
+    }
+
     /// The digest of a gateway token.
     pub fn token(&mut self, path: &Path, token: &Token) -> Option<Digest> {
         let Token { sha256, env, value, base64, .. } = token;

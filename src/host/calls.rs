@@ -1,10 +1,17 @@
 //! Hostcalls in the core's terms.
 
+use std::time::Duration;
+
+use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::types::{BufferType, MapType, Status};
 
 use super::abi;
+use crate::call::Hangup;
 use crate::denial::Denial;
 use crate::http::{Edit, Edits, Headers, Span};
+
+/// How long an upstream may take to end a call.
+const HANGUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// All header lines of the request.
 pub fn request_headers() -> Headers {
@@ -23,6 +30,38 @@ pub fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
 pub fn refuse(denial: &Denial) -> Result<(), Status> {
     let headers = serialized(&denial.headers());
     abi::send_local_response(denial.reason.status(), &denial.reason.details(), &headers, &denial.body())
+}
+
+/// Answers the stream with 200 and a JSON body.
+pub fn answer(body: &[u8]) -> Result<(), Status> {
+    let headers = serialized(&[("content-type", "application/json")]);
+    abi::send_local_response(200, "realtime_byok.minted", &headers, body)
+}
+
+/// All of the response's body that has come.
+pub fn response_body(size: usize) -> Vec<u8> {
+    abi::buffer(BufferType::HttpResponseBody, 0, size).unwrap_or_default()
+}
+
+/// Replaces all of the response's body, `size` bytes so far.
+pub fn set_response_body(size: usize, body: &[u8]) -> Result<(), Status> {
+    abi::set_buffer(BufferType::HttpResponseBody, 0, size, body)
+}
+
+/// Sends the request that ends a call; its answer comes to the root.
+pub fn hang_up(hangup: &Hangup) -> Result<(), Status> {
+    let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Status::BadArgument);
+    let mut headers = vec![
+        (":method", "POST"),
+        (":path", text(&hangup.path)?),
+        (":authority", &hangup.authority),
+        (":scheme", "https"),
+        ("content-length", "0"),
+    ];
+    if let Some((name, value)) = &hangup.credential {
+        headers.push((name, text(value.expose())?));
+    }
+    dispatch_http_call(&hangup.cluster, headers, None, Vec::new(), HANGUP_TIMEOUT).map(|_| ())
 }
 
 /// All of the request's body that has come.

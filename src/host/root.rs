@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use log::{error, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
+use proxy_wasm::types::{ContextType, MapType};
 
-use super::holds::Holds;
-use super::stream::Stream;
+use super::stream::{Stream, Worker};
 use super::{abi, calls};
+use crate::call::Call;
 use crate::config::{self, Plan, Planned};
 use crate::session;
 
@@ -20,10 +20,47 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Root {
     plan: Option<Rc<Plan>>,
-    holds: Rc<Holds>,
+    worker: Rc<Worker>,
 }
 
-impl Context for Root {}
+impl Root {
+    fn hang_up(&self, call: &Call) {
+        let done = call.hangup.as_ref().map(calls::hang_up);
+        if !matches!(done, Some(Ok(()))) {
+            warn!(
+                "realtime_byok: cannot end call {}, whose time is up; the filter has no key for it, or no cluster",
+                call.id
+            );
+        }
+    }
+
+    fn answer_withheld(&self, contexts: &[u32]) {
+        if contexts.is_empty() {
+            return;
+        }
+        error!(
+            "realtime_byok: Envoy keeps the bodies of {} waiting requests back; set `allow_on_headers_stop_iteration: \
+             true` in the plugin's configuration",
+            contexts.len()
+        );
+        let denial = session::body_unavailable();
+        for &context in contexts {
+            if abi::set_effective_context(context).is_ok() && calls::refuse(&denial).is_err() {
+                error!("realtime_byok: cannot answer a request that waits for its body");
+            }
+        }
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, _: u32, _: usize, _: usize, _: usize) {
+        let status = abi::header_map_value(MapType::HttpCallResponseHeaders, ":status").unwrap_or_default();
+        if !status.starts_with(b"2") {
+            let status = String::from_utf8_lossy(&status);
+            warn!("realtime_byok: the provider did not end a call whose time is up; its status: {status}");
+        }
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, _: usize) -> bool {
@@ -43,25 +80,15 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        let overdue = self.holds.overdue(self.get_current_time());
-        if overdue.is_empty() {
-            return;
+        let now = self.get_current_time();
+        for call in self.worker.calls.overdue(now) {
+            self.hang_up(&call);
         }
-        error!(
-            "realtime_byok: Envoy keeps the bodies of {} waiting requests back; set `allow_on_headers_stop_iteration: \
-             true` in the plugin's configuration",
-            overdue.len()
-        );
-        let denial = session::body_unavailable();
-        for context in overdue {
-            if abi::set_effective_context(context).is_ok() && calls::refuse(&denial).is_err() {
-                error!("realtime_byok: cannot answer a request that waits for its body");
-            }
-        }
+        self.answer_withheld(&self.worker.holds.overdue(now));
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(context, self.plan.clone(), self.holds.clone())))
+        Some(Box::new(Stream::new(context, self.plan.clone(), self.worker.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -10,6 +10,7 @@ use proxy_wasm::types::{Action, MapType, Status};
 
 use super::holds::Holds;
 use super::{abi, calls};
+use crate::call::Calls;
 use crate::config::Plan;
 use crate::policy::Route;
 use crate::session::{RequestStep, Response, ResponseStep, Session, Surroundings};
@@ -18,13 +19,22 @@ use crate::session::{RequestStep, Response, ResponseStep, Session, Surroundings}
 pub struct Stream {
     context: u32,
     session: Option<Session>,
-    holds: Rc<Holds>,
+    worker: Rc<Worker>,
+}
+
+/// What the streams of one plugin on one worker share with its root.
+#[derive(Default)]
+pub struct Worker {
+    /// Requests that wait for their body.
+    pub holds: Holds,
+    /// Calls that are under way.
+    pub calls: Calls,
 }
 
 impl Stream {
     /// The stream of this context.
-    pub fn new(context: u32, plan: Option<Rc<Plan>>, holds: Rc<Holds>) -> Self {
-        Self { context, session: plan.map(Session::new), holds }
+    pub fn new(context: u32, plan: Option<Rc<Plan>>, worker: Rc<Worker>) -> Self {
+        Self { context, session: plan.map(Session::new), worker }
     }
 
     fn take(&self, step: RequestStep, body_size: usize) -> Action {
@@ -34,7 +44,24 @@ impl Stream {
             RequestStep::Forward(edits, None) => calls::edit(MapType::HttpRequestHeaders, &edits),
             RequestStep::Forward(edits, Some(body)) => calls::edit(MapType::HttpRequestHeaders, &edits)
                 .and_then(|()| calls::set_request_body(body_size, &body)),
+            RequestStep::Answer(body) => return stop(calls::answer(&body)),
             RequestStep::Refuse(denial) => return stop(calls::refuse(&denial)),
+        };
+        if done.is_ok() { Action::Continue } else { stop(done) }
+    }
+
+    fn take_response(&self, step: ResponseStep, body_size: usize) -> Action {
+        let done = match step {
+            ResponseStep::Pass => return Action::Continue,
+            ResponseStep::Hold => return Action::Pause,
+            ResponseStep::Begin(call) => {
+                self.worker.calls.begin(*call);
+                return Action::Continue;
+            }
+            ResponseStep::Edit(edits) => calls::edit(MapType::HttpResponseHeaders, &edits),
+            ResponseStep::Release(edits, body) => calls::edit(MapType::HttpResponseHeaders, &edits)
+                .and_then(|()| calls::set_response_body(body_size, &body)),
+            ResponseStep::Refuse(denial) => return stop(calls::refuse(&denial)),
         };
         if done.is_ok() { Action::Continue } else { stop(done) }
     }
@@ -52,7 +79,7 @@ fn stop(done: Result<(), Status>) -> Action {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.holds.forget(self.context);
+        self.worker.holds.forget(self.context);
     }
 }
 
@@ -63,7 +90,7 @@ impl HttpContext for Stream {
         let Some(session) = &mut self.session else { return stop(abi::reset_stream()) };
         let step = session.request_headers(calls::request_headers(), end_of_stream, &Envoy);
         if matches!(step, RequestStep::Hold) {
-            self.holds.wait(self.context, Envoy.now());
+            self.worker.holds.wait(self.context, Envoy.now());
         }
         self.take(step, 0)
     }
@@ -72,7 +99,7 @@ impl HttpContext for Stream {
         let Some(session) = self.session.as_mut().filter(|session| session.is_held()) else {
             return Action::Continue;
         };
-        self.holds.body_came();
+        self.worker.holds.body_came();
         let step = session.request_body(body_size, end_of_stream, &Envoy, || calls::request_body(body_size));
         self.take(step, body_size)
     }
@@ -87,16 +114,28 @@ impl HttpContext for Stream {
         self.take(step, body_size)
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let Some(session) = &mut self.session else { return Action::Continue };
-        match session.response_headers(&Envoy) {
-            ResponseStep::Pass => Action::Continue,
-            ResponseStep::Edit(edits) => {
-                let done = calls::edit(MapType::HttpResponseHeaders, &edits);
-                if done.is_ok() { Action::Continue } else { stop(done) }
-            }
-            ResponseStep::Refuse(denial) => stop(calls::refuse(&denial)),
-        }
+        let step = session.response_headers(end_of_stream, &Envoy, &Envoy);
+        self.take_response(step, 0)
+    }
+
+    fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
+        let Some(session) = self.session.as_mut().filter(|session| session.is_sealing()) else {
+            return Action::Continue;
+        };
+        let step = session.response_body(body_size, end_of_stream, &Envoy, || calls::response_body(body_size));
+        self.take_response(step, body_size)
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        let Some(session) = self.session.as_mut().filter(|session| session.is_sealing()) else {
+            return Action::Continue;
+        };
+        let body = calls::response_body(usize::MAX);
+        let body_size = body.len();
+        let step = session.response_body(body_size, true, &Envoy, || body);
+        self.take_response(step, body_size)
     }
 }
 
@@ -116,12 +155,10 @@ impl Surroundings for Envoy {
         get_current_time().unwrap_or(SystemTime::UNIX_EPOCH)
     }
 
-    fn random(&self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        if getrandom::fill(&mut bytes).is_err() {
-            error!("realtime_byok: the host gives no randomness");
-        }
-        bytes
+    fn random<const N: usize>(&self) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        getrandom::fill(&mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn is_http1(&self) -> bool {
@@ -141,5 +178,25 @@ impl Response for Envoy {
 
     fn subprotocols(&self) -> Vec<u8> {
         abi::property("response\0headers\0sec-websocket-protocol").unwrap_or_default()
+    }
+
+    fn content_encoding(&self) -> Vec<u8> {
+        abi::property("response\0headers\0content-encoding").unwrap_or_default()
+    }
+
+    fn location(&self) -> Option<Vec<u8>> {
+        abi::header_map_value(MapType::HttpResponseHeaders, "location")
+    }
+
+    fn cluster(&self) -> Option<Vec<u8>> {
+        abi::property("xds\0cluster_name")
+    }
+
+    fn authority(&self) -> Option<Vec<u8>> {
+        abi::property("request\0host")
+    }
+
+    fn path(&self) -> Option<Vec<u8>> {
+        abi::property("request\0path")
     }
 }

@@ -36,14 +36,19 @@ impl<'a> Target<'a> {
         self.query.into_iter().flat_map(|query| query.split(|&byte| byte == b'&')).map(Param::parse)
     }
 
-    /// The target with some parameters dropped, others given a new value, and one added at the end; `None` when
+    /// The target with one parameter more.
+    pub fn with(&self, name: &str, value: &[u8]) -> Vec<u8> {
+        self.rewrite(|_| Fate::Keep, &[(name, value)]).unwrap_or_default()
+    }
+
+    /// The target with some parameters dropped, others given a new value, and more added at the end; `None` when
     /// nothing changes. What is kept keeps its order and bytes.
     pub fn rewrite<'b>(
         &self,
         mut fate: impl FnMut(&Param<'a>) -> Fate<'b>,
-        added: Option<(&str, &[u8])>,
+        added: &[(&str, &[u8])],
     ) -> Option<Vec<u8>> {
-        let mut changed = added.is_some();
+        let mut changed = !added.is_empty();
         let mut kept: Vec<Cow<'a, [u8]>> = Vec::new();
         for param in self.params() {
             match fate(&param) {
@@ -58,7 +63,7 @@ impl<'a> Target<'a> {
         if !changed {
             return None;
         }
-        if let Some((name, value)) = added {
+        for (name, value) in added {
             let name: Cow<'_, str> = percent_encode(name.as_bytes(), PARAM).into();
             kept.push(Cow::Owned(write_param(name.as_bytes(), value)));
         }
@@ -125,7 +130,7 @@ mod tests {
 
     fn without(path: &str, names: &[&str]) -> Option<String> {
         let fate = |param: &Param<'_>| if names.iter().any(|name| param.is(name)) { Fate::Drop } else { Fate::Keep };
-        Target::parse(path.as_bytes()).rewrite(fate, None).map(|bytes| String::from_utf8(bytes).unwrap())
+        Target::parse(path.as_bytes()).rewrite(fate, &[]).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]
@@ -148,8 +153,11 @@ mod tests {
     fn a_value_is_replaced_and_one_added_percent_encoded() {
         let target = Target::parse(b"/r?x=1&model=a%2Fb&y=2");
         let fate = |param: &Param<'_>| if param.is("model") { Fate::Value(b"c d") } else { Fate::Keep };
-        assert_eq!(target.rewrite(fate, Some(("key", b"s&=/"))).unwrap(), b"/r?x=1&model=c%20d&y=2&key=s%26%3D%2F");
-        assert_eq!(Target::parse(b"/r").rewrite(|_| Fate::Keep, Some(("key", b"s"))).unwrap(), b"/r?key=s");
+        assert_eq!(target.rewrite(fate, &[("key", b"s&=/")]).unwrap(), b"/r?x=1&model=c%20d&y=2&key=s%26%3D%2F");
+        assert_eq!(
+            Target::parse(b"/r").rewrite(|_| Fate::Keep, &[("key", b"s"), ("b", b"t")]).unwrap(),
+            b"/r?key=s&b=t"
+        );
     }
 
     #[test]

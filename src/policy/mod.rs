@@ -10,7 +10,7 @@ use std::rc::Rc;
 use crate::glob::Globs;
 
 pub use body::{BodyModel, NotReadable};
-pub use model::{Requested, Resolved, in_path, in_query};
+pub use model::{Resolved, in_path, in_query};
 pub use provider::{Credential, Key, Kind, Placement, Pool, Provider};
 
 /// What Envoy's route says of its policy.

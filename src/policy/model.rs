@@ -9,19 +9,10 @@ use crate::denial::{Denial, Reason};
 use crate::glob::Globs;
 use crate::http::{Param, Target};
 
-/// What a request says of its model.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Requested {
-    /// Nothing.
-    Nothing,
-    /// This name.
-    Model(String),
-}
-
 /// What a named model comes to.
 pub struct Resolved<'a> {
-    /// Who serves it.
-    pub provider: &'a Rc<Provider>,
+    /// Who serves it, if the name says so.
+    pub provider: Option<&'a Rc<Provider>>,
     /// Its name there.
     pub model: &'a str,
 }
@@ -32,10 +23,10 @@ impl Policy {
     pub fn resolve<'a>(&'a self, name: &'a str) -> Resolved<'a> {
         let (provider, model) = self.split(name);
         match self.aliases.get(model) {
-            None => Resolved { provider: provider.unwrap_or(&self.default_provider), model },
+            None => Resolved { provider, model },
             Some(target) => {
                 let (aliased, model) = self.split(target);
-                Resolved { provider: aliased.or(provider).unwrap_or(&self.default_provider), model }
+                Resolved { provider: aliased.or(provider), model }
             }
         }
     }
@@ -72,16 +63,16 @@ impl Policy {
     }
 }
 
-/// The model in a target's query.
-pub fn in_query(target: &Target<'_>, policy: &Policy) -> Result<Requested, Denial> {
+/// The model in a target's query, if it names one.
+pub fn in_query(target: &Target<'_>, policy: &Policy) -> Result<Option<String>, Denial> {
     let malformed = |message| Denial::new(Reason::MalformedRequest, message).param("model");
     let mut named = target.params().filter(|param| policy.is_model_param(param));
-    let Some(param) = named.next() else { return Ok(Requested::Nothing) };
+    let Some(param) = named.next() else { return Ok(None) };
     if named.next().is_some() {
         return Err(malformed("Name the model once: the query names it more than once."));
     }
     let value = param.value().ok_or_else(|| malformed("The query's `model` is not percent-encoded UTF-8."))?;
-    Ok(if value.is_empty() { Requested::Nothing } else { Requested::Model(value.into_owned()) })
+    Ok((!value.is_empty()).then(|| value.into_owned()))
 }
 
 /// The models in a target's path, where the provider reads them there: `deployments/{model}` on Azure,
@@ -137,21 +128,22 @@ mod tests {
         let aliases = [("voice", "gpt-realtime-2"), ("eu", "azure-eu/gpt-eu"), ("loop", "loop")];
         let policy = policy(&kinds, &aliases, Globs::All);
         for (name, provider, model) in [
-            ("gpt-realtime", "openai", "gpt-realtime"),
+            ("gpt-realtime", "", "gpt-realtime"),
             ("openai/gpt-realtime", "openai", "gpt-realtime"),
             ("azure-eu/gpt-realtime", "azure-eu", "gpt-realtime"),
-            ("azure-us/gpt-realtime", "openai", "azure-us/gpt-realtime"),
-            ("voice", "openai", "gpt-realtime-2"),
+            ("azure-us/gpt-realtime", "", "azure-us/gpt-realtime"),
+            ("voice", "", "gpt-realtime-2"),
             ("azure-eu/voice", "azure-eu", "gpt-realtime-2"),
             ("eu", "azure-eu", "gpt-eu"),
             ("openai/eu", "azure-eu", "gpt-eu"),
             ("azure-eu/openai/x", "azure-eu", "openai/x"),
-            ("loop", "openai", "loop"),
+            ("loop", "", "loop"),
             ("openai/", "openai", ""),
-            ("/", "openai", "/"),
+            ("/", "", "/"),
         ] {
             let resolved = policy.resolve(name);
-            assert_eq!((resolved.provider.name.as_str(), resolved.model), (provider, model), "{name}");
+            let found = resolved.provider.map_or("", |provider| provider.name.as_str());
+            assert_eq!((found, resolved.model), (provider, model), "{name}");
         }
     }
 
@@ -174,10 +166,10 @@ mod tests {
     fn the_query_names_one_model_or_none() {
         let plain = policy(&[("openai", Kind::OpenAi)], &[], Globs::All);
         let azure = policy(&[("azure", Kind::AzureOpenAi)], &[], Globs::All);
-        let model = |name: &str| Ok(Requested::Model(name.into()));
+        let model = |name: &str| Ok(Some(name.into()));
         for (policy, path, want) in [
-            (&plain, "/r", Ok(Requested::Nothing)),
-            (&plain, "/r?model=", Ok(Requested::Nothing)),
+            (&plain, "/r", Ok(None)),
+            (&plain, "/r?model=", Ok(None)),
             (&plain, "/r?x=1&model=m", model("m")),
             (&plain, "/r?%6dODEL=a%2Fb", model("a/b")),
             (&plain, "/r?model=m&model=m", Err(Reason::MalformedRequest)),

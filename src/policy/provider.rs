@@ -62,6 +62,17 @@ impl Kind {
     }
 }
 
+impl Placement {
+    /// What is sent there for a credential: behind the prefix in a header, bare in a query.
+    pub fn value(&self, credential: &Secret) -> Rc<Secret> {
+        let prefix = match self {
+            Self::Header { prefix, .. } => prefix.as_bytes(),
+            Self::Query(_) => b"",
+        };
+        Rc::new(Secret::new([prefix, credential.expose()].concat()))
+    }
+}
+
 /// The credential that a request goes on with.
 pub enum Credential {
     /// A later filter of Envoy's adds it; this one never knows it.

@@ -1,0 +1,191 @@
+//! JSON objects, read member by member and edited without touching another byte.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Text that is not one JSON object, or has a member twice that must be known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NotReadable;
+
+/// Shows the members of an object to `each`, in order, the values as they are written. An array is no object, and
+/// white space around the object is all that may be beside it.
+pub(super) fn for_each_member<'a>(object: &'a str, each: impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), NotReadable> {
+    let mut deserializer = serde_json::Deserializer::from_str(object);
+    deserializer.deserialize_map(Members(each)).map_err(|_| NotReadable)?;
+    deserializer.end().map_err(|_| NotReadable)
+}
+
+/// The values of the named members, as they are written. A name that stands twice is refused, since readers differ on
+/// which one counts.
+pub(super) fn members<'a, const N: usize>(
+    object: &'a str,
+    names: [&str; N],
+) -> Result<[Option<&'a str>; N], NotReadable> {
+    let mut values = [None; N];
+    let mut repeated = false;
+    for_each_member(object, |key, value| {
+        for (_, found) in names.iter().zip(&mut values).filter(|(name, _)| key == **name) {
+            repeated |= found.replace(value).is_some();
+        }
+    })?;
+    if repeated { Err(NotReadable) } else { Ok(values) }
+}
+
+/// A value, unless it is `null`.
+pub(super) fn not_null(value: Option<&str>) -> Option<&str> {
+    value.filter(|&value| value != "null")
+}
+
+/// A JSON string's content.
+pub(super) fn string(value: &str) -> Result<String, NotReadable> {
+    serde_json::from_str(value).map_err(|_| NotReadable)
+}
+
+/// Where `part`, a slice of `text`, is in it.
+pub(super) fn span(text: &str, part: &str) -> Result<Range<usize>, NotReadable> {
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr()).ok_or(NotReadable)?;
+    Ok(start..start + part.len())
+}
+
+/// Where the member of this value is in `text`, with the comma that goes when it goes. Its name must hold no quote.
+pub(super) fn member_span(text: &str, value: &str) -> Result<Range<usize>, NotReadable> {
+    let Range { start, end } = span(text, value)?;
+    let (before, after) = (text.get(..start).ok_or(NotReadable)?, text.get(end..).ok_or(NotReadable)?);
+    let name =
+        trim_end(before).strip_suffix(':').and_then(|name| trim_end(name).strip_suffix('"')).ok_or(NotReadable)?;
+    let (before, _) = name.rsplit_once('"').ok_or(NotReadable)?;
+    if let Some(before) = trim_end(before).strip_suffix(',') {
+        return Ok(before.len()..end);
+    }
+    let rest = after.trim_start_matches(WHITE_SPACE);
+    Ok(before.len()..text.len() - rest.strip_prefix(',').unwrap_or(rest).len())
+}
+
+/// `text` with some parts replaced, none of which overlap.
+pub(super) fn edited(text: &str, mut edits: Vec<(Range<usize>, Cow<'_, str>)>) -> String {
+    edits.sort_by_key(|(span, _)| span.start);
+    let mut out = String::with_capacity(text.len() + edits.iter().map(|(_, new)| new.len()).sum::<usize>());
+    let mut kept = 0;
+    for (span, new) in edits {
+        out.push_str(text.get(kept..span.start).unwrap_or_default());
+        out.push_str(&new);
+        kept = span.end;
+    }
+    out.push_str(text.get(kept..).unwrap_or_default());
+    out
+}
+
+const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
+fn trim_end(text: &str) -> &str {
+    text.trim_end_matches(WHITE_SPACE)
+}
+
+struct Members<F>(F);
+
+impl<'de, F: FnMut(Cow<'de, str>, &'de str)> Visitor<'de> for Members<F> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Name(name)) = map.next_key()? {
+            self.0(name, map.next_value::<&RawValue>()?.get());
+        }
+        Ok(())
+    }
+}
+
+/// A member's name, borrowed where it is written without escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a member's name")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_found_as_they_are_written() {
+        for (object, want) in [
+            (r#"{}"#, [None, None]),
+            (r#" { "a" : [1, {"b":2}] , "c":{} } "#, [Some(r#"[1, {"b":2}]"#), None]),
+            (r#"{"\u0061":"x\u0041","b":null}"#, [Some(r#""x\u0041""#), Some("null")]),
+            (r#"{"c":1,"c":2,"b":1e400}"#, [None, Some("1e400")]),
+        ] {
+            assert_eq!(members(object, ["a", "b"]), Ok(want), "{object}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_or_repeats_a_name_is_refused() {
+        let deep = format!("{{\"a\":{}}}", "[".repeat(1_000_000));
+        for text in [
+            "",
+            "null",
+            r#"["a"]"#,
+            r#""a""#,
+            r#"{"a":1"#,
+            r#"{"a":1}x"#,
+            r#"{"a":1}{}"#,
+            r#"{a:1}"#,
+            r#"{"a":1,}"#,
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":1}"#,
+            "\u{feff}{}",
+            &deep,
+        ] {
+            assert_eq!(members(text, ["a"]), Err(NotReadable), "{:.40}", text);
+        }
+    }
+
+    #[test]
+    fn a_member_goes_with_its_comma() {
+        for (object, want) in [
+            (r#"{"g":1}"#, r#"{}"#),
+            (r#"{ "g" : 1 }"#, r#"{ }"#),
+            (r#"{"g":{"a":[]},"b":2}"#, r#"{"b":2}"#),
+            (r#"{"g":1 , "b":2}"#, r#"{ "b":2}"#),
+            (r#"{"a":"}","g":1}"#, r#"{"a":"}"}"#),
+            ("{\"a\":1\n,\t\"\\u0067\" :\n\"\\\"\", \"b\":2}", "{\"a\":1\n, \"b\":2}"),
+        ] {
+            let [value] = members(object, ["g"]).unwrap();
+            let span = member_span(object, value.unwrap()).unwrap();
+            assert_eq!(edited(object, vec![(span, "".into())]), want, "{object}");
+        }
+    }
+
+    #[test]
+    fn edits_apply_in_the_order_of_the_text() {
+        assert_eq!(edited("abcdef", vec![(4..5, "E!".into()), (0..0, ">".into()), (1..3, "".into())]), ">adE!f");
+        assert_eq!(edited("", vec![]), "");
+    }
+}

@@ -1,0 +1,249 @@
+//! Who may do what: the checks of a guarded request, in the order of their precedence.
+
+use std::rc::Rc;
+
+use super::Surroundings;
+use super::refusal::{
+    form_denial, missing_token, model_of_another_secret, origin_not_allowed, route_not_allowed, token_denial,
+    unreadable_body, unsupported_content_type,
+};
+use crate::auth::{Caller, Offered, TokenError};
+use crate::config::{MintMode, Plan};
+use crate::denial::Denial;
+use crate::glob::Globs;
+use crate::inbound::{BodyType, Exchange, Inbound};
+use crate::mint::{Endpoint, MintEndpoint, Spelling, endpoint};
+use crate::policy::{Policy, Provider, in_path, in_query};
+use crate::secret::Secret;
+use crate::secret::claims::{Claims, Limits, unix_seconds};
+use crate::secret::seal::{OpenError, Plaintext};
+
+/// A request that may go on, but for the model that its body may name.
+pub struct Admission {
+    /// The route's policy.
+    pub policy: Rc<Policy>,
+    /// Who sent it, or minted the secret that it came with.
+    pub caller: Rc<Caller>,
+    /// What that secret says, if it came with one.
+    pub grant: Option<Grant>,
+    /// What it is for.
+    pub purpose: Purpose,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// A WebSocket.
+    WebSocket,
+    /// A client secret.
+    Mint(MintEndpoint),
+    /// A WebRTC call.
+    Call,
+    /// Anything else of the REST API.
+    Rest,
+}
+
+/// What an opened client secret says beyond its caller and policy.
+pub struct Grant {
+    /// The provider that it is good for.
+    pub provider: Rc<Provider>,
+    /// The model that it was minted for, as the provider calls it.
+    pub model: Option<String>,
+    /// The caller's name for the person behind the client.
+    pub user: Option<String>,
+    /// The only page that may use it.
+    pub origin: Option<String>,
+    /// The limits of what it opens.
+    pub limits: Limits,
+    /// The upstream's own secret; without one, the provider's key is used.
+    pub upstream: Option<Secret>,
+}
+
+/// Why a request waits for its body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyNeed {
+    /// The model that it names must be known.
+    Model,
+    /// It must be empty: a model in it could not be read.
+    Absence,
+    /// It says what secret to mint.
+    Mint(MintEndpoint),
+}
+
+/// Who serves a request, and by which name the model is known there.
+pub struct Choice<'a> {
+    /// Who serves it.
+    pub provider: &'a Rc<Provider>,
+    /// The model's name there, if one is known.
+    pub model: Option<&'a str>,
+}
+
+impl Admission {
+    /// Checks a request up to its model.
+    pub fn new(
+        plan: &Plan,
+        policy: &Rc<Policy>,
+        inbound: &Inbound<'_>,
+        offered: &Offered<'_>,
+        around: &impl Surroundings,
+    ) -> Result<Self, Denial> {
+        let token = inbound.slots.token(offered, &plan.gateway).map_err(form_denial)?;
+        let exchange = inbound.exchange()?;
+        let token = token.ok_or_else(|| missing_token(plan))?;
+        let (caller, grant) = identify(plan, policy, &token, around)?;
+        let purpose = purpose(plan, inbound, exchange, grant.is_some())?;
+        if !caller.policies.allows(&policy.name) {
+            return Err(route_not_allowed());
+        }
+        check_origins(inbound, &caller.origins, grant.as_ref().and_then(|grant| grant.origin.as_deref()))?;
+        Ok(Self { policy: policy.clone(), caller, grant, purpose })
+    }
+
+    /// Why the headers must wait for the body, if they must: it may name a model that decides the provider, has another
+    /// name there, or is not allowed.
+    pub fn body_need(&self, inbound: &Inbound<'_>, ends: bool) -> Result<Option<BodyNeed>, Denial> {
+        let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
+        let has_names = self.policy.has_choice() || !self.policy.aliases.is_empty();
+        match (self.purpose, inbound.body_type()) {
+            (Purpose::WebSocket, _) => Ok(None),
+            (Purpose::Mint(_), BodyType::Sdp | BodyType::Other) => Err(unsupported_content_type()),
+            (Purpose::Mint(_), BodyType::CodedJson) => Err(unreadable_body()),
+            (Purpose::Mint(_), BodyType::Json) if ends => Err(unreadable_body()),
+            (Purpose::Mint(endpoint), BodyType::Json) => Ok(Some(BodyNeed::Mint(endpoint))),
+            // SDP names no model, and what an upstream's secret was minted for the upstream knows.
+            (Purpose::Call, BodyType::Sdp) => Ok(None),
+            (Purpose::Call, _) if self.upstream_secret().is_some() => Ok(None),
+            (Purpose::Call, _) if has_rule => Err(unreadable_body()),
+            (Purpose::Call, _) => Ok(None),
+            (Purpose::Rest, _) if ends || !(has_rule || (has_names && !passes_without_model(inbound))) => Ok(None),
+            (Purpose::Rest, BodyType::Json) => Ok(Some(BodyNeed::Model)),
+            (Purpose::Rest, BodyType::CodedJson) => Err(unreadable_body()),
+            (Purpose::Rest, BodyType::Sdp | BodyType::Other) => Ok(has_rule.then_some(BodyNeed::Absence)),
+        }
+    }
+
+    /// Resolves the model that a request names in its query or body, and checks it and those that its path names.
+    /// `is_subject` says that a request without a model is subject to a rule on models.
+    pub fn choose<'a>(
+        &'a self,
+        inbound: &Inbound<'_>,
+        named: Option<&'a str>,
+        is_subject: bool,
+    ) -> Result<Choice<'a>, Denial> {
+        let (policy, models) = (&self.policy, &self.caller.models);
+        let (explicit, named) = match named.map(|name| policy.resolve(name)) {
+            Some(resolved) => (resolved.provider, Some(resolved.model)),
+            None => (None, None),
+        };
+        let (provider, granted) = match &self.grant {
+            None => (explicit.unwrap_or(&policy.default_provider), None),
+            Some(grant) if explicit.is_some_and(|provider| provider.name != grant.provider.name) => {
+                return Err(route_not_allowed());
+            }
+            Some(grant) => (&grant.provider, grant.model.as_deref()),
+        };
+        if let (Some(named), Some(granted)) = (named, granted)
+            && named != granted
+        {
+            return Err(model_of_another_secret());
+        }
+        let model = named.or(granted);
+        let in_path = in_path(&inbound.target, &provider.kind)?;
+        for model in &in_path {
+            policy.check_model(Some(model), models)?;
+        }
+        if model.is_some() || (is_subject && in_path.is_empty()) {
+            policy.check_model(model, models)?;
+        }
+        Ok(Choice { provider, model })
+    }
+
+    /// The model that the query names, where it is the query that names it.
+    pub fn named_in_query(&self, inbound: &Inbound<'_>) -> Result<Option<String>, Denial> {
+        match self.purpose {
+            Purpose::WebSocket | Purpose::Call => in_query(&inbound.target, &self.policy),
+            Purpose::Mint(_) | Purpose::Rest => Ok(None),
+        }
+    }
+
+    /// The upstream's own secret that this request came with, sealed.
+    pub fn upstream_secret(&self) -> Option<&Secret> {
+        self.grant.as_ref().and_then(|grant| grant.upstream.as_ref())
+    }
+}
+
+/// Whether a request of this method need not name a model.
+pub fn passes_without_model(inbound: &Inbound<'_>) -> bool {
+    matches!(inbound.method, b"GET" | b"HEAD" | b"DELETE" | b"OPTIONS")
+}
+
+/// Whose token it is. A caller's own token may begin as client secrets do.
+fn identify(
+    plan: &Plan,
+    policy: &Policy,
+    token: &[u8],
+    around: &impl Surroundings,
+) -> Result<(Rc<Caller>, Option<Grant>), Denial> {
+    let now = around.now();
+    if let Some(secrets) = &plan.secrets {
+        let mut plaintext = Plaintext::default();
+        match secrets.keys.open(token, unix_seconds(now), &mut plaintext) {
+            Ok(claims) => return granted(plan, policy, &claims),
+            Err(OpenError::Expired) => return Err(token_denial(TokenError::Expired)),
+            Err(OpenError::NotSealed | OpenError::Invalid) => {}
+        }
+    }
+    let caller = plan.callers.find(token, now).map_err(token_denial)?;
+    Ok((caller.clone(), None))
+}
+
+fn granted(plan: &Plan, policy: &Policy, claims: &Claims<'_>) -> Result<(Rc<Caller>, Option<Grant>), Denial> {
+    let caller = plan.callers.named(claims.caller).ok_or_else(|| token_denial(TokenError::Invalid))?;
+    let provider = policy.providers().find(|provider| provider.name == claims.provider);
+    let provider = provider.filter(|_| policy.name == claims.policy).ok_or_else(route_not_allowed)?;
+    let grant = Grant {
+        provider: provider.clone(),
+        model: claims.model.map(str::to_owned),
+        user: claims.user.map(str::to_owned),
+        origin: claims.origin.map(str::to_owned),
+        limits: claims.limits,
+        upstream: claims.upstream.map(|secret| Secret::new(secret.to_vec())),
+    };
+    Ok((caller.clone(), Some(grant)))
+}
+
+/// What the request is for, if it may be: minting where it is on, and with a client secret only what that is for.
+fn purpose(plan: &Plan, inbound: &Inbound<'_>, exchange: Exchange, is_granted: bool) -> Result<Purpose, Denial> {
+    let endpoint = endpoint(inbound.target.path);
+    if exchange == Exchange::WebSocket {
+        let is_realtime = matches!(endpoint, Some((Endpoint::Socket, Spelling::Plain)));
+        return if is_granted && !is_realtime { Err(route_not_allowed()) } else { Ok(Purpose::WebSocket) };
+    }
+    match endpoint {
+        Some((Endpoint::Mint(endpoint), spelling)) if !passes_without_model(inbound) => {
+            let is_on = plan.secrets.as_ref().is_some_and(|secrets| secrets.minting != MintMode::Off);
+            if !is_on || is_granted || spelling == Spelling::Loose {
+                return Err(route_not_allowed());
+            }
+            Ok(Purpose::Mint(endpoint))
+        }
+        Some((Endpoint::Calls, Spelling::Plain)) if inbound.method == b"POST" => Ok(Purpose::Call),
+        _ if is_granted => Err(route_not_allowed()),
+        _ => Ok(Purpose::Rest),
+    }
+}
+
+/// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. A secret that is bound to a
+/// page is for browsers, and those always say whose page it is.
+fn check_origins(inbound: &Inbound<'_>, callers: &Globs, secrets: Option<&str>) -> Result<(), Denial> {
+    let is_allowed = |origin: &&[u8]| {
+        std::str::from_utf8(origin)
+            .is_ok_and(|origin| callers.allows(origin) && secrets.is_none_or(|bound| bound == origin))
+    };
+    let is_restricted = callers.is_restricted() || secrets.is_some();
+    let is_missing = secrets.is_some() && inbound.origins.is_empty();
+    if is_restricted && (is_missing || !inbound.origins.iter().all(is_allowed)) {
+        return Err(origin_not_allowed());
+    }
+    Ok(())
+}

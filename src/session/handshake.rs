@@ -1,0 +1,44 @@
+//! What is kept of a WebSocket's handshake for its 101.
+
+use std::rc::Rc;
+
+use crate::auth::{Gateway, Offered};
+use crate::http::{Edits, Value, members, trim};
+use crate::inbound::Inbound;
+use crate::secret::Secret;
+
+/// What the client offered.
+pub struct Handshake {
+    /// The subprotocols in one line, credentials among them.
+    offered: Secret,
+    /// Whether the filter added the `sec-websocket-key` that HTTP/2 does without.
+    pub key_supplied: bool,
+}
+
+impl Handshake {
+    /// Keeps what the 101 needs.
+    pub fn new(inbound: &Inbound<'_>, key_supplied: bool) -> Self {
+        Self { offered: Secret::new(inbound.subprotocols.join(b",".as_slice())), key_supplied }
+    }
+
+    /// The edits of a 101 whose upstream selected `selected`: it selects a subprotocol that the client offered, or none if
+    /// it offered none.
+    pub fn answer(&self, gateway: &Gateway, selected: &[u8]) -> Edits {
+        let mut edits = Edits::default();
+        if self.key_supplied {
+            // RFC 8441 section 5: over HTTP/2, Sec-WebSocket-Accept is not used.
+            edits.remove("sec-websocket-accept");
+        }
+        let lines = [self.offered.expose()];
+        let fallback = Offered::parse(&lines, gateway).ok().and_then(|offered| offered.fallback());
+        match fallback {
+            None if selected.is_empty() => {}
+            None => edits.remove("sec-websocket-protocol"),
+            Some(_) if members(self.offered.expose()).any(|name| name == trim(selected)) => {}
+            Some(name) => {
+                edits.set("sec-websocket-protocol", Value::Secret(Rc::new(Secret::new(name.to_vec()))));
+            }
+        }
+        edits
+    }
+}

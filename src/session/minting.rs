@@ -1,0 +1,99 @@
+//! A client secret on its way: what its request said, until the upstream's answer is sealed.
+
+use super::Surroundings;
+use super::admission::{Admission, Choice};
+use super::refusal::{invalid_answer, mint_denial, route_not_allowed, too_long, unsealable};
+use crate::config::{MintMode, Secrets};
+use crate::denial::Denial;
+use crate::mint::{GatewayObject, MintAnswer, MintEndpoint, MintRequest, local_answer};
+use crate::secret::claims::{ClaimTooLong, Claims, unix_seconds};
+use crate::secret::seal::Sealed;
+
+/// What is kept of a mint request for its answer.
+pub struct Minting {
+    caller: String,
+    provider: String,
+    policy: String,
+    model: Option<String>,
+    gateway: GatewayObject,
+    issued_at: u64,
+    expires_at: u64,
+}
+
+/// What becomes of a mint request.
+pub enum Minted {
+    /// It goes on, with this body; the upstream's answer is to be sealed.
+    Forward(String, Minting),
+    /// It is answered here.
+    Answer(String),
+}
+
+/// What a mint request comes to, whose model came to `choice`.
+pub fn request(
+    secrets: &Secrets,
+    admission: &Admission,
+    endpoint: MintEndpoint,
+    request: &MintRequest<'_>,
+    choice: &Choice<'_>,
+    around: &impl Surroundings,
+) -> Result<Minted, Denial> {
+    let max_ttl = secrets.max_ttl.as_secs();
+    let now = unix_seconds(around.now());
+    let minting = Minting {
+        caller: admission.caller.name.clone(),
+        provider: choice.provider.name.clone(),
+        policy: admission.policy.name.clone(),
+        model: choice.model.map(str::to_owned),
+        gateway: request.gateway.clone(),
+        issued_at: now,
+        expires_at: request.expires_at(now, max_ttl),
+    };
+    let body = request.rewrite(choice.model, max_ttl);
+    match secrets.minting {
+        MintMode::Off => Err(route_not_allowed()),
+        MintMode::Sealed => Ok(Minted::Forward(body, minting)),
+        MintMode::Local => {
+            let sealed = minting.seal(secrets, None, minting.expires_at, around)?;
+            let random = around.random().ok_or_else(unsealable)?;
+            Ok(Minted::Answer(local_answer(endpoint, &body, &sealed, minting.expires_at, &random)))
+        }
+    }
+}
+
+/// Parses the body of a mint request.
+pub fn parse(endpoint: MintEndpoint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
+    MintRequest::parse(endpoint, body).map_err(mint_denial)
+}
+
+impl Minting {
+    /// The answer that the client gets for the upstream's.
+    pub fn answer(&self, secrets: &Secrets, body: &[u8], around: &impl Surroundings) -> Result<Vec<u8>, Denial> {
+        let answer = MintAnswer::parse(body).map_err(invalid_answer)?;
+        let expires_at = self.expires_at.min(answer.expires_at);
+        let sealed = self.seal(secrets, Some(answer.secret.expose()), expires_at, around)?;
+        answer.with_sealed(&sealed, expires_at).map_err(invalid_answer)
+    }
+
+    fn seal(
+        &self,
+        secrets: &Secrets,
+        upstream: Option<&[u8]>,
+        expires_at: u64,
+        around: &impl Surroundings,
+    ) -> Result<Sealed, Denial> {
+        let claims = Claims {
+            caller: &self.caller,
+            provider: &self.provider,
+            policy: &self.policy,
+            issued_at: self.issued_at,
+            expires_at,
+            model: self.model.as_deref(),
+            user: self.gateway.user.as_deref(),
+            origin: self.gateway.origin.as_deref(),
+            limits: self.gateway.limits,
+            upstream,
+        };
+        let nonce = around.random().ok_or_else(unsealable)?;
+        secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))
+    }
+}

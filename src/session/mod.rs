@@ -1,0 +1,408 @@
+//! One stream's life: what it is in, and what each of Envoy's callbacks does to it.
+//!
+//! ```text
+//! Arrived ─┬─ policy says auth off ──────────────────▶ Untouched
+//!          ├─ any check fails ────────────────────────▶ Answered
+//!          ├─ the body is needed ▶ Held ─┬─ not fine ─▶ Answered
+//!          │                             ├─ fine ─────▶ Forwarded
+//!          │                             └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; Answered in local mode
+//!          └─ all checks pass ────────────────────────▶ Forwarded ─ the upstream refuses the key ─▶ Answered
+//! ```
+
+mod admission;
+mod handshake;
+mod minting;
+mod onward;
+mod refusal;
+
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::auth::Offered;
+use crate::call::{Call, Hangup, id_in};
+use crate::config::Plan;
+use crate::denial::Denial;
+use crate::http::{Edits, Headers, Value};
+use crate::inbound::Inbound;
+use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
+use crate::policy::{BodyModel, Handling, Placement, Route};
+use crate::secret::Secret;
+
+use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
+use handshake::Handshake;
+use minting::{Minted, Minting};
+use refusal::{
+    form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
+    upstream_secret_rejected,
+};
+
+pub use refusal::body_unavailable;
+
+/// What a session asks of the world around it, each only when needed.
+pub trait Surroundings {
+    /// What the route says of its policy.
+    fn route(&self) -> Route;
+    /// The time.
+    fn now(&self) -> SystemTime;
+    /// Random bytes, fit for keys and nonces.
+    fn random<const N: usize>(&self) -> Option<[u8; N]>;
+    /// Whether the client speaks HTTP/1.
+    fn is_http1(&self) -> bool;
+}
+
+/// What a session asks of a response, each only when needed.
+pub trait Response {
+    /// `:status`.
+    fn status(&self) -> Option<u16>;
+    /// Whether the upstream sent it, rather than Envoy or one of its filters.
+    fn is_from_upstream(&self) -> bool;
+    /// All lines of `sec-websocket-protocol`, joined by commas; empty if there are none.
+    fn subprotocols(&self) -> Vec<u8>;
+    /// `content-encoding`; empty if there is none.
+    fn content_encoding(&self) -> Vec<u8>;
+    /// `location`.
+    fn location(&self) -> Option<Vec<u8>>;
+    /// Envoy's cluster that the request went to.
+    fn cluster(&self) -> Option<Vec<u8>>;
+    /// The request's `:authority` as the upstream saw it.
+    fn authority(&self) -> Option<Vec<u8>>;
+    /// The request's `:path` as the upstream saw it.
+    fn path(&self) -> Option<Vec<u8>>;
+}
+
+/// What becomes of a request.
+pub enum RequestStep {
+    /// It goes on as it is.
+    Pass,
+    /// It waits until its body is complete.
+    Hold,
+    /// It goes on, edited; a body given here replaces the one that was waited for.
+    Forward(Edits, Option<Vec<u8>>),
+    /// It is answered here, with 200 and this JSON.
+    Answer(Vec<u8>),
+    /// It is refused here.
+    Refuse(Denial),
+}
+
+/// What becomes of a response.
+pub enum ResponseStep {
+    /// It goes on as it is.
+    Pass,
+    /// It waits until its body is complete.
+    Hold,
+    /// Its headers go on, edited.
+    Edit(Edits),
+    /// It goes on, edited, with this body for the one that was waited for.
+    Release(Edits, Vec<u8>),
+    /// It goes on as it is, and begins this call.
+    Begin(Box<Call>),
+    /// It is replaced.
+    Refuse(Denial),
+}
+
+/// One HTTP stream.
+pub struct Session {
+    plan: Rc<Plan>,
+    state: State,
+}
+
+enum State {
+    /// Nothing was seen yet.
+    Arrived,
+    /// The policy asks for nothing.
+    Untouched,
+    /// Admitted; the body must be seen before the headers go on.
+    Held(Box<Held>),
+    /// On its way to the upstream.
+    Forwarded(Box<Forwarded>),
+    /// On its way to the upstream, to mint; the answer is to be sealed.
+    Minting(Box<Minting>),
+    /// The answer's body, in this content coding, is gathered.
+    Sealing(Box<Minting>, Vec<u8>),
+    /// Answered by the filter: what comes back is its own reply.
+    Answered,
+}
+
+struct Held {
+    headers: Headers,
+    admission: Admission,
+    need: BodyNeed,
+}
+
+/// What is kept of a request for its response.
+struct Forwarded {
+    admission: Admission,
+    handshake: Option<Handshake>,
+    /// What ends a call that it begins.
+    provider_key: Option<(Placement, Rc<Secret>)>,
+    model: Option<String>,
+}
+
+impl Session {
+    /// A stream that nothing has been seen of, under the configuration of this moment.
+    pub fn new(plan: Rc<Plan>) -> Self {
+        Self { plan, state: State::Arrived }
+    }
+
+    /// The request's headers came. `ends` says that no body follows.
+    pub fn request_headers(&mut self, headers: Headers, ends: bool, around: &impl Surroundings) -> RequestStep {
+        match self.admit(headers, ends, around) {
+            Ok((state, step)) => {
+                self.state = state;
+                step
+            }
+            Err(denial) => self.refuse(denial),
+        }
+    }
+
+    /// More of the request's body came, `size` bytes so far, or its end did. `body` gives them; it is called only when
+    /// they are needed and complete.
+    pub fn request_body(
+        &mut self,
+        size: usize,
+        ends: bool,
+        around: &impl Surroundings,
+        body: impl FnOnce() -> Vec<u8>,
+    ) -> RequestStep {
+        let State::Held(held) = &self.state else { return RequestStep::Pass };
+        if held.need == BodyNeed::Absence && size > 0 {
+            return self.refuse(unreadable_body());
+        }
+        if !ends {
+            return RequestStep::Hold;
+        }
+        let State::Held(held) = std::mem::replace(&mut self.state, State::Answered) else { return RequestStep::Pass };
+        let completed = match held.need {
+            BodyNeed::Mint(endpoint) => held.mint(&self.plan, endpoint, &body(), around),
+            BodyNeed::Model | BodyNeed::Absence => held.complete(&self.plan, &body(), around),
+        };
+        match completed {
+            Ok((state, step)) => {
+                self.state = state;
+                step
+            }
+            Err(denial) => self.refuse(denial),
+        }
+    }
+
+    /// Whether the request waits for its body.
+    pub fn is_held(&self) -> bool {
+        matches!(self.state, State::Held(_))
+    }
+
+    /// The response's headers came. `ends` says that no body follows.
+    pub fn response_headers(
+        &mut self,
+        ends: bool,
+        response: &impl Response,
+        around: &impl Surroundings,
+    ) -> ResponseStep {
+        let status = response.status();
+        let is_rejected = matches!(status, Some(401 | 403));
+        match &self.state {
+            State::Forwarded(_) | State::Minting(_) if is_rejected && response.is_from_upstream() => {
+                let denial = match &self.state {
+                    State::Forwarded(sent) if sent.admission.upstream_secret().is_some() => upstream_secret_rejected(),
+                    _ => provider_key_rejected(),
+                };
+                self.replace(denial)
+            }
+            State::Forwarded(sent) => sent.response(&self.plan, status, response, around),
+            State::Minting(_) if matches!(status, Some(200..=299)) => {
+                if ends {
+                    return self.replace(invalid_answer(InvalidAnswer::NotReadable));
+                }
+                if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Answered) {
+                    self.state = State::Sealing(minting, response.content_encoding());
+                }
+                ResponseStep::Hold
+            }
+            _ => ResponseStep::Pass,
+        }
+    }
+
+    /// More of the response's body came, `size` bytes so far, or its end did. `body` gives them; it is called only when
+    /// they are needed and complete.
+    pub fn response_body(
+        &mut self,
+        size: usize,
+        ends: bool,
+        around: &impl Surroundings,
+        body: impl FnOnce() -> Vec<u8>,
+    ) -> ResponseStep {
+        let State::Sealing(minting, coding) = &self.state else { return ResponseStep::Pass };
+        if size > MAX_ANSWER {
+            return self.replace(invalid_answer(InvalidAnswer::TooLong));
+        }
+        if !ends {
+            return ResponseStep::Hold;
+        }
+        let Some(secrets) = &self.plan.secrets else { return self.replace(route_not_allowed()) };
+        let answer = decoded(Some(coding), &body())
+            .map_err(invalid_answer)
+            .and_then(|body| minting.answer(secrets, &body, around));
+        match answer {
+            Ok(body) => {
+                self.state = State::Untouched;
+                let mut edits = Edits::default();
+                edits.remove("content-encoding");
+                edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
+                ResponseStep::Release(edits, body)
+            }
+            Err(denial) => self.replace(denial),
+        }
+    }
+
+    /// Whether the response waits for its body.
+    pub fn is_sealing(&self) -> bool {
+        matches!(self.state, State::Sealing(..))
+    }
+
+    fn admit(&self, headers: Headers, ends: bool, around: &impl Surroundings) -> Result<(State, RequestStep), Denial> {
+        let plan = &*self.plan;
+        let policy = match plan.policies.find(&around.route()) {
+            Some(Handling::Untouched) => return Ok((State::Untouched, RequestStep::Pass)),
+            Some(Handling::Guarded(policy)) => policy,
+            None => return Err(no_policy()),
+        };
+        let inbound = Inbound::read(&headers, &plan.gateway, &plan.strip);
+        let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
+        let admission = Admission::new(plan, policy, &inbound, &offered, around)?;
+        if let Some(need) = admission.body_need(&inbound, ends)? {
+            return Ok((State::Held(Box::new(Held { headers, admission, need })), RequestStep::Hold));
+        }
+        let named = admission.named_in_query(&inbound)?;
+        let is_subject = named.is_some() || admission.purpose != Purpose::Rest;
+        let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
+        let handshake = (admission.purpose == Purpose::WebSocket)
+            .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
+        let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, around);
+        if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
+            let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
+            edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
+        }
+        let is_call = admission.purpose == Purpose::Call;
+        let provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let model = choice.model.map(str::to_owned);
+        let sent = Forwarded { admission, handshake, provider_key, model };
+        Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, None)))
+    }
+
+    fn refuse(&mut self, denial: Denial) -> RequestStep {
+        self.state = State::Answered;
+        RequestStep::Refuse(denial)
+    }
+
+    fn replace(&mut self, denial: Denial) -> ResponseStep {
+        self.state = State::Answered;
+        ResponseStep::Refuse(denial)
+    }
+}
+
+impl Held {
+    /// The body came: finds and resolves its model, and edits the request that waited for it.
+    fn complete(self, plan: &Plan, body: &[u8], around: &impl Surroundings) -> Result<(State, RequestStep), Denial> {
+        let Self { headers, admission, .. } = self;
+        let inbound = Inbound::read(&headers, &plan.gateway, &plan.strip);
+        let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
+        let name = model.as_ref().map(|model| model.name.as_str());
+        let choice = admission.choose(&inbound, name, !body.is_empty() && !passes_without_model(&inbound))?;
+        let rewritten = match (&model, choice.model) {
+            (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
+            _ => None,
+        };
+        let edits = edits_with_body(plan, &admission, &headers, &choice, rewritten.as_deref(), around)?;
+        let model = choice.model.map(str::to_owned);
+        let sent = Forwarded { admission, handshake: None, provider_key: None, model };
+        Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
+    }
+
+    /// The body came, and says what secret to mint.
+    fn mint(
+        self,
+        plan: &Plan,
+        endpoint: MintEndpoint,
+        body: &[u8],
+        around: &impl Surroundings,
+    ) -> Result<(State, RequestStep), Denial> {
+        let Self { headers, admission, .. } = self;
+        let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
+        let request = minting::parse(endpoint, body)?;
+        let inbound = Inbound::read(&headers, &plan.gateway, &plan.strip);
+        let choice = admission.choose(&inbound, request.model(), true)?;
+        match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
+            Minted::Answer(body) => Ok((State::Answered, RequestStep::Answer(body.into_bytes()))),
+            Minted::Forward(body, minting) => {
+                let body = body.into_bytes();
+                let mut edits = edits_with_body(plan, &admission, &headers, &choice, Some(&body), around)?;
+                edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
+                Ok((State::Minting(Box::new(minting)), RequestStep::Forward(edits, Some(body))))
+            }
+        }
+    }
+}
+
+/// The edits of a request whose body was held, and may be replaced.
+fn edits_with_body(
+    plan: &Plan,
+    admission: &Admission,
+    headers: &Headers,
+    choice: &Choice<'_>,
+    body: Option<&[u8]>,
+    around: &impl Surroundings,
+) -> Result<Edits, Denial> {
+    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
+    let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
+    let mut edits = onward::edits(plan, admission, inbound, &offered, choice, around);
+    if let Some(body) = body
+        && headers.first(b"content-length").is_some()
+    {
+        edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
+    }
+    Ok(edits)
+}
+
+impl Forwarded {
+    fn response(
+        &self,
+        plan: &Plan,
+        status: Option<u16>,
+        response: &impl Response,
+        around: &impl Surroundings,
+    ) -> ResponseStep {
+        match (status, &self.handshake) {
+            (Some(101), Some(handshake)) => {
+                ResponseStep::Edit(handshake.answer(&plan.gateway, &response.subprotocols()))
+            }
+            (Some(201), None) if self.admission.purpose == Purpose::Call => {
+                self.call(response, around).map_or(ResponseStep::Pass, |call| ResponseStep::Begin(Box::new(call)))
+            }
+            _ => ResponseStep::Pass,
+        }
+    }
+
+    /// The call that a 201 names.
+    fn call(&self, response: &impl Response, around: &impl Surroundings) -> Option<Call> {
+        let location = response.location()?;
+        let id = id_in(&location)?;
+        let grant = self.admission.grant.as_ref();
+        Some(Call {
+            id: id.to_owned(),
+            caller: self.admission.caller.name.clone(),
+            user: grant.and_then(|grant| grant.user.clone()),
+            model: self.model.clone(),
+            started: around.now(),
+            max_duration: grant.and_then(|grant| grant.limits.max_duration),
+            hangup: self.hangup(id, response),
+        })
+    }
+
+    fn hangup(&self, id: &str, response: &impl Response) -> Option<Hangup> {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
+        let (cluster, authority) = (text(response.cluster()?)?, text(response.authority()?)?);
+        Some(Hangup::new(id, cluster, authority, &response.path()?, self.provider_key.clone()?))
+    }
+}

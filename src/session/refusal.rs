@@ -1,0 +1,126 @@
+//! The session's refusals, in words for whoever calls: what to do, and nothing that was offered as a credential.
+
+use crate::auth::{FormError, TokenError};
+use crate::config::Plan;
+use crate::denial::{Denial, Reason};
+use crate::mint::{InvalidAnswer, InvalidGatewayObject, MintRequestError};
+
+/// The answer to a request that waits for a body that Envoy keeps back.
+pub fn body_unavailable() -> Denial {
+    let message = "The gateway cannot read request bodies: its plugin configuration lacks \
+                   `allow_on_headers_stop_iteration: true`.";
+    Denial::new(Reason::BodyUnavailable, message)
+}
+
+pub(super) fn no_policy() -> Denial {
+    let message = "This route has no policy. Name one in the route's metadata, name a policy like the route, or \
+                   configure `default`.";
+    Denial::new(Reason::NoPolicy, message)
+}
+
+pub(super) fn missing_token(plan: &Plan) -> Denial {
+    let (header, subprotocol) = (&plan.gateway.header, &plan.gateway.subprotocol);
+    let sdk = if plan.gateway.accept_provider_slot { ", or give it to your SDK as its API key" } else { "" };
+    let message = format!(
+        "No gateway token. Send it as the header `{header}: Bearer <token>` or as the WebSocket subprotocol \
+         `{subprotocol}.<token>`{sdk}."
+    );
+    Denial::new(Reason::MissingGatewayToken, message)
+}
+
+pub(super) fn token_denial(error: TokenError) -> Denial {
+    match error {
+        TokenError::Invalid => Denial::new(
+            Reason::InvalidGatewayToken,
+            "This gateway token is not known here. A provider's own key is no gateway token.",
+        ),
+        TokenError::Expired => {
+            Denial::new(Reason::ExpiredGatewayToken, "This gateway token has expired. Get a new one.")
+        }
+    }
+}
+
+pub(super) fn form_denial(error: FormError) -> Denial {
+    match error {
+        FormError::Malformed(what) => {
+            Denial::new(Reason::MalformedCredentials, format!("The credentials cannot be read: {what}."))
+        }
+        FormError::Conflicting => Denial::new(
+            Reason::ConflictingCredentials,
+            "The request offers two different tokens. Send one, in as many places as you like.",
+        ),
+    }
+}
+
+pub(super) fn unreadable_body() -> Denial {
+    let message =
+        "The body must be one JSON object, without a content coding, that names its model once and by a string.";
+    Denial::new(Reason::MalformedRequest, message)
+}
+
+pub(super) fn route_not_allowed() -> Denial {
+    Denial::new(Reason::RouteNotAllowed, "This gateway token or client secret may not be used on this route.")
+}
+
+pub(super) fn origin_not_allowed() -> Denial {
+    let message = "This gateway token or client secret may not be used from this page's origin.";
+    Denial::new(Reason::OriginNotAllowed, message)
+}
+
+pub(super) fn model_of_another_secret() -> Denial {
+    let message = "This client secret was minted for another model. Leave `model` out, or mint a secret for this one.";
+    Denial::new(Reason::ModelNotAllowed, message).param("model")
+}
+
+pub(super) fn unsupported_content_type() -> Denial {
+    let message = "A client secret is asked for in JSON: send `content-type: application/json`.";
+    Denial::new(Reason::UnsupportedContentType, message)
+}
+
+pub(super) fn mint_denial(error: MintRequestError) -> Denial {
+    match error {
+        MintRequestError::Malformed { param, message } => {
+            let denial = Denial::new(Reason::MalformedRequest, message);
+            if let Some(param) = param { denial.param(param) } else { denial }
+        }
+        MintRequestError::InvalidGatewayObject(InvalidGatewayObject { param, message }) => {
+            Denial::new(Reason::InvalidGatewayObject, message).param(param)
+        }
+    }
+}
+
+pub(super) fn invalid_answer(why: InvalidAnswer) -> Denial {
+    let what = match why {
+        InvalidAnswer::TooLong => "is longer than 1 MiB",
+        InvalidAnswer::NotReadable => "is not one JSON object",
+        InvalidAnswer::Coding => "is in a content coding other than gzip, or not even in that",
+        InvalidAnswer::NoSecret => "holds no client secret",
+        InvalidAnswer::UnusableSecret => "holds a client secret that cannot stand in a header",
+        InvalidAnswer::NoExpiry => "does not say when the client secret expires",
+        InvalidAnswer::SecretElsewhere => "repeats the client secret in another place",
+    };
+    Denial::new(Reason::InvalidUpstreamResponse, format!("The provider's answer {what}; no client secret was made."))
+}
+
+pub(super) fn too_long(claim: &str) -> Denial {
+    let message = format!("The {claim} is longer than a client secret can hold; none was made.");
+    Denial::new(Reason::InvalidUpstreamResponse, message)
+}
+
+pub(super) fn unsealable() -> Denial {
+    Denial::new(
+        Reason::InvalidUpstreamResponse,
+        "The gateway has no randomness to seal with; no client secret was made.",
+    )
+}
+
+pub(super) fn provider_key_rejected() -> Denial {
+    let message =
+        "The provider refused the gateway's key. The gateway's operator must mend it; your own token is fine.";
+    Denial::new(Reason::ProviderKeyRejected, message)
+}
+
+pub(super) fn upstream_secret_rejected() -> Denial {
+    let message = "The provider takes this client secret no more. Mint a new one.";
+    Denial::new(Reason::ExpiredGatewayToken, message)
+}
