@@ -20,7 +20,7 @@ use crate::denial::{Denial, Reason};
 use crate::http::{Edits, Fate, Headers, Param, Value, members, trim};
 use crate::inbound::{BodyType, Exchange, Inbound};
 use crate::policy::{
-    BodyModel, Credential, Handling, Placement, Policy, Provider, Requested, Route, in_path, in_query,
+    BodyModel, Credential, Handling, Placement, Policy, Provider, Requested, Route, check_path, in_path, in_query,
 };
 use crate::secret::Secret;
 
@@ -245,6 +245,7 @@ fn admit(
     let token = token.ok_or_else(|| missing_token(plan))?;
     let caller = plan.callers.find(&token, around.now()).map_err(token_denial)?;
     check_route(policy, caller)?;
+    check_path(&inbound.target)?;
     check_origins(&inbound, caller)?;
     let requested = match exchange {
         Exchange::WebSocket => in_query(&inbound.target, policy)?,
