@@ -11,14 +11,14 @@ const json = { 'content-type': 'application/json' };
  * | x-reply | answer |
  * |---|---|
  * | `gzip` | compressed, whatever the request accepts |
- * | `gzip-late` | uncompressed JSON that claims to be compressed |
+ * | `not-gzip` | plain JSON that claims to be compressed |
  * | `text` | 200 with HTML |
  * | `array` | 200 with JSON that is no object |
  * | `no-secret` | without the secret |
  * | `no-expiry` | without its expiry |
  * | `twice` | the secret stands in the session as well |
  * | `long`, `long-chunked` | over 1 MiB, with `content-length` or in chunks |
- * | `chunked` | in chunks, 50 ms apart |
+ * | `chunked` | in chunks that come one by one |
  * | `cut` | the connection ends in the middle |
  * | `empty` | 200 with no body |
  * | `late MS` | after so many milliseconds |
@@ -26,7 +26,7 @@ const json = { 'content-type': 'application/json' };
 export const mintFaults = {
   gzip: (answer, response) =>
     response.writeHead(200, { ...json, 'content-encoding': 'gzip' }).end(gzipSync(JSON.stringify(answer))),
-  'gzip-late': (answer, response) =>
+  'not-gzip': (answer, response) =>
     response.writeHead(200, { ...json, 'content-encoding': 'gzip' }).end(JSON.stringify(answer)),
   text: (answer, response) =>
     response.writeHead(200, { 'content-type': 'text/html' }).end(`<html>${secretOf(answer).value}</html>`),
