@@ -209,7 +209,6 @@ impl Session {
         let lines = [offered];
         let fallback = Offered::parse(&lines, &self.plan.gateway).ok().and_then(|offered| offered.fallback());
         match fallback {
-            None if selected.is_empty() => {}
             None => edits.remove("sec-websocket-protocol"),
             Some(_) if members(offered).any(|name| name == trim(selected)) => {}
             Some(name) => {
