@@ -12,7 +12,8 @@ MODULE := target/$(WASM_TARGET)/release/realtime_byok.wasm
 SETUP := tests/setup
 VENV := .work/venv
 DONE := .work/done
-NODE_TESTS = $(sort $(wildcard tests/e2e/*.test.mjs tests/e2e/*/*.test.mjs tests/deploy/*.test.mjs))
+NODE_TESTS = $(sort $(wildcard tests/*/*.test.mjs))
+VERSION = $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml)
 
 say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
 
@@ -38,12 +39,12 @@ build: rust ## Build the module, target/wasm32-wasip1/release/realtime_byok.wasm
 test: setup fmt-check lint unit build e2e ## Run every check and test; what CI runs
 
 .PHONY: image
-image: ## Build the container images of envoy/Dockerfile
+image: ## Build the container images: the gateway, and the plugin alone
 	@$(SETUP)/require.sh docker
 	@docker info >/dev/null 2>&1 || { echo 'realtime-byok: no Docker daemon answers: start one, or set DOCKER_HOST' >&2; exit 1; }
 	$(call say,Building the images)
-	@for stage in $$(sed -n 's/^FROM .* AS \(.*\)$$/\1/Ip' envoy/Dockerfile); do \
-	  docker build --file envoy/Dockerfile --target "$$stage" --tag "realtime-byok-$$stage" . || exit 1; done
+	@docker build --file envoy/Dockerfile --target gateway --tag realtime-byok:$(VERSION) .
+	@docker build --file envoy/Dockerfile --target plugin --tag realtime-byok-plugin:$(VERSION) .
 
 ##@ For contributors
 

@@ -2,6 +2,7 @@
 
 mod body;
 mod model;
+mod path;
 mod provider;
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use crate::glob::Globs;
 
 pub use body::{BodyModel, NotReadable};
 pub use model::{Resolved, in_path, in_query};
+pub use path::check_path;
 pub use provider::{Credential, Key, Kind, Placement, Pool, Provider};
 
 /// What Envoy's route says of its policy.

@@ -13,7 +13,7 @@ use crate::denial::Denial;
 use crate::glob::Globs;
 use crate::inbound::{BodyType, Exchange, Inbound};
 use crate::mint::{Endpoint, MintEndpoint, Spelling, endpoint};
-use crate::policy::{Policy, Provider, in_path, in_query};
+use crate::policy::{Policy, Provider, check_path, in_path, in_query};
 use crate::secret::Secret;
 use crate::secret::claims::{Claims, Limits, unix_seconds};
 use crate::secret::seal::{OpenError, Plaintext};
@@ -95,6 +95,7 @@ impl Admission {
         if !caller.policies.allows(&policy.name) {
             return Err(route_not_allowed());
         }
+        check_path(&inbound.target)?;
         check_origins(inbound, &caller.origins, grant.as_ref().and_then(|grant| grant.origin.as_deref()))?;
         Ok(Self { policy: policy.clone(), caller, grant, purpose })
     }

@@ -23,7 +23,7 @@ pub struct Minting {
 /// What becomes of a mint request.
 pub enum Minted {
     /// It goes on, with this body; the upstream's answer is to be sealed.
-    Forward(String, Minting),
+    Forward(String, Box<Minting>),
     /// It is answered here.
     Answer(String),
 }
@@ -51,7 +51,7 @@ pub fn request(
     let body = request.rewrite(choice.model, max_ttl);
     match secrets.minting {
         MintMode::Off => Err(route_not_allowed()),
-        MintMode::Sealed => Ok(Minted::Forward(body, minting)),
+        MintMode::Sealed => Ok(Minted::Forward(body, Box::new(minting))),
         MintMode::Local => {
             let sealed = minting.seal(secrets, None, minting.expires_at, around)?;
             let random = around.random().ok_or_else(unsealable)?;

@@ -339,7 +339,7 @@ impl Held {
                 let body = body.into_bytes();
                 let mut edits = edits_with_body(plan, &admission, &headers, &choice, Some(&body), around)?;
                 edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
-                Ok((State::Minting(Box::new(minting)), RequestStep::Forward(edits, Some(body))))
+                Ok((State::Minting(minting), RequestStep::Forward(edits, Some(body))))
             }
         }
     }

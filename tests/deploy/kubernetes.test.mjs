@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { bootstrap, listener, scratchDirectory, validateBootstrap, wasmFilter } from '../e2e/harness/index.mjs';
-import { deployPath, documents, environment } from './files.mjs';
+import { deployPath, deployText, documents, environment } from './files.mjs';
 import { problemsOf } from './kubernetes-schema.mjs';
 
 const folders = ['istio', 'envoy-gateway'];
@@ -134,6 +134,30 @@ test('the gateway of Istio gets every variable that the plugin reads', () => {
   const [proxy] = resource('istio', 'Deployment', 'realtime-byok').spec.template.spec.containers;
   const fromSecret = proxy.env.filter(({ valueFrom }) => valueFrom).map(({ name }) => name);
   assert.deepEqual(fromSecret, plugins['istio/wasmplugin.yaml'].hostEnvKeys);
+});
+
+test('the routes match and rewrite as envoy.yaml, whose routes are tested', () => {
+  const tested = deployText('envoy.yaml');
+  const { http } = resource('istio', 'VirtualService', 'realtime-byok').spec;
+  const httpRoutes = ['realtime', 'rest'].flatMap((name) => resource('envoy-gateway', 'HTTPRoute', name).spec.rules);
+  const rewrites = ['openai-realtime', 'azure-realtime', 'openai-rest'].map(
+    (name) => resource('envoy-gateway', 'HTTPRouteFilter', name).spec.urlRewrite.path.replaceRegexMatch,
+  );
+  const matched = [
+    ...http.flatMap(({ match }) => match.map(({ uri }) => uri.regex)),
+    ...httpRoutes.flatMap(({ matches }) => matches.map(({ path }) => (path.type === 'PathPrefix' ? undefined : path.value))),
+  ].filter(Boolean);
+  const replaced = [
+    ...http.filter(({ rewrite }) => rewrite).map(({ rewrite: { uriRegexRewrite: one } }) => [one.match, one.rewrite]),
+    ...rewrites.map(({ pattern, substitution }) => [pattern, substitution]),
+  ];
+  assert.equal(matched.length, 4);
+  assert.equal(replaced.length, 6);
+  for (const regex of matched) assert.ok(tested.includes(`safe_regex: { regex: "${regex}" }`), regex);
+  for (const [pattern, substitution] of replaced) {
+    const lines = [`pattern: { regex: "${pattern}" }`, `substitution: ${substitution}`];
+    assert.match(tested, new RegExp(lines.map((line) => line.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join(',?\\s+')));
+  }
 });
 
 test('every HTTPRoute has a filter, and every patch finds it', () => {

@@ -209,11 +209,17 @@ describe('mint paths while minting is off', () => {
       }
     });
   }
-  for (const path of ['/v1/realtime/client_secrets/', '/v1//realtime/client_secrets', '/v1/realtime/client%5fsecrets', '/v1/realtime/./sessions', '/v1/x/../realtime/sessions']) {
-    test(`${path}, by another spelling`, () =>
+  const spellings = ['/v1/realtime/client_secrets/', '/v1//realtime/client_secrets', '/v1/realtime/client%5fsecrets', '/V1/Realtime/Sessions'];
+  for (const path of spellings) {
+    test(`${path}, another spelling`, () =>
       denied(restRequest({ target: `/nameless${path}`, headers: bearer(token), json: {} }), 'route_not_allowed'));
   }
-  test('GET is no minting', () => forwarded(restRequest({ target: '/nameless/v1/realtime/sessions', headers: bearer(token) })));
+  for (const path of ['/v1/realtime/./sessions', '/v1/x/../realtime/sessions', '/v1/x/%2E%2e/realtime/sessions']) {
+    test(`${path}, which hides where it leads`, () =>
+      denied(restRequest({ target: `/nameless${path}`, headers: bearer(token), json: {} }), 'malformed_request'));
+  }
+  test('are refused to every method', () =>
+    denied(restRequest({ target: '/nameless/v1/realtime/sessions', headers: bearer(token) }), 'route_not_allowed'));
   test('a path that only contains the words', () =>
     forwarded(restRequest({ target: '/nameless/v1/realtime/sessions_old', headers: bearer(token), json: {} })));
 });

@@ -33,8 +33,12 @@ export function useGateway(options) {
 
 const parts = [];
 
-// One hook starts all parts, in the order they were asked for: hooks of their own would start together.
-function useFor(start) {
+/**
+ * A part of this file: what `start` resolves to, ended by its `stop`.
+ *
+ * One hook starts all parts, in the order they were asked for: hooks of their own would start together.
+ */
+export function useFor(start) {
   const part = {};
   parts.push({ part, start });
   if (parts.length === 1) {

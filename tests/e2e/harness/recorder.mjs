@@ -59,7 +59,7 @@ export async function startRecorder() {
 }
 
 /** One recorded request: latin-1 strings, so that every octet shows. */
-function record(incoming) {
+export function record(incoming) {
   const headers = [];
   for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
     headers.push([incoming.rawHeaders[index], incoming.rawHeaders[index + 1]]);
