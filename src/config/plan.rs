@@ -107,6 +107,8 @@ impl Builder<'_> {
             (top.key("quota"), raw.quota.is_some()),
             (top.key("events"), raw.events.is_some()),
             (top.key("client_secrets").key("mode"), raw.client_secrets.mode != SecretMode::Off),
+            (top.key("client_secrets").key("sealing_keys"), !raw.client_secrets.sealing_keys.is_empty()),
+            (top.key("client_secrets").key("max_ttl"), raw.client_secrets.max_ttl.is_some()),
         ];
         for (name, caller) in &raw.callers.0 {
             given.push((top.key("callers").key(name).key("limits"), caller.limits.is_some()));
