@@ -31,9 +31,10 @@ demo: build envoy node-packages ## Show the filter at work: Envoy, a mock of Ope
 	@node tests/demo/demo.mjs
 
 .PHONY: build
-build: rust ## Build the module, target/wasm32-wasip1/release/realtime_byok.wasm
+build: rust node-packages ## Build the module, target/wasm32-wasip1/release/realtime_byok.wasm
 	$(call say,Building $(MODULE))
 	@cargo build --release --target $(WASM_TARGET)
+	@node $(SETUP)/optimise.mjs $(MODULE)
 
 .PHONY: test
 test: setup fmt-check lint unit build e2e ## Run every check and test; what CI runs
