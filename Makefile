@@ -75,7 +75,7 @@ e2e: setup build ## Run the end-to-end and deployment tests (TESTS='tests/e2e/sl
 .PHONY: bench
 bench: build envoy node-packages ## Measure Envoy's CPU per request: no filter, Lua, this filter
 	$(call say,Measuring)
-	@node benches/handshake.mjs
+	@node benches/run.mjs
 
 .PHONY: setup
 setup: rust envoy node-packages certificate browser ## Install what the tests need
