@@ -31,9 +31,10 @@ demo: build envoy node-packages ## Show the filter at work: Envoy, a mock of Ope
 	@node tests/demo/demo.mjs
 
 .PHONY: build
-build: rust ## Build the module, target/wasm32-wasip1/release/realtime_byok.wasm
+build: rust node-packages ## Build the module, target/wasm32-wasip1/release/realtime_byok.wasm
 	$(call say,Building $(MODULE))
 	@cargo build --release --target $(WASM_TARGET)
+	@node $(SETUP)/optimise.mjs $(MODULE)
 
 .PHONY: test
 test: setup fmt-check lint unit build e2e ## Run every check and test; what CI runs
@@ -74,7 +75,7 @@ e2e: setup build ## Run the end-to-end and deployment tests (TESTS='tests/e2e/sl
 .PHONY: bench
 bench: build envoy node-packages ## Measure Envoy's CPU per request: no filter, Lua, this filter
 	$(call say,Measuring)
-	@node benches/handshake.mjs
+	@node benches/run.mjs
 
 .PHONY: setup
 setup: rust envoy node-packages certificate browser ## Install what the tests need

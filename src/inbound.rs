@@ -93,12 +93,15 @@ impl<'a> Inbound<'a> {
     }
 
     fn line(&mut self, name: &'a [u8], value: &'a [u8], gateway: &Gateway, strip: &Strip) {
-        let slot = if name == gateway.header.as_bytes() { b"gateway" } else { name };
-        match slot {
-            b"gateway" => {
-                self.slots.gateway.push(value);
-                self.removed.remove(gateway.header.clone());
-            }
+        let is_stripped = str(name).is_some_and(|name| strip.headers.contains(name));
+        if is_stripped {
+            self.remove(name);
+        }
+        if name == gateway.header.as_bytes() {
+            self.slots.gateway.push(value);
+            return self.remove(name);
+        }
+        match name {
             b":method" => self.method = value,
             b":path" => self.target = Target::parse(value),
             b"authorization" => {
@@ -110,14 +113,13 @@ impl<'a> Inbound<'a> {
                 self.remove(name);
             }
             b"openai-organization" | b"openai-project" | b"cookie" | b"x-realtime-byok-provider" => self.remove(name),
-            b"openai-beta" => self.betas.push(value),
+            b"openai-beta" if !is_stripped => self.betas.push(value),
             b"sec-websocket-protocol" => self.subprotocols.push(value),
             b"sec-websocket-key" => self.has_websocket_key = true,
             b"upgrade" => self.upgrade = Some(value),
             b"origin" => self.origins.push(value),
             b"content-type" => self.content_type = Some(value),
             b"content-encoding" => self.content_encoding = Some(value),
-            _ if str(name).is_some_and(|name| strip.headers.contains(name)) => self.remove(name),
             _ => {}
         }
     }

@@ -114,13 +114,13 @@ impl<'a> Offered<'a> {
         self.0.iter().copied()
     }
 
-    /// The one to select when the upstream selects none: the first that is for the upstream, else the gateway's, else
-    /// the first. Browsers abort a connection whose offer is not answered.
+    /// The one to select when the upstream selects none: the first that is no credential, else the gateway's, else the
+    /// first. Browsers abort a connection whose offer is not answered.
     pub fn fallback(&self) -> Option<&'a [u8]> {
         let rank = |kind| match kind {
-            Subprotocol::Plain => 0,
+            Subprotocol::Plain | Subprotocol::ProviderSetting => 0,
             Subprotocol::Token(_) | Subprotocol::EncodedToken(_) => 1,
-            Subprotocol::ProviderKey(_) | Subprotocol::ProviderSetting => 2,
+            Subprotocol::ProviderKey(_) => 2,
         };
         self.iter().min_by_key(|&(_, kind)| rank(kind)).map(|(name, _)| name)
     }
@@ -368,7 +368,8 @@ mod tests {
         for (line, want) in [
             ("openai-insecure-api-key.k, cf-aig-authorization.t, realtime, other", Some("realtime")),
             ("openai-insecure-api-key.k, cf-aig-authorization.t", Some("cf-aig-authorization.t")),
-            ("openai-beta.realtime-v1, openai-insecure-api-key.k", Some("openai-beta.realtime-v1")),
+            ("cf-aig-authorization.t, openai-beta.realtime-v1", Some("openai-beta.realtime-v1")),
+            ("openai-insecure-api-key.k, xai-client-secret.k", Some("openai-insecure-api-key.k")),
             ("", None),
         ] {
             let lines = [line.as_bytes()];

@@ -408,6 +408,9 @@ impl Builder<'_> {
             self.error(&path.key("sealing_keys"), "found no key, expected at least one: openssl rand -base64 32");
         }
         let max_ttl = raw.max_ttl.map_or(DEFAULT_MAX_TTL, |span| span.0);
+        if minting == MintMode::Off && raw.max_ttl.is_some() {
+            self.error(&path.key("max_ttl"), "does nothing while mode is off; remove it");
+        }
         if max_ttl < Duration::from_secs(1) {
             self.error(&path.key("max_ttl"), "found less than a second, expected a duration such as 10m");
         }

@@ -2,6 +2,9 @@
 //!
 //! With the feature `schema` they also give the JSON Schema, whose descriptions are the comments here.
 
+#[cfg(feature = "schema")]
+mod schema;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
@@ -19,21 +22,22 @@ use crate::secret::Secret;
 pub struct Raw {
     /// Where clients put their gateway token.
     pub gateway: Gateway,
-    /// The providers, by name; a model may begin with one: `azure-eu/gpt-realtime`.
+    /// The providers, by name. A model may begin with the name of one and a slash: `azure-eu/gpt-realtime`.
     pub providers: Named<Provider>,
     /// Who may come in, by name; names go to logs and metrics.
     pub callers: Named<Caller>,
-    /// What holds on a route; found by route metadata, then by the route's name, then `default`.
+    /// What holds on a route, by name. A route's policy is the one that its metadata names at `realtime_byok.policy`,
+    /// else the one of the route's name, else `default`; without any of them requests are refused.
     pub policies: Named<Policy>,
-    /// USD per million tokens, by model glob; the longest glob that matches wins.
+    /// What models cost, by glob; the longest glob that matches wins. Refused by this version.
     pub prices: Option<Named<Price>>,
     /// Secrets for clients that are worthless elsewhere.
     pub client_secrets: ClientSecrets,
-    /// The control API.
+    /// The control API. Refused by this version.
     pub control: Option<Control>,
-    /// Quotas in the mesh's rate-limit service.
+    /// Quotas in the mesh's rate-limit service. Refused by this version.
     pub quota: Option<Quota>,
-    /// Events to a backend.
+    /// Events to a backend. Refused by this version.
     pub events: Option<Events>,
 }
 
@@ -42,13 +46,16 @@ pub struct Raw {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Gateway {
-    /// The gateway header: `Bearer <token>` or the bare token.
+    /// The header that takes a token: `Bearer <token>` or the bare token. Never sent on.
     pub header: String,
-    /// The gateway subprotocol: `<name>.<token>`, or `<name>-base64url.<token in base64url>`.
+    /// The WebSocket subprotocol that takes a token: `<name>.<token>`, or `<name>-base64url.<token in base64url>` for
+    /// tokens with characters that a subprotocol may not hold. Never sent on.
     pub subprotocol: String,
-    /// Whether the token may stand where SDKs put the provider's API key.
+    /// Whether a token is also read where SDKs put the provider's API key: `authorization`, `api-key`, `x-api-key`,
+    /// `x-goog-api-key`, and the subprotocols `openai-insecure-api-key.` and `xai-client-secret.`. These are never sent
+    /// on, whatever this says.
     pub accept_provider_slot: bool,
-    /// More request headers that never reach an upstream.
+    /// More request headers that never reach a provider.
     pub strip_headers: Vec<String>,
 }
 
@@ -63,24 +70,28 @@ impl Default for Gateway {
     }
 }
 
-/// A provider and its credential.
+/// A provider and its credential: exactly one of `key` and `keys`, and with kind `custom` exactly one of `header` and
+/// `query`.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = schema::one_key))]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// What it is, which decides where its credential goes.
+    /// What it is, which decides where its key goes.
     pub kind: ProviderKind,
     /// Its key. Either this or `keys`.
     pub key: Option<Key>,
-    /// A weighted pool of keys; one is drawn for every request.
+    /// A pool of at least one key, instead of `key`; one is drawn for every request, at random by weight.
     pub keys: Option<Vec<PoolKey>>,
-    /// `openai` only: sent as `openai-organization`.
+    /// Only with kind `openai`: sent as `openai-organization`.
     pub organization: Option<String>,
-    /// `openai` only: sent as `openai-project`.
+    /// Only with kind `openai`: sent as `openai-project`.
     pub project: Option<String>,
-    /// `custom` only: the header that takes the key. Either this or `query`.
+    /// Only with kind `custom`: the header that takes the key. Either this or `query`. A client's own header of this name
+    /// is never sent on.
     pub header: Option<CustomHeader>,
-    /// `custom` only: the query parameter that takes the key.
+    /// Only with kind `custom`: the query parameter that takes the key, instead of `header`. A client's own parameter of
+    /// this name is never sent on.
     pub query: Option<String>,
 }
 
@@ -89,19 +100,19 @@ pub struct Provider {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ProviderKind {
-    /// `authorization: Bearer <key>`
+    /// OpenAI: `authorization: Bearer <key>`, and `openai-organization`, `openai-project` where configured.
     #[serde(rename = "openai")]
     OpenAi,
-    /// `api-key: <key>`
+    /// OpenAI's models on Azure: `api-key: <key>`.
     #[serde(rename = "azure_openai")]
     AzureOpenAi,
-    /// `authorization: Bearer <key>`
+    /// xAI: `authorization: Bearer <key>`.
     Xai,
-    /// `x-goog-api-key: <key>`
+    /// Google's Gemini: `x-goog-api-key: <key>`.
     Gemini,
-    /// `x-api-key: <key>`
+    /// Anthropic: `x-api-key: <key>`.
     Anthropic,
-    /// As `header` or `query` say.
+    /// Any other: as `header` or `query` says.
     Custom,
 }
 
@@ -112,7 +123,7 @@ pub enum ProviderKind {
 pub struct CustomHeader {
     /// The header's name.
     pub name: String,
-    /// What stands before the key, such as `Bearer ` with its space.
+    /// What stands before the key, with the space between them: `"Token "`.
     #[serde(default)]
     pub prefix: String,
 }
@@ -124,9 +135,10 @@ pub struct CustomHeader {
 pub struct PoolKey {
     /// Its name, unique in the pool.
     pub name: String,
-    /// The key.
+    /// The key, which in a pool cannot be `external`.
     pub key: Key,
-    /// Its share of the requests, at least 1.
+    /// Its share of the requests, beside those of the others.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     #[serde(default = "one")]
     pub weight: u32,
 }
@@ -143,35 +155,41 @@ pub enum Key {
     Held(SecretSource),
 }
 
-/// A secret: exactly one of these.
+/// A secret: exactly one of these. It must be ASCII, without control characters and without white space at either end.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = schema::one_source))]
 #[serde(deny_unknown_fields)]
 pub struct SecretSource {
-    /// The name of an environment variable of the VM.
+    /// The name of an environment variable of the VM, which must be set: list it in Envoy's
+    /// `environment_variables.host_env_keys` (Istio: `vmConfig.env`).
     pub env: Option<String>,
-    /// The secret itself. Envoy's `/config_dump` shows it.
+    /// The secret itself. Envoy's `/config_dump` shows it, and a warning is logged.
     pub value: Option<SecretText>,
-    /// The secret itself in base64. Envoy's `/config_dump` shows it.
+    /// The secret itself in base64. Envoy's `/config_dump` shows it, and a warning is logged.
     pub base64: Option<SecretText>,
 }
 
-/// A gateway token: exactly one of `sha256`, `env`, `value`, `base64`, and when it is good.
+/// A gateway token: exactly one of `sha256`, `env`, `value` and `base64`, and when it is good. It must be ASCII, without
+/// commas, control characters and white space at either end. No two callers may have the same.
 #[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = schema::one_source_or_digest))]
 #[serde(deny_unknown_fields)]
 pub struct Token {
     /// The SHA-256 digest of the token, 64 hex digits.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9A-Fa-f]{64}$")))]
     pub sha256: Option<SecretText>,
-    /// The name of an environment variable of the VM.
+    /// The name of an environment variable of the VM, which must be set: list it in Envoy's
+    /// `environment_variables.host_env_keys` (Istio: `vmConfig.env`).
     pub env: Option<String>,
-    /// The token itself. Envoy's `/config_dump` shows it.
+    /// The token itself. Envoy's `/config_dump` shows it, and a warning is logged.
     pub value: Option<SecretText>,
-    /// The token itself in base64. Envoy's `/config_dump` shows it.
+    /// The token itself in base64. Envoy's `/config_dump` shows it, and a warning is logged.
     pub base64: Option<SecretText>,
-    /// The first moment at which it is good, RFC 3339 in UTC.
+    /// The first moment at which it is good; before, it is unknown.
     pub not_before: Option<Time>,
-    /// The first moment at which it is good no more, RFC 3339 in UTC.
+    /// The first moment at which it is good no more.
     pub not_after: Option<Time>,
 }
 
@@ -180,15 +198,16 @@ pub struct Token {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Caller {
-    /// Its tokens; several, so that they can be rotated.
+    /// Its tokens, at least one; several, so that they can be rotated.
     pub tokens: Vec<Token>,
-    /// The policies that it may use; all without this.
+    /// The names of the policies that it may use. Without this: all.
     pub policies: Option<Vec<String>>,
-    /// Globs of the models that it may use; all without this.
+    /// Globs of the models that it may use, beside what the policy says. Without this: all.
     pub models: Option<Vec<String>>,
-    /// Globs of the pages that may connect in its name, checked when a request has an `Origin`; all without this.
+    /// Globs of the origins that may connect in its name (`https://app.example.com`), checked when a request has an
+    /// `Origin`. Without this: all.
     pub origins: Option<Vec<String>>,
-    /// What it may use up.
+    /// What it may use up. Refused by this version.
     pub limits: Option<CallerLimits>,
 }
 
@@ -207,26 +226,29 @@ pub struct CallerLimits {
     pub cost_usd_per_day: Option<f64>,
 }
 
-/// What holds on a route.
+/// What holds on a route: exactly one of `provider`, `providers` and `auth`, and rules for what is authenticated.
 #[derive(Deserialize, Default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = schema::one_handling))]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// `"off"`, in quotes: requests pass as they are.
+    /// `"off"`, in quotes: requests pass as they came, without a token, with whatever credentials they hold.
     pub auth: Option<Auth>,
-    /// The provider. Either this or `providers`.
+    /// The name of the provider. Either this or `providers`.
     pub provider: Option<String>,
-    /// Several providers: the model's prefix picks one; the first is the default.
+    /// The names of several providers, instead of `provider`: a model's prefix picks one, without a prefix it is the
+    /// first. The choice is set as the request header `x-realtime-byok-provider`, for routes to match on.
     pub providers: Option<Vec<String>>,
-    /// Globs of the models that may be used; all without this.
+    /// Globs of the models that may be used, compared with the model's name at the provider: after prefix and alias.
+    /// Without this: all.
     pub models: Option<Vec<String>>,
-    /// Other names for models; the target may begin with a provider's name and a slash.
+    /// Other names for models, each with the name that it stands for, which may begin with a provider's and a slash.
     pub aliases: Named<String>,
-    /// What a session may use up.
+    /// What a session may use up. Refused by this version.
     pub session: Option<SessionLimits>,
-    /// Session fields that a client may not change.
+    /// Session fields that a client may not change. Refused by this version.
     pub lock: Option<Vec<String>>,
-    /// Whether sessions are metered.
+    /// Whether sessions are metered. `true` is refused by this version.
     pub meter: Option<bool>,
 }
 
@@ -280,7 +302,8 @@ pub struct Price {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientSecrets {
-    /// How they are made; `off` refuses the paths that mint.
+    /// How they are made. `sealed` and `local` are refused by this version.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "off")))]
     pub mode: SecretMode,
     /// 32 bytes each, in base64; the first seals, all open.
     pub sealing_keys: Vec<SecretSource>,
@@ -477,66 +500,5 @@ impl<'de> Deserialize<'de> for Key {
             }
         }
         deserializer.deserialize_any(KeyVisitor)
-    }
-}
-
-#[cfg(feature = "schema")]
-mod schema {
-    use std::borrow::Cow;
-    use std::collections::BTreeMap;
-
-    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-
-    use super::{Auth, Key, Named, SecretSource, SecretText, Span, Time};
-
-    macro_rules! text_schema {
-        ($type:ty, $name:literal, $schema:tt) => {
-            impl JsonSchema for $type {
-                fn schema_name() -> Cow<'static, str> {
-                    $name.into()
-                }
-
-                fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                    json_schema!($schema)
-                }
-            }
-        };
-    }
-
-    text_schema!(SecretText, "SecretText", {"type": "string", "minLength": 1});
-    text_schema!(Auth, "Auth", {"const": "off"});
-    text_schema!(Span, "Duration", {
-        "type": "string",
-        "description": "A duration: 90s, 30m, 2h.",
-        "pattern": "^[0-9]+ ?[a-z]+( ?[0-9]+ ?[a-z]+)*$"
-    });
-    text_schema!(Time, "Time", {"type": "string", "description": "RFC 3339 in UTC.", "format": "date-time"});
-
-    impl<T: JsonSchema> JsonSchema for Named<T> {
-        fn schema_name() -> Cow<'static, str> {
-            BTreeMap::<String, T>::schema_name()
-        }
-
-        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-            BTreeMap::<String, T>::json_schema(generator)
-        }
-
-        fn inline_schema() -> bool {
-            true
-        }
-    }
-
-    impl JsonSchema for Key {
-        fn schema_name() -> Cow<'static, str> {
-            "Key".into()
-        }
-
-        fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-            let source = generator.subschema_for::<SecretSource>();
-            json_schema!({
-                "description": "`external`: a later filter adds the credential; else one of env, value and base64.",
-                "anyOf": [{"const": "external"}, source]
-            })
-        }
     }
 }

@@ -105,8 +105,9 @@ impl Reader<'_> {
                 let path = path.key("env");
                 let Some(value) = (self.variable)(name) else {
                     let message = format!(
-                        "the variable {name} is not set in the VM; list it in environment_variables.host_env_keys \
-                         (Istio: vmConfig.env) and set it for the proxy"
+                        "the variable {} is not set in the VM; list it in environment_variables.host_env_keys (Istio: \
+                         vmConfig.env) and set it for the proxy",
+                        shown(name)
                     );
                     self.errors.add(&path, message);
                     return None;
@@ -154,4 +155,10 @@ impl Reader<'_> {
     fn warn(&mut self, path: &Path) {
         self.warnings.push(format!("{path}: Envoy's /config_dump shows this secret; prefer env"));
     }
+}
+
+/// A variable's name, unless it looks like something else, which may be the secret itself.
+fn shown(name: &str) -> &str {
+    let is_usual = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+    if !name.is_empty() && name.bytes().all(is_usual) { name } else { "named here" }
 }

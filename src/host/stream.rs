@@ -45,7 +45,9 @@ impl Stream {
             RequestStep::Forward(edits, Some(body)) => calls::edit(MapType::HttpRequestHeaders, &edits)
                 .and_then(|()| calls::set_request_body(body_size, &body)),
             RequestStep::Answer(body) => return stop(calls::answer(&body)),
-            RequestStep::Refuse(denial) => return stop(calls::refuse(&denial)),
+            RequestStep::Refuse(denial, edits) => {
+                return stop(calls::edit(MapType::HttpRequestHeaders, &edits).and_then(|()| calls::refuse(&denial)));
+            }
         };
         if done.is_ok() { Action::Continue } else { stop(done) }
     }
@@ -53,7 +55,11 @@ impl Stream {
     fn take_response(&self, step: ResponseStep, body_size: usize) -> Action {
         let done = match step {
             ResponseStep::Pass => return Action::Continue,
-            ResponseStep::Hold => return Action::Pause,
+            ResponseStep::Hold if body_size == 0 => return Action::Pause,
+            ResponseStep::Hold => {
+                let taken = calls::set_response_body(body_size, &[]);
+                return if taken.is_ok() { Action::Pause } else { stop(taken) };
+            }
             ResponseStep::Begin(call) => {
                 self.worker.calls.begin(*call);
                 return Action::Continue;
@@ -124,7 +130,7 @@ impl HttpContext for Stream {
         let Some(session) = self.session.as_mut().filter(|session| session.is_sealing()) else {
             return Action::Continue;
         };
-        let step = session.response_body(body_size, end_of_stream, &Envoy, || calls::response_body(body_size));
+        let step = session.response_body(&calls::response_body(body_size), end_of_stream, &Envoy);
         self.take_response(step, body_size)
     }
 
@@ -132,10 +138,8 @@ impl HttpContext for Stream {
         let Some(session) = self.session.as_mut().filter(|session| session.is_sealing()) else {
             return Action::Continue;
         };
-        let body = calls::response_body(usize::MAX);
-        let body_size = body.len();
-        let step = session.response_body(body_size, true, &Envoy, || body);
-        self.take_response(step, body_size)
+        let step = session.response_body(&[], true, &Envoy);
+        self.take_response(step, 0)
     }
 }
 

@@ -91,11 +91,11 @@ impl Admission {
         let exchange = inbound.exchange()?;
         let token = token.ok_or_else(|| missing_token(plan))?;
         let (caller, grant) = identify(plan, policy, &token, around)?;
+        check_path(&inbound.target)?;
         let purpose = purpose(plan, inbound, exchange, grant.is_some())?;
         if !caller.policies.allows(&policy.name) {
             return Err(route_not_allowed());
         }
-        check_path(&inbound.target)?;
         check_origins(inbound, &caller.origins, grant.as_ref().and_then(|grant| grant.origin.as_deref()))?;
         Ok(Self { policy: policy.clone(), caller, grant, purpose })
     }
@@ -221,9 +221,9 @@ fn purpose(plan: &Plan, inbound: &Inbound<'_>, exchange: Exchange, is_granted: b
         return if is_granted && !is_realtime { Err(route_not_allowed()) } else { Ok(Purpose::WebSocket) };
     }
     match endpoint {
-        Some((Endpoint::Mint(endpoint), spelling)) if !passes_without_model(inbound) => {
+        Some((Endpoint::Mint(endpoint), spelling)) => {
             let is_on = plan.secrets.as_ref().is_some_and(|secrets| secrets.minting != MintMode::Off);
-            if !is_on || is_granted || spelling == Spelling::Loose {
+            if !is_on || is_granted || spelling == Spelling::Loose || inbound.method != b"POST" {
                 return Err(route_not_allowed());
             }
             Ok(Purpose::Mint(endpoint))

@@ -32,7 +32,6 @@ impl Handshake {
         let lines = [self.offered.expose()];
         let fallback = Offered::parse(&lines, gateway).ok().and_then(|offered| offered.fallback());
         match fallback {
-            None if selected.is_empty() => {}
             None => edits.remove("sec-websocket-protocol"),
             Some(_) if members(self.offered.expose()).any(|name| name == trim(selected)) => {}
             Some(name) => {

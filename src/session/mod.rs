@@ -83,8 +83,8 @@ pub enum RequestStep {
     Forward(Edits, Option<Vec<u8>>),
     /// It is answered here, with 200 and this JSON.
     Answer(Vec<u8>),
-    /// It is refused here.
-    Refuse(Denial),
+    /// It is refused here, after these edits, which keep credentials out of access logs.
+    Refuse(Denial, Edits),
 }
 
 /// What becomes of a response.
@@ -120,10 +120,24 @@ enum State {
     Forwarded(Box<Forwarded>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
     Minting(Box<Minting>),
-    /// The answer's body, in this content coding, is gathered.
-    Sealing(Box<Minting>, Vec<u8>),
+    /// The answer's body is gathered.
+    Sealing(Box<Sealing>),
     /// Answered by the filter: what comes back is its own reply.
     Answered,
+}
+
+/// What the checks of a request's headers come to.
+enum Admitted {
+    Untouched,
+    Hold(Box<Admission>, BodyNeed),
+    Forward(Box<Forwarded>, Edits),
+}
+
+/// A mint request's answer on its way back.
+struct Sealing {
+    minting: Box<Minting>,
+    content_encoding: Vec<u8>,
+    body: Vec<u8>,
 }
 
 struct Held {
@@ -149,13 +163,16 @@ impl Session {
 
     /// The request's headers came. `ends` says that no body follows.
     pub fn request_headers(&mut self, headers: Headers, ends: bool, around: &impl Surroundings) -> RequestStep {
-        match self.admit(headers, ends, around) {
-            Ok((state, step)) => {
-                self.state = state;
-                step
+        let (state, step) = match self.admit(&headers, ends, around) {
+            Ok(Admitted::Untouched) => (State::Untouched, RequestStep::Pass),
+            Ok(Admitted::Hold(admission, need)) => {
+                (State::Held(Box::new(Held { headers, admission: *admission, need })), RequestStep::Hold)
             }
-            Err(denial) => self.refuse(denial),
-        }
+            Ok(Admitted::Forward(sent, edits)) => (State::Forwarded(sent), RequestStep::Forward(edits, None)),
+            Err(denial) => (State::Answered, self.refusal(denial, &headers)),
+        };
+        self.state = state;
+        step
     }
 
     /// More of the request's body came, `size` bytes so far, or its end did. `body` gives them; it is called only when
@@ -168,23 +185,23 @@ impl Session {
         body: impl FnOnce() -> Vec<u8>,
     ) -> RequestStep {
         let State::Held(held) = &self.state else { return RequestStep::Pass };
-        if held.need == BodyNeed::Absence && size > 0 {
-            return self.refuse(unreadable_body());
-        }
-        if !ends {
+        let is_unreadable = held.need == BodyNeed::Absence && size > 0;
+        if !ends && !is_unreadable {
             return RequestStep::Hold;
         }
         let State::Held(held) = std::mem::replace(&mut self.state, State::Answered) else { return RequestStep::Pass };
-        let completed = match held.need {
-            BodyNeed::Mint(endpoint) => held.mint(&self.plan, endpoint, &body(), around),
-            BodyNeed::Model | BodyNeed::Absence => held.complete(&self.plan, &body(), around),
+        let Held { headers, admission, need } = *held;
+        let completed = match need {
+            BodyNeed::Absence if is_unreadable => Err(unreadable_body()),
+            BodyNeed::Mint(endpoint) => mint(&self.plan, admission, &headers, endpoint, &body(), around),
+            BodyNeed::Model | BodyNeed::Absence => complete(&self.plan, admission, &headers, &body(), around),
         };
         match completed {
             Ok((state, step)) => {
                 self.state = state;
                 step
             }
-            Err(denial) => self.refuse(denial),
+            Err(denial) => self.refusal(denial, &headers),
         }
     }
 
@@ -216,7 +233,8 @@ impl Session {
                     return self.replace(invalid_answer(InvalidAnswer::NotReadable));
                 }
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Answered) {
-                    self.state = State::Sealing(minting, response.content_encoding());
+                    let content_encoding = response.content_encoding();
+                    self.state = State::Sealing(Box::new(Sealing { minting, content_encoding, body: Vec::new() }));
                 }
                 ResponseStep::Hold
             }
@@ -224,27 +242,18 @@ impl Session {
         }
     }
 
-    /// More of the response's body came, `size` bytes so far, or its end did. `body` gives them; it is called only when
-    /// they are needed and complete.
-    pub fn response_body(
-        &mut self,
-        size: usize,
-        ends: bool,
-        around: &impl Surroundings,
-        body: impl FnOnce() -> Vec<u8>,
-    ) -> ResponseStep {
-        let State::Sealing(minting, coding) = &self.state else { return ResponseStep::Pass };
-        if size > MAX_ANSWER {
+    /// More of the response's body came, and is taken out of Envoy's hands: what Envoy holds back is bounded by its own
+    /// limit, beyond which it answers by itself.
+    pub fn response_body(&mut self, chunk: &[u8], ends: bool, around: &impl Surroundings) -> ResponseStep {
+        let State::Sealing(sealing) = &mut self.state else { return ResponseStep::Pass };
+        if sealing.body.len().saturating_add(chunk.len()) > MAX_ANSWER {
             return self.replace(invalid_answer(InvalidAnswer::TooLong));
         }
+        sealing.body.extend_from_slice(chunk);
         if !ends {
             return ResponseStep::Hold;
         }
-        let Some(secrets) = &self.plan.secrets else { return self.replace(route_not_allowed()) };
-        let answer = decoded(Some(coding), &body())
-            .map_err(invalid_answer)
-            .and_then(|body| minting.answer(secrets, &body, around));
-        match answer {
+        match sealing.seal(&self.plan, around) {
             Ok(body) => {
                 self.state = State::Untouched;
                 let mut edits = Edits::default();
@@ -261,18 +270,18 @@ impl Session {
         matches!(self.state, State::Sealing(..))
     }
 
-    fn admit(&self, headers: Headers, ends: bool, around: &impl Surroundings) -> Result<(State, RequestStep), Denial> {
+    fn admit(&self, headers: &Headers, ends: bool, around: &impl Surroundings) -> Result<Admitted, Denial> {
         let plan = &*self.plan;
         let policy = match plan.policies.find(&around.route()) {
-            Some(Handling::Untouched) => return Ok((State::Untouched, RequestStep::Pass)),
+            Some(Handling::Untouched) => return Ok(Admitted::Untouched),
             Some(Handling::Guarded(policy)) => policy,
             None => return Err(no_policy()),
         };
-        let inbound = Inbound::read(&headers, &plan.gateway, &plan.strip);
+        let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
         let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
         let admission = Admission::new(plan, policy, &inbound, &offered, around)?;
         if let Some(need) = admission.body_need(&inbound, ends)? {
-            return Ok((State::Held(Box::new(Held { headers, admission, need })), RequestStep::Hold));
+            return Ok(Admitted::Hold(Box::new(admission), need));
         }
         let named = admission.named_in_query(&inbound)?;
         let is_subject = named.is_some() || admission.purpose != Purpose::Rest;
@@ -288,12 +297,11 @@ impl Session {
         let provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
         let model = choice.model.map(str::to_owned);
         let sent = Forwarded { admission, handshake, provider_key, model };
-        Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, None)))
+        Ok(Admitted::Forward(Box::new(sent), edits))
     }
 
-    fn refuse(&mut self, denial: Denial) -> RequestStep {
-        self.state = State::Answered;
-        RequestStep::Refuse(denial)
+    fn refusal(&self, denial: Denial, headers: &Headers) -> RequestStep {
+        RequestStep::Refuse(denial, onward::edits_of_refused(&self.plan, headers))
     }
 
     fn replace(&mut self, denial: Denial) -> ResponseStep {
@@ -302,45 +310,56 @@ impl Session {
     }
 }
 
-impl Held {
-    /// The body came: finds and resolves its model, and edits the request that waited for it.
-    fn complete(self, plan: &Plan, body: &[u8], around: &impl Surroundings) -> Result<(State, RequestStep), Denial> {
-        let Self { headers, admission, .. } = self;
-        let inbound = Inbound::read(&headers, &plan.gateway, &plan.strip);
-        let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
-        let name = model.as_ref().map(|model| model.name.as_str());
-        let choice = admission.choose(&inbound, name, !body.is_empty() && !passes_without_model(&inbound))?;
-        let rewritten = match (&model, choice.model) {
-            (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
-            _ => None,
-        };
-        let edits = edits_with_body(plan, &admission, &headers, &choice, rewritten.as_deref(), around)?;
-        let model = choice.model.map(str::to_owned);
-        let sent = Forwarded { admission, handshake: None, provider_key: None, model };
-        Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
-    }
-
-    /// The body came, and says what secret to mint.
-    fn mint(
-        self,
-        plan: &Plan,
-        endpoint: MintEndpoint,
-        body: &[u8],
-        around: &impl Surroundings,
-    ) -> Result<(State, RequestStep), Denial> {
-        let Self { headers, admission, .. } = self;
+impl Sealing {
+    fn seal(&self, plan: &Plan, around: &impl Surroundings) -> Result<Vec<u8>, Denial> {
         let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
-        let request = minting::parse(endpoint, body)?;
-        let inbound = Inbound::read(&headers, &plan.gateway, &plan.strip);
-        let choice = admission.choose(&inbound, request.model(), true)?;
-        match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
-            Minted::Answer(body) => Ok((State::Answered, RequestStep::Answer(body.into_bytes()))),
-            Minted::Forward(body, minting) => {
-                let body = body.into_bytes();
-                let mut edits = edits_with_body(plan, &admission, &headers, &choice, Some(&body), around)?;
-                edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
-                Ok((State::Minting(minting), RequestStep::Forward(edits, Some(body))))
-            }
+        let body = decoded(Some(&self.content_encoding), &self.body).map_err(invalid_answer)?;
+        self.minting.answer(secrets, &body, around)
+    }
+}
+
+/// The body came: finds and resolves its model, and edits the request that waited for it.
+fn complete(
+    plan: &Plan,
+    admission: Admission,
+    headers: &Headers,
+    body: &[u8],
+    around: &impl Surroundings,
+) -> Result<(State, RequestStep), Denial> {
+    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
+    let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
+    let name = model.as_ref().map(|model| model.name.as_str());
+    let choice = admission.choose(&inbound, name, !body.is_empty() && !passes_without_model(&inbound))?;
+    let rewritten = match (&model, choice.model) {
+        (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
+        _ => None,
+    };
+    let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
+    let model = choice.model.map(str::to_owned);
+    let sent = Forwarded { admission, handshake: None, provider_key: None, model };
+    Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
+}
+
+/// The body came, and says what secret to mint.
+fn mint(
+    plan: &Plan,
+    admission: Admission,
+    headers: &Headers,
+    endpoint: MintEndpoint,
+    body: &[u8],
+    around: &impl Surroundings,
+) -> Result<(State, RequestStep), Denial> {
+    let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
+    let request = minting::parse(endpoint, body)?;
+    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
+    let choice = admission.choose(&inbound, request.model(), true)?;
+    match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
+        Minted::Answer(body) => Ok((State::Answered, RequestStep::Answer(body.into_bytes()))),
+        Minted::Forward(body, minting) => {
+            let body = body.into_bytes();
+            let mut edits = edits_with_body(plan, &admission, headers, &choice, Some(&body), around)?;
+            edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
+            Ok((State::Minting(minting), RequestStep::Forward(edits, Some(body))))
         }
     }
 }

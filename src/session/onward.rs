@@ -6,7 +6,7 @@ use super::Surroundings;
 use super::admission::{Admission, Choice, Purpose};
 use crate::auth::Offered;
 use crate::config::Plan;
-use crate::http::{Edits, Fate, Param, Value};
+use crate::http::{Edits, Fate, Headers, Param, Target, Value};
 use crate::inbound::Inbound;
 use crate::policy::{Credential, Placement, Provider};
 use crate::secret::Secret;
@@ -54,6 +54,17 @@ pub fn edits(
     };
     if let Some(path) = target.rewrite(fate, &added) {
         edits.set(":path", Value::Secret(Rc::new(Secret::new(path))));
+    }
+    edits
+}
+
+/// The edits of a request that is refused: its path without credentials, as access logs show paths.
+pub fn edits_of_refused(plan: &Plan, headers: &Headers) -> Edits {
+    let mut edits = Edits::default();
+    let target = Target::parse(headers.first(b":path").unwrap_or_default());
+    let fate = |param: &Param<'_>| if plan.strip.takes(param) { Fate::Drop } else { Fate::Keep };
+    if let Some(path) = target.rewrite(fate, &[]) {
+        edits.set(":path", Value::Plain(path));
     }
     edits
 }

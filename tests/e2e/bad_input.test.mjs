@@ -3,8 +3,20 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import test, { describe } from 'node:test';
 import {
-  assertDenial, basicConfiguration, basicEnv, chatRequest, clientKey, exchange, nextCase, providerKey, restRequest, route, sha256,
-  tokens, upgradeRequest, useRig,
+  assertDenial,
+  basicConfiguration,
+  basicEnv,
+  chatRequest,
+  clientKey,
+  exchange,
+  nextCase,
+  providerKey,
+  restRequest,
+  route,
+  sha256,
+  tokens,
+  upgradeRequest,
+  useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
@@ -46,7 +58,12 @@ describe('octets and sizes', () => {
     'a thousand provider keys beside': Array.from({ length: 1_000 }, (_, index) => ['api-key', `k${index}`]),
     'a non-UTF-8 openai-beta': [['openai-beta', `realtime=v1, ${everyOctet}`]],
     'non-UTF-8 in every header that the filter reads': [
-      'origin', 'content-type', 'openai-organization', 'openai-project', 'cookie', 'x-realtime-byok-provider',
+      'origin',
+      'content-type',
+      'openai-organization',
+      'openai-project',
+      'cookie',
+      'x-realtime-byok-provider',
     ].map((name) => [name, everyOctet]),
   };
   for (const [name, headers] of Object.entries(passing)) {
@@ -55,7 +72,10 @@ describe('octets and sizes', () => {
         const { seen } = await forwarded(build({ headers: [...headers, ...authorized] }));
         assert.deepEqual(seen.headerAll('authorization'), [`Bearer ${providerKey}`]);
         for (const kept of ['x-bytes', 'x-long', 'x-many']) {
-          assert.deepEqual(seen.headerAll(kept), headers.filter(([one]) => one === kept).map(([, value]) => value));
+          assert.deepEqual(
+            seen.headerAll(kept),
+            headers.filter(([one]) => one === kept).map(([, value]) => value),
+          );
         }
       }
     });
@@ -66,10 +86,12 @@ describe('octets and sizes', () => {
     'a 60 KB token': [[['cf-aig-authorization', long]], 'invalid_gateway_token'],
     'a 60 KB token that begins well': [[['cf-aig-authorization', token + long]], 'invalid_gateway_token'],
     'a thousand different tokens': [
-      Array.from({ length: 1_000 }, (_, index) => ['cf-aig-authorization', `t${index}`]), 'conflicting_credentials',
+      Array.from({ length: 1_000 }, (_, index) => ['cf-aig-authorization', `t${index}`]),
+      'conflicting_credentials',
     ],
     'a thousand good and one other': [
-      [...Array.from({ length: 1_000 }, () => ['cf-aig-authorization', token]), ['cf-aig-authorization', 'x']], 'conflicting_credentials',
+      [...Array.from({ length: 1_000 }, () => ['cf-aig-authorization', token]), ['cf-aig-authorization', 'x']],
+      'conflicting_credentials',
     ],
     'a tab in a token': [[['authorization', `Bearer ${token}\tx`]], 'malformed_credentials'],
     'a comma at the end and another token': [[['cf-aig-authorization', `${token}, x`]], 'conflicting_credentials'],
@@ -89,7 +111,9 @@ describe('octets and sizes', () => {
 describe('subprotocols', () => {
   const many = (count, prefix = 'p') => Array.from({ length: count }, (_, index) => `${prefix}${index}`);
   test('500 of them are read, in order', async () => {
-    const { seen } = await forwarded(upgradeRequest({ protocols: [[...many(250), slot, ...many(250, 'q')].join(', ')] }));
+    const { seen } = await forwarded(
+      upgradeRequest({ protocols: [[...many(250), slot, ...many(250, 'q')].join(', ')] }),
+    );
     assert.deepEqual(seen.subprotocols().split(', '), [...many(250), ...many(250, 'q')]);
   });
   test('500 on 500 lines are read, in order', async () => {
@@ -105,10 +129,13 @@ describe('subprotocols', () => {
     'non-UTF-8 in a token': [[`${slot}\xff`], 'malformed_credentials'],
     'a tab inside': [[`real\ttime, ${slot}`], 'malformed_credentials'],
     'repeated across lines': [[slot, 'a', 'b', 'a'], 'malformed_credentials'],
-    'semicolons': [[`${slot};q=1`], 'malformed_credentials'],
+    semicolons: [[`${slot};q=1`], 'malformed_credentials'],
     'empty list items only': [[', ,\t,'], 'missing_gateway_token'],
     'a token that a valid one begins': [[`${slot}-and`], 'invalid_gateway_token'],
-    'an unpadded base64url of a stranger': [[`cf-aig-authorization-base64url.${Buffer.from('nobody').toString('base64url')}`], 'invalid_gateway_token'],
+    'an unpadded base64url of a stranger': [
+      [`cf-aig-authorization-base64url.${Buffer.from('nobody').toString('base64url')}`],
+      'invalid_gateway_token',
+    ],
   };
   for (const [name, [protocols, code]] of Object.entries(cases)) {
     test(`${name}: ${code}`, () => denied(upgradeRequest({ protocols }), code));
@@ -127,8 +154,13 @@ describe('tokens that are close', () => {
 
 describe('the query', () => {
   const credentials = [
-    `api_key=${clientKey}`, `api%5fkey=${clientKey}`, `%61%70%69%5F%6B%65%79=${clientKey}`, `API-KEY=${clientKey}`,
-    `key=${clientKey}&key=${clientKey}`, `acc%65ss_token=${clientKey}`, `Key=${clientKey}`,
+    `api_key=${clientKey}`,
+    `api%5fkey=${clientKey}`,
+    `%61%70%69%5F%6B%65%79=${clientKey}`,
+    `API-KEY=${clientKey}`,
+    `key=${clientKey}&key=${clientKey}`,
+    `acc%65ss_token=${clientKey}`,
+    `Key=${clientKey}`,
   ];
   for (const credential of credentials) {
     test(`${credential.replaceAll(clientKey, '…')} goes nowhere`, async () => {
@@ -138,11 +170,21 @@ describe('the query', () => {
       assert.equal(seen.target, '/v1/realtime?model=gpt-realtime');
     });
     test(`${credential.replaceAll(clientKey, '…')} is no token`, () =>
-      denied(upgradeRequest({ target: `/v1/realtime?${credential.replaceAll(clientKey, token)}` }), 'missing_gateway_token'));
+      denied(
+        upgradeRequest({ target: `/v1/realtime?${credential.replaceAll(clientKey, token)}` }),
+        'missing_gateway_token',
+      ));
   }
   const malformed = [
-    'model=gpt-realtime&model=gpt-realtime', 'model=gpt-realtime&MODEL=x', 'model=%', 'model=%f', 'model=%g0',
-    'model=gpt-realtime%ff', 'model=%c3%28', 'model=gpt-realtime%', 'model=%ed%a0%80',
+    'model=gpt-realtime&model=gpt-realtime',
+    'model=gpt-realtime&MODEL=x',
+    'model=%',
+    'model=%f',
+    'model=%g0',
+    'model=gpt-realtime%ff',
+    'model=%c3%28',
+    'model=gpt-realtime%',
+    'model=%ed%a0%80',
   ];
   for (const query of malformed) {
     test(`?${query}: malformed_request`, () =>
@@ -180,12 +222,19 @@ describe('upgrades that are none', () => {
     });
   }
   test('CONNECT, which Envoy allows', () =>
-    denied({ method: 'CONNECT', target: 'api.openai.com:443', headers: [['host', 'api.openai.com:443'], ...authorized] }, 'malformed_request'));
-  test('upgrade: h2c is dropped by Envoy\'s codec, so the request is REST', async () => {
+    denied(
+      { method: 'CONNECT', target: 'api.openai.com:443', headers: [['host', 'api.openai.com:443'], ...authorized] },
+      'malformed_request',
+    ));
+  test("upgrade: h2c is dropped by Envoy's codec, so the request is REST", async () => {
     const { seen } = await forwarded(upgradeTo('h2c'), { status: 200 });
     assert.deepEqual(seen.headerAll('upgrade'), []);
   });
-  test('upgrade: WEBSOCKET is one', () => forwarded({ ...upgradeTo('WEBSOCKET'), headers: [...upgradeTo('WEBSOCKET').headers, ['sec-websocket-key', 'dGhlIHNhbXBsZSBub25jZQ==']] }));
+  test('upgrade: WEBSOCKET is one', () =>
+    forwarded({
+      ...upgradeTo('WEBSOCKET'),
+      headers: [...upgradeTo('WEBSOCKET').headers, ['sec-websocket-key', 'dGhlIHNhbXBsZSBub25jZQ==']],
+    }));
   for (const method of ['POST', 'PUT', 'OPTIONS']) {
     test(`a WebSocket by ${method}`, () => denied(upgradeTo('websocket', method), 'malformed_request'));
   }
@@ -207,7 +256,8 @@ describe('what Envoy itself refuses', () => {
     'a bare CR in a token': (id) => raw([...head(id), `cf-aig-authorization: ${token}\rx-evil: 1`]),
     'a bare LF in a token': (id) => raw([...head(id), `cf-aig-authorization: nobody\nx-evil: 1`]),
     'a folded line': (id) => raw([...head(id), 'cf-aig-authorization: Bearer', ` nobody`]),
-    'two lengths': (id) => raw([...head(id), 'content-length: 1', 'content-length: 2', `cf-aig-authorization: ${token}`]),
+    'two lengths': (id) =>
+      raw([...head(id), 'content-length: 1', 'content-length: 2', `cf-aig-authorization: ${token}`]),
   };
   for (const [name, build] of Object.entries(attempts)) {
     test(`${name} is never forwarded`, async () => {
@@ -219,7 +269,9 @@ describe('what Envoy itself refuses', () => {
   }
   test('CR LF inside an encoded token injects nothing', () =>
     denied(
-      upgradeRequest({ protocols: [`cf-aig-authorization-base64url.${Buffer.from(`${token}\r\nx-evil: 1`).toString('base64url')}`] }),
+      upgradeRequest({
+        protocols: [`cf-aig-authorization-base64url.${Buffer.from(`${token}\r\nx-evil: 1`).toString('base64url')}`],
+      }),
       'malformed_credentials',
     ));
   test('half a request and a closed connection', async () => {
@@ -233,8 +285,12 @@ describe('bodies', () => {
   const post = (body, headers = [['content-type', 'application/json']]) =>
     restRequest({ method: 'POST', target: '/ruled/v1', headers: [...authorized, ...headers], body });
   const cases = {
-    'not JSON': 'not json', 'half a JSON': '{"model":"gpt-re', 'NUL': '\0'.repeat(64), 'every octet': everyOctet,
-    'two models': '{"model":"gpt-realtime","model":"gpt-realtime"}', 'trailing text': '{"model":"gpt-realtime"}}',
+    'not JSON': 'not json',
+    'half a JSON': '{"model":"gpt-re',
+    NUL: '\0'.repeat(64),
+    'every octet': everyOctet,
+    'two models': '{"model":"gpt-realtime","model":"gpt-realtime"}',
+    'trailing text': '{"model":"gpt-realtime"}}',
     'a number beyond all': '{"model":"gpt-realtime","n":-}',
   };
   for (const [name, body] of Object.entries(cases)) {
@@ -246,7 +302,12 @@ describe('bodies', () => {
     assert.deepEqual(recorder.requestsOf(answer.case), []);
   });
   test('a chunk size that is none', async () => {
-    const answer = await gateway.send(post('zz\r\n{}\r\n0\r\n\r\n', [['content-type', 'application/json'], ['transfer-encoding', 'chunked']]));
+    const answer = await gateway.send(
+      post('zz\r\n{}\r\n0\r\n\r\n', [
+        ['content-type', 'application/json'],
+        ['transfer-encoding', 'chunked'],
+      ]),
+    );
     assert.equal(answer.status, 400);
     assert.deepEqual(recorder.requestsOf(answer.case), []);
   });
@@ -271,4 +332,3 @@ describe('afterwards', () => {
     }
   });
 });
-

@@ -4,7 +4,16 @@ import net from 'node:net';
 import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  basicConfiguration, basicEnv, chatRequest, nextCase, requestBytes, restRequest, route, tokens, until, useRig,
+  basicConfiguration,
+  basicEnv,
+  chatRequest,
+  nextCase,
+  requestBytes,
+  restRequest,
+  route,
+  tokens,
+  until,
+  useRig,
 } from './harness/index.mjs';
 
 const authorized = [['cf-aig-authorization', tokens.web]];
@@ -38,7 +47,10 @@ async function begin(request) {
   return { id, socket, text: () => Buffer.concat(received).toString('latin1') };
 }
 
-const chunked = [['transfer-encoding', 'chunked'], ['content-type', 'application/json']];
+const chunked = [
+  ['transfer-encoding', 'chunked'],
+  ['content-type', 'application/json'],
+];
 const chunk = (text) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
 const lastChunk = '0\r\n\r\n';
 
@@ -103,7 +115,9 @@ describe('a body whose model is asked for', () => {
     }
   });
   test('may be some hundred kilobytes', async () => {
-    const { seen } = await forwarded(chatRequest({ target: '/ruled/v1', headers: authorized, model: 'five', text: 'x'.repeat(700_000) }));
+    const { seen } = await forwarded(
+      chatRequest({ target: '/ruled/v1', headers: authorized, model: 'five', text: 'x'.repeat(700_000) }),
+    );
     assert.equal(JSON.parse(seen.body).messages[0].content.length, 700_000);
   });
   test('over HTTP/2', async () => {
@@ -116,8 +130,10 @@ describe('a body whose model is asked for', () => {
     assert.equal(answer.status, 200);
     assert.equal(recorder.requestsOf(answer.case)[0].body.toString(), '{"model":"gpt-5"}');
   });
-  test('that goes beyond Envoy\'s buffer is refused by Envoy, and reaches no one', async () => {
-    const answer = await gateway.send(chatRequest({ target: '/ruled/v1', headers: authorized, text: 'x'.repeat(3_000_000) }));
+  test("that goes beyond Envoy's buffer is refused by Envoy, and reaches no one", async () => {
+    const answer = await gateway.send(
+      chatRequest({ target: '/ruled/v1', headers: authorized, text: 'x'.repeat(3_000_000) }),
+    );
     assert.equal(answer.status, 413);
     assert.deepEqual(recorder.requestsOf(answer.case), []);
     await forwarded(chatRequest({ target: '/ruled/v1', headers: authorized }));
@@ -152,13 +168,24 @@ describe('where Envoy withholds bodies', () => {
     );
     assert.ok(Date.now() - started < 5_000, `took ${Date.now() - started} ms`);
     assert.equal(answer.status, 500);
-    const lines = withheld.gateway.envoy.log().split('\n').filter((line) => line.includes('allow_on_headers_stop_iteration'));
-    assert.ok(lines.some((line) => /\[(warning|error|critical)\]/.test(line)), 'a warning or an error names it');
+    const lines = withheld.gateway.envoy
+      .log()
+      .split('\n')
+      .filter((line) => line.includes('allow_on_headers_stop_iteration'));
+    assert.ok(
+      lines.some((line) => /\[(warning|error|critical)\]/.test(line)),
+      'a warning or an error names it',
+    );
   });
   test('also when the body is still on its way', async () => {
     const started = Date.now();
     await withheld.denied(
-      restRequest({ method: 'POST', target: '/ruled/v1', headers: [...authorized, ...chunked], body: chunk('{"model":') }),
+      restRequest({
+        method: 'POST',
+        target: '/ruled/v1',
+        headers: [...authorized, ...chunked],
+        body: chunk('{"model":'),
+      }),
       'body_unavailable',
       { timeoutMs: 8_000 },
     );

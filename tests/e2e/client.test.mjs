@@ -2,8 +2,17 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  assertDenial, basicConfiguration, basicEnv, chatRequest, clientKey, providerKey, restRequest, route, tokens,
-  upgradeRequest, useRig,
+  assertDenial,
+  basicConfiguration,
+  basicEnv,
+  chatRequest,
+  clientKey,
+  providerKey,
+  restRequest,
+  route,
+  tokens,
+  upgradeRequest,
+  useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
@@ -43,13 +52,23 @@ const { forwarded, gateway, recorder } = useRig({
 describe('the selected subprotocol', () => {
   const cases = [
     // what the client offers, what the upstream selects, what the client gets
-    ['the upstream\'s choice', ['realtime', slot], 'select realtime', ['realtime']],
-    ['the upstream\'s second choice', [`a, ${slot}, b`], 'select b', ['b']],
+    ["the upstream's choice", ['realtime', slot], 'select realtime', ['realtime']],
+    ["the upstream's second choice", [`a, ${slot}, b`], 'select b', ['b']],
     ['none selected: the first that is no credential', [slot, 'a, b'], '', ['a']],
     ['none selected, on several lines', [`${slot},`, ' , a'], '', ['a']],
-    ['none selected, credentials only: the gateway\'s', [`openai-insecure-api-key.${clientKey}, ${slot}`], '', [slot]],
-    ['none selected, the gateway\'s in base64url', [`openai-insecure-api-key.${clientKey}`, encodedSlot], '', [encodedSlot]],
-    ['none selected, provider slot only: the first', [`openai-insecure-api-key.${token}`], '', [`openai-insecure-api-key.${token}`]],
+    ["none selected, credentials only: the gateway's", [`openai-insecure-api-key.${clientKey}, ${slot}`], '', [slot]],
+    [
+      "none selected, the gateway's in base64url",
+      [`openai-insecure-api-key.${clientKey}`, encodedSlot],
+      '',
+      [encodedSlot],
+    ],
+    [
+      'none selected, provider slot only: the first',
+      [`openai-insecure-api-key.${token}`],
+      '',
+      [`openai-insecure-api-key.${token}`],
+    ],
     ['one that was never offered is replaced', ['realtime', slot], 'select other', ['realtime']],
     ['one that differs in case is replaced', ['realtime', slot], 'select REALTIME', ['realtime']],
     ['a part of an offered one is replaced', ['realtime', slot], 'select real', ['realtime']],
@@ -67,17 +86,17 @@ describe('the selected subprotocol', () => {
       assert.equal(answer.headerAll('sec-websocket-accept').length, 1);
     });
   }
-  test('without a word of the provider\'s key', async () => {
+  test("without a word of the provider's key", async () => {
     const { answer } = await forwarded(upgradeRequest({ protocols: [slot] }));
     assert.ok(!JSON.stringify(answer.headers).includes(providerKey));
   });
 });
 
-describe('the upstream refuses the gateway\'s key', () => {
+describe("the upstream refuses the gateway's key", () => {
   const requests = {
     'an upgrade': (reply) => upgradeRequest({ protocols: ['realtime', slot], headers: [['x-reply', reply]] }),
-    'GET': (reply) => restRequest({ target: '/v1/models', headers: [...authorized, ['x-reply', reply]] }),
-    'POST': (reply) => chatRequest({ headers: [...authorized, ['x-reply', reply]] }),
+    GET: (reply) => restRequest({ target: '/v1/models', headers: [...authorized, ['x-reply', reply]] }),
+    POST: (reply) => chatRequest({ headers: [...authorized, ['x-reply', reply]] }),
   };
   for (const [name, build] of Object.entries(requests)) {
     for (const status of [401, 403]) {
@@ -120,25 +139,31 @@ describe('every other answer passes', () => {
       assert.equal(answer.body.toString(), '{"recorded":true}');
     });
   }
-  test('the upstream\'s refusal to upgrade, with its body', async () => {
+  test("the upstream's refusal to upgrade, with its body", async () => {
     const answer = await gateway.send(upgradeRequest({ headers: [...authorized, ['x-reply', 'refuse 400']] }));
     assert.equal(answer.status, 400);
     assert.match(answer.body.toString(), /upstream_text/);
   });
-  test('Envoy\'s own 403', async () => {
+  test("Envoy's own 403", async () => {
     const answer = await gateway.send(restRequest({ target: '/forbidden', headers: authorized }));
     assert.equal(answer.status, 403);
     assert.equal(answer.body.toString(), 'from Envoy itself');
     assert.equal((await gateway.envoy.accessLogOf(answer.case)).details, 'direct_response');
   });
-  test('Envoy\'s own 503', async () => {
+  test("Envoy's own 503", async () => {
     const answer = await gateway.send(restRequest({ target: '/nowhere', headers: authorized }));
     assert.equal(answer.status, 503);
     assert.doesNotMatch((await gateway.envoy.accessLogOf(answer.case)).details, /realtime_byok/);
   });
-  test('the upstream\'s 401 where auth is off', async () => {
+  test("the upstream's 401 where auth is off", async () => {
     const answer = await gateway.send(
-      restRequest({ target: '/health', headers: [['x-reply', 'refuse 401'], ['authorization', 'Bearer theirs']] }),
+      restRequest({
+        target: '/health',
+        headers: [
+          ['x-reply', 'refuse 401'],
+          ['authorization', 'Bearer theirs'],
+        ],
+      }),
     );
     assert.equal(answer.status, 401);
     assert.match(answer.body.toString(), /Bearer theirs/);
@@ -146,7 +171,10 @@ describe('every other answer passes', () => {
   test('an event stream, as it comes', async () => {
     const { answer } = await forwarded(chatRequest({ headers: [...authorized, ['x-reply', 'sse']], stream: true }));
     assert.equal(answer.header('content-type'), 'text/event-stream');
-    assert.equal(answer.body.toString(), 'data: {"event":1}\n\ndata: {"event":2}\n\ndata: {"event":3}\n\ndata: [DONE]\n\n');
+    assert.equal(
+      answer.body.toString(),
+      'data: {"event":1}\n\ndata: {"event":2}\n\ndata: {"event":3}\n\ndata: [DONE]\n\n',
+    );
   });
 });
 

@@ -2,8 +2,21 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  basicConfiguration, basicEnv, chatRequest, exchange, providerKey, requestBytes, restRequest, route, sha256,
-  startGateway, tokens, until, upgradeRequest, useRecorder, validateGateway,
+  basicConfiguration,
+  basicEnv,
+  chatRequest,
+  exchange,
+  providerKey,
+  requestBytes,
+  restRequest,
+  route,
+  sha256,
+  startGateway,
+  tokens,
+  until,
+  upgradeRequest,
+  useRecorder,
+  validateGateway,
 } from './harness/index.mjs';
 
 const recorder = useRecorder();
@@ -16,7 +29,10 @@ const full = basicConfiguration({
     openai: { kind: 'openai', key: { env: 'OPENAI_API_KEY' }, organization: 'org-1', project: 'proj_1' },
     'azure-eu': {
       kind: 'azure_openai',
-      keys: [{ name: 'a', key: { value: 'key-a' }, weight: 3 }, { name: 'b', key: { base64: 'a2V5LWI=' }, weight: 1 }],
+      keys: [
+        { name: 'a', key: { value: 'key-a' }, weight: 3 },
+        { name: 'b', key: { base64: 'a2V5LWI=' }, weight: 1 },
+      ],
     },
     own: { kind: 'custom', key: 'external', header: { name: 'x-key', prefix: 'Key ' } },
   },
@@ -32,7 +48,11 @@ const full = basicConfiguration({
     },
   },
   policies: {
-    voice: { providers: ['openai', 'azure-eu', 'own'], models: ['gpt-realtime*'], aliases: { v: 'azure-eu/gpt-realtime' } },
+    voice: {
+      providers: ['openai', 'azure-eu', 'own'],
+      models: ['gpt-realtime*'],
+      aliases: { v: 'azure-eu/gpt-realtime' },
+    },
     health: { auth: 'off' },
   },
 });
@@ -41,7 +61,9 @@ describe('a good configuration', () => {
   const forms = {
     'JSON in a StringValue': { configuration: full },
     'native YAML in a Struct': { configuration: full, encoding: 'struct' },
-    'JSON that begins with a line feed, as a Struct\'s bytes do': { configuration: `\n${JSON.stringify(full, null, 2)}\n` },
+    "JSON that begins with a line feed, as a Struct's bytes do": {
+      configuration: `\n${JSON.stringify(full, null, 2)}\n`,
+    },
     'JSON within other white space': { configuration: ` \r\n\t${JSON.stringify(full)} \n` },
     'JSON that begins with a line feed and then a length': { configuration: `\n\n\n\t\t ${JSON.stringify(full)}` },
   };
@@ -50,7 +72,15 @@ describe('a good configuration', () => {
       const gateway = await startGateway({ ...base(), ...form, routes: [route({ name: 'voice' })] });
       try {
         for (const token of [tokens.web, tokens.other]) {
-          const answer = await gateway.send(upgradeRequest({ target: '/?model=v', headers: [['x-gateway', token], ['x-a', '1']] }));
+          const answer = await gateway.send(
+            upgradeRequest({
+              target: '/?model=v',
+              headers: [
+                ['x-gateway', token],
+                ['x-a', '1'],
+              ],
+            }),
+          );
           assert.equal(answer.status, 101);
           answer.socket.destroy();
           const [seen] = recorder.requestsOf(answer.case);
@@ -69,10 +99,15 @@ describe('a good configuration', () => {
     assert.ok(ok, output);
     const lines = output.split('\n').filter((line) => line.includes('realtime_byok: '));
     // Every VM reads the configuration and says the same.
-    const warnings = new Set(lines.filter((line) => line.includes('[warning]')).map((line) => line.split('realtime_byok: ').at(-1)));
+    const warnings = new Set(
+      lines.filter((line) => line.includes('[warning]')).map((line) => line.split('realtime_byok: ').at(-1)),
+    );
     assert.equal(warnings.size, 2, 'env and sha256 warn of nothing');
     for (const place of ['providers.azure-eu.keys[0].key', 'providers.azure-eu.keys[1].key']) {
-      assert.ok([...warnings].some((warning) => warning.startsWith(place)), `a warning names ${place}`);
+      assert.ok(
+        [...warnings].some((warning) => warning.startsWith(place)),
+        `a warning names ${place}`,
+      );
     }
     assert.ok(!lines.some((line) => /key-a|key-b|a2V5LWI/.test(line)));
   });
@@ -82,7 +117,7 @@ describe('a bad configuration does not start', () => {
   const cases = {
     'not JSON': '{"providers": {',
     'no object': '[]',
-    'nothing': '',
+    nothing: '',
     'an unknown setting': basicConfiguration({ gatway: {} }),
     'a missing variable': basicConfiguration({ providers: { openai: { kind: 'openai', key: { env: 'NO_SUCH' } } } }),
   };
@@ -94,12 +129,20 @@ describe('a bad configuration does not start', () => {
     });
   }
   test('a Struct of the wrong shape', async () => {
-    const { ok, output } = await validateGateway({ ...base(), encoding: 'struct', configuration: { policies: { a: { auth: false } } } });
+    const { ok, output } = await validateGateway({
+      ...base(),
+      encoding: 'struct',
+      configuration: { policies: { a: { auth: false } } },
+    });
     assert.equal(ok, false);
     assert.match(output, /policies\.a\.auth: /);
   });
   test('a variable that is set for Envoy but not listed for the VM', async () => {
-    const { ok, output } = await validateGateway({ ...base(), hostEnvKeys: ['OTHER_TOKEN'], configuration: basicConfiguration() });
+    const { ok, output } = await validateGateway({
+      ...base(),
+      hostEnvKeys: ['OTHER_TOKEN'],
+      configuration: basicConfiguration(),
+    });
     assert.equal(ok, false);
     assert.match(output, /providers\.openai\.key.*OPENAI_API_KEY/);
   });
@@ -110,7 +153,9 @@ describe('a bad configuration does not start', () => {
 describe('a bad update', () => {
   // What is wrong: what the configuration is, and what the log must then say.
   const secret = 'sEcReT-0123456789';
-  const provider = (changes) => ({ providers: { openai: { kind: 'openai', key: { env: 'OPENAI_API_KEY' }, ...changes } } });
+  const provider = (changes) => ({
+    providers: { openai: { kind: 'openai', key: { env: 'OPENAI_API_KEY' }, ...changes } },
+  });
   const keyed = (key) => provider({ key });
   const tokened = (token) => ({ callers: { 'web-app': { tokens: [token] } } });
   const policy = (changes) => ({ policies: { voice: { provider: 'openai', ...changes } } });
@@ -118,18 +163,25 @@ describe('a bad update', () => {
   const pool = (...keys) => ({ providers: { openai: { kind: 'openai', keys } } });
   const digest = sha256('x');
   const cases = [
-    ['the contract\'s example',
+    [
+      "the contract's example",
       {
-        providers: { openai: { kind: 'openai', key: 'external' }, 'azure-eu': { kind: 'azure_openai', key: 'external' } },
+        providers: {
+          openai: { kind: 'openai', key: 'external' },
+          'azure-eu': { kind: 'azure_openai', key: 'external' },
+        },
         policies: { voice: { providers: ['openai', 'azure-us'] } },
       },
-      ['policies.voice.providers[1]: no provider is named "azure-us"; known: azure-eu, openai']],
+      ['policies.voice.providers[1]: no provider is named "azure-us"; known: azure-eu, openai'],
+    ],
     ['an unknown section', { polices: {} }, ['polices: ', 'policies']],
     ['an unknown setting below', policy({ provdier: 'x' }), ['policies.voice.provdier: ']],
     ['a wrong type', policy({ models: 'gpt-*' }), ['policies.voice.models: found a string, expected ']],
-    ['a policy that the caller may use does not exist',
+    [
+      'a policy that the caller may use does not exist',
       { callers: { 'web-app': { tokens: [{ sha256: digest }], policies: ['default', 'vioce'] } } },
-      ['callers.web-app.policies[1]: ', 'vioce', 'default']],
+      ['callers.web-app.policies[1]: ', 'vioce', 'default'],
+    ],
     ['an unknown kind', kind('openapi'), ['providers.openai.kind: ']],
     ['key and keys', provider({ keys: [{ name: 'a', key: 'external' }] }), ['providers.openai']],
     ['no key', { providers: { openai: { kind: 'openai' } } }, ['providers.openai']],
@@ -148,19 +200,31 @@ describe('a bad update', () => {
     ['non-ASCII', keyed({ value: `${secret}é` }), ['providers.openai.key']],
     ['non-ASCII in base64', keyed({ base64: Buffer.from(`${secret}é`).toString('base64') }), ['providers.openai.key']],
     ['no base64', keyed({ base64: `${secret}!` }), ['providers.openai.key']],
-    ['a pool with a bad key', pool({ name: 'a', key: 'external' }, { name: 'b', key: { env: 'NO_SUCH' } }), ['providers.openai.keys[1].key', 'NO_SUCH']],
+    [
+      'a pool with a bad key',
+      pool({ name: 'a', key: 'external' }, { name: 'b', key: { env: 'NO_SUCH' } }),
+      ['providers.openai.keys[1].key', 'NO_SUCH'],
+    ],
     ['a weight of 0', pool({ name: 'a', key: 'external', weight: 0 }), ['providers.openai.keys[0].weight: ']],
     ['a negative weight', pool({ name: 'a', key: 'external', weight: -1 }), ['providers.openai.keys[0].weight: ']],
     ['half a weight', pool({ name: 'a', key: 'external', weight: 0.5 }), ['providers.openai.keys[0].weight: ']],
     ['a custom provider without a place for the key', kind('custom'), ['providers.openai']],
     ['a custom provider with two', kind('custom', { query: 'k', header: { name: 'k' } }), ['providers.openai']],
     ['a header for another kind', kind('xai', { header: { name: 'k' } }), ['providers.openai.header']],
-    ['an organization for another kind', kind('azure_openai', { organization: 'o' }), ['providers.openai.organization']],
+    [
+      'an organization for another kind',
+      kind('azure_openai', { organization: 'o' }),
+      ['providers.openai.organization'],
+    ],
     ['a caller without tokens', { callers: { 'web-app': { tokens: [] } } }, ['callers.web-app.tokens: ']],
     ['a short digest', tokened({ sha256: digest.slice(1) }), ['callers.web-app.tokens[0].sha256: ']],
     ['a digest of no hex', tokened({ sha256: `${digest.slice(1)}g` }), ['callers.web-app.tokens[0].sha256: ']],
     ['a digest and a value', tokened({ sha256: digest, value: secret }), ['callers.web-app.tokens[0]']],
-    ['a date that is none', tokened({ sha256: digest, not_after: '2026-13-01' }), ['callers.web-app.tokens[0].not_after: ']],
+    [
+      'a date that is none',
+      tokened({ sha256: digest, not_after: '2026-13-01' }),
+      ['callers.web-app.tokens[0].not_after: '],
+    ],
     ['provider and providers', policy({ providers: ['openai'] }), ['policies.voice']],
     ['neither', { policies: { voice: {} } }, ['policies.voice']],
     ['an empty list of providers', { policies: { voice: { providers: [] } } }, ['policies.voice.providers: ']],
@@ -172,7 +236,11 @@ describe('a bad update', () => {
   const notInForce = [
     ['session', policy({ session: { max_duration: '30m' } }), ['policies.voice.session']],
     ['lock', policy({ lock: ['tools'] }), ['policies.voice.lock']],
-    ['limits', { callers: { 'web-app': { tokens: [{ sha256: digest }], limits: { concurrent_sessions: 1 } } } }, ['callers.web-app.limits']],
+    [
+      'limits',
+      { callers: { 'web-app': { tokens: [{ sha256: digest }], limits: { concurrent_sessions: 1 } } } },
+      ['callers.web-app.limits'],
+    ],
     ['prices', { prices: { 'gpt-*': { input_text: 4 } } }, ['prices']],
     ['client_secrets', { client_secrets: { mode: 'sealed', sealing_keys: [{ env: 'SEALING' }] } }, ['client_secrets']],
     ['control', { control: { path: '/control', token: { sha256: digest } } }, ['control']],
@@ -201,7 +269,10 @@ describe('a bad update', () => {
         const outcome = await gateway.replaceListeners({ configuration: basicConfiguration(changes) });
         const log = gateway.envoy.log().slice(before);
         assert.equal(outcome, 'rejected');
-        const said = log.split('\n').filter((line) => line.includes('realtime_byok: ')).join('\n');
+        const said = log
+          .split('\n')
+          .filter((line) => line.includes('realtime_byok: '))
+          .join('\n');
         for (const text of wanted) assert.ok(said.includes(text), `the log says ${text}; it says:\n${said}`);
         assert.ok(!log.includes(secret), 'no secret in the log');
         await serves();
@@ -221,10 +292,17 @@ describe('a bad update', () => {
       });
       const log = gateway.envoy.log().slice(before);
       for (const path of [
-        'gateway.header: ', 'providers.a.kind: ', 'providers.b.key', 'callers.c.tokens[0].sha256: ',
-        'callers.c.tokens[1].not_after: ', 'callers.c.policies[0]: ', 'policies.p.providers[2]: ',
-        'policies.q.unheard: ', 'extra: ',
-      ]) assert.ok(log.includes(`realtime_byok: ${path}`) || log.includes(` ${path}`), `the log names ${path}`);
+        'gateway.header: ',
+        'providers.a.kind: ',
+        'providers.b.key',
+        'callers.c.tokens[0].sha256: ',
+        'callers.c.tokens[1].not_after: ',
+        'callers.c.policies[0]: ',
+        'policies.p.providers[2]: ',
+        'policies.q.unheard: ',
+        'extra: ',
+      ])
+        assert.ok(log.includes(`realtime_byok: ${path}`) || log.includes(` ${path}`), `the log names ${path}`);
       assert.ok(!log.includes(secret));
       await serves();
     });
@@ -245,7 +323,10 @@ describe('a bad update', () => {
 
 test('ten thousand callers load fast and all come in', async () => {
   const callers = Object.fromEntries(
-    Array.from({ length: 10_000 }, (_, index) => [`caller-${index}`, { tokens: [{ sha256: sha256(`gt-many-${index}`) }] }]),
+    Array.from({ length: 10_000 }, (_, index) => [
+      `caller-${index}`,
+      { tokens: [{ sha256: sha256(`gt-many-${index}`) }] },
+    ]),
   );
   const options = { ...base(), configuration: basicConfiguration({ callers }) };
   const took = async (configured) => {

@@ -10,21 +10,45 @@ const { forwarded, denied } = useRig({ env: basicEnv, configuration: basicConfig
 
 describe('conflicting credentials', () => {
   const cases = {
-    'two lines of the gateway header': { headers: [['cf-aig-authorization', token], ['cf-aig-authorization', other]] },
+    'two lines of the gateway header': {
+      headers: [
+        ['cf-aig-authorization', token],
+        ['cf-aig-authorization', other],
+      ],
+    },
     'two in one line of the gateway header': { headers: [['cf-aig-authorization', `${token}, Bearer ${other}`]] },
     'gateway header and subprotocol': {
       headers: [['cf-aig-authorization', token]],
       protocols: [`cf-aig-authorization.${other}`],
     },
     'two gateway subprotocols': { protocols: [`cf-aig-authorization.${token}, cf-aig-authorization.${other}`] },
-    'two gateway subprotocols on two lines': { protocols: [`cf-aig-authorization.${token}`, `cf-aig-authorization.${other}`] },
+    'two gateway subprotocols on two lines': {
+      protocols: [`cf-aig-authorization.${token}`, `cf-aig-authorization.${other}`],
+    },
     'plain and base64url subprotocol': {
       protocols: [`cf-aig-authorization.${token}, cf-aig-authorization-base64url.${base64url(other)}`],
     },
-    'a token and a prefix of it': { protocols: [`cf-aig-authorization.${token}, cf-aig-authorization.${token.slice(0, -1)}`] },
-    'two lines of Authorization': { headers: [['authorization', `Bearer ${token}`], ['authorization', `Bearer ${other}`]] },
-    'Authorization and api-key': { headers: [['authorization', `Bearer ${token}`], ['api-key', other]] },
-    'api-key and x-api-key': { headers: [['api-key', token], ['x-api-key', other]] },
+    'a token and a prefix of it': {
+      protocols: [`cf-aig-authorization.${token}, cf-aig-authorization.${token.slice(0, -1)}`],
+    },
+    'two lines of Authorization': {
+      headers: [
+        ['authorization', `Bearer ${token}`],
+        ['authorization', `Bearer ${other}`],
+      ],
+    },
+    'Authorization and api-key': {
+      headers: [
+        ['authorization', `Bearer ${token}`],
+        ['api-key', other],
+      ],
+    },
+    'api-key and x-api-key': {
+      headers: [
+        ['api-key', token],
+        ['x-api-key', other],
+      ],
+    },
     'Authorization and a provider subprotocol': {
       headers: [['authorization', `Bearer ${token}`]],
       protocols: [`openai-insecure-api-key.${other}`],
@@ -48,7 +72,10 @@ describe('malformed credentials', () => {
     'an empty Authorization': [['authorization', '']],
     'Authorization without a token': [['authorization', 'Bearer']],
     'an empty api-key': [['api-key', '']],
-    'an empty x-goog-api-key beside a good token': [['x-goog-api-key', ''], ['authorization', `Bearer ${token}`]],
+    'an empty x-goog-api-key beside a good token': [
+      ['x-goog-api-key', ''],
+      ['authorization', `Bearer ${token}`],
+    ],
   };
   for (const [name, lines] of Object.entries(headers)) {
     test(name, async () => {
@@ -70,8 +97,8 @@ describe('malformed credentials', () => {
     'base64url of CR LF': [`cf-aig-authorization-base64url.${base64url('a\r\nx-evil: 1')}`],
     'white space inside': [`real time, ${slot}`],
     'a separator': [`a=b, ${slot}`],
-    'quotes': [`"realtime", ${slot}`],
-    'brackets': [`real[time], ${slot}`],
+    quotes: [`"realtime", ${slot}`],
+    brackets: [`real[time], ${slot}`],
     'an octet beyond ASCII': [`r\xe9altime, ${slot}`],
     'UTF-8 beyond ASCII': [`r\xc3\xa9altime, ${slot}`],
     'repeated in one line': [`realtime, realtime, ${slot}`],
@@ -112,7 +139,12 @@ describe('the first failing check answers', () => {
   });
   const faults = {
     policy: { path: '/nowhere' },
-    form: { credentials: [['cf-aig-authorization', token], ['cf-aig-authorization', other]] },
+    form: {
+      credentials: [
+        ['cf-aig-authorization', token],
+        ['cf-aig-authorization', other],
+      ],
+    },
     caller: { credentials: [['cf-aig-authorization', tokens.unknown]] },
     absent: { credentials: [] },
     route: { path: '/text' },
@@ -145,7 +177,10 @@ describe('the first failing check answers', () => {
     guarded.forwarded(
       upgradeRequest({
         target: '/voice?model=gpt-realtime',
-        headers: [['cf-aig-authorization', token], ['origin', 'https://app.example.com']],
+        headers: [
+          ['cf-aig-authorization', token],
+          ['origin', 'https://app.example.com'],
+        ],
       }),
     ));
 });

@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
-  chatRequest, restRequest, startGateway, startProcess, upgradeRequest, useAimock, useGateway, useRecorder, until,
+  chatRequest,
+  restRequest,
+  startGateway,
+  startProcess,
+  upgradeRequest,
+  useAimock,
+  useGateway,
+  useRecorder,
+  until,
 } from './harness/index.mjs';
 
 const recorder = useRecorder();
@@ -14,7 +22,14 @@ const gateway = useGateway(() => ({
 }));
 
 test('the recorder sees header lines in order and with their bytes', async () => {
-  const sent = upgradeRequest({ protocols: ['a, b', 'c'], headers: [['x-raw', 'caf\xe9'], ['x-two', '1'], ['x-two', '2']] });
+  const sent = upgradeRequest({
+    protocols: ['a, b', 'c'],
+    headers: [
+      ['x-raw', 'caf\xe9'],
+      ['x-two', '1'],
+      ['x-two', '2'],
+    ],
+  });
   const answer = await gateway.send({ ...sent, headers: [...sent.headers, ['x-reply', 'select b']] });
   assert.equal(answer.status, 101);
   assert.equal(answer.header('sec-websocket-protocol'), 'b');
@@ -38,7 +53,12 @@ test('bytes pass both ways after the 101', async () => {
 test('refusals arrive with their bodies, over TLS too', async () => {
   for (const secure of [false, true]) {
     const answer = await gateway.send(
-      restRequest({ headers: [['x-reply', 'refuse 401'], ['authorization', 'Bearer quoted']] }),
+      restRequest({
+        headers: [
+          ['x-reply', 'refuse 401'],
+          ['authorization', 'Bearer quoted'],
+        ],
+      }),
       { secure },
     );
     assert.equal(answer.status, 401);
@@ -79,10 +99,7 @@ test('aimock takes its key only', async () => {
 });
 
 test('a configuration that Envoy refuses fails the start with its log', async () => {
-  await assert.rejects(
-    startGateway({ filter: false, hcm: { no_such_field: 1 } }),
-    /no_such_field/,
-  );
+  await assert.rejects(startGateway({ filter: false, hcm: { no_such_field: 1 } }), /no_such_field/);
 });
 
 test('a child process ends with the one that started it', async () => {

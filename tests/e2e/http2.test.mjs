@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  assertDenial, basicConfiguration, basicEnv, clientKey, providerKey, route, tokens, until, useRig,
+  assertDenial,
+  basicConfiguration,
+  basicEnv,
+  clientKey,
+  providerKey,
+  route,
+  tokens,
+  until,
+  useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
@@ -18,10 +26,15 @@ const { gateway, recorder } = useRig({
 });
 
 const websocket = (headers, options = {}) =>
-  gateway.sendHttp2({ connect: 'websocket', target, headers: [['sec-websocket-version', '13'], ...headers], ...options });
+  gateway.sendHttp2({
+    connect: 'websocket',
+    target,
+    headers: [['sec-websocket-version', '13'], ...headers],
+    ...options,
+  });
 
 describe('extended CONNECT', () => {
-  test('becomes an HTTP/1.1 upgrade with a key of the gateway\'s making', async () => {
+  test("becomes an HTTP/1.1 upgrade with a key of the gateway's making", async () => {
     const keys = new Set();
     for (let round = 0; round < 5; round += 1) {
       const answer = await websocket([['sec-websocket-protocol', `realtime, ${slot}, openai-beta.realtime-v1`]]);
@@ -43,7 +56,10 @@ describe('extended CONNECT', () => {
   });
   test('leaves a key that is there', async () => {
     const key = 'AAAAAAAAAAAAAAAAAAAAAA==';
-    const answer = await websocket([['cf-aig-authorization', token], ['sec-websocket-key', key]]);
+    const answer = await websocket([
+      ['cf-aig-authorization', token],
+      ['sec-websocket-key', key],
+    ]);
     assert.equal(answer.status, 200);
     assert.deepEqual(recorder.requestsOf(answer.case)[0].headerAll('sec-websocket-key'), [key]);
     answer.close();
@@ -72,7 +88,10 @@ describe('extended CONNECT', () => {
   const denials = {
     missing_gateway_token: [['sec-websocket-protocol', 'realtime']],
     invalid_gateway_token: [['cf-aig-authorization', tokens.unknown]],
-    conflicting_credentials: [['cf-aig-authorization', token], ['sec-websocket-protocol', `cf-aig-authorization.${tokens.other}`]],
+    conflicting_credentials: [
+      ['cf-aig-authorization', token],
+      ['sec-websocket-protocol', `cf-aig-authorization.${tokens.other}`],
+    ],
     malformed_credentials: [['sec-websocket-protocol', 'realtime, realtime']],
   };
   for (const [code, headers] of Object.entries(denials)) {
@@ -84,12 +103,18 @@ describe('extended CONNECT', () => {
     });
   }
   test('the model rule holds', async () => {
-    assertDenial(await websocket([['cf-aig-authorization', token]], { target: '/ruled?model=gpt-5' }), 'model_not_allowed');
+    assertDenial(
+      await websocket([['cf-aig-authorization', token]], { target: '/ruled?model=gpt-5' }),
+      'model_not_allowed',
+    );
     assertDenial(await websocket([['cf-aig-authorization', token]], { target: '/ruled' }), 'model_required');
   });
   for (const status of [401, 403]) {
     test(`the upstream's ${status} to our key is a 502 without its text`, async () => {
-      const answer = await websocket([['cf-aig-authorization', token], ['x-reply', `refuse ${status}`]]);
+      const answer = await websocket([
+        ['cf-aig-authorization', token],
+        ['x-reply', `refuse ${status}`],
+      ]);
       assertDenial(answer, 'provider_key_rejected');
       assert.ok(!(JSON.stringify(answer.headers) + answer.body).includes(providerKey));
     });
@@ -100,7 +125,12 @@ test('REST over HTTP/2', async () => {
   const answer = await gateway.sendHttp2({
     method: 'POST',
     target: '/v1/chat/completions?api_key=1',
-    headers: [['authorization', `Bearer ${token}`], ['cookie', 'a=1'], ['cookie', 'b=2'], ['content-type', 'application/json']],
+    headers: [
+      ['authorization', `Bearer ${token}`],
+      ['cookie', 'a=1'],
+      ['cookie', 'b=2'],
+      ['content-type', 'application/json'],
+    ],
     body: '{"model":"gpt-5"}',
   });
   assert.equal(answer.status, 200);
@@ -112,6 +142,8 @@ test('REST over HTTP/2', async () => {
 });
 
 test('a plain CONNECT is refused', async () => {
-  const answer = await gateway.sendHttp2({ connect: 'bytestream', target, headers: [['cf-aig-authorization', token]] }).catch((error) => error);
+  const answer = await gateway
+    .sendHttp2({ connect: 'bytestream', target, headers: [['cf-aig-authorization', token]] })
+    .catch((error) => error);
   assert.notEqual(answer.status, 200);
 });

@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  basicConfiguration, basicEnv, chatRequest, restRequest, route, sha256, tokens, upgradeRequest, useRig,
+  basicConfiguration,
+  basicEnv,
+  chatRequest,
+  restRequest,
+  route,
+  sha256,
+  tokens,
+  upgradeRequest,
+  useRig,
 } from './harness/index.mjs';
 
 const mini = 'gt-mini-2Vq8';
@@ -195,7 +203,10 @@ describe('the model of a JSON body', () => {
     });
   }
   test('behind a content coding is not readable', () =>
-    denied(post('voice', '{"model":"gpt-realtime"}', { credentials: [...authorized, ['content-encoding', 'gzip']] }), 'malformed_request'));
+    denied(
+      post('voice', '{"model":"gpt-realtime"}', { credentials: [...authorized, ['content-encoding', 'gzip']] }),
+      'malformed_request',
+    ));
   for (const method of ['PUT', 'PATCH', 'GET', 'DELETE']) {
     test(`is read under a models rule whatever the method: ${method}`, () =>
       denied(post('voice', '{"model":"gpt-5"}', { method }), 'model_not_allowed'));
@@ -224,7 +235,15 @@ describe('the model of a JSON body', () => {
   for (const [policy, body, code] of refused) {
     test(`${policy} ${JSON.stringify(body)}: ${code}`, () => denied(post(policy, Buffer.from(body, 'latin1')), code));
   }
-  for (const body of ['{"model":5}', '{"model":null}', '{"model":["gpt-realtime"]}', '["gpt-realtime"]', '"gpt-realtime"', 'null', '{"model":""}']) {
+  for (const body of [
+    '{"model":5}',
+    '{"model":null}',
+    '{"model":["gpt-realtime"]}',
+    '["gpt-realtime"]',
+    '"gpt-realtime"',
+    'null',
+    '{"model":""}',
+  ]) {
     test(`voice ${body}: refused, as no model can be read`, async () => {
       const answer = await gateway.send(post('voice', body));
       assert.equal(answer.status, 400);
@@ -248,9 +267,16 @@ describe('requests without a model', () => {
   }
   test('an empty POST passes under a models rule', async () => {
     await forwarded(post('voice', ''));
-    await forwarded(restRequest({ method: 'POST', target: '/voice/v1/x', headers: [...authorized, ['content-length', '0']] }));
     await forwarded(
-      restRequest({ method: 'POST', target: '/voice/v1/x', headers: [...authorized, ['transfer-encoding', 'chunked']], body: '0\r\n\r\n' }),
+      restRequest({ method: 'POST', target: '/voice/v1/x', headers: [...authorized, ['content-length', '0']] }),
+    );
+    await forwarded(
+      restRequest({
+        method: 'POST',
+        target: '/voice/v1/x',
+        headers: [...authorized, ['transfer-encoding', 'chunked']],
+        body: '0\r\n\r\n',
+      }),
     );
   });
   test('JSON without a model goes to the first provider where no rule asks for one', async () => {
@@ -270,7 +296,9 @@ test('chat requests of many clients at once do not mix', async () => {
   await Promise.all(
     rounds.map(async (index) => {
       const model = index % 2 ? `azure-eu/m${index}` : `m${index}`;
-      const { seen } = await forwarded(chatRequest({ target: '/open/v1/chat/completions', headers: authorized, model, text: `t${index}` }));
+      const { seen } = await forwarded(
+        chatRequest({ target: '/open/v1/chat/completions', headers: authorized, model, text: `t${index}` }),
+      );
       const body = JSON.parse(seen.body);
       assert.equal(body.model, `m${index}`);
       assert.equal(body.messages[0].content, `t${index}`);

@@ -4,7 +4,16 @@ import { once } from 'node:events';
 import test, { describe } from 'node:test';
 import WebSocket from 'ws';
 import {
-  basicConfiguration, basicEnv, chatRequest, clientKey, providerKey, restRequest, route, tokens, useAimock, useGateway,
+  basicConfiguration,
+  basicEnv,
+  chatRequest,
+  clientKey,
+  providerKey,
+  restRequest,
+  route,
+  tokens,
+  useAimock,
+  useGateway,
 } from './harness/index.mjs';
 
 const token = tokens.web;
@@ -17,7 +26,10 @@ const gateway = useGateway(() => ({
   tls: true,
   concurrency: 2,
   configuration: basicConfiguration({
-    policies: { default: { provider: 'openai' }, voice: { provider: 'openai', models: ['gpt-realtime*'], aliases: { voice: 'gpt-realtime-2025-08-28' } } },
+    policies: {
+      default: { provider: 'openai' },
+      voice: { provider: 'openai', models: ['gpt-realtime*'], aliases: { voice: 'gpt-realtime-2025-08-28' } },
+    },
   }),
   routes: [route({ name: 'voice', prefix: '/voice/', rewrite: '/' }), route({})],
 }));
@@ -54,17 +66,20 @@ async function converse({ protocols, headers, path = '/v1/realtime?model=gpt-rea
 function assertConversation({ events }, model = 'gpt-realtime') {
   assert.equal(events[0].type, 'session.created');
   assert.equal(events[0].session.model, model);
-  const text = events.filter(({ type }) => type === 'response.output_text.delta').map(({ delta }) => delta).join('');
+  const text = events
+    .filter(({ type }) => type === 'response.output_text.delta')
+    .map(({ delta }) => delta)
+    .join('');
   assert.equal(text, 'Hello! How can I help you today?');
 }
 
 describe('a realtime session', () => {
-  test('the support ticket: a token in a subprotocol, the beta\'s name, no key', async () => {
+  test("the support ticket: a token in a subprotocol, the beta's name, no key", async () => {
     const result = await converse({ protocols: ['realtime', slot, 'openai-beta.realtime-v1'] });
     assertConversation(result);
     assert.equal(result.selected, 'realtime');
   });
-  test('the same with a client\'s own key beside', async () => {
+  test("the same with a client's own key beside", async () => {
     const result = await converse({
       protocols: ['realtime', `openai-insecure-api-key.${clientKey}`, slot, 'openai-beta.realtime-v1'],
     });
@@ -72,12 +87,17 @@ describe('a realtime session', () => {
   });
   test('the token where the key would be', async () =>
     assertConversation(await converse({ protocols: ['realtime', `openai-insecure-api-key.${token}`] })));
-  test('a server with headers, the beta\'s among them', async () =>
-    assertConversation(await converse({
-      headers: { Authorization: `Bearer ${token}`, 'OpenAI-Beta': 'realtime=v1', 'OpenAI-Organization': 'org-theirs' },
-    })));
-  test('over TLS', async () =>
-    assertConversation(await converse({ protocols: ['realtime', slot], secure: true })));
+  test("a server with headers, the beta's among them", async () =>
+    assertConversation(
+      await converse({
+        headers: {
+          Authorization: `Bearer ${token}`,
+          'OpenAI-Beta': 'realtime=v1',
+          'OpenAI-Organization': 'org-theirs',
+        },
+      }),
+    ));
+  test('over TLS', async () => assertConversation(await converse({ protocols: ['realtime', slot], secure: true })));
   test('an alias under a models rule, on a rewritten path', async () =>
     assertConversation(
       await converse({ path: '/voice/v1/realtime?model=voice', protocols: ['realtime', slot] }),
@@ -116,11 +136,21 @@ describe('chat completions', () => {
     assert.match(answer.header('content-type'), /^text\/event-stream/);
     const events = answer.body.toString().split('\n\n').filter(Boolean);
     assert.equal(events.at(-1), 'data: [DONE]');
-    const text = events.slice(0, -1).map((event) => JSON.parse(event.slice('data: '.length)).choices[0]?.delta?.content ?? '').join('');
+    const text = events
+      .slice(0, -1)
+      .map((event) => JSON.parse(event.slice('data: '.length)).choices[0]?.delta?.content ?? '')
+      .join('');
     assert.equal(text, 'Hello! How can I help you today?');
   });
   test('with the gateway header', async () => {
-    const answer = await gateway.send(chatRequest({ headers: [['cf-aig-authorization', `Bearer ${token}`], ['authorization', `Bearer ${clientKey}`]] }));
+    const answer = await gateway.send(
+      chatRequest({
+        headers: [
+          ['cf-aig-authorization', `Bearer ${token}`],
+          ['authorization', `Bearer ${clientKey}`],
+        ],
+      }),
+    );
     assert.equal(answer.status, 200);
   });
   test('without a token it never gets there', async () => {
@@ -137,13 +167,13 @@ describe('chat completions', () => {
   });
 });
 
-describe('a provider that refuses the gateway\'s key', () => {
+describe("a provider that refuses the gateway's key", () => {
   const mistaken = useGateway(() => ({
     upstreams: { upstream: aimock.port },
     env: { ...basicEnv, OPENAI_API_KEY: 'sk-revoked' },
     configuration: basicConfiguration(),
   }));
-  test('is the gateway\'s fault', async () => {
+  test("is the gateway's fault", async () => {
     const answer = await mistaken.send(chatRequest({ headers: [['authorization', `Bearer ${token}`]] }));
     assert.equal(answer.status, 502);
     assert.equal(answer.json().error.code, 'provider_key_rejected');

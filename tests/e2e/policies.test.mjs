@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  basicConfiguration, basicEnv, chatRequest, restRequest, route, sha256, tokens, upgradeRequest, useRig,
+  basicConfiguration,
+  basicEnv,
+  chatRequest,
+  restRequest,
+  route,
+  sha256,
+  tokens,
+  upgradeRequest,
+  useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
@@ -24,11 +32,11 @@ const configuration = basicConfiguration({
   callers: {
     'web-app': { tokens: [{ sha256: sha256(token) }] },
     'voice-only': { tokens: [{ value: 'gt-voice-only' }], policies: ['voice', 'named'] },
-    'paged': {
+    paged: {
       tokens: [{ value: 'gt-paged' }],
       origins: ['https://app.example.com', 'https://*.preview.example.com', 'http://localhost:3000'],
     },
-    'rotating': {
+    rotating: {
       tokens: [
         { base64: Buffer.from('gt-first').toString('base64') },
         { value: 'gt-second' },
@@ -36,10 +44,10 @@ const configuration = basicConfiguration({
         { env: 'OTHER_TOKEN' },
       ],
     },
-    'windowed': {
+    windowed: {
       tokens: Object.entries(windows).map(([name, window]) => ({ sha256: sha256(`gt-${name}`), ...window })),
     },
-    'twofold': {
+    twofold: {
       tokens: [{ sha256: sha256('gt-long'), not_after: time(-hour) }, { sha256: sha256('gt-lo') }],
     },
   },
@@ -50,9 +58,11 @@ const configuration = basicConfiguration({
     health: { auth: 'off' },
   },
   providers: Object.fromEntries(
-    [['openai', 'sk-default'], ['second', 'sk-second'], ['third', 'sk-third']].map(([name, value]) => [
-      name, { kind: 'openai', key: { value } },
-    ]),
+    [
+      ['openai', 'sk-default'],
+      ['second', 'sk-second'],
+      ['third', 'sk-third'],
+    ].map(([name, value]) => [name, { kind: 'openai', key: { value } }]),
   ),
 });
 
@@ -65,11 +75,13 @@ const routes = [
   route({ name: 'named', prefix: '/lost', policy: 'no-such-policy' }),
   route({ name: 'named', prefix: '/empty', policy: '' }),
   route({
-    name: 'named', prefix: '/number',
+    name: 'named',
+    prefix: '/number',
     extra: { metadata: { filter_metadata: { realtime_byok: { policy: 5 } } } },
   }),
   route({
-    name: 'named', prefix: '/other-key',
+    name: 'named',
+    prefix: '/other-key',
     extra: { metadata: { filter_metadata: { realtime_byok: { other: 'voice' }, other: { policy: 'voice' } } } },
   }),
   route({ name: 'health', prefix: '/health' }),
@@ -79,7 +91,11 @@ const routes = [
 const { forwarded, denied, gateway } = useRig({ env: basicEnv, configuration, routes });
 const withoutDefault = useRig({
   env: basicEnv,
-  configuration: { ...configuration, policies: { voice: { provider: 'second' } }, callers: { 'web-app': configuration.callers['web-app'] } },
+  configuration: {
+    ...configuration,
+    policies: { voice: { provider: 'second' } },
+    callers: { 'web-app': configuration.callers['web-app'] },
+  },
   routes: [route({ name: 'other' })],
 });
 
@@ -108,18 +124,26 @@ describe('the policy of a route', () => {
     const answer = await gateway.send(restRequest({ target: '/not-routed' }));
     assert.ok([401, 404].includes(answer.status));
   });
-  test('a redirect is guarded as well', () =>
-    denied(restRequest({ target: '/redirect' }), 'missing_gateway_token'));
+  test('a redirect is guarded as well', () => denied(restRequest({ target: '/redirect' }), 'missing_gateway_token'));
 });
 
 describe('auth off', () => {
   test('touches nothing', async () => {
     const headers = [
-      ['authorization', 'Bearer theirs'], ['cookie', 'a=1'], ['api-key', 'k'], ['openai-beta', 'realtime=v1'],
-      ['cf-aig-authorization', ''], ['x-realtime-byok-provider', 'mine'], ['openai-organization', 'org'],
+      ['authorization', 'Bearer theirs'],
+      ['cookie', 'a=1'],
+      ['api-key', 'k'],
+      ['openai-beta', 'realtime=v1'],
+      ['cf-aig-authorization', ''],
+      ['x-realtime-byok-provider', 'mine'],
+      ['openai-organization', 'org'],
     ];
     const { seen } = await forwarded(
-      upgradeRequest({ target: '/health?key=1', headers, protocols: ['openai-insecure-api-key.k, openai-insecure-api-key.k'] }),
+      upgradeRequest({
+        target: '/health?key=1',
+        headers,
+        protocols: ['openai-insecure-api-key.k, openai-insecure-api-key.k'],
+      }),
     );
     for (const [name, value] of headers) assert.deepEqual(seen.headerAll(name), [value], name);
     assert.equal(seen.target, '/health?key=1');
@@ -178,9 +202,15 @@ describe('origins', () => {
     });
   }
   const refused = [
-    'https://app.example.com.evil.org', 'https://evil.org/https://app.example.com', 'http://app.example.com',
-    'https://app.example.com:8443', 'https://preview.example.com', 'http://localhost:30001', 'null',
-    'https://appxexample.com', '\xff',
+    'https://app.example.com.evil.org',
+    'https://evil.org/https://app.example.com',
+    'http://app.example.com',
+    'https://app.example.com:8443',
+    'https://preview.example.com',
+    'http://localhost:30001',
+    'null',
+    'https://appxexample.com',
+    '\xff',
   ];
   for (const origin of refused) {
     test(`${origin} may not`, () => denied(request(origin), 'origin_not_allowed'));
@@ -194,12 +224,16 @@ describe('origins', () => {
       'origin_not_allowed',
     ));
   test('a caller without origins comes from anywhere', () =>
-    forwarded(upgradeRequest({ target: '/nameless', headers: [...bearer(token), ['origin', 'https://evil.example.com']] })));
+    forwarded(
+      upgradeRequest({ target: '/nameless', headers: [...bearer(token), ['origin', 'https://evil.example.com']] }),
+    ));
 });
 
 describe('mint paths while minting is off', () => {
   const paths = [
-    '/v1/realtime/client_secrets', '/v1/realtime/sessions', '/v1/realtime/transcription_sessions',
+    '/v1/realtime/client_secrets',
+    '/v1/realtime/sessions',
+    '/v1/realtime/transcription_sessions',
     '/v1/realtime/translations/client_secrets',
   ];
   for (const path of paths) {
@@ -209,7 +243,12 @@ describe('mint paths while minting is off', () => {
       }
     });
   }
-  const spellings = ['/v1/realtime/client_secrets/', '/v1//realtime/client_secrets', '/v1/realtime/client%5fsecrets', '/V1/Realtime/Sessions'];
+  const spellings = [
+    '/v1/realtime/client_secrets/',
+    '/v1//realtime/client_secrets',
+    '/v1/realtime/client%5fsecrets',
+    '/V1/Realtime/Sessions',
+  ];
   for (const path of spellings) {
     test(`${path}, another spelling`, () =>
       denied(restRequest({ target: `/nameless${path}`, headers: bearer(token), json: {} }), 'route_not_allowed'));

@@ -5,14 +5,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, describe } from 'node:test';
 import {
-  basicConfiguration, basicEnv, clientKey, restRequest, route, tokens, until, upgradeRequest, useRig,
+  basicConfiguration,
+  basicEnv,
+  clientKey,
+  restRequest,
+  route,
+  tokens,
+  until,
+  upgradeRequest,
+  useRig,
 } from './harness/index.mjs';
 
 const authorized = [['cf-aig-authorization', tokens.web]];
 const awkwardKey = 'k+y/with=odd&chars%20?#';
 const keys = {
-  openai: 'sk-openai-8Hs2', azure: 'azure-3Jd9', xai: 'xai-6Kf4', gemini: 'AIza-1Lg7', anthropic: 'sk-ant-5Zh0',
-  custom: 'custom-2Xj5', query: awkwardKey, decoded: 'sk-decoded-7Ck1',
+  openai: 'sk-openai-8Hs2',
+  azure: 'azure-3Jd9',
+  xai: 'xai-6Kf4',
+  gemini: 'AIza-1Lg7',
+  anthropic: 'sk-ant-5Zh0',
+  custom: 'custom-2Xj5',
+  query: awkwardKey,
+  decoded: 'sk-decoded-7Ck1',
 };
 
 const providers = {
@@ -36,7 +50,10 @@ const providers = {
 };
 
 const { forwarded } = useRig({
-  env: { ...basicEnv, ...Object.fromEntries(Object.entries(keys).map(([name, key]) => [`KEY_${name.toUpperCase()}`, key])) },
+  env: {
+    ...basicEnv,
+    ...Object.fromEntries(Object.entries(keys).map(([name, key]) => [`KEY_${name.toUpperCase()}`, key])),
+  },
   configuration: basicConfiguration({
     providers,
     policies: Object.fromEntries(Object.keys(providers).map((name) => [name, { provider: name }])),
@@ -68,7 +85,11 @@ describe('each kind', () => {
   };
   for (const [name, want] of Object.entries(cases)) {
     test(name, async () => {
-      const own = [['api-key', clientKey], ['x-goog-api-key', clientKey], ['authorization', `Bearer ${clientKey}`]];
+      const own = [
+        ['api-key', clientKey],
+        ['x-goog-api-key', clientKey],
+        ['authorization', `Bearer ${clientKey}`],
+      ];
       for (const build of [upgradeRequest, restRequest]) {
         const { seen } = await forwarded(build({ target: `/${name}/v1?model=m`, headers: [...own, ...authorized] }));
         assert.deepEqual(credentialsOf(seen), want);
@@ -80,7 +101,7 @@ describe('each kind', () => {
 });
 
 describe('openai', () => {
-  test('organization and project are the configured ones, not the client\'s', async () => {
+  test("organization and project are the configured ones, not the client's", async () => {
     const { seen } = await forwarded(
       upgradeRequest({
         target: '/openai/v1',
@@ -102,9 +123,12 @@ describe('openai', () => {
 });
 
 describe('custom', () => {
-  test('the client\'s own header of that name goes', async () => {
+  test("the client's own header of that name goes", async () => {
     const { seen } = await forwarded(
-      upgradeRequest({ target: '/custom/v1', headers: [['X-CUSTOM-KEY', clientKey], ...authorized, ['x-custom-key', 'b']] }),
+      upgradeRequest({
+        target: '/custom/v1',
+        headers: [['X-CUSTOM-KEY', clientKey], ...authorized, ['x-custom-key', 'b']],
+      }),
     );
     assert.deepEqual(seen.headerAll('x-custom-key'), [`Token ${keys.custom}`]);
   });
@@ -180,10 +204,8 @@ describe('an external key', () => {
     writeKey('sk-sds-second');
     await until('the rotated key', async () => (await seenKey())[0] === 'Bearer sk-sds-second');
   });
-  test('that the upstream refuses is the gateway\'s fault as well', async () => {
-    const answer = await external.gateway.send(
-      restRequest({ headers: [...authorized, ['x-reply', 'refuse 401']] }),
-    );
+  test("that the upstream refuses is the gateway's fault as well", async () => {
+    const answer = await external.gateway.send(restRequest({ headers: [...authorized, ['x-reply', 'refuse 401']] }));
     assert.equal(answer.status, 502);
     assert.equal(answer.json().error.code, 'provider_key_rejected');
   });

@@ -2,19 +2,39 @@
 import assert from 'node:assert/strict';
 import test, { before, describe } from 'node:test';
 import {
-  basicConfiguration, chatRequest, clientKey, restRequest, route, sha256, tokens, upgradeRequest, useGateway, useRecorder,
+  basicConfiguration,
+  chatRequest,
+  clientKey,
+  restRequest,
+  route,
+  sha256,
+  tokens,
+  upgradeRequest,
+  useGateway,
+  useRecorder,
 } from './harness/index.mjs';
 
 const keys = {
-  KEY_OPENAI: 'sk-openai-0Ae3kVq6', KEY_AZURE: 'azure-1Bf4lWr7', KEY_XAI: 'xai-2Cg5mXs8', KEY_GEMINI: 'AIza-3Dh6nYt9',
-  KEY_ANTHROPIC: 'sk-ant-4Ei7oZu0', KEY_CUSTOM: 'custom-5Fj8pAv1', KEY_POOL_A: 'sk-pool-6Gk9qBw2', KEY_POOL_B: 'sk-pool-7Hl0rCx3',
+  KEY_OPENAI: 'sk-openai-0Ae3kVq6',
+  KEY_AZURE: 'azure-1Bf4lWr7',
+  KEY_XAI: 'xai-2Cg5mXs8',
+  KEY_GEMINI: 'AIza-3Dh6nYt9',
+  KEY_ANTHROPIC: 'sk-ant-4Ei7oZu0',
+  KEY_CUSTOM: 'custom-5Fj8pAv1',
+  KEY_POOL_A: 'sk-pool-6Gk9qBw2',
+  KEY_POOL_B: 'sk-pool-7Hl0rCx3',
 };
 const expired = 'gt-expired-8Im1sDy4';
 const future = 'gt-future-9Jn2tEz5';
 const base64url = (text) => Buffer.from(text).toString('base64url');
 const secrets = [
-  ...Object.values(keys), ...Object.values(tokens), expired, future, clientKey,
-  ...Object.values(tokens).map(base64url), base64url(clientKey),
+  ...Object.values(keys),
+  ...Object.values(tokens),
+  expired,
+  future,
+  clientKey,
+  ...Object.values(tokens).map(base64url),
+  base64url(clientKey),
 ];
 
 const kinds = {
@@ -25,7 +45,13 @@ const kinds = {
   anthropic: { kind: 'anthropic', key: { env: 'KEY_ANTHROPIC' } },
   // Not with `query`: what is in the path, Envoy's access log shows.
   custom: { kind: 'custom', key: { env: 'KEY_CUSTOM' }, header: { name: 'x-custom-key', prefix: 'Key ' } },
-  pool: { kind: 'openai', keys: [{ name: 'a', key: { env: 'KEY_POOL_A' } }, { name: 'b', key: { env: 'KEY_POOL_B' } }] },
+  pool: {
+    kind: 'openai',
+    keys: [
+      { name: 'a', key: { env: 'KEY_POOL_A' } },
+      { name: 'b', key: { env: 'KEY_POOL_B' } },
+    ],
+  },
 };
 const configuration = basicConfiguration({
   providers: kinds,
@@ -51,17 +77,31 @@ const loud = useGateway(() => ({ ...options(), logLevel: 'trace' }));
 /** Requests that bring credentials into every place and every outcome. */
 function requests() {
   const gatewayToken = [['cf-aig-authorization', `Bearer ${tokens.web}`]];
-  const own = [['authorization', `Bearer ${clientKey}`], ['api-key', clientKey], ['cookie', `key=${clientKey}`]];
+  const own = [
+    ['authorization', `Bearer ${clientKey}`],
+    ['api-key', clientKey],
+    ['cookie', `key=${clientKey}`],
+  ];
   const slots = [
     { headers: [...gatewayToken, ...own] },
     { headers: [['authorization', `Bearer ${tokens.web}`]] },
     { headers: [['x-api-key', tokens.web]] },
     { headers: [['cf-aig-authorization', tokens.unknown], ...own] },
-    { headers: [['cf-aig-authorization', tokens.web], ['cf-aig-authorization', tokens.unknown]] },
+    {
+      headers: [
+        ['cf-aig-authorization', tokens.web],
+        ['cf-aig-authorization', tokens.unknown],
+      ],
+    },
     { headers: [['cf-aig-authorization', `${tokens.web}\t${clientKey}`]] },
     { headers: [['cf-aig-authorization', expired]] },
     { headers: [['cf-aig-authorization', future]] },
-    { headers: [['cf-aig-authorization', tokens.other], ['origin', 'https://evil.example.com']] },
+    {
+      headers: [
+        ['cf-aig-authorization', tokens.other],
+        ['origin', 'https://evil.example.com'],
+      ],
+    },
     { headers: [...gatewayToken, ['x-reply', 'refuse 401']] },
     { headers: [...gatewayToken, ['x-reply', 'refuse 403']] },
   ];
@@ -101,11 +141,13 @@ for (const [name, gateway] of Object.entries({ quiet, loud })) {
       const all = requests();
       for (let start = 0; start < all.length; start += 16) {
         answers.push(
-          ...(await Promise.all(all.slice(start, start + 16).map(async (request) => {
-            const answer = await gateway.send(request);
-            answer.socket?.destroy();
-            return { request, answer };
-          }))),
+          ...(await Promise.all(
+            all.slice(start, start + 16).map(async (request) => {
+              const answer = await gateway.send(request);
+              answer.socket?.destroy();
+              return { request, answer };
+            }),
+          )),
         );
       }
       for (const headers of [[['cf-aig-authorization', tokens.web]], [['authorization', `Bearer ${clientKey}`]]]) {
@@ -116,12 +158,26 @@ for (const [name, gateway] of Object.entries({ quiet, loud })) {
     });
 
     test('every outcome was met', () => {
-      const outcomes = new Set(answers.map(({ answer }) => (answer.status === 101 || answer.status === 200 ? answer.status : answer.json().error.code)));
+      const outcomes = new Set(
+        answers.map(({ answer }) =>
+          answer.status === 101 || answer.status === 200 ? answer.status : answer.json().error.code,
+        ),
+      );
       for (const outcome of [
-        101, 200, 'invalid_gateway_token', 'expired_gateway_token', 'conflicting_credentials',
-        'malformed_credentials', 'malformed_request', 'model_not_allowed', 'origin_not_allowed', 'route_not_allowed',
-        'no_policy', 'provider_key_rejected',
-      ]) assert.ok(outcomes.has(outcome), String(outcome));
+        101,
+        200,
+        'invalid_gateway_token',
+        'expired_gateway_token',
+        'conflicting_credentials',
+        'malformed_credentials',
+        'malformed_request',
+        'model_not_allowed',
+        'origin_not_allowed',
+        'route_not_allowed',
+        'no_policy',
+        'provider_key_rejected',
+      ])
+        assert.ok(outcomes.has(outcome), String(outcome));
     });
     test('answers', () => {
       for (const { request, answer } of answers) {
@@ -145,7 +201,15 @@ for (const [name, gateway] of Object.entries({ quiet, loud })) {
       }
     });
     test('the admin pages', async () => {
-      for (const page of ['/stats', '/stats/prometheus', '/config_dump?include_eds', '/clusters', '/listeners?format=json', '/server_info', '/runtime']) {
+      for (const page of [
+        '/stats',
+        '/stats/prometheus',
+        '/config_dump?include_eds',
+        '/clusters',
+        '/listeners?format=json',
+        '/server_info',
+        '/runtime',
+      ]) {
         const text = await (await gateway.envoy.admin(page)).text();
         assert.ok(text.length > 2, page);
         assert.deepEqual(found(text), [], page);
@@ -156,7 +220,10 @@ for (const [name, gateway] of Object.entries({ quiet, loud })) {
 
 test('the search would find what is there', () => {
   const lines = [...logLines(loud.envoy.log())];
-  assert.ok(lines.some(({ component, text }) => component === 'http' && found(text).length > 0), 'Envoy at trace prints headers');
+  assert.ok(
+    lines.some(({ component, text }) => component === 'http' && found(text).length > 0),
+    'Envoy at trace prints headers',
+  );
   assert.ok(lines.some(({ component }) => component === 'wasm'));
 });
 

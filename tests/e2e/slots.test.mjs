@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  basicConfiguration, basicEnv, chatRequest, clientKey, providerKey, sha256, tokens, upgradeRequest, useRig,
+  basicConfiguration,
+  basicEnv,
+  chatRequest,
+  clientKey,
+  providerKey,
+  sha256,
+  tokens,
+  upgradeRequest,
+  useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
@@ -83,12 +91,12 @@ describe('every slot', () => {
 describe('lists', () => {
   const slot = `cf-aig-authorization.${token}`;
   const cases = {
-    'alone': [slot],
+    alone: [slot],
     'several lines': ['realtime', slot],
     'the token in the first of several lines': [slot, 'realtime', 'other'],
     'empty members': [`,, realtime,,  ${slot} , ,`],
     'an empty line beside': ['', slot],
-    'tabs': [`realtime\t,\t${slot}\t`],
+    tabs: [`realtime\t,\t${slot}\t`],
     'no white space': [`realtime,${slot},other`],
   };
   for (const [name, protocols] of Object.entries(cases)) {
@@ -100,7 +108,10 @@ describe('the same token in several slots is one token', () => {
   test('both gateway slots', async () => {
     const { seen } = await forwarded(
       upgradeRequest({
-        headers: [['cf-aig-authorization', `Bearer ${token}`], ['cf-aig-authorization', token]],
+        headers: [
+          ['cf-aig-authorization', `Bearer ${token}`],
+          ['cf-aig-authorization', token],
+        ],
         protocols: [`cf-aig-authorization.${token}, cf-aig-authorization-base64url.${base64url(token)}`],
       }),
     );
@@ -109,7 +120,12 @@ describe('the same token in several slots is one token', () => {
   test('all provider slots', async () => {
     const { seen } = await forwarded(
       upgradeRequest({
-        headers: [['authorization', `Bearer ${token}`], ['api-key', token], ['x-api-key', token], ['x-goog-api-key', token]],
+        headers: [
+          ['authorization', `Bearer ${token}`],
+          ['api-key', token],
+          ['x-api-key', token],
+          ['x-goog-api-key', token],
+        ],
         protocols: [`openai-insecure-api-key.${token}`, `xai-client-secret.${token}`],
       }),
     );
@@ -123,13 +139,18 @@ describe('a gateway slot wins over the provider slots', () => {
     subprotocol: { protocols: [`cf-aig-authorization.${token}`] },
   };
   const providerSlots = {
-    'Authorization': { headers: [['authorization', `Bearer ${clientKey}`]] },
+    Authorization: { headers: [['authorization', `Bearer ${clientKey}`]] },
     'api-key': { headers: [['api-key', clientKey]] },
     'x-api-key': { headers: [['x-api-key', clientKey]] },
     'x-goog-api-key': { headers: [['x-goog-api-key', clientKey]] },
     'openai-insecure-api-key': { protocols: [`openai-insecure-api-key.${clientKey}`] },
     'xai-client-secret': { protocols: [`xai-client-secret.${clientKey}`] },
-    'two different keys': { headers: [['api-key', clientKey], ['authorization', `Bearer ${tokens.other}`]] },
+    'two different keys': {
+      headers: [
+        ['api-key', clientKey],
+        ['authorization', `Bearer ${tokens.other}`],
+      ],
+    },
     'an empty key': { headers: [['api-key', '']] },
     'another scheme': { headers: [['authorization', `Basic ${clientKey}`]] },
   };
@@ -151,7 +172,7 @@ describe('a gateway slot wins over the provider slots', () => {
 
 describe('no token', () => {
   const cases = {
-    'nothing': [],
+    nothing: [],
     'another scheme': [['authorization', 'Basic dXNlcjpwYXNz']],
     'a word that begins like the scheme': [['authorization', `Bearerish ${token}`]],
     'a token in the query': [],
@@ -171,7 +192,12 @@ describe('no token', () => {
 
 describe('an unknown token', () => {
   const close = [
-    token.slice(0, -1), `${token}x`, token.toUpperCase(), ` ${token}`.repeat(2).trim(), sha256(token), 'x',
+    token.slice(0, -1),
+    `${token}x`,
+    token.toUpperCase(),
+    ` ${token}`.repeat(2).trim(),
+    sha256(token),
+    'x',
   ];
   for (const guess of close) {
     test(guess, async () => {
@@ -181,7 +207,12 @@ describe('an unknown token', () => {
   }
   test('in a gateway slot is not saved by a good one in a provider slot', async () => {
     await denied(
-      upgradeRequest({ headers: [['cf-aig-authorization', tokens.unknown], ['authorization', `Bearer ${token}`]] }),
+      upgradeRequest({
+        headers: [
+          ['cf-aig-authorization', tokens.unknown],
+          ['authorization', `Bearer ${token}`],
+        ],
+      }),
       'invalid_gateway_token',
     );
   });
@@ -203,13 +234,19 @@ describe('configured names', () => {
     await renamed.denied(upgradeRequest({ protocols: [`cf-aig-authorization.${token}`] }), 'missing_gateway_token');
   });
   test('closed provider slots hold no token, and are removed all the same', async () => {
-    for (const [name, value] of [['authorization', `Bearer ${token}`], ['api-key', token]]) {
+    for (const [name, value] of [
+      ['authorization', `Bearer ${token}`],
+      ['api-key', token],
+    ]) {
       await renamed.denied(chatRequest({ headers: [[name, value]] }), 'missing_gateway_token');
     }
     await renamed.denied(upgradeRequest({ protocols: [`openai-insecure-api-key.${token}`] }), 'missing_gateway_token');
     const { seen } = await renamed.forwarded(
       upgradeRequest({
-        headers: [['x-my-gateway', token], ['api-key', clientKey]],
+        headers: [
+          ['x-my-gateway', token],
+          ['api-key', clientKey],
+        ],
         protocols: [`openai-insecure-api-key.${clientKey}`, 'realtime'],
       }),
     );

@@ -2,8 +2,18 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  basicConfiguration, basicEnv, clientKey, nextCase, providerKey, requestBytes, exchange, restRequest, tokens,
-  upgradeRequest, useGateway, useRig,
+  basicConfiguration,
+  basicEnv,
+  clientKey,
+  nextCase,
+  providerKey,
+  requestBytes,
+  exchange,
+  restRequest,
+  tokens,
+  upgradeRequest,
+  useGateway,
+  useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
@@ -31,7 +41,11 @@ async function unfiltered(request) {
   return recorder.requestsOf(id)[0];
 }
 
-const members = (seen) => (seen.subprotocols() ?? '').split(/[,|]/).map((name) => name.trim()).filter(Boolean);
+const members = (seen) =>
+  (seen.subprotocols() ?? '')
+    .split(/[,|]/)
+    .map((name) => name.trim())
+    .filter(Boolean);
 
 describe('nothing else changes', () => {
   const noise = [
@@ -53,8 +67,8 @@ describe('nothing else changes', () => {
       headers: [...noise, ...authorized],
       protocols: ['realtime ,x', '', 'openai-agents-sdk.0.20.0'],
     }),
-    'GET': restRequest({ target: '/v1/models?limit=1', headers: [...noise, ...authorized] }),
-    'POST': restRequest({ headers: [...noise, ...authorized], json: { model: 'gpt-5', messages: [] } }),
+    GET: restRequest({ target: '/v1/models?limit=1', headers: [...noise, ...authorized] }),
+    POST: restRequest({ headers: [...noise, ...authorized], json: { model: 'gpt-5', messages: [] } }),
     'a target full of oddities': restRequest({
       target: "/v1/a%20b//c;p=1/%2e%2Ex/?x=%41&y&&z==1&keys=1&my_key=2&Model=a%2Bb+c&'()*!~:@/?",
       headers: authorized,
@@ -68,7 +82,10 @@ describe('nothing else changes', () => {
       assert.equal(seen.method, want.method);
       assert.deepEqual(seen.body, want.body);
       const kept = lines(want).filter(([header]) => header !== 'cf-aig-authorization');
-      assert.deepEqual(lines(seen).filter(([header]) => header !== 'authorization'), kept);
+      assert.deepEqual(
+        lines(seen).filter(([header]) => header !== 'authorization'),
+        kept,
+      );
       assert.deepEqual(seen.headerAll('authorization'), [`Bearer ${providerKey}`]);
     });
   }
@@ -105,7 +122,13 @@ describe('subprotocols that are removed', () => {
     assert.equal(seen.subprotocols(), 'realtime');
   });
   test('names that only look alike stay', async () => {
-    const alike = ['openai-betas', 'openai-beta', 'cf-aig-authorization', 'x-openai-beta.v1', 'openai-agents-sdk.0.20.0'];
+    const alike = [
+      'openai-betas',
+      'openai-beta',
+      'cf-aig-authorization',
+      'x-openai-beta.v1',
+      'openai-agents-sdk.0.20.0',
+    ];
     const { seen } = await forwarded(upgradeRequest({ headers: authorized, protocols: [alike.join(', ')] }));
     assert.deepEqual(members(seen), alike);
   });
@@ -132,7 +155,9 @@ describe('headers that are removed', () => {
     test(`${name}: ${value}`, async () => {
       const header = name.toLowerCase();
       for (const build of [upgradeRequest, restRequest]) {
-        const { seen } = await forwarded(build({ headers: [[name, value], ...authorized, [name, value], ['x-kept', '1']] }));
+        const { seen } = await forwarded(
+          build({ headers: [[name, value], ...authorized, [name, value], ['x-kept', '1']] }),
+        );
         assert.deepEqual(seen.headerAll(header), header === 'authorization' ? [`Bearer ${providerKey}`] : []);
         assert.equal(seen.header('x-kept'), '1');
       }
@@ -150,7 +175,10 @@ describe('headers that are removed', () => {
       const { seen } = await forwarded(
         upgradeRequest({ headers: [...authorized, ...sent.map((line) => ['openai-beta', line])] }),
       );
-      assert.deepEqual(seen.headerAll('openai-beta').flatMap((line) => line.split(/, ?/)), want);
+      assert.deepEqual(
+        seen.headerAll('openai-beta').flatMap((line) => line.split(/, ?/)),
+        want,
+      );
     });
   }
 });

@@ -115,6 +115,32 @@ fn every_credential_and_account_header_is_removed_however_often_it_comes() {
 }
 
 #[test]
+fn a_header_to_strip_is_stripped_even_if_the_filter_reads_it() {
+    let names = ["Origin", "content-type", "content-encoding", "openai-beta", "x-a", "authorization"];
+    let vm = vm(json!({
+        "gateway": { "strip_headers": names },
+        "callers": { "page": { "tokens": [{ "value": "page" }], "origins": ["https://app.example.com"] } },
+    }));
+    let request = |origin: &str| {
+        let lines =
+            [("origin", origin), ("openai-beta", "a, realtime=v1"), ("x-a", "1"), ("content-encoding", "identity")];
+        vm.post("/v1/responses", "{}").lines(lines).line("api-key", "page").send()
+    };
+    let upstream = request("https://app.example.com").upstream();
+    let left: Vec<_> = upstream.lines.text().into_iter().skip(4).collect();
+    assert_eq!(left, ["content-length: 2", "authorization: Bearer sk-openai-provider-key"]);
+    assert_eq!(request("https://evil.example.com").refusal().status(), 403);
+}
+
+#[test]
+fn a_header_that_is_no_slot_is_left_alone() {
+    let vm = vm(json!({}));
+    for name in ["gateway", "x-gateway", "cf-aig-authorization2", "proxy-authorization", "x-api-key2", "forwarded"] {
+        assert_eq!(left(&vm, name, &[(name, "a"), (name, "")]), ["a", ""], "{name}");
+    }
+}
+
+#[test]
 fn the_beta_shape_is_removed_from_openai_beta_and_nothing_else() {
     let vm = vm(json!({}));
     let name = "openai-beta";

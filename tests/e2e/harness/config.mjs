@@ -57,9 +57,7 @@ export function wasmFilter({
           vm_id: vmId,
           runtime: 'envoy.wasm.runtime.v8',
           code: { local: { filename: module } },
-          ...(hostEnvKeys.length === 0
-            ? {}
-            : { environment_variables: { host_env_keys: hostEnvKeys } }),
+          ...(hostEnvKeys.length === 0 ? {} : { environment_variables: { host_env_keys: hostEnvKeys } }),
         },
         configuration: value,
       },
@@ -102,9 +100,7 @@ export function listener({
           {
             name: 'envoy.filters.network.http_connection_manager',
             typed_config: {
-              '@type': type(
-                'envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
-              ),
+              '@type': type('envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager'),
               stat_prefix: name,
               codec_type: 'AUTO',
               upgrade_configs: [{ upgrade_type: 'websocket' }],
@@ -151,9 +147,7 @@ export function cluster(name, port) {
       cluster_name: name,
       endpoints: [
         {
-          lb_endpoints: [
-            { endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } } },
-          ],
+          lb_endpoints: [{ endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: port } } } }],
         },
       ],
     },

@@ -27,12 +27,17 @@ export async function startEnvoy(
   const envoy = startProcess(
     envoyBinary(),
     [
-      '--config-path', writeBootstrap(directory, bootstrap),
-      '--admin-address-path', adminAddressPath,
+      '--config-path',
+      writeBootstrap(directory, bootstrap),
+      '--admin-address-path',
+      adminAddressPath,
       '--disable-hot-restart',
-      '--concurrency', String(concurrency),
-      '--file-flush-interval-msec', '10',
-      '--log-level', logLevel,
+      '--concurrency',
+      String(concurrency),
+      '--file-flush-interval-msec',
+      '10',
+      '--log-level',
+      logLevel,
       ...(componentLogLevel ? ['--component-log-level', componentLogLevel] : []),
     ],
     { env },
@@ -137,7 +142,10 @@ function readAccessLog(directory) {
   const text = readFileSync(path, 'utf8');
   // The last line may be half written.
   const complete = text.slice(0, text.lastIndexOf('\n') + 1);
-  return complete.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+  return complete
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
 }
 
 function escape(text) {

@@ -98,10 +98,10 @@ export async function startGateway(options) {
 /** Whether Envoy would start with these options: `{ ok, output }`. */
 export async function validateGateway(options) {
   const directory = scratchDirectory();
-  return validateBootstrap(
-    bootstrap({ listeners: listenersOf(options, directory), clusters: clustersOf(options) }),
-    { env: options.env, directory },
-  );
+  return validateBootstrap(bootstrap({ listeners: listenersOf(options, directory), clusters: clustersOf(options) }), {
+    env: options.env,
+    directory,
+  });
 }
 
 /** An identifier that no other request of this process has. */
@@ -112,8 +112,7 @@ export function nextCase() {
 
 function listenersOf(options, directory) {
   const { env = {}, routes, filtersBefore, filtersAfter, hcm } = options;
-  const filter =
-    options.filter === false ? null : wasmFilter({ hostEnvKeys: Object.keys(env), ...given(options) });
+  const filter = options.filter === false ? null : wasmFilter({ hostEnvKeys: Object.keys(env), ...given(options) });
   const shared = { directory, filter, ...defined({ routes, filtersBefore, filtersAfter, hcm }) };
   return [
     listener({ name: 'http', ...shared }),

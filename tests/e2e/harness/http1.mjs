@@ -13,7 +13,14 @@ export function requestBytes({ method = 'GET', target = '/', headers = [], body 
   const framed = headers.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name));
   const all = body === undefined || framed ? headers : [...headers, ['content-length', String(content.length)]];
   const lines = all.map(([name, value]) => Buffer.concat([latin1(`${name}: `), latin1(value), latin1('\r\n')]));
-  return Buffer.concat([latin1(`${method} `), latin1(target), latin1(' HTTP/1.1\r\n'), ...lines, latin1('\r\n'), content]);
+  return Buffer.concat([
+    latin1(`${method} `),
+    latin1(target),
+    latin1(' HTTP/1.1\r\n'),
+    ...lines,
+    latin1('\r\n'),
+    content,
+  ]);
 }
 
 /**
@@ -21,7 +28,8 @@ export function requestBytes({ method = 'GET', target = '/', headers = [], body 
  * `{ status, headers: [[name, value]…], header(name), headerAll(name), body, json() }`.
  *
  * An answer of 101 carries the open `socket` (paused, with what came after the head in `rest`); the caller
- * resumes and destroys it. `bodiless` says that no body follows (HEAD). Rejects when the peer closes, or stays silent, before a whole answer.
+ * resumes and destroys it. `bodiless` says that no body follows (HEAD). Rejects when the peer closes, or stays
+ * silent, before a whole answer.
  */
 export function exchange(port, bytes, { secure = false, bodiless = false, timeoutMs = answerTimeoutMs } = {}) {
   return new Promise((resolve, reject) => {

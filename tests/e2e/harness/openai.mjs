@@ -64,7 +64,7 @@ export async function startOpenai({ keys = [providerKey] } = {}) {
 
   return {
     port: server.address().port,
-    /** Everything that has arrived, in order; entries as the recorder's. */
+    /** Everything that has arrived, in order; entries as the recorder's, with the answer to minting as `minted`. */
     requests: () => [...requests],
     /** What arrived of the request that carried this `x-case`. */
     requestsOf: (id) => requests.filter((entry) => entry.header('x-case') === id),
@@ -90,6 +90,7 @@ async function answerRest(upstream, entry, response) {
   if (Object.hasOwn(mintEndpoints, pathname)) {
     authenticateKey(upstream, entry);
     const answer = mint(upstream, mintEndpoints[pathname], entry);
+    entry.minted = structuredClone(answer);
     const send = mintFaults[reply] ?? sendJson;
     await send(answer, response, argument);
   } else if (pathname === '/v1/realtime/calls') {

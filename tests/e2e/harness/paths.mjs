@@ -11,10 +11,7 @@ export const workDirectory = join(repository, '.work');
 
 /** The filter under test. */
 export function modulePath() {
-  return (
-    process.env.REALTIME_BYOK_WASM ??
-    join(repository, 'target/wasm32-wasip1/release/realtime_byok.wasm')
-  );
+  return process.env.REALTIME_BYOK_WASM ?? join(repository, 'target/wasm32-wasip1/release/realtime_byok.wasm');
 }
 
 /** Envoy's binary: `ENVOY_BIN`, or the one that `make` installed into the venv. */

@@ -81,8 +81,9 @@ export function record(incoming) {
     },
     body: Buffer.alloc(0),
     /** Every byte of it that a credential could hide in. */
-    text: function text() {
-      return `${this.target}\n${headers.map(([name, value]) => `${name}: ${value}`).join('\n')}\n\n${this.body.toString('latin1')}`;
+    text() {
+      const lines = headers.map(([name, value]) => `${name}: ${value}`);
+      return [this.target, ...lines, '', this.body.toString('latin1')].join('\n');
     },
   };
 }
@@ -109,7 +110,9 @@ function replyToUpgrade(entry, socket, head) {
   if (key === undefined) {
     return socket.end('HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n');
   }
-  const accept = createHash('sha1').update(key + websocketGuid).digest('base64');
+  const accept = createHash('sha1')
+    .update(key + websocketGuid)
+    .digest('base64');
   const lines = ['upgrade: websocket', 'connection: Upgrade', `sec-websocket-accept: ${accept}`];
   if (kind === 'select') lines.push(`sec-websocket-protocol: ${argument}`);
   socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('\r\n')}\r\n\r\n`);

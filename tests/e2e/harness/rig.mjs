@@ -10,12 +10,15 @@ export const denials = {
   conflicting_credentials: [400, 'invalid_request_error'],
   malformed_credentials: [400, 'invalid_request_error'],
   malformed_request: [400, 'invalid_request_error'],
+  unsupported_content_type: [400, 'invalid_request_error'],
+  invalid_gateway_object: [400, 'invalid_request_error'],
   model_required: [400, 'invalid_request_error'],
   route_not_allowed: [403, 'permission_error'],
   model_not_allowed: [403, 'permission_error'],
   origin_not_allowed: [403, 'permission_error'],
   no_policy: [404, 'invalid_request_error'],
   provider_key_rejected: [502, 'upstream_error'],
+  invalid_upstream_response: [502, 'upstream_error'],
   body_unavailable: [500, 'server_error'],
 };
 
@@ -64,10 +67,7 @@ export function assertDenial(answer, code) {
   const [status, type] = denials[code];
   assert.equal(answer.status, status, `answered ${answer.status}: ${answer.body}`);
   assert.deepEqual(answer.headerAll('content-type'), ['application/json']);
-  assert.deepEqual(
-    answer.headerAll('www-authenticate'),
-    status === 401 ? ['Bearer realm="realtime-byok"'] : [],
-  );
+  assert.deepEqual(answer.headerAll('www-authenticate'), status === 401 ? ['Bearer realm="realtime-byok"'] : []);
   const { error, ...others } = answer.json();
   assert.deepEqual(others, {});
   assert.deepEqual(Object.keys(error), ['message', 'type', 'param', 'code']);

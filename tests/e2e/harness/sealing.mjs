@@ -4,7 +4,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
 
-const version = 1;
+const currentVersion = 1;
 const idLength = 4;
 const nonceLength = 24;
 
@@ -20,11 +20,11 @@ export function newSealingKey() {
   return randomBytes(32).toString('base64');
 }
 
-/** Seals `values`, named as `claims` names them. */
-export function seal(values, key) {
+/** Seals `values`, named as `claims` names them; `version` and `more`, bytes after the claims, are for what is void. */
+export function seal(values, key, { version = currentVersion, more = Buffer.alloc(0) } = {}) {
   const id = keyId(key);
   const nonce = randomBytes(nonceLength);
-  const sealed = cipher(key, nonce).encrypt(encodeClaims(values));
+  const sealed = cipher(key, nonce, version).encrypt(Buffer.concat([encodeClaims(values), more]));
   return `ek_${Buffer.concat([Buffer.of(version), id, nonce, sealed]).toString('base64url')}`;
 }
 
@@ -41,7 +41,7 @@ function keyId(key) {
   return digest.digest().subarray(0, idLength);
 }
 
-function cipher(key, nonce) {
+function cipher(key, nonce, version = currentVersion) {
   const associated = Buffer.concat([Buffer.from('realtime-byok client secret'), Buffer.of(version), keyId(key)]);
   return xchacha20poly1305(Buffer.from(key, 'base64'), nonce, associated);
 }

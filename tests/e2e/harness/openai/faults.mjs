@@ -1,6 +1,6 @@
 // Answers to mint requests that went wrong on the way.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { gzipSync } from 'node:zlib';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 
 const tooLong = ' '.repeat(1 << 20);
 const json = { 'content-type': 'application/json' };
@@ -10,7 +10,7 @@ const json = { 'content-type': 'application/json' };
  *
  * | x-reply | answer |
  * |---|---|
- * | `gzip` | compressed, whatever the request accepts |
+ * | `gzip`, `br` | compressed so, whatever the request accepts |
  * | `not-gzip` | plain JSON that claims to be compressed |
  * | `text` | 200 with HTML |
  * | `array` | 200 with JSON that is no object |
@@ -18,6 +18,7 @@ const json = { 'content-type': 'application/json' };
  * | `no-expiry` | without its expiry |
  * | `twice` | the secret stands in the session as well |
  * | `long`, `long-chunked` | over 1 MiB, with `content-length` or in chunks |
+ * | `bomb` | 10 MiB of white space, compressed into a few KB |
  * | `chunked` | in chunks that come one by one |
  * | `cut` | the connection ends in the middle |
  * | `empty` | 200 with no body |
@@ -26,6 +27,8 @@ const json = { 'content-type': 'application/json' };
 export const mintFaults = {
   gzip: (answer, response) =>
     response.writeHead(200, { ...json, 'content-encoding': 'gzip' }).end(gzipSync(JSON.stringify(answer))),
+  br: (answer, response) =>
+    response.writeHead(200, { ...json, 'content-encoding': 'br' }).end(brotliCompressSync(JSON.stringify(answer))),
   'not-gzip': (answer, response) =>
     response.writeHead(200, { ...json, 'content-encoding': 'gzip' }).end(JSON.stringify(answer)),
   text: (answer, response) =>
@@ -49,6 +52,10 @@ export const mintFaults = {
     response.write(JSON.stringify(answer));
     response.end(tooLong);
   },
+  bomb: (answer, response) =>
+    response
+      .writeHead(200, { ...json, 'content-encoding': 'gzip' })
+      .end(gzipSync(JSON.stringify(answer) + tooLong.repeat(10))),
   chunked: async (answer, response) => {
     response.writeHead(200, json);
     const text = JSON.stringify(answer);
