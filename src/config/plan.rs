@@ -51,6 +51,9 @@ const RESERVED_HEADERS: [&str; 12] = [
     "x-realtime-byok-provider",
 ];
 
+/// Headers that the filter reads for what they say.
+const READ_HEADERS: [&str; 3] = ["content-encoding", "content-type", "origin"];
+
 /// Builds the plan of what fits; all errors, those of the shape included, come together.
 pub fn build(shaped: Shaped, variable: Variables<'_>) -> Result<Planned, Errors> {
     let mut errors = Errors::default();
@@ -126,6 +129,9 @@ impl Builder<'_> {
 
     fn gateway(&mut self, path: &Path, raw: &raw::Gateway) -> Gateway {
         self.header_name(&path.key("header"), &raw.header);
+        if READ_HEADERS.contains(&raw.header.to_ascii_lowercase().as_str()) {
+            self.error(&path.key("header"), format!("{} says something else, and cannot hold the token", raw.header));
+        }
         if !is_token(raw.subprotocol.as_bytes()) {
             self.error(&path.key("subprotocol"), "not a token (RFC 9110 section 5.6.2)");
         }
