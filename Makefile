@@ -26,7 +26,7 @@ help: ## Show this help
 	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build envoy node-packages ## Show the filter at work: Envoy, a mock of OpenAI and a client, on loopback
+demo: build envoy node-packages certificate ## Show the filter at work: Envoy, a mock of OpenAI and a client, on loopback
 	$(call say,The demo)
 	@node tests/demo/demo.mjs
 

@@ -130,6 +130,11 @@ impl<'a> Inbound<'a> {
         }
     }
 
+    /// The edits that remove the lines that must not go on as a whole.
+    pub fn removed(self) -> Edits {
+        self.removed
+    }
+
     /// What it asks for. Only a WebSocket may be switched to: anything else would be a tunnel that the filter cannot see
     /// into, with the provider's key before it.
     pub fn exchange(&self) -> Result<Exchange, Denial> {

@@ -78,6 +78,9 @@ const RESERVED_HEADERS: [&str; 12] = [
     "x-realtime-byok-provider",
 ];
 
+/// Headers that the filter reads for what they say.
+const READ_HEADERS: [&str; 3] = ["content-encoding", "content-type", "origin"];
+
 /// Builds the plan of what fits; all errors, those of the shape included, come together.
 pub fn build(shaped: Shaped, variable: Variables<'_>) -> Result<Planned, Errors> {
     let mut errors = Errors::default();
@@ -87,7 +90,10 @@ pub fn build(shaped: Shaped, variable: Variables<'_>) -> Result<Planned, Errors>
     let plan = builder.plan(&shaped.raw);
     let mut all = shaped.errors.clone();
     for error in errors.iter() {
-        all.add(&shaped.original(&error.path), error.message.clone());
+        let path = shaped.original(&error.path);
+        if !shaped.is_cut_below(&path) {
+            all.add(&path, error.message.clone());
+        }
     }
     if all.is_empty() { Ok(Planned { plan, warnings }) } else { Err(all) }
 }
@@ -151,6 +157,9 @@ impl Builder<'_> {
 
     fn gateway(&mut self, path: &Path, raw: &raw::Gateway) -> Gateway {
         self.header_name(&path.key("header"), &raw.header);
+        if READ_HEADERS.contains(&raw.header.to_ascii_lowercase().as_str()) {
+            self.error(&path.key("header"), format!("{} says something else, and cannot hold the token", raw.header));
+        }
         if !is_token(raw.subprotocol.as_bytes()) {
             self.error(&path.key("subprotocol"), "not a token (RFC 9110 section 5.6.2)");
         }

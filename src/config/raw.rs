@@ -29,7 +29,7 @@ pub struct Raw {
     /// What holds on a route, by name. A route's policy is the one that its metadata names at `realtime_byok.policy`,
     /// else the one of the route's name, else `default`; without any of them requests are refused.
     pub policies: Named<Policy>,
-    /// What models cost, by glob; the longest glob that matches wins. Refused by this version.
+    /// What models cost, in USD per million tokens, by glob; the longest glob that matches wins. Refused by this version.
     pub prices: Option<Named<Price>>,
     /// Secrets for clients that are worthless elsewhere.
     pub client_secrets: ClientSecrets,
@@ -305,9 +305,9 @@ pub struct ClientSecrets {
     /// How they are made. `sealed` and `local` are refused by this version.
     #[cfg_attr(feature = "schema", schemars(extend("default" = "off")))]
     pub mode: SecretMode,
-    /// 32 bytes each, in base64; the first seals, all open.
+    /// 32 bytes each, in base64; the first seals, all open. Refused by this version.
     pub sealing_keys: Vec<SecretSource>,
-    /// The longest that a secret may be good.
+    /// The longest that a secret may be good. Refused by this version.
     pub max_ttl: Option<Span>,
 }
 
@@ -316,7 +316,7 @@ pub struct ClientSecrets {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SecretMode {
-    /// They are not: the paths that mint are refused.
+    /// They are not: the paths that mint are refused. In YAML, `off` needs quotes.
     #[default]
     Off,
     /// Around the upstream's own.

@@ -31,6 +31,11 @@ pub struct Declared {
 }
 
 impl Shaped {
+    /// Whether something was cut out right below a place of what was written, so that it is no wonder what is missed.
+    pub fn is_cut_below(&self, path: &Path) -> bool {
+        self.cuts.0.iter().any(|cut| cut.parent() == *path)
+    }
+
     /// A place in what fits, as a place in what was written.
     pub fn original(&self, path: &Path) -> Path {
         self.cuts.original(path)
@@ -72,6 +77,7 @@ fn told(path: &Path, fault: &Fault, tree: &Value) -> (Path, String) {
             let expected = match expected.as_str() {
                 "u32" | "u64" => "a whole number from 0",
                 "f64" => "a number",
+                "a sequence" => "a list",
                 expected => expected.strip_prefix("struct ").map_or(expected, |_| "a map"),
             };
             (path.clone(), format!("found {found}, expected {expected}"))

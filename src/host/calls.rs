@@ -18,6 +18,11 @@ pub fn request_headers() -> Headers {
     abi::header_map_pairs(MapType::HttpRequestHeaders).and_then(lines).unwrap_or_default()
 }
 
+/// All trailer lines of the request.
+pub fn request_trailers() -> Headers {
+    abi::header_map_pairs(MapType::HttpRequestTrailers).and_then(lines).unwrap_or_default()
+}
+
 /// Makes the edits; the first that fails ends it.
 pub fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
     edits.iter().try_for_each(|edit| match edit {

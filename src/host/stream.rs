@@ -13,7 +13,7 @@ use super::{abi, calls};
 use crate::call::Calls;
 use crate::config::Plan;
 use crate::policy::Route;
-use crate::session::{RequestStep, Response, ResponseStep, Session, Surroundings};
+use crate::session::{Exchanged, RequestStep, Response, ResponseStep, Session, Surroundings};
 
 /// The stream's context. Without a configuration it lets nothing through.
 pub struct Stream {
@@ -59,10 +59,6 @@ impl Stream {
             ResponseStep::Hold => {
                 let taken = calls::set_response_body(body_size, &[]);
                 return if taken.is_ok() { Action::Pause } else { stop(taken) };
-            }
-            ResponseStep::Begin(call) => {
-                self.worker.calls.begin(*call);
-                return Action::Continue;
             }
             ResponseStep::Edit(edits) => calls::edit(MapType::HttpResponseHeaders, &edits),
             ResponseStep::Release(edits, body) => calls::edit(MapType::HttpResponseHeaders, &edits)
@@ -111,13 +107,24 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        let Some(session) = self.session.as_mut().filter(|session| session.is_held()) else {
+        let Some(session) = &mut self.session else { return stop(abi::reset_stream()) };
+        let done = calls::edit(MapType::HttpRequestTrailers, &session.request_trailers(&calls::request_trailers()));
+        if done.is_err() {
+            return stop(done);
+        }
+        if !session.is_held() {
             return Action::Continue;
-        };
+        }
         let body = calls::request_body(usize::MAX);
         let body_size = body.len();
         let step = session.request_body(body_size, true, &Envoy, || body);
         self.take(step, body_size)
+    }
+
+    fn on_log(&mut self) {
+        if let Some(call) = self.session.as_mut().and_then(|session| session.end(&Envoy)) {
+            self.worker.calls.begin(call);
+        }
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
@@ -191,7 +198,9 @@ impl Response for Envoy {
     fn location(&self) -> Option<Vec<u8>> {
         abi::header_map_value(MapType::HttpResponseHeaders, "location")
     }
+}
 
+impl Exchanged for Envoy {
     fn cluster(&self) -> Option<Vec<u8>> {
         abi::property("xds\0cluster_name")
     }

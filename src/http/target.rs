@@ -101,6 +101,11 @@ impl<'a> Param<'a> {
         }
     }
 
+    /// Whether the name, percent-decoded, is `name` in this case.
+    pub fn is_exactly(&self, name: &str) -> bool {
+        percent_decode(self.raw_name).eq(name.bytes())
+    }
+
     /// The value, percent-decoded; `None` if a `%` does not begin an octet or the result is not UTF-8.
     pub fn value(&self) -> Option<Cow<'a, str>> {
         let mut rest = self.raw_value;

@@ -68,6 +68,9 @@ pub fn in_query(target: &Target<'_>, policy: &Policy) -> Result<Option<String>, 
     let malformed = |message| Denial::new(Reason::MalformedRequest, message).param("model");
     let mut named = target.params().filter(|param| policy.is_model_param(param));
     let Some(param) = named.next() else { return Ok(None) };
+    if !param.is_exactly("model") && !param.is_exactly("deployment") {
+        return Err(malformed("Write the parameter `model` in lower case: upstreams know no other."));
+    }
     if named.next().is_some() {
         return Err(malformed("Name the model once: the query names it more than once."));
     }
@@ -171,7 +174,8 @@ mod tests {
             (&plain, "/r", Ok(None)),
             (&plain, "/r?model=", Ok(None)),
             (&plain, "/r?x=1&model=m", model("m")),
-            (&plain, "/r?%6dODEL=a%2Fb", model("a/b")),
+            (&plain, "/r?%6dodel=a%2Fb", model("a/b")),
+            (&plain, "/r?Model=a", Err(Reason::MalformedRequest)),
             (&plain, "/r?model=m&model=m", Err(Reason::MalformedRequest)),
             (&plain, "/r?model=m&Model=n", Err(Reason::MalformedRequest)),
             (&plain, "/r?model=%f", Err(Reason::MalformedRequest)),

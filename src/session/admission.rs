@@ -234,12 +234,14 @@ fn purpose(plan: &Plan, inbound: &Inbound<'_>, exchange: Exchange, is_granted: b
     }
 }
 
-/// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. A secret that is bound to a
-/// page is for browsers, and those always say whose page it is.
+/// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,
+/// which no origin has, and which no glob may match over. A secret that is bound to a page is for browsers, and those
+/// always say whose page it is.
 fn check_origins(inbound: &Inbound<'_>, callers: &Globs, secrets: Option<&str>) -> Result<(), Denial> {
     let is_allowed = |origin: &&[u8]| {
-        std::str::from_utf8(origin)
-            .is_ok_and(|origin| callers.allows(origin) && secrets.is_none_or(|bound| bound == origin))
+        std::str::from_utf8(origin).is_ok_and(|origin| {
+            !origin.contains(',') && callers.allows(origin) && secrets.is_none_or(|bound| bound == origin)
+        })
     };
     let is_restricted = callers.is_restricted() || secrets.is_some();
     let is_missing = secrets.is_some() && inbound.origins.is_empty();

@@ -65,6 +65,10 @@ pub trait Response {
     fn content_encoding(&self) -> Vec<u8>;
     /// `location`.
     fn location(&self) -> Option<Vec<u8>>;
+}
+
+/// What a session asks of a stream that is over.
+pub trait Exchanged {
     /// Envoy's cluster that the request went to.
     fn cluster(&self) -> Option<Vec<u8>>;
     /// The request's `:authority` as the upstream saw it.
@@ -97,8 +101,6 @@ pub enum ResponseStep {
     Edit(Edits),
     /// It goes on, edited, with this body for the one that was waited for.
     Release(Edits, Vec<u8>),
-    /// It goes on as it is, and begins this call.
-    Begin(Box<Call>),
     /// It is replaced.
     Refuse(Denial),
 }
@@ -118,6 +120,8 @@ enum State {
     Held(Box<Held>),
     /// On its way to the upstream.
     Forwarded(Box<Forwarded>),
+    /// The upstream began a call.
+    Called(Box<Called>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
     Minting(Box<Minting>),
     /// The answer's body is gathered.
@@ -131,6 +135,12 @@ enum Admitted {
     Untouched,
     Hold(Box<Admission>, BodyNeed),
     Forward(Box<Forwarded>, Edits),
+}
+
+/// A call that begins, and what ends it.
+struct Called {
+    call: Call,
+    provider_key: Option<(Placement, Rc<Secret>)>,
 }
 
 /// A mint request's answer on its way back.
@@ -205,6 +215,14 @@ impl Session {
         }
     }
 
+    /// The request's trailers came: what may not stand in its headers may not stand there either.
+    pub fn request_trailers(&self, trailers: &Headers) -> Edits {
+        match self.state {
+            State::Untouched => Edits::default(),
+            _ => Inbound::read(trailers, &self.plan.gateway, &self.plan.strip).removed(),
+        }
+    }
+
     /// Whether the request waits for its body.
     pub fn is_held(&self) -> bool {
         matches!(self.state, State::Held(_))
@@ -227,7 +245,16 @@ impl Session {
                 };
                 self.replace(denial)
             }
-            State::Forwarded(sent) => sent.response(&self.plan, status, response, around),
+            State::Forwarded(sent) => match (status, &sent.handshake) {
+                (Some(101), Some(handshake)) => {
+                    ResponseStep::Edit(handshake.answer(&self.plan.gateway, &response.subprotocols()))
+                }
+                (Some(201), None) if sent.admission.purpose == Purpose::Call => {
+                    self.call_begins(response, around);
+                    ResponseStep::Pass
+                }
+                _ => ResponseStep::Pass,
+            },
             State::Minting(_) if matches!(status, Some(200..=299)) => {
                 if ends {
                     return self.replace(invalid_answer(InvalidAnswer::NotReadable));
@@ -263,6 +290,39 @@ impl Session {
             }
             Err(denial) => self.replace(denial),
         }
+    }
+
+    /// The stream is over; a call that it began goes on without it.
+    pub fn end(&mut self, exchanged: &impl Exchanged) -> Option<Call> {
+        let State::Called(called) = std::mem::replace(&mut self.state, State::Untouched) else { return None };
+        let Called { mut call, provider_key } = *called;
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
+        let (cluster, authority) = (exchanged.cluster().and_then(text), exchanged.authority().and_then(text));
+        if let (Some(key), Some(cluster), Some(authority), Some(path)) =
+            (provider_key, cluster, authority, exchanged.path())
+        {
+            call.hangup = Some(Hangup::new(&call.id, cluster, authority, &path, key));
+        }
+        Some(call)
+    }
+
+    /// Keeps the call that a 201 names.
+    fn call_begins(&mut self, response: &impl Response, around: &impl Surroundings) {
+        let Some(location) = response.location() else { return };
+        let Some(id) = id_in(&location) else { return };
+        let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Answered) else { return };
+        let grant = sent.admission.grant;
+        let max_duration = grant.as_ref().and_then(|grant| grant.limits.max_duration);
+        let call = Call {
+            id: id.to_owned(),
+            caller: sent.admission.caller.name.clone(),
+            user: grant.and_then(|grant| grant.user),
+            model: sent.model,
+            started: around.now(),
+            max_duration,
+            hangup: None,
+        };
+        self.state = State::Called(Box::new(Called { call, provider_key: sent.provider_key }));
     }
 
     /// Whether the response waits for its body.
@@ -382,46 +442,4 @@ fn edits_with_body(
         edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
     }
     Ok(edits)
-}
-
-impl Forwarded {
-    fn response(
-        &self,
-        plan: &Plan,
-        status: Option<u16>,
-        response: &impl Response,
-        around: &impl Surroundings,
-    ) -> ResponseStep {
-        match (status, &self.handshake) {
-            (Some(101), Some(handshake)) => {
-                ResponseStep::Edit(handshake.answer(&plan.gateway, &response.subprotocols()))
-            }
-            (Some(201), None) if self.admission.purpose == Purpose::Call => {
-                self.call(response, around).map_or(ResponseStep::Pass, |call| ResponseStep::Begin(Box::new(call)))
-            }
-            _ => ResponseStep::Pass,
-        }
-    }
-
-    /// The call that a 201 names.
-    fn call(&self, response: &impl Response, around: &impl Surroundings) -> Option<Call> {
-        let location = response.location()?;
-        let id = id_in(&location)?;
-        let grant = self.admission.grant.as_ref();
-        Some(Call {
-            id: id.to_owned(),
-            caller: self.admission.caller.name.clone(),
-            user: grant.and_then(|grant| grant.user.clone()),
-            model: self.model.clone(),
-            started: around.now(),
-            max_duration: grant.and_then(|grant| grant.limits.max_duration),
-            hangup: self.hangup(id, response),
-        })
-    }
-
-    fn hangup(&self, id: &str, response: &impl Response) -> Option<Hangup> {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
-        let (cluster, authority) = (text(response.cluster()?)?, text(response.authority()?)?);
-        Some(Hangup::new(id, cluster, authority, &response.path()?, self.provider_key.clone()?))
-    }
 }

@@ -135,6 +135,11 @@ fn headers_that_carry_the_message_itself_cannot_be_used() {
         let custom = json!({ "kind": "custom", "key": "external", "header": { "name": name } });
         assert_errors([("providers.openai", custom)], &[&format!("providers.openai.header.name: {said}")]);
     }
+    for name in ["Origin", "content-type", "Content-Encoding"] {
+        let said = format!("gateway.header: {name} says something else, and cannot hold the token");
+        assert_errors([("gateway.header", json!(name))], &[&said]);
+        assert_errors([("gateway.strip_headers", json!([name]))], &[]);
+    }
     for name in ["", ":path", "a b", "x\r\ny", "\u{e9}"] {
         assert_errors(
             [("gateway.header", json!(name)), ("gateway.subprotocol", json!(name))],

@@ -124,6 +124,7 @@ fn the_origin_is_checked_where_there_is_one() {
         (vec![""], false),
         (vec!["\u{e9}"], false),
         (vec!["https://app.example.com", "https://evil.example.com"], false),
+        (vec!["https://evil.example.com", "https://a.b.test"], false),
     ] {
         let lines = origins.iter().map(|origin| ("origin", origin));
         let exchange = vm.upgrade("/").line("cf-aig-authorization", "page").lines(lines.clone()).send();

@@ -261,8 +261,8 @@ fn what_any_custom_provider_uses_is_removed_from_every_request() {
 #[test]
 fn the_keys_of_a_pool_are_drawn_by_their_weights() {
     let vm = vm(json!({ "providers": { "openai": { "kind": "azure_openai", "key": null, "keys": [
-        { "name": "a", "key": { "env": "AZURE_KEY" }, "weight": 3 },
-        { "name": "b", "key": { "env": "AZURE_KEY_B" }, "weight": 1 },
+        { "name": "a", "key": { "env": "AZURE_KEY" }, "weight": 1 },
+        { "name": "b", "key": { "env": "AZURE_KEY_B" }, "weight": 3 },
     ] } } }));
     let draw = || vm.upgrade("/v1/realtime").authenticated().send().upstream().lines.all("api-key").concat();
     let drawn: Vec<_> = (0..400).map(|_| draw()).collect();
@@ -270,7 +270,7 @@ fn the_keys_of_a_pool_are_drawn_by_their_weights() {
     let (a, b) = (count("azure-provider-key"), count("azure-provider-key-b"));
     assert_eq!(a + b, 400);
     // Seven standard deviations around 300.
-    assert!((240..=360).contains(&a), "{a} of 400");
+    assert!((240..=360).contains(&b), "{b} of 400");
 }
 
 #[test]

@@ -1,9 +1,8 @@
 // WebRTC calls: a real peer for every offer, on loopback.
 import { randomBytes } from 'node:crypto';
 import { PeerConnection, cleanup } from 'node-datachannel';
+import { until } from '../wait.mjs';
 import { relay } from './conversation.mjs';
-
-const gatheringTimeoutMs = 5_000;
 
 /** The calls of an upstream, whose conversations `aimock` leads. */
 export function callDesk(aimock) {
@@ -18,16 +17,13 @@ export function callDesk(aimock) {
         call.state = 'connected';
         call.endings.unshift(relay(channel, aimock, session?.model ?? 'gpt-realtime'));
       });
-      const gathered = new Promise((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error('no candidates in time')), gatheringTimeoutMs);
-        peer.onGatheringStateChange((state) => {
-          if (state !== 'complete') return;
-          clearTimeout(timer);
-          resolve();
-        });
-      });
-      peer.setRemoteDescription(offer, 'offer');
-      await gathered;
+      try {
+        peer.setRemoteDescription(offer, 'offer');
+        await until('the candidates', () => peer.gatheringState() === 'complete');
+      } catch (error) {
+        end(call);
+        throw error;
+      }
       calls.set(id, call);
       return { id, answer: peer.localDescription().sdp };
     },
