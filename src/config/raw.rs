@@ -302,12 +302,13 @@ pub struct Price {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct ClientSecrets {
-    /// How they are made. `sealed` and `local` are refused by this version.
+    /// How they are made.
     #[cfg_attr(feature = "schema", schemars(extend("default" = "off")))]
     pub mode: SecretMode,
-    /// 32 bytes each, in base64; the first seals, all open. Refused by this version.
+    /// 32 bytes each, in base64, as `openssl rand -base64 32` makes them. The first seals, all open, so that a new one can be
+    /// put in front of one whose secrets are still out. With `mode: off` they only open.
     pub sealing_keys: Vec<SecretSource>,
-    /// The longest that a secret may be good. Refused by this version.
+    /// The longest that a secret may be good; 10m without this.
     pub max_ttl: Option<Span>,
 }
 

@@ -29,7 +29,10 @@ fn follows(reason: Reason) -> Option<Reason> {
         Reason::OriginNotAllowed => Some(Reason::ModelNotAllowed),
         Reason::ModelNotAllowed => Some(Reason::ModelRequired),
         Reason::ModelRequired => Some(Reason::MalformedRequest),
-        Reason::MalformedRequest => Some(Reason::ProviderKeyRejected),
+        Reason::MalformedRequest => Some(Reason::UnsupportedContentType),
+        Reason::UnsupportedContentType => Some(Reason::InvalidGatewayObject),
+        Reason::InvalidGatewayObject => Some(Reason::InvalidUpstreamResponse),
+        Reason::InvalidUpstreamResponse => Some(Reason::ProviderKeyRejected),
         Reason::ProviderKeyRejected => Some(Reason::BodyUnavailable),
         Reason::BodyUnavailable => None,
     }
