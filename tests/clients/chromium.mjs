@@ -18,14 +18,14 @@ export const withoutChromium =
 
 /**
  * Starts Chromium and the server of the pages. `open(page)` shows `pages/<page>.js` and resolves to `converse`, which
- * calls the page's own function of that name.
+ * calls the page's own function of that name. `moreFlags` are Chromium's own.
  */
-export async function startChromium() {
+export async function startChromium({ moreFlags = [] } = {}) {
   const server = createServer(servePage);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address();
   const executablePath = chromiumBinary() ?? 'chromium';
-  const browser = await chromium.launch({ executablePath, args: flags }).catch((error) => {
+  const browser = await chromium.launch({ executablePath, args: [...flags, ...moreFlags] }).catch((error) => {
     server.close();
     throw error;
   });

@@ -372,7 +372,7 @@ describe('who may mint', () => {
     await refusedAtOnce('invalid_gateway_token', 'current', { token: secretIn(seen.minted).value });
   });
   test('nobody by a path that is spelled otherwise', async () => {
-    for (const target of ['/v1/realtime/client_secrets/', '/v1/realtime/client%5Fsecrets', '//v1//realtime//client_secrets', '/v1/realtime/x/../client_secrets']) {
+    for (const target of ['/v1/realtime/client_secrets/', '/v1/realtime/client%5Fsecrets', '//v1//realtime//client_secrets']) {
       const answer = await gateway.send({ ...mintRequest(), target });
       assertDenial(answer, 'route_not_allowed');
     }
