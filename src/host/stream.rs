@@ -12,7 +12,6 @@ use super::holds::Holds;
 use super::{abi, calls};
 use crate::call::Calls;
 use crate::config::Plan;
-use crate::policy::Route;
 use crate::session::{Exchanged, RequestStep, Response, ResponseStep, Session, Surroundings};
 
 /// The stream's context. Without a configuration it lets nothing through.
@@ -154,11 +153,12 @@ impl HttpContext for Stream {
 struct Envoy;
 
 impl Surroundings for Envoy {
-    fn route(&self) -> Route {
-        match abi::property("xds\0route_metadata\0filter_metadata\0realtime_byok\0policy") {
-            Some(policy) => Route::Metadata(policy),
-            None => Route::Name(abi::property("xds\0route_name").unwrap_or_default()),
-        }
+    fn route_policy(&self) -> Option<Vec<u8>> {
+        abi::property("xds\0route_metadata\0filter_metadata\0realtime_byok\0policy")
+    }
+
+    fn route_name(&self) -> Vec<u8> {
+        abi::property("xds\0route_name").unwrap_or_default()
     }
 
     fn now(&self) -> SystemTime {

@@ -22,6 +22,8 @@ pub enum Route {
     Metadata(Vec<u8>),
     /// The route has no such metadata; its name, which may be empty.
     Name(Vec<u8>),
+    /// The route has no such metadata, and its name does not matter.
+    Unnamed,
 }
 
 /// What happens to the requests of a route.
@@ -75,7 +77,13 @@ impl Policies {
         match route {
             Route::Metadata(name) => named(name),
             Route::Name(name) => named(name).or_else(|| self.0.get("default")),
+            Route::Unnamed => self.0.get("default"),
         }
+    }
+
+    /// Whether a route's name can decide its policy.
+    pub fn need_names(&self) -> bool {
+        self.0.keys().any(|name| name != "default")
     }
 }
 
@@ -104,6 +112,8 @@ mod tests {
             (Route::Name(b"b".to_vec()), true, true),
             (Route::Name(b"\xff".to_vec()), true, true),
             (Route::Name(b"".to_vec()), false, false),
+            (Route::Unnamed, true, true),
+            (Route::Unnamed, false, false),
         ] {
             assert_eq!(policies(with_default).find(&route).is_some(), found, "{route:?}");
         }

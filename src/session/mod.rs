@@ -43,8 +43,10 @@ pub use refusal::body_unavailable;
 
 /// What a session asks of the world around it, each only when needed.
 pub trait Surroundings {
-    /// What the route says of its policy.
-    fn route(&self) -> Route;
+    /// The value of the route's metadata `realtime_byok.policy`, if it has that.
+    fn route_policy(&self) -> Option<Vec<u8>>;
+    /// The route's name, which may be empty.
+    fn route_name(&self) -> Vec<u8>;
     /// The time.
     fn now(&self) -> SystemTime;
     /// Random bytes, fit for keys and nonces.
@@ -332,7 +334,12 @@ impl Session {
 
     fn admit(&self, headers: &Headers, ends: bool, around: &impl Surroundings) -> Result<Admitted, Denial> {
         let plan = &*self.plan;
-        let policy = match plan.policies.find(&around.route()) {
+        let route = match around.route_policy() {
+            Some(policy) => Route::Metadata(policy),
+            None if plan.policies.need_names() => Route::Name(around.route_name()),
+            None => Route::Unnamed,
+        };
+        let policy = match plan.policies.find(&route) {
             Some(Handling::Untouched) => return Ok(Admitted::Untouched),
             Some(Handling::Guarded(policy)) => policy,
             None => return Err(no_policy()),

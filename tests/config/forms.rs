@@ -90,9 +90,9 @@ fn ten_thousand_callers_load_and_are_told_apart() {
     let planned = loaded(&with([("callers", callers)])).expect("it is good");
     let now = std::time::SystemTime::UNIX_EPOCH;
     for number in [0, 1, 4_999, 9_999] {
-        let caller = planned.plan.callers.find(format!("token-{number}").as_bytes(), now);
+        let caller = planned.plan.callers.find(format!("token-{number}").as_bytes(), || now);
         assert_eq!(caller.map(|caller| caller.name.as_str()), Ok(format!("caller-{number}").as_str()));
     }
-    assert!(matches!(planned.plan.callers.find(b"token-10000", now), Err(TokenError::Invalid)));
+    assert!(matches!(planned.plan.callers.find(b"token-10000", || now), Err(TokenError::Invalid)));
     assert!(planned.plan.policies.find(&Route::Name(b"anything".to_vec())).is_some());
 }

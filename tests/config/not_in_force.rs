@@ -50,7 +50,6 @@ fn its_own_errors_come_first() {
              than none",
             "quota.on_error: found a string, expected one of deny, allow",
             "quota.cluster: missing; it must be given",
-            "policies.voice.session: this version does not do this yet; remove it",
         ]
     );
 }

@@ -231,6 +231,11 @@ describe('a bad update', () => {
     ['auth that is not off', policy({ auth: 'on' }), ['policies.voice.auth: ']],
     ['a header name that is none', { gateway: { header: 'x y' } }, ['gateway.header: ']],
     ['a subprotocol that is none', { gateway: { subprotocol: 'a b' } }, ['gateway.subprotocol: ']],
+    [
+      'minting without a key to seal with',
+      { client_secrets: { mode: 'sealed' } },
+      ['client_secrets.sealing_keys: '],
+    ],
     ['a header to strip that is none', { gateway: { strip_headers: ['ok', 'a:b'] } }, ['gateway.strip_headers[1]: ']],
   ];
   const notInForce = [
@@ -242,7 +247,6 @@ describe('a bad update', () => {
       ['callers.web-app.limits'],
     ],
     ['prices', { prices: { 'gpt-*': { input_text: 4 } } }, ['prices']],
-    ['client_secrets', { client_secrets: { mode: 'sealed', sealing_keys: [{ env: 'SEALING' }] } }, ['client_secrets']],
     ['control', { control: { path: '/control', token: { sha256: digest } } }, ['control']],
     ['quota', { quota: { cluster: 'upstream', domain: 'realtime' } }, ['quota']],
     ['events', { events: { cluster: 'upstream', path: '/hooks' } }, ['events']],
@@ -253,7 +257,7 @@ describe('a bad update', () => {
       ...base(),
       configuration: basicConfiguration(),
       dynamic: true,
-      env: { ...basicEnv, EMPTY: '', WITH_LF: `${secret}\n`, SEALING: Buffer.alloc(32, 7).toString('base64') },
+      env: { ...basicEnv, EMPTY: '', WITH_LF: `${secret}\n` },
     });
     t.after(() => gateway.stop());
     const serves = async () => {

@@ -183,7 +183,7 @@ fn the_101_selects_a_subprotocol_that_the_client_offered() {
         (vec![format!("{own}, {key}, realtime, v2")], vec![], vec!["realtime"]),
         (vec![format!("{key}, {own}")], vec![], vec![own.as_str()]),
         (vec![key.into(), own.clone()], vec![], vec![own.as_str()]),
-        (vec![format!("openai-beta.realtime-v1, {own}")], vec![], vec![own.as_str()]),
+        (vec![format!("{own}, openai-beta.realtime-v1")], vec![], vec!["openai-beta.realtime-v1"]),
         // Something else selected.
         (vec![format!("{own}, realtime")], vec!["other"], vec!["realtime"]),
         (vec![format!("{own}, realtime")], vec!["realtime", "v2"], vec!["realtime"]),
