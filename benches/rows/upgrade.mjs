@@ -5,6 +5,7 @@ import { WebSocketServer } from '../measure/dependencies.mjs';
 import { startVariants } from '../measure/envoy.mjs';
 import { handshakeLoad } from '../measure/load.mjs';
 import { cpuPerRequest } from '../measure/rounds.mjs';
+import { assertExchanging } from '../measure/same_job.mjs';
 
 export const title = 'A WebSocket handshake with an upstream, connections included';
 
@@ -12,19 +13,20 @@ export async function measure() {
   const upstream = new WebSocketServer({ host: '127.0.0.1', port: 0 });
   await new Promise((resolve) => upstream.once('listening', resolve));
   try {
-    return await against(upstream.address().port);
+    return await against(upstream);
   } finally {
     for (const socket of upstream.clients) socket.terminate();
     await new Promise((resolve) => upstream.close(resolve));
   }
 }
 
-async function against(upstreamPort) {
+async function against(upstream) {
   const { envoy, variants } = await startVariants(contenders(), {
     routes: [route({})],
-    clusters: [cluster('upstream', upstreamPort)],
+    clusters: [cluster('upstream', upstream.address().port)],
   });
   try {
+    await assertExchanging(variants, upstream);
     return compared('upgrade', await cpuPerRequest(envoy.pid, variants, (port) => handshakeLoad(port, 200), { rounds: 31 }));
   } finally {
     await envoy.stop();
