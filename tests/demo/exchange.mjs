@@ -4,14 +4,14 @@ import { shortened } from './terminal.mjs';
 const absent = '–';
 
 /**
- * The rows of the table. `offer` is the client's list of subprotocols, `head` what the tap saw; secrets are shortened.
+ * The rows of the table. `offer` is the client's list of subprotocols, `head` what the upstream saw; secrets are shortened.
  */
 export function exchanged({ url, offer }, head, { paint }) {
   const { pathname, search } = new URL(url);
   const received = Object.fromEntries(head.headers);
   const kept = (received['sec-websocket-protocol'] ?? '').split(/, ?/);
   return [
-    [`GET ${pathname}${search}`, head.line.replace(/ HTTP.*$/, '')],
+    [`GET ${pathname}${search}`, head.line],
     ...offer.map((member) => [withoutSecret(member), kept.includes(member) ? paint.cyan(member) : paint.dim(absent)]),
     [paint.dim('(no header of its own)'), paint.yellow(`authorization: ${credential(received.authorization)}`)],
   ];

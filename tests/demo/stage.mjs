@@ -1,9 +1,9 @@
 // What every scene plays on: the gateway, the upstream behind it, the tokens, and what was seen of both sides.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { scratchDirectory, startAimock, startEnvoy } from '../e2e/harness/index.mjs';
+import { scratchDirectory, startEnvoy } from '../e2e/harness/index.mjs';
+import { startOpenai } from '../e2e/harness/openai.mjs';
 import { demoBootstrap, demoEnvironment } from './gateway.mjs';
-import { startTap } from './tap.mjs';
 
 /** What aimock answers. */
 const fixtures = [
@@ -26,10 +26,12 @@ export async function startStage(real) {
   try {
     const providerKey = real?.key ?? `sk-demo-${random()}`;
     const tokens = { webAppToken: `gt-web-${random()}`, backendToken: `gt-backend-${random()}` };
-    const tap = real ? null : await startMock(providerKey, parts);
-    const envoy = await startEnvoy(demoBootstrap(real ? { host: real.host } : { port: tap.port }), {
+    const sealingKey = randomBytes(32).toString('base64');
+    const mock = real ? null : await startOpenai({ keys: [providerKey], fixtures });
+    if (mock) parts.push(mock);
+    const envoy = await startEnvoy(demoBootstrap(real ? { host: real.host } : { port: mock.port }), {
       directory: scratchDirectory(),
-      env: demoEnvironment({ providerKey, ...tokens }),
+      env: demoEnvironment({ providerKey, sealingKey, ...tokens }),
     });
     parts.push(envoy);
     const origin = `localhost:${await envoy.port('gateway')}`;
@@ -39,8 +41,8 @@ export async function startStage(real) {
       upstream: real ? real.host : 'aimock',
       url: `wss://${origin}/v1/acme/voice/openai?model=gpt-realtime`,
       baseUrl: `https://${origin}/v1`,
-      directUrl: tap && `ws://127.0.0.1:${tap.port}/v1/realtime?model=gpt-realtime`,
-      received: () => tap?.heads() ?? null,
+      directUrl: mock && `ws://127.0.0.1:${mock.port}/v1/realtime?model=gpt-realtime`,
+      received: () => mock?.requests().map(head) ?? null,
       /** The gateway's own account of its last request. */
       lastLogged: () => lastLogged(envoy),
       stop,
@@ -51,12 +53,9 @@ export async function startStage(real) {
   }
 }
 
-async function startMock(providerKey, parts) {
-  const aimock = await startAimock({ keys: [providerKey], fixtures });
-  parts.push(aimock);
-  const tap = await startTap(aimock.port);
-  parts.push(tap);
-  return tap;
+/** What of a request its scenes show. */
+function head({ method, target, headers }) {
+  return { line: `${method} ${target}`, headers: headers.map(([name, value]) => [name.toLowerCase(), value]) };
 }
 
 /** The access log is written a moment after the answer. */

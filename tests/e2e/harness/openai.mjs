@@ -1,10 +1,10 @@
-// A small, strict OpenAI for what aimock has not: client secrets and WebRTC calls. Conversations are aimock's.
+// A small, strict OpenAI for what aimock has not: client secrets and WebRTC calls. All else is aimock's.
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { startAimock } from './aimock.mjs';
 import { useFor } from './hooks.mjs';
 import { callDesk } from './openai/calls.mjs';
-import { handOver } from './openai/conversation.mjs';
+import { handOver, passOn } from './openai/conversation.mjs';
 import {
   ApiError, expiredSecret, incorrectKey, missingCredential, missingParameter, notFound,
 } from './openai/errors.mjs';
@@ -23,14 +23,14 @@ export function useOpenai(options) {
 
 /**
  * Starts it on a free port. It takes the API keys in `keys`, and the client secrets that it has minted where OpenAI
- * takes them: on the realtime WebSocket and for `POST /v1/realtime/calls`.
+ * takes them: on the realtime WebSocket and for `POST /v1/realtime/calls`. `fixtures` are aimock's.
  *
  * A mint request may ask in `x-reply` for a faulty answer (`openai/faults.mjs`); any request for a refusal, with
  * `refuse STATUS`, that quotes the credential received.
  */
-export async function startOpenai({ keys = [providerKey] } = {}) {
+export async function startOpenai({ keys = [providerKey], fixtures } = {}) {
   const aimockKey = `sk-aimock-${randomBytes(8).toString('hex')}`;
-  const aimock = { ...(await startAimock({ keys: [aimockKey] })), key: aimockKey };
+  const aimock = { ...(await startAimock({ keys: [aimockKey], fixtures })), key: aimockKey };
   const upstream = { keys, aimock, secrets: secretBook(), calls: callDesk(aimock) };
   const requests = [];
   const sockets = new Set();
@@ -86,24 +86,28 @@ async function answerRest(upstream, entry, response) {
   const [reply, argument] = replyOf(entry);
   if (reply === 'refuse') throw refusal(entry, Number(argument));
   const hangup = /^\/v1\/realtime\/calls\/([^/]+)\/hangup$/.exec(pathname);
-  if (entry.method !== 'POST') throw notFound(entry.method, pathname);
-  if (Object.hasOwn(mintEndpoints, pathname)) {
+  if (entry.method === 'POST' && Object.hasOwn(mintEndpoints, pathname)) {
     authenticateKey(upstream, entry);
     const answer = mint(upstream, mintEndpoints[pathname], entry);
     entry.minted = structuredClone(answer);
     const send = mintFaults[reply] ?? sendJson;
     await send(answer, response, argument);
-  } else if (pathname === '/v1/realtime/calls') {
+  } else if (entry.method === 'POST' && pathname === '/v1/realtime/calls') {
     await startCall(upstream, entry, response);
-  } else if (hangup) {
+  } else if (entry.method === 'POST' && hangup) {
     authenticateKey(upstream, entry);
-    if (!upstream.calls.hangUp(hangup[1])) {
-      throw new ApiError(404, { message: 'No session found for the provided call_id', code: 'call_id_not_found' });
-    }
-    response.writeHead(200).end();
+    endCall(upstream, hangup[1], response);
   } else {
-    throw notFound(entry.method, pathname);
+    authenticateKey(upstream, entry);
+    passOn({ entry, response, aimock: upstream.aimock });
   }
+}
+
+function endCall({ calls }, id, response) {
+  if (!calls.hangUp(id)) {
+    throw new ApiError(404, { message: 'No session found for the provided call_id', code: 'call_id_not_found' });
+  }
+  response.writeHead(200).end();
 }
 
 function mint({ secrets }, endpoint, entry) {

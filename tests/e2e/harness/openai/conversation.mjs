@@ -1,4 +1,5 @@
-// The conversation itself is aimock's: WebSockets are handed over to it, data channels relayed.
+// The conversation itself is aimock's: WebSockets are handed over to it, data channels relayed, other requests passed on.
+import http from 'node:http';
 import net from 'node:net';
 import { WebSocket } from 'ws';
 
@@ -26,6 +27,20 @@ export function handOver({ entry, socket, head, aimock, model }) {
   };
   upstream.on('error', end).on('close', end);
   socket.on('error', end).on('close', end);
+}
+
+/** Sends a request on to aimock with aimock's own key, and its answer back. */
+export function passOn({ entry, response, aimock }) {
+  const own = ['authorization', 'content-length', 'transfer-encoding', 'connection', 'host'];
+  const lines = entry.headers.filter(([name]) => !own.includes(name.toLowerCase()));
+  const headers = { ...Object.fromEntries(lines), authorization: `Bearer ${aimock.key}`, 'content-length': entry.body.length };
+  const onward = { host: '127.0.0.1', port: aimock.port, method: entry.method, path: entry.target, headers };
+  const request = http.request(onward, (answer) => {
+    response.writeHead(answer.statusCode, answer.headers);
+    answer.pipe(response);
+  });
+  request.on('error', (error) => response.destroy(error));
+  request.end(entry.body);
 }
 
 /** Joins a data channel with a conversation of its own. Returns a function that ends it. */
