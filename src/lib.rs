@@ -12,3 +12,5 @@ pub mod mint;
 pub mod policy;
 pub mod secret;
 pub mod session;
+pub mod usage;
+pub mod ws;

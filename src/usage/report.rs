@@ -1,0 +1,139 @@
+//! What upstreams' messages tell: a session's names, or what something has used.
+
+use serde_json::value::RawValue;
+
+use super::dialect::{Rejected, Used, fields, text};
+use super::event::EventType;
+use super::tally::Tokens;
+
+/// What a session says about itself.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) id: Option<String>,
+    pub(super) model: Option<String>,
+    /// The model that transcribes the user's audio.
+    pub(super) transcription_model: Option<String>,
+}
+
+/// What one response or transcription has used, not yet counted.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// The id by which it counts once: of the response or item, or else of the event.
+    pub(super) id: Option<(IdKind, String)>,
+    /// The model that the upstream names beside it.
+    pub(super) model: Option<String>,
+    pub(super) used: Result<Used, Rejected>,
+}
+
+/// What an id is of.
+#[derive(Debug, Hash)]
+pub(super) enum IdKind {
+    Response,
+    Item,
+    Event,
+}
+
+/// A chunk of a streamed chat completion.
+#[derive(Debug)]
+pub(super) enum ChatChunk {
+    /// It is none.
+    Other,
+    /// It carries no usage.
+    Choices,
+    /// It carries the usage so far.
+    Usage(Box<Report>),
+}
+
+/// Reads `session.created` and `session.updated`, of the present and of the former shape.
+pub(super) fn read_session(event: &str) -> Result<Session, Rejected> {
+    let [session] = fields(event, ["session"])?;
+    let session = session.ok_or(Rejected::Missing("session"))?.get();
+    let [id, model, audio, former] = fields(session, ["id", "model", "audio", "input_audio_transcription"])?;
+    let [input] = fields(object(audio), ["input"])?;
+    let [present] = fields(object(input), ["transcription"])?;
+    let [transcription_model] = fields(object(present.or(former)), ["model"])?;
+    Ok(Session { id: text(id), model: text(model), transcription_model: text(transcription_model) })
+}
+
+/// Reads an event that ends a response or a transcription.
+pub(super) fn read_event(event_type: EventType, event: &str) -> Result<Report, Rejected> {
+    match event_type {
+        EventType::InputAudioTranscriptionCompleted | EventType::TranscriptTextDone => read_transcription(event),
+        _ => read_response(event),
+    }
+}
+
+/// Reads a REST answer; `None` for one that carries no usage and need not.
+pub(super) fn read_body(body: &str) -> Result<Option<Report>, Rejected> {
+    let [id, object, status, model, usage] = fields(body, ["id", "object", "status", "model", "usage"])?;
+    let object = text(object);
+    let used = match (usage, object.as_deref()) {
+        (Some(usage), _) if is_transcription(usage)? => Used::transcription(usage),
+        // Embeddings write nothing.
+        (Some(usage), Some("list")) => Used::reading(usage),
+        (Some(usage), _) => Used::response(usage),
+        (None, Some("chat.completion")) => Err(Rejected::Missing("usage")),
+        // One in the background is not done yet.
+        (None, Some("response")) if matches!(text(status).as_deref(), Some("queued" | "in_progress")) => {
+            return Ok(None);
+        }
+        (None, Some("response")) => without_usage(status),
+        (None, _) => return Ok(None),
+    };
+    Ok(Some(Report { id: response_id(id), model: text(model), used }))
+}
+
+/// Reads what may be a chunk of a streamed chat completion, which is known by its choices.
+pub(super) fn read_chat_chunk(chunk: &str) -> Result<ChatChunk, Rejected> {
+    let [choices, id, model, usage] = fields(chunk, ["choices", "id", "model", "usage"])?;
+    Ok(match (choices, usage) {
+        (None, _) => ChatChunk::Other,
+        (Some(_), None) => ChatChunk::Choices,
+        (Some(_), Some(usage)) => {
+            let report = Report { id: response_id(id), model: text(model), used: Used::response(usage) };
+            ChatChunk::Usage(Box::new(report))
+        }
+    })
+}
+
+fn read_response(event: &str) -> Result<Report, Rejected> {
+    let [event_id, response] = fields(event, ["event_id", "response"])?;
+    let response = response.ok_or(Rejected::Missing("response"))?;
+    let [id, status, model, usage] = fields(response.get(), ["id", "status", "model", "usage"])?;
+    let used = usage.map_or_else(|| without_usage(status), Used::response);
+    Ok(Report { id: response_id(id).or_else(|| named(IdKind::Event, event_id)), model: text(model), used })
+}
+
+fn read_transcription(event: &str) -> Result<Report, Rejected> {
+    let [event_id, item_id, content_index, usage] = fields(event, ["event_id", "item_id", "content_index", "usage"])?;
+    let item = named(IdKind::Item, item_id)
+        .map(|(kind, id)| (kind, format!("{id}#{}", content_index.map_or("0", RawValue::get))));
+    let used = usage.ok_or(Rejected::Missing("usage")).and_then(Used::transcription);
+    Ok(Report { id: item.or_else(|| named(IdKind::Event, event_id)), model: None, used })
+}
+
+/// A response that did not complete may lack its usage; it is still a response.
+fn without_usage(status: Option<&RawValue>) -> Result<Used, Rejected> {
+    match text(status).as_deref() {
+        Some("cancelled" | "failed" | "incomplete") => Ok(Used::Response(Tokens::default())),
+        _ => Err(Rejected::Missing("usage")),
+    }
+}
+
+/// Over REST, only the usage of a transcription has a type.
+fn is_transcription(usage: &RawValue) -> Result<bool, Rejected> {
+    let [kind] = fields(usage.get(), ["type"])?;
+    Ok(matches!(text(kind).as_deref(), Some("tokens" | "duration")))
+}
+
+fn response_id(id: Option<&RawValue>) -> Option<(IdKind, String)> {
+    named(IdKind::Response, id)
+}
+
+fn named(kind: IdKind, id: Option<&RawValue>) -> Option<(IdKind, String)> {
+    text(id).filter(|id| !id.is_empty()).map(|id| (kind, id))
+}
+
+fn object(value: Option<&RawValue>) -> &str {
+    value.map_or("{}", RawValue::get)
+}

@@ -1,0 +1,231 @@
+//! The usage of a REST answer, read while its body passes by.
+
+use super::dialect::Rejected;
+use super::event::{Peek, peek};
+use super::meter::{Meter, Metered};
+use super::price::PriceList;
+use super::report::{ChatChunk, Report, read_chat_chunk};
+use super::sse::{SseItem, SseReader};
+
+/// Reads the body of one REST answer and counts what it tells on a [`Meter`]. A JSON body is collected up to a bound;
+/// of a stream, one event at a time is.
+#[derive(Debug)]
+pub struct BodyMeter {
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Json { max_len: usize, collected: Vec<u8> },
+    OversizedJson,
+    Stream { reader: SseReader, stream: Stream },
+}
+
+/// What a stream of events has told so far.
+#[derive(Debug, Default)]
+struct Stream {
+    /// A response has begun and its usage has not been told.
+    is_open: bool,
+    /// Usage of a chat completion. The last one told is the whole one, and is counted when the stream ends.
+    chat: Option<Box<Report>>,
+}
+
+impl BodyMeter {
+    /// For `application/json`: bodies of up to `max_len` bytes are read.
+    pub fn json(max_len: usize) -> Self {
+        Self { body: Body::Json { max_len, collected: Vec::new() } }
+    }
+
+    /// For `text/event-stream`: events of up to `max_len` bytes are read.
+    pub fn event_stream(max_len: usize) -> Self {
+        Self { body: Body::Stream { reader: SseReader::new(max_len), stream: Stream::default() } }
+    }
+
+    /// Reads a chunk of the body, as the upstream sent it and not compressed. Returns what it has meant, without
+    /// [`Metered::Ignored`].
+    pub fn read(&mut self, chunk: &[u8], meter: &mut Meter, prices: &PriceList) -> Vec<Metered> {
+        let mut all = Vec::new();
+        match &mut self.body {
+            Body::Json { max_len, collected } => {
+                if chunk.len() > max_len.saturating_sub(collected.len()) {
+                    self.body = Body::OversizedJson;
+                } else {
+                    collected.extend_from_slice(chunk);
+                }
+            }
+            Body::OversizedJson => {}
+            Body::Stream { reader, stream } => reader.read(chunk, |item| stream.read(item, meter, prices, &mut all)),
+        }
+        all
+    }
+
+    /// Ends the body, also one that was cut off: what has been told is counted, and usage that should have been told
+    /// and was not is reported.
+    pub fn finish(self, meter: &mut Meter, prices: &PriceList) -> Vec<Metered> {
+        let mut all = Vec::new();
+        match self.body {
+            Body::Json { collected, .. } if collected.is_empty() => {}
+            Body::Json { collected, .. } => note(&mut all, meter.body(&collected, prices)),
+            Body::OversizedJson => all.push(Metered::Rejected(Rejected::Oversized)),
+            Body::Stream { reader, mut stream } => {
+                reader.finish(|item| stream.read(item, meter, prices, &mut all));
+                stream.finish(meter, prices, &mut all);
+            }
+        }
+        all
+    }
+}
+
+impl Stream {
+    fn read(&mut self, item: SseItem<'_>, meter: &mut Meter, prices: &PriceList, all: &mut Vec<Metered>) {
+        let data = match item {
+            SseItem::Data(data) => data,
+            SseItem::Oversized(prefix) => {
+                if peek(prefix) != Peek::Uninteresting {
+                    all.push(Metered::Rejected(Rejected::Oversized));
+                }
+                return;
+            }
+        };
+        if data == b"[DONE]" {
+            return self.finish(meter, prices, all);
+        }
+        let metered = match peek(data) {
+            Peek::Interesting(_) => meter.event(data, prices),
+            Peek::Uninteresting | Peek::NeedMore => return self.read_chat(data),
+        };
+        match &metered {
+            Metered::ResponseStarted => self.is_open = true,
+            Metered::Counted(_) | Metered::Rejected(_) => self.is_open = false,
+            Metered::Ignored | Metered::Session => {}
+        }
+        note(all, metered);
+    }
+
+    fn read_chat(&mut self, data: &[u8]) {
+        match str::from_utf8(data).map_or(Ok(ChatChunk::Other), read_chat_chunk) {
+            Ok(ChatChunk::Usage(report)) => self.chat = Some(report),
+            Ok(ChatChunk::Choices) => self.is_open = true,
+            Ok(ChatChunk::Other) | Err(_) => {}
+        }
+    }
+
+    fn finish(&mut self, meter: &mut Meter, prices: &PriceList, all: &mut Vec<Metered>) {
+        let is_open = std::mem::take(&mut self.is_open);
+        match self.chat.take() {
+            Some(report) => note(all, meter.count(*report, prices)),
+            None if is_open => all.push(Metered::Rejected(Rejected::Missing("usage"))),
+            None => {}
+        }
+    }
+}
+
+fn note(all: &mut Vec<Metered>, metered: Metered) {
+    if metered != Metered::Ignored {
+        all.push(metered);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tally::Tally;
+    use super::*;
+
+    fn read(mut body: BodyMeter, chunks: &[&[u8]]) -> (Tally, Vec<Metered>) {
+        let (mut meter, prices) = (Meter::new(None), PriceList::default());
+        let mut all = Vec::new();
+        for chunk in chunks {
+            all.extend(body.read(chunk, &mut meter, &prices));
+        }
+        all.extend(body.finish(&mut meter, &prices));
+        (*meter.tally(), all)
+    }
+
+    const CHAT: &str = concat!(
+        "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"delta\":{\"content\":\"é\"}}],\"usage\":null}\n\n",
+        "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[],",
+        "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":1,\"total_tokens\":10}}\n\n",
+        "data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"choices\":[],",
+        "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4,\"total_tokens\":13}}\n\n",
+        "data: [DONE]\n\n",
+    );
+
+    const RESPONSES: &str = concat!(
+        "event: response.created\r\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\"}}\r\n\r\n",
+        "event: response.output_text.delta\r\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"é\"}\r\n\r\n",
+        "event: response.completed\r\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",",
+        "\"usage\":{\"input_tokens\":9,\"output_tokens\":4,\"total_tokens\":13}}}\r\n\r\n",
+    );
+
+    #[test]
+    fn streams_count_the_last_usage_once() {
+        for stream in [CHAT, RESPONSES] {
+            let (tally, metered) = read(BodyMeter::event_stream(1000), &[stream.as_bytes()]);
+            assert_eq!((tally.responses, tally.input_tokens, tally.output_tokens), (1, 9, 4));
+            assert!(matches!(metered.last(), Some(Metered::Counted(_))), "{metered:?}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_ends_early_counts_what_it_told_or_is_reported() {
+        let unfinished = CHAT.strip_suffix("data: [DONE]\n\n").unwrap();
+        assert_eq!(read(BodyMeter::event_stream(1000), &[unfinished.as_bytes()]).0.total_tokens, 13);
+        for stream in [CHAT, RESPONSES] {
+            let begun = &stream[..stream.find("usage\":{").unwrap()];
+            let (tally, metered) = read(BodyMeter::event_stream(1000), &[begun.as_bytes()]);
+            assert_eq!(tally, Tally::default());
+            let reported = Metered::Rejected(Rejected::Missing("usage"));
+            assert!(
+                metered.contains(&reported) || metered.contains(&Metered::Rejected(Rejected::Malformed)),
+                "{metered:?}"
+            );
+        }
+        let error = b"data: {\"error\":{\"message\":\"no\"}}\n\ndata: [DONE]\n\n";
+        assert_eq!(read(BodyMeter::event_stream(1000), &[error]).1, []);
+    }
+
+    #[test]
+    fn an_event_over_the_bound_is_reported_if_it_may_matter() {
+        let audio = format!("data: {{\"type\":\"response.audio.delta\",\"delta\":\"{}\"}}\n\n", "A".repeat(500));
+        let done =
+            format!("data: {{\"type\":\"response.completed\",\"response\":{{\"id\":\"{}\"}}}}\n\n", "A".repeat(500));
+        let oversized = [Metered::Rejected(Rejected::Oversized)];
+        assert_eq!(read(BodyMeter::event_stream(200), &[audio.as_bytes()]).1, []);
+        assert_eq!(read(BodyMeter::event_stream(200), &[done.as_bytes()]).1, oversized);
+    }
+
+    #[test]
+    fn a_json_body_is_collected_up_to_its_bound() {
+        let body = br#"{"object":"chat.completion","usage":{"prompt_tokens":9,"completion_tokens":4}}"#;
+        let (tally, _) = read(BodyMeter::json(body.len()), &body.chunks(7).collect::<Vec<_>>());
+        assert_eq!(tally.total_tokens, 13);
+        let oversized = (Tally::default(), vec![Metered::Rejected(Rejected::Oversized)]);
+        assert_eq!(read(BodyMeter::json(body.len() - 1), &body.chunks(7).collect::<Vec<_>>()), oversized);
+        assert_eq!(read(BodyMeter::json(10), &[]), (Tally::default(), vec![]));
+        let cut = read(BodyMeter::json(1000), &[&body[..20]]).1;
+        assert_eq!(cut, [Metered::Rejected(Rejected::Malformed)]);
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_change_nothing(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+            for stream in [CHAT, RESPONSES] {
+                let bytes = stream.as_bytes();
+                let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+                cuts.extend([0, bytes.len()]);
+                cuts.sort_unstable();
+                let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect();
+                let whole = read(BodyMeter::event_stream(1000), &[bytes]);
+                prop_assert_eq!(read(BodyMeter::event_stream(1000), &chunks), whole);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_are_read(bytes in any::<Vec<u8>>()) {
+            read(BodyMeter::json(64), &[&bytes]);
+            prop_assert_eq!(read(BodyMeter::event_stream(64), &[&bytes]).0, Tally::default());
+        }
+    }
+}
