@@ -5,6 +5,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use realtime_byok::ws::{Event, Follower, FrameHeader, Interest, OpCode, Sender, Start, mask};
 use std::hint::black_box;
 
+type Decide = fn(Start<'_>) -> Interest;
+
 const HEAD: u16 = 128;
 
 /// What Envoy hands over at once under load.
@@ -40,7 +42,7 @@ fn collect(_: Start<'_>) -> Interest {
 }
 
 /// Follows the bytes as they come, and parses what was collected. Returns how many messages passed.
-fn follow(sender: Sender, bytes: &[u8], decide: fn(Start<'_>) -> Interest) -> u64 {
+fn follow(sender: Sender, bytes: &[u8], decide: Decide) -> u64 {
     let mut follower = Follower::new(sender, HEAD);
     for read in bytes.chunks(READ) {
         let mut pass = follower.pass(read);
@@ -65,28 +67,24 @@ fn follower(criterion: &mut Criterion) {
         ("small from the server", Sender::Server, small),
         ("small from the client", Sender::Client, small),
     ];
-    for (unit, by_messages) in [("bytes", false), ("messages", true)] {
-        let mut group = criterion.benchmark_group(unit);
-        for (name, sender, payload) in streams {
-            let (bytes, messages) = stream(sender, payload);
-            group.throughput(match by_messages {
-                true => Throughput::Elements(messages),
-                false => Throughput::Bytes(bytes.len() as u64),
-            });
-            for (path, decide) in [
-                ("skip", skip as fn(Start<'_>) -> Interest),
-                ("parse", collect),
-            ] {
-                group.bench_function(BenchmarkId::new(path, name), |bencher| {
-                    bencher.iter(|| {
-                        let followed = follow(sender, black_box(&bytes), decide);
-                        assert_eq!(followed, messages);
-                    });
+    let mut group = criterion.benchmark_group("follower");
+    for (name, sender, payload) in streams {
+        let (bytes, messages) = stream(sender, payload);
+        group.throughput(Throughput::ElementsAndBytes {
+            elements: messages,
+            bytes: bytes.len() as u64,
+        });
+        let paths: [(&str, Decide); 2] = [("skip", skip), ("parse", collect)];
+        for (path, decide) in paths {
+            group.bench_function(BenchmarkId::new(path, name), |bencher| {
+                bencher.iter(|| {
+                    let followed = follow(sender, black_box(&bytes), decide);
+                    assert_eq!(followed, messages);
                 });
-            }
+            });
         }
-        group.finish();
     }
+    group.finish();
 }
 
 criterion_group! {
