@@ -154,6 +154,7 @@ mod tests {
             .chain(3000..=4999)
             .collect::<Vec<_>>();
         assert_eq!(sendable, expected);
+        assert_eq!(code(4429).to_string(), "4429");
     }
 
     #[test]

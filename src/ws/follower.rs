@@ -225,7 +225,7 @@ impl<W: Window> Pass<'_, W> {
     }
 
     /// How far the read has been followed. After [`Event::Message`] or [`Event::Close`] this is
-    /// where the frame ended.
+    /// where the frame ended; after a message, that is a message boundary.
     #[must_use]
     pub fn position(&self) -> usize {
         self.cursor.position()

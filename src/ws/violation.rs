@@ -90,28 +90,43 @@ impl std::error::Error for Violation {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ws::close::REASON_MAX;
+
+    const ALL: [(Violation, u16); 15] = [
+        (Violation::ReservedBits, 1002),
+        (Violation::ReservedOpcode(3), 1002),
+        (Violation::Unmasked, 1002),
+        (Violation::Masked, 1002),
+        (Violation::FragmentedControl, 1002),
+        (Violation::LongControl, 1002),
+        (Violation::LengthNotMinimal, 1002),
+        (Violation::LengthOverflow, 1002),
+        (Violation::UnexpectedContinuation, 1002),
+        (Violation::UnfinishedMessage, 1002),
+        (Violation::TruncatedCloseCode, 1002),
+        (Violation::InvalidCloseCode(1006), 1002),
+        (Violation::InvalidCloseReason, 1007),
+        (Violation::TooLong, 1009),
+        (Violation::Unreadable, 1002),
+    ];
 
     #[test]
     fn close_codes_tell_bad_text_and_long_messages_from_the_rest() {
-        let cases = [
-            (Violation::ReservedBits, 1002),
-            (Violation::ReservedOpcode(3), 1002),
-            (Violation::Unmasked, 1002),
-            (Violation::Masked, 1002),
-            (Violation::FragmentedControl, 1002),
-            (Violation::LongControl, 1002),
-            (Violation::LengthNotMinimal, 1002),
-            (Violation::LengthOverflow, 1002),
-            (Violation::UnexpectedContinuation, 1002),
-            (Violation::UnfinishedMessage, 1002),
-            (Violation::TruncatedCloseCode, 1002),
-            (Violation::InvalidCloseCode(1006), 1002),
-            (Violation::InvalidCloseReason, 1007),
-            (Violation::TooLong, 1009),
-            (Violation::Unreadable, 1002),
-        ];
-        for (violation, code) in cases {
+        for (violation, code) in ALL {
             assert_eq!(violation.close_code().value(), code, "{violation}");
         }
+    }
+
+    #[test]
+    fn each_violation_is_said_in_words_that_fit_a_close_frame() {
+        let said = ALL.map(|(violation, _)| violation.to_string());
+        for (place, words) in said.iter().enumerate() {
+            assert!((10..=REASON_MAX).contains(&words.len()), "{words}");
+            assert!(!said[..place].contains(words), "{words}");
+        }
+        assert_eq!(
+            Violation::InvalidCloseCode(1006).to_string(),
+            "close code 1006 must not be sent"
+        );
     }
 }
