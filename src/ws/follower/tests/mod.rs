@@ -69,6 +69,7 @@ fn see<'a>(
         }) {
             events.push(event);
         }
+        assert!(pass.position() <= read.len());
     }
     Seen {
         starts,
