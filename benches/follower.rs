@@ -16,12 +16,7 @@ const READ: usize = 64 * 1024;
 fn stream(sender: Sender, payload: &str) -> (Vec<u8>, u64) {
     let mask = (sender == Sender::Client).then_some([0x37, 0xfa, 0x21, 0x3d]);
     let mut payload = payload.as_bytes().to_vec();
-    let header = FrameHeader {
-        fin: true,
-        opcode: OpCode::Text,
-        mask,
-        length: payload.len() as u64,
-    };
+    let header = FrameHeader { fin: true, opcode: OpCode::Text, mask, length: payload.len() as u64 };
     if let Some(key) = mask {
         mask::apply(key, 0, &mut payload);
     }
@@ -70,10 +65,7 @@ fn follower(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("follower");
     for (name, sender, payload) in streams {
         let (bytes, messages) = stream(sender, payload);
-        group.throughput(Throughput::ElementsAndBytes {
-            elements: messages,
-            bytes: bytes.len() as u64,
-        });
+        group.throughput(Throughput::ElementsAndBytes { elements: messages, bytes: bytes.len() as u64 });
         let paths: [(&str, Decide); 2] = [("skip", skip), ("parse", collect)];
         for (path, decide) in paths {
             group.bench_function(BenchmarkId::new(path, name), |bencher| {

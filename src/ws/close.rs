@@ -67,10 +67,7 @@ impl CloseFrame {
     #[must_use]
     pub fn new(code: CloseCode, reason: &str) -> Self {
         let (reason, _) = reason.split_at(reason.floor_char_boundary(REASON_MAX));
-        Self {
-            code,
-            reason: reason.to_owned(),
-        }
+        Self { code, reason: reason.to_owned() }
     }
 
     /// Reads a Close frame's unmasked payload. `None` is an empty one, which has no code.
@@ -121,12 +118,7 @@ pub fn text_frame(text: &str) -> Vec<u8> {
 }
 
 fn encode_frame(opcode: OpCode, mask: Option<[u8; 4]>, mut payload: Vec<u8>) -> Vec<u8> {
-    let header = FrameHeader {
-        fin: true,
-        opcode,
-        mask,
-        length: payload.len() as u64,
-    };
+    let header = FrameHeader { fin: true, opcode, mask, length: payload.len() as u64 };
     if let Some(key) = mask {
         mask::apply(key, 0, &mut payload);
     }
@@ -146,13 +138,8 @@ mod tests {
 
     #[test]
     fn only_codes_that_may_be_sent_are_codes() {
-        let sendable = (0..=u16::MAX)
-            .filter(|code| CloseCode::new(*code).is_some())
-            .collect::<Vec<_>>();
-        let expected = (1000..=1003)
-            .chain(1007..=1014)
-            .chain(3000..=4999)
-            .collect::<Vec<_>>();
+        let sendable = (0..=u16::MAX).filter(|code| CloseCode::new(*code).is_some()).collect::<Vec<_>>();
+        let expected = (1000..=1003).chain(1007..=1014).chain(3000..=4999).collect::<Vec<_>>();
         assert_eq!(sendable, expected);
         assert_eq!(code(4429).to_string(), "4429");
     }
@@ -163,10 +150,7 @@ mod tests {
             (b"", Ok(None)),
             (b"\x03", Err(Violation::TruncatedCloseCode)),
             (b"\x03\xe8", Ok(Some(CloseFrame::new(code(1000), "")))),
-            (
-                b"\x11\x5dover",
-                Ok(Some(CloseFrame::new(code(4445), "over"))),
-            ),
+            (b"\x11\x5dover", Ok(Some(CloseFrame::new(code(4445), "over")))),
             (b"\0\0", Err(Violation::InvalidCloseCode(0))),
             (b"\x03\xed", Err(Violation::InvalidCloseCode(1005))),
             (b"\x03\xf7", Err(Violation::InvalidCloseCode(1015))),
@@ -183,10 +167,7 @@ mod tests {
     fn a_server_close_is_bare_and_a_client_close_is_masked() {
         let close = CloseFrame::new(code(4429), "spent");
         assert_eq!(close.encode(None), b"\x88\x07\x11\x4dspent");
-        assert_eq!(
-            close.encode(Some([0xff, 0, 0xff, 0])),
-            b"\x88\x87\xff\0\xff\0\xee\x4d\x8cp\x9an\x8b"
-        );
+        assert_eq!(close.encode(Some([0xff, 0, 0xff, 0])), b"\x88\x87\xff\0\xff\0\xee\x4d\x8cp\x9an\x8b");
     }
 
     #[test]

@@ -101,10 +101,7 @@ struct Open {
 
 impl Open {
     fn undecided(kind: MessageKind) -> Self {
-        Self {
-            kind,
-            interest: None,
-        }
+        Self { kind, interest: None }
     }
 }
 
@@ -168,10 +165,9 @@ impl Follower {
         let open = self.open.take()?;
         match open.interest? {
             Interest::Skip => None,
-            Interest::Collect { .. } | Interest::Require { .. } => Some(Message {
-                kind: open.kind,
-                payload: mem::take(&mut self.gathered),
-            }),
+            Interest::Collect { .. } | Interest::Require { .. } => {
+                Some(Message { kind: open.kind, payload: mem::take(&mut self.gathered) })
+            }
         }
     }
 
@@ -255,8 +251,7 @@ impl<W: Window> Pass<'_, W> {
             return Ok(Step::Exhausted);
         }
         partial.extend(fresh);
-        let Some((header, size)) = FrameHeader::parse(partial.filled(), self.follower.sender)?
-        else {
+        let Some((header, size)) = FrameHeader::parse(partial.filled(), self.follower.sender)? else {
             self.cursor.advance(partial.length - known);
             self.follower.stage = Stage::Header(partial);
             return Ok(Step::Onward);
@@ -280,10 +275,7 @@ impl<W: Window> Pass<'_, W> {
             (OpCode::Continuation, false) => return Err(Violation::UnexpectedContinuation),
             (OpCode::Text | OpCode::Binary, true) => return Err(Violation::UnfinishedMessage),
         }
-        let frame = Frame {
-            header,
-            left: header.length,
-        };
+        let frame = Frame { header, left: header.length };
         self.follower.stage = Stage::Payload(frame);
         match header.opcode {
             OpCode::Continuation => self.check_bound(frame),
@@ -291,20 +283,14 @@ impl<W: Window> Pass<'_, W> {
         }
     }
 
-    fn payload(
-        &mut self,
-        frame: Frame,
-        decide: &mut impl FnMut(Start<'_>) -> Interest,
-    ) -> Result<Step, Violation> {
+    fn payload(&mut self, frame: Frame, decide: &mut impl FnMut(Start<'_>) -> Interest) -> Result<Step, Violation> {
         match (frame.header.opcode, self.follower.open) {
             (OpCode::Close, _) => self.collect(frame, CONTROL_MAX),
             (OpCode::Ping | OpCode::Pong, _) | (_, None) => self.skip(frame),
             (_, Some(open)) => match open.interest {
                 None => self.head(frame, open, decide),
                 Some(Interest::Skip) => self.skip(frame),
-                Some(Interest::Collect { max } | Interest::Require { max }) => {
-                    self.collect(frame, max)
-                }
+                Some(Interest::Collect { max } | Interest::Require { max }) => self.collect(frame, max),
             },
         }
     }
@@ -334,19 +320,12 @@ impl<W: Window> Pass<'_, W> {
             return self.settle(frame);
         }
         let length = gathered.len() as u64 + frame.left;
-        let interest = decide(Start {
-            kind: open.kind,
-            head: gathered,
-            length: frame.header.fin.then_some(length),
-        });
+        let interest = decide(Start { kind: open.kind, head: gathered, length: frame.header.fin.then_some(length) });
         if interest == Interest::Skip {
             // The room is kept for the next head in this read.
             gathered.clear();
         }
-        self.follower.open = Some(Open {
-            interest: Some(interest),
-            ..open
-        });
+        self.follower.open = Some(Open { interest: Some(interest), ..open });
         self.follower.stage = Stage::Payload(frame);
         self.check_bound(frame)
     }

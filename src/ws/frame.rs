@@ -112,12 +112,7 @@ impl FrameHeader {
         let Some((mask, rest)) = parse_mask(masked, rest) else {
             return Ok(None);
         };
-        let header = Self {
-            fin,
-            opcode,
-            mask,
-            length,
-        };
+        let header = Self { fin, opcode, mask, length };
         Ok(Some((header, bytes.len() - rest.len())))
     }
 
@@ -202,38 +197,22 @@ mod tests {
 
     #[test]
     fn headers_encode_as_in_the_rfc_and_parse_back_once_whole() {
-        let data = |opcode, mask, length| FrameHeader {
-            fin: true,
-            opcode,
-            mask,
-            length,
-        };
+        let data = |opcode, mask, length| FrameHeader { fin: true, opcode, mask, length };
         let cases: &[(FrameHeader, &[u8])] = &[
             (data(OpCode::Text, None, 0), &[0x81, 0]),
             (data(OpCode::Text, None, 125), &[0x81, 125]),
             (data(OpCode::Binary, None, 126), &[0x82, 126, 0, 126]),
             (data(OpCode::Text, None, 255), &[0x81, 126, 0, 255]),
             (data(OpCode::Text, None, 65_535), &[0x81, 126, 255, 255]),
-            (
-                data(OpCode::Text, None, 65_536),
-                &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0],
-            ),
+            (data(OpCode::Text, None, 65_536), &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
             (
                 data(OpCode::Text, Some(KEY), (1 << 63) - 1),
-                &[
-                    0x81, 255, 0x7f, 255, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4,
-                ],
+                &[0x81, 255, 0x7f, 255, 255, 255, 255, 255, 255, 255, 1, 2, 3, 4],
             ),
             (data(OpCode::Ping, Some(KEY), 5), &[0x89, 133, 1, 2, 3, 4]),
             (data(OpCode::Pong, None, 125), &[0x8a, 125]),
             (data(OpCode::Close, None, 2), &[0x88, 2]),
-            (
-                FrameHeader {
-                    fin: false,
-                    ..data(OpCode::Continuation, None, 7)
-                },
-                &[0x00, 7],
-            ),
+            (FrameHeader { fin: false, ..data(OpCode::Continuation, None, 7) }, &[0x00, 7]),
         ];
         for (header, bytes) in cases {
             let sender = match header.mask {
@@ -245,17 +224,10 @@ mod tests {
             assert_eq!(encoded, *bytes, "{header:?}");
 
             for cut in 0..bytes.len() {
-                assert_eq!(
-                    FrameHeader::parse(&bytes[..cut], sender),
-                    Ok(None),
-                    "{header:?} at {cut}"
-                );
+                assert_eq!(FrameHeader::parse(&bytes[..cut], sender), Ok(None), "{header:?} at {cut}");
             }
             encoded.extend_from_slice(b"payload");
-            assert_eq!(
-                FrameHeader::parse(&encoded, sender),
-                Ok(Some((*header, bytes.len())))
-            );
+            assert_eq!(FrameHeader::parse(&encoded, sender), Ok(Some((*header, bytes.len()))));
         }
     }
 
@@ -280,25 +252,13 @@ mod tests {
             (Server, &[0x89, 127], Violation::LongControl),
             (Client, &[0x8a, 254], Violation::LongControl),
             (Server, &[0x81, 126, 0, 125], Violation::LengthNotMinimal),
-            (
-                Server,
-                &[0x81, 127, 0, 0, 0, 0, 0, 0, 255, 255],
-                Violation::LengthNotMinimal,
-            ),
-            (
-                Server,
-                &[0x81, 127, 128, 0, 0, 0, 0, 0, 0, 0],
-                Violation::LengthOverflow,
-            ),
+            (Server, &[0x81, 127, 0, 0, 0, 0, 0, 0, 255, 255], Violation::LengthNotMinimal),
+            (Server, &[0x81, 127, 128, 0, 0, 0, 0, 0, 0, 0], Violation::LengthOverflow),
         ];
         for (sender, bytes, violation) in cases {
             let (_, before) = bytes.split_last().unwrap();
             assert_eq!(FrameHeader::parse(before, *sender), Ok(None), "{bytes:x?}");
-            assert_eq!(
-                FrameHeader::parse(bytes, *sender),
-                Err(*violation),
-                "{bytes:x?}"
-            );
+            assert_eq!(FrameHeader::parse(bytes, *sender), Err(*violation), "{bytes:x?}");
         }
     }
 }

@@ -124,9 +124,6 @@ mod tests {
             assert!((10..=REASON_MAX).contains(&words.len()), "{words}");
             assert!(!said[..place].contains(words), "{words}");
         }
-        assert_eq!(
-            Violation::InvalidCloseCode(1006).to_string(),
-            "close code 1006 must not be sent"
-        );
+        assert_eq!(Violation::InvalidCloseCode(1006).to_string(), "close code 1006 must not be sent");
     }
 }

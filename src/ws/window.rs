@@ -47,14 +47,7 @@ pub(super) struct Cursor<W> {
 impl<W: Window> Cursor<W> {
     /// A cursor at the first byte, which reads at least `least_ahead` bytes at a time.
     pub(super) fn new(window: W, least_ahead: usize) -> Self {
-        Self {
-            window,
-            position: 0,
-            chunk: Vec::new(),
-            chunk_at: 0,
-            ahead: least_ahead,
-            least_ahead,
-        }
+        Self { window, position: 0, chunk: Vec::new(), chunk_at: 0, ahead: least_ahead, least_ahead }
     }
 
     /// Where the cursor stands: the offset of the next byte.
@@ -77,9 +70,7 @@ impl<W: Window> Cursor<W> {
             self.fill(wanted)?;
         }
         let from = self.position - self.chunk_at;
-        self.chunk
-            .get(from..from + wanted)
-            .ok_or(Violation::Unreadable)
+        self.chunk.get(from..from + wanted).ok_or(Violation::Unreadable)
     }
 
     /// Steps over `count` bytes. They must lie ahead.
@@ -128,10 +119,7 @@ mod tests {
 
     fn reads(size: usize, least: usize, steps: &[(usize, usize)]) -> Vec<(usize, usize)> {
         let bytes = (0..size).map(|i| i as u8).collect::<Vec<_>>();
-        let mut recorder = Recorder {
-            bytes: &bytes,
-            reads: Vec::new(),
-        };
+        let mut recorder = Recorder { bytes: &bytes, reads: Vec::new() };
         let mut cursor = Cursor::new(&mut recorder, least);
         for (wanted, step) in steps {
             let at = cursor.position();
@@ -151,10 +139,7 @@ mod tests {
     #[test]
     fn reads_grow_while_all_that_was_read_is_used() {
         let read = reads(2000, 100, &[(50, 50); 40]);
-        assert_eq!(
-            read,
-            [(0, 100), (100, 200), (300, 400), (700, 800), (1500, 500)]
-        );
+        assert_eq!(read, [(0, 100), (100, 200), (300, 400), (700, 800), (1500, 500)]);
     }
 
     #[test]

@@ -13,12 +13,7 @@ struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     fn new(bytes: &'a [u8], padding: usize) -> Self {
-        Self {
-            bytes,
-            padding,
-            reads: 0,
-            read: 0,
-        }
+        Self { bytes, padding, reads: 0, read: 0 }
     }
 }
 
@@ -37,12 +32,7 @@ impl Window for &mut Meter<'_> {
 
 #[test]
 fn the_payload_of_a_skipped_message_is_not_read() {
-    let header = FrameHeader {
-        fin: true,
-        opcode: OpCode::Text,
-        mask: None,
-        length: (1 << 63) - 1,
-    };
+    let header = FrameHeader { fin: true, opcode: OpCode::Text, mask: None, length: (1 << 63) - 1 };
     let mut bytes = Vec::new();
     header.encode(&mut bytes);
     let mut follower = Follower::new(Sender::Server, 128);
@@ -111,12 +101,7 @@ fn an_idle_follower_is_small() {
 
 #[test]
 fn nothing_is_reserved_before_bytes_come_to_fill_it() {
-    let header = FrameHeader {
-        fin: true,
-        opcode: OpCode::Text,
-        mask: None,
-        length: 1 << 20,
-    };
+    let header = FrameHeader { fin: true, opcode: OpCode::Text, mask: None, length: 1 << 20 };
     let mut bytes = Vec::new();
     header.encode(&mut bytes);
     bytes.extend_from_slice(&[b'a'; 100]);

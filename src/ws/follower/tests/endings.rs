@@ -24,57 +24,17 @@ fn every_violation_is_reported_wherever_the_bytes_are_cut() {
         (Server, s(FIN, Ping, &[0; 126]), V::LongControl),
         (Client, c(FIN, Close, &[3; 70_000]), V::LongControl),
         (Server, vec![0x81, 126, 0, 1, 0], V::LengthNotMinimal),
-        (
-            Server,
-            vec![0x81, 127, 0, 0, 0, 0, 0, 0, 1, 0],
-            V::LengthNotMinimal,
-        ),
-        (
-            Client,
-            vec![0x82, 255, 128, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
-            V::LengthOverflow,
-        ),
-        (
-            Server,
-            s(FIN, Continuation, b"of what"),
-            V::UnexpectedContinuation,
-        ),
-        (
-            Client,
-            c(MORE, Continuation, b""),
-            V::UnexpectedContinuation,
-        ),
-        (
-            Server,
-            [s(MORE, Text, b"a"), s(FIN, Text, b"b")].concat(),
-            V::UnfinishedMessage,
-        ),
-        (
-            Client,
-            [c(MORE, Text, b""), c(MORE, Binary, b"b")].concat(),
-            V::UnfinishedMessage,
-        ),
+        (Server, vec![0x81, 127, 0, 0, 0, 0, 0, 0, 1, 0], V::LengthNotMinimal),
+        (Client, vec![0x82, 255, 128, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4], V::LengthOverflow),
+        (Server, s(FIN, Continuation, b"of what"), V::UnexpectedContinuation),
+        (Client, c(MORE, Continuation, b""), V::UnexpectedContinuation),
+        (Server, [s(MORE, Text, b"a"), s(FIN, Text, b"b")].concat(), V::UnfinishedMessage),
+        (Client, [c(MORE, Text, b""), c(MORE, Binary, b"b")].concat(), V::UnfinishedMessage),
         (Server, s(FIN, Close, b"\x03"), V::TruncatedCloseCode),
-        (
-            Client,
-            c(FIN, Close, b"\x03\xed"),
-            V::InvalidCloseCode(1005),
-        ),
-        (
-            Server,
-            s(FIN, Close, b"\x03\xe7bye"),
-            V::InvalidCloseCode(999),
-        ),
-        (
-            Server,
-            s(FIN, Close, b"\xff\xff"),
-            V::InvalidCloseCode(65_535),
-        ),
-        (
-            Client,
-            c(FIN, Close, b"\x03\xe8caf\xe9"),
-            V::InvalidCloseReason,
-        ),
+        (Client, c(FIN, Close, b"\x03\xed"), V::InvalidCloseCode(1005)),
+        (Server, s(FIN, Close, b"\x03\xe7bye"), V::InvalidCloseCode(999)),
+        (Server, s(FIN, Close, b"\xff\xff"), V::InvalidCloseCode(65_535)),
+        (Client, c(FIN, Close, b"\x03\xe8caf\xe9"), V::InvalidCloseReason),
     ];
     for (sender, mut wrong, violation) in cases {
         // The long one need not be cut at each of its 70,000 bytes.
@@ -115,10 +75,7 @@ fn nothing_after_a_close_is_followed() {
     let closes: [(&[u8], _); 3] = [
         (b"", None),
         (b"\x03\xe8", Some(CloseFrame::new(CloseCode::NORMAL, ""))),
-        (
-            "\u{11}\u{4d}über".as_bytes(),
-            Some(CloseFrame::new(CloseCode::new(4429).unwrap(), "über")),
-        ),
+        ("\u{11}\u{4d}über".as_bytes(), Some(CloseFrame::new(CloseCode::new(4429).unwrap(), "über"))),
     ];
     for sender in [Sender::Client, Sender::Server] {
         for (payload, close) in &closes {
@@ -147,10 +104,7 @@ fn nothing_after_a_close_is_followed() {
 fn a_pass_that_is_left_early_ends_the_following() {
     let bytes = server(&[(FIN, OpCode::Text, b"abc"), (FIN, OpCode::Text, b"def")]);
     let mut follower = Follower::new(Sender::Server, 128);
-    assert_eq!(
-        follower.pass(bytes.as_slice()).next(collect),
-        Some(text(b"abc"))
-    );
+    assert_eq!(follower.pass(bytes.as_slice()).next(collect), Some(text(b"abc")));
     assert!(follower.has_ended());
     assert_eq!(follower.pass(bytes.as_slice()).next(collect), None);
 }
@@ -160,10 +114,7 @@ fn a_pass_that_is_left_at_the_end_of_its_read_does_not() {
     let bytes = server(&[(FIN, OpCode::Text, b"abc")]);
     let mut follower = Follower::new(Sender::Server, 128);
     for _ in 0..2 {
-        assert_eq!(
-            follower.pass(bytes.as_slice()).next(collect),
-            Some(text(b"abc"))
-        );
+        assert_eq!(follower.pass(bytes.as_slice()).next(collect), Some(text(b"abc")));
         assert!(!follower.has_ended());
     }
 }

@@ -10,15 +10,7 @@ fn collected_messages_come_whole_whatever_their_frames() {
         ("one frame", &[(FIN, Text, b"hello")], b"hello"),
         ("a 16-bit length", &[(FIN, Text, &long)], &long),
         ("an empty message", &[(FIN, Text, b"")], b""),
-        (
-            "fragments",
-            &[
-                (MORE, Text, b"hel"),
-                (MORE, Continuation, b"l"),
-                (FIN, Continuation, b"o"),
-            ],
-            b"hello",
-        ),
+        ("fragments", &[(MORE, Text, b"hel"), (MORE, Continuation, b"l"), (FIN, Continuation, b"o")], b"hello"),
         (
             "empty fragments",
             &[
@@ -30,11 +22,7 @@ fn collected_messages_come_whole_whatever_their_frames() {
             ],
             b"hello",
         ),
-        (
-            "only empty fragments",
-            &[(MORE, Text, b""), (FIN, Continuation, b"")],
-            b"",
-        ),
+        ("only empty fragments", &[(MORE, Text, b""), (FIN, Continuation, b"")], b""),
         (
             "control frames between fragments",
             &[
@@ -52,10 +40,7 @@ fn collected_messages_come_whole_whatever_their_frames() {
         for (name, frames, payload) in cases {
             let mut bytes = framed(sender, frames);
             bytes.extend(frame(sender, FIN, Binary, b"next"));
-            let next = Message {
-                kind: MessageKind::Binary,
-                payload: b"next".to_vec(),
-            };
+            let next = Message { kind: MessageKind::Binary, payload: b"next".to_vec() };
             for head in [0, 4, 128] {
                 let seen = see_wherever_cut(sender, head, &bytes, collect);
                 let expected = [text(payload), Event::Message(next.clone())];
@@ -76,26 +61,10 @@ fn the_head_is_shown_unmasked_once_it_is_complete() {
         (&[(FIN, Text, b"abcde")], b"abcde", Some(5)),
         (&[(FIN, Text, b"abc")], b"abc", Some(3)),
         (&[(FIN, Text, b"")], b"", Some(0)),
-        (
-            &[(MORE, Text, b"abcdefgh"), (FIN, Continuation, b"i")],
-            b"abcde",
-            None,
-        ),
-        (
-            &[(MORE, Text, b"abcde"), (FIN, Continuation, b"f")],
-            b"abcde",
-            None,
-        ),
-        (
-            &[(MORE, Text, b"ab"), (FIN, Continuation, b"cdefg")],
-            b"abcde",
-            Some(7),
-        ),
-        (
-            &[(MORE, Text, b"ab"), (FIN, Continuation, b"c")],
-            b"abc",
-            Some(3),
-        ),
+        (&[(MORE, Text, b"abcdefgh"), (FIN, Continuation, b"i")], b"abcde", None),
+        (&[(MORE, Text, b"abcde"), (FIN, Continuation, b"f")], b"abcde", None),
+        (&[(MORE, Text, b"ab"), (FIN, Continuation, b"cdefg")], b"abcde", Some(7)),
+        (&[(MORE, Text, b"ab"), (FIN, Continuation, b"c")], b"abc", Some(3)),
         (
             &[
                 (MORE, Text, b""),
@@ -142,11 +111,7 @@ fn a_message_over_the_bound_is_given_up_and_the_next_is_followed() {
         &[(FIN, Text, b"123456789")],
         &[(MORE, Text, b"123456789"), (FIN, Continuation, b"")],
         &[(MORE, Text, b"1234567"), (FIN, Continuation, b"89")],
-        &[
-            (MORE, Text, b"12345678"),
-            (MORE, Continuation, b"9"),
-            (FIN, Continuation, b"1"),
-        ],
+        &[(MORE, Text, b"12345678"), (MORE, Continuation, b"9"), (FIN, Continuation, b"1")],
         &[(MORE, Text, b"1"), (FIN, Continuation, &[b'2'; 200])],
     ];
     for frames in cases {
@@ -162,9 +127,7 @@ fn a_message_over_the_bound_is_given_up_and_the_next_is_followed() {
 #[test]
 fn a_bound_below_the_head_still_binds() {
     let bytes = server(&[(FIN, OpCode::Text, b"abcdef"), (FIN, OpCode::Text, b"abc")]);
-    let seen = see_wherever_cut(Sender::Server, 128, &bytes, |_| Interest::Collect {
-        max: 3,
-    });
+    let seen = see_wherever_cut(Sender::Server, 128, &bytes, |_| Interest::Collect { max: 3 });
     assert_eq!(seen.events, [Event::TooLong, text(b"abc")]);
 }
 
@@ -177,19 +140,9 @@ fn a_required_message_within_its_bound_is_delivered() {
 
 #[test]
 fn pings_and_pongs_are_counted_and_nothing_else() {
-    let bytes = server(&[
-        (FIN, OpCode::Ping, b""),
-        (FIN, OpCode::Pong, &[7; 125]),
-        (FIN, OpCode::Ping, b"abc"),
-    ]);
+    let bytes = server(&[(FIN, OpCode::Ping, b""), (FIN, OpCode::Pong, &[7; 125]), (FIN, OpCode::Ping, b"abc")]);
     let seen = see_wherever_cut(Sender::Server, 128, &bytes, collect);
     assert_eq!((seen.starts, seen.events), (vec![], vec![]));
-    let expected = Counts {
-        bytes: 2 + 127 + 5,
-        frames: 3,
-        messages: 0,
-        pings: 2,
-        pongs: 1,
-    };
+    let expected = Counts { bytes: 2 + 127 + 5, frames: 3, messages: 0, pings: 2, pongs: 1 };
     assert_eq!(seen.counts, expected);
 }

@@ -13,12 +13,7 @@ const MORE: bool = false;
 /// A frame as `sender` sends it.
 fn frame(sender: Sender, fin: bool, opcode: OpCode, payload: &[u8]) -> Vec<u8> {
     let mask = (sender == Sender::Client).then_some(KEY);
-    let header = FrameHeader {
-        fin,
-        opcode,
-        mask,
-        length: payload.len() as u64,
-    };
+    let header = FrameHeader { fin, opcode, mask, length: payload.len() as u64 };
     let mut frame = Vec::new();
     header.encode(&mut frame);
     let from = frame.len();
@@ -33,10 +28,7 @@ fn frame(sender: Sender, fin: bool, opcode: OpCode, payload: &[u8]) -> Vec<u8> {
 type Frames<'a> = &'a [(bool, OpCode, &'a [u8])];
 
 fn framed(sender: Sender, frames: Frames) -> Vec<u8> {
-    frames
-        .iter()
-        .flat_map(|(fin, opcode, payload)| frame(sender, *fin, *opcode, payload))
-        .collect()
+    frames.iter().flat_map(|(fin, opcode, payload)| frame(sender, *fin, *opcode, payload)).collect()
 }
 
 fn server(frames: Frames) -> Vec<u8> {
@@ -71,30 +63,16 @@ fn see<'a>(
         }
         assert!(pass.position() <= read.len());
     }
-    Seen {
-        starts,
-        events,
-        counts: follower.counts(),
-        has_ended: follower.has_ended(),
-    }
+    Seen { starts, events, counts: follower.counts(), has_ended: follower.has_ended() }
 }
 
 /// What is seen in one read, once it is certain that the same is seen in any two reads, and byte
 /// by byte with an empty read before each byte.
-fn see_wherever_cut(
-    sender: Sender,
-    head: u16,
-    bytes: &[u8],
-    decide: impl Fn(Start<'_>) -> Interest,
-) -> Seen {
+fn see_wherever_cut(sender: Sender, head: u16, bytes: &[u8], decide: impl Fn(Start<'_>) -> Interest) -> Seen {
     let whole = see(sender, head, [bytes], &decide);
     for cut in 0..=bytes.len() {
         let (front, back) = bytes.split_at(cut);
-        assert_eq!(
-            see(sender, head, [front, back], &decide),
-            whole,
-            "cut at {cut}"
-        );
+        assert_eq!(see(sender, head, [front, back], &decide), whole, "cut at {cut}");
     }
     let bytewise = bytes.chunks(1).flat_map(|byte| [&[][..], byte]);
     assert_eq!(see(sender, head, bytewise, &decide), whole, "byte by byte");
@@ -110,8 +88,5 @@ fn skip(_: Start<'_>) -> Interest {
 }
 
 fn text(payload: &[u8]) -> Event {
-    Event::Message(Message {
-        kind: MessageKind::Text,
-        payload: payload.to_vec(),
-    })
+    Event::Message(Message { kind: MessageKind::Text, payload: payload.to_vec() })
 }

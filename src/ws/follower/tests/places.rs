@@ -51,11 +51,7 @@ fn there_is_no_boundary_after_a_close() {
 
 #[test]
 fn after_an_event_the_position_is_where_its_frame_ended() {
-    let bytes = server(&[
-        (FIN, OpCode::Text, b"abc"),
-        (FIN, OpCode::Ping, b""),
-        (FIN, OpCode::Text, b"defg"),
-    ]);
+    let bytes = server(&[(FIN, OpCode::Text, b"abc"), (FIN, OpCode::Ping, b""), (FIN, OpCode::Text, b"defg")]);
     let mut follower = Follower::new(Sender::Server, 128);
     let mut pass = follower.pass(bytes.as_slice());
     let mut places = Vec::new();

@@ -64,24 +64,17 @@ fn sender() -> impl Strategy<Value = Sender> {
 fn close() -> impl Strategy<Value = Option<CloseFrame>> {
     let code = prop_oneof![Just(1000), Just(1001), Just(1011), 3000_u16..5000];
     proptest::option::of(
-        (code, "\\PC{0,60}")
-            .prop_map(|(code, reason)| CloseFrame::new(CloseCode::new(code).unwrap(), &reason)),
+        (code, "\\PC{0,60}").prop_map(|(code, reason)| CloseFrame::new(CloseCode::new(code).unwrap(), &reason)),
     )
 }
 
 /// `bytes` in one piece more than there are cuts; pieces may be empty.
 fn pieces<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
-    let mut places = cuts
-        .iter()
-        .map(|cut| cut.index(bytes.len() + 1))
-        .collect::<Vec<_>>();
+    let mut places = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect::<Vec<_>>();
     places.sort_unstable();
     let mut from = 0;
     places.push(bytes.len());
-    places
-        .into_iter()
-        .map(|to| &bytes[std::mem::replace(&mut from, to)..to])
-        .collect()
+    places.into_iter().map(|to| &bytes[std::mem::replace(&mut from, to)..to]).collect()
 }
 
 fn encode(sender: Sender, items: &[Item]) -> Vec<u8> {
@@ -91,22 +84,15 @@ fn encode(sender: Sender, items: &[Item]) -> Vec<u8> {
             Item::Control(control) => {
                 bytes.extend(frame(sender, FIN, control.opcode, &control.payload));
             }
-            Item::Message {
-                message,
-                splits,
-                between,
-            } => bytes.extend(encode_message(sender, message, splits, between)),
+            Item::Message { message, splits, between } => {
+                bytes.extend(encode_message(sender, message, splits, between))
+            }
         }
     }
     bytes
 }
 
-fn encode_message(
-    sender: Sender,
-    message: &Message,
-    splits: &[Index],
-    between: &[Control],
-) -> Vec<u8> {
+fn encode_message(sender: Sender, message: &Message, splits: &[Index], between: &[Control]) -> Vec<u8> {
     let mut opcode = match message.kind {
         MessageKind::Text => OpCode::Text,
         MessageKind::Binary => OpCode::Binary,
@@ -319,11 +305,7 @@ impl Wrong {
 }
 
 fn reading(seen: Seen) -> Reading {
-    Reading {
-        events: seen.events,
-        pings: seen.counts.pings,
-        pongs: seen.counts.pongs,
-    }
+    Reading { events: seen.events, pings: seen.counts.pings, pongs: seen.counts.pongs }
 }
 
 fn read_by_tungstenite(sender: Sender, bytes: &[u8]) -> Reading {
@@ -332,11 +314,7 @@ fn read_by_tungstenite(sender: Sender, bytes: &[u8]) -> Reading {
         Sender::Server => Role::Client,
     };
     let mut socket = WebSocket::from_raw_socket(Wire(bytes), role, None);
-    let mut reading = Reading {
-        events: Vec::new(),
-        pings: 0,
-        pongs: 0,
-    };
+    let mut reading = Reading { events: Vec::new(), pings: 0, pongs: 0 };
     let collected = |kind, payload: &[u8]| {
         let payload = payload.to_vec();
         Event::Message(Message { kind, payload })
