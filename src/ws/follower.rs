@@ -1,0 +1,427 @@
+//! Following one direction of a connection, frame by frame.
+
+use super::close::CloseFrame;
+use super::event::{Counts, Event, Interest, Message, MessageKind, Start};
+use super::frame::{CONTROL_MAX, FrameHeader, HEADER_MAX, OpCode, Sender};
+use super::mask;
+use super::violation::Violation;
+use super::window::{Cursor, Window};
+use std::mem;
+
+/// The most that one read copies of a payload that is collected.
+const COLLECT_STEP: usize = 16 * 1024;
+
+/// Follows what one peer sends, over as many reads as it takes.
+///
+/// It holds no more than a message's head while that is incomplete, and what it was asked to
+/// collect, up to the bound that came with the asking. Nothing is reserved before bytes came to
+/// fill it.
+///
+/// That the payload of a text message is UTF-8 is not checked: the peers do so, and checking would
+/// mean reading all of it.
+///
+/// ```
+/// use realtime_byok::ws::{Event, Follower, Interest, Sender, text_frame};
+///
+/// let mut follower = Follower::new(Sender::Server, 128);
+/// let read = [text_frame(r#"{"type":"noise"}"#), text_frame(r#"{"type":"news"}"#)].concat();
+///
+/// let mut pass = follower.pass(read.as_slice());
+/// let mut news = Vec::new();
+/// while let Some(event) = pass.next(|start| {
+///     if start.head.starts_with(br#"{"type":"news""#) {
+///         Interest::Collect { max: 64 * 1024 }
+///     } else {
+///         Interest::Skip
+///     }
+/// }) {
+///     match event {
+///         Event::Message(message) => news.push(message.payload),
+///         Event::TooLong | Event::Close(_) | Event::Violation(_) => unreachable!(),
+///     }
+/// }
+/// assert_eq!(news, [br#"{"type":"news"}"#]);
+/// assert_eq!(pass.message_boundary(), Some(0));
+/// drop(pass);
+/// assert_eq!(follower.counts().messages, 2);
+/// ```
+#[derive(Debug)]
+pub struct Follower {
+    sender: Sender,
+    head: usize,
+    stage: Stage,
+    /// The message that is open, from its first frame's header to its last frame's end.
+    open: Option<Open>,
+    /// The unmasked head while it is incomplete, then the message if it is collected; a Close
+    /// frame's payload once there is one, since nothing matters after it.
+    gathered: Vec<u8>,
+    counts: Counts,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Header(Partial),
+    Payload(Frame),
+    Ended,
+}
+
+/// A header that is cut by the end of a read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Partial {
+    bytes: [u8; HEADER_MAX],
+    length: usize,
+}
+
+impl Partial {
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    fn extend(&mut self, fresh: &[u8]) {
+        for (slot, byte) in self.bytes.iter_mut().skip(self.length).zip(fresh) {
+            *slot = *byte;
+            self.length += 1;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    header: FrameHeader,
+    /// Bytes of the payload that have not passed.
+    left: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    kind: MessageKind,
+    /// `None` while the head is incomplete.
+    interest: Option<Interest>,
+}
+
+impl Open {
+    fn undecided(kind: MessageKind) -> Self {
+        Self { kind, interest: None }
+    }
+}
+
+impl Follower {
+    /// A follower of what `sender` sends from the connection's first frame on, which shows the
+    /// first `head` bytes of each message. With 0 it only reads frame headers.
+    #[must_use]
+    pub fn new(sender: Sender, head: u16) -> Self {
+        Self {
+            sender,
+            head: usize::from(head),
+            stage: Stage::Header(Partial::default()),
+            open: None,
+            gathered: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Follows the bytes of one more read. The pass must be driven until it has no more events: one
+    /// that is dropped earlier ends the following, for there is no way back into the stream.
+    pub fn pass<W: Window>(&mut self, window: W) -> Pass<'_, W> {
+        let least_ahead = HEADER_MAX + self.head;
+        Pass {
+            message_boundary: self.at_message_boundary().then_some(0),
+            frame_start: None,
+            cursor: Cursor::new(window, least_ahead),
+            follower: self,
+        }
+    }
+
+    /// Whether the next byte is the first of a message or of a control frame between messages, so
+    /// that a message may be put in its place. Never after the end.
+    #[must_use]
+    pub fn at_message_boundary(&self) -> bool {
+        match self.stage {
+            Stage::Header(partial) => partial.length == 0 && self.open.is_none(),
+            Stage::Payload(_) | Stage::Ended => false,
+        }
+    }
+
+    /// Whether following has ended: by a Close, a violation, or a pass that was left early.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.stage, Stage::Ended)
+    }
+
+    /// What has passed so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn end(&mut self) {
+        self.stage = Stage::Ended;
+        self.open = None;
+        self.gathered = Vec::new();
+    }
+
+    /// Closes the open message, and hands it out if it was asked for.
+    fn deliver(&mut self) -> Option<Message> {
+        let open = self.open.take()?;
+        match open.interest? {
+            Interest::Skip => None,
+            Interest::Collect { .. } | Interest::Require { .. } => {
+                Some(Message { kind: open.kind, payload: mem::take(&mut self.gathered) })
+            }
+        }
+    }
+
+    /// Appends bytes, growing by doubling but never beyond `max`.
+    fn gather(&mut self, bytes: &[u8], max: usize) {
+        let needed = self.gathered.len() + bytes.len();
+        if needed > self.gathered.capacity() {
+            let doubled = self.gathered.capacity().saturating_mul(2).min(max);
+            let room = needed.max(doubled) - self.gathered.len();
+            self.gathered.reserve_exact(room);
+        }
+        self.gathered.extend_from_slice(bytes);
+    }
+}
+
+/// One read being followed.
+#[derive(Debug)]
+pub struct Pass<'a, W: Window> {
+    follower: &'a mut Follower,
+    cursor: Cursor<W>,
+    message_boundary: Option<usize>,
+    frame_start: Option<usize>,
+}
+
+enum Step {
+    Onward,
+    Found(Event),
+    Exhausted,
+}
+
+impl<W: Window> Pass<'_, W> {
+    /// The next thing worth telling in this read; `None` when the read is used up or following has
+    /// ended. `decide` is asked once for each message, when its head is complete.
+    pub fn next(&mut self, mut decide: impl FnMut(Start<'_>) -> Interest) -> Option<Event> {
+        loop {
+            let step = match self.follower.stage {
+                Stage::Header(partial) => self.header(partial),
+                Stage::Payload(frame) => self.payload(frame, &mut decide),
+                Stage::Ended => return None,
+            };
+            match step {
+                Ok(Step::Onward) => {}
+                Ok(Step::Found(event)) => return Some(event),
+                Ok(Step::Exhausted) => return None,
+                Err(violation) => {
+                    self.follower.end();
+                    return Some(Event::Violation(violation));
+                }
+            }
+        }
+    }
+
+    /// How far the read has been followed. After [`Event::Message`] or [`Event::Close`] this is
+    /// where the frame ended; after a message, that is a message boundary.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.cursor.position()
+    }
+
+    /// The first place seen in this read where a message may be put between two others. What
+    /// follows it can be dropped, and the receiver has had nothing but whole messages.
+    #[must_use]
+    pub fn message_boundary(&self) -> Option<usize> {
+        self.message_boundary
+    }
+
+    /// Where the frame followed last begins, if it begins in this read. A Close may be put there,
+    /// even within a message, if what follows is dropped.
+    #[must_use]
+    pub fn frame_start(&self) -> Option<usize> {
+        self.frame_start
+    }
+
+    fn header(&mut self, mut partial: Partial) -> Result<Step, Violation> {
+        let known = partial.length;
+        if known == 0 && self.cursor.left() > 0 {
+            self.frame_start = Some(self.cursor.position());
+        }
+        let fresh = self.cursor.peek(HEADER_MAX - known)?;
+        if fresh.is_empty() {
+            return Ok(Step::Exhausted);
+        }
+        partial.extend(fresh);
+        let Some((header, size)) = FrameHeader::parse(partial.filled(), self.follower.sender)? else {
+            self.cursor.advance(partial.length - known);
+            self.follower.stage = Stage::Header(partial);
+            return Ok(Step::Onward);
+        };
+        self.cursor.advance(size - known);
+        self.follower.counts.frames += 1;
+        self.follower.counts.bytes += size as u64;
+        self.begin(header)
+    }
+
+    fn begin(&mut self, header: FrameHeader) -> Result<Step, Violation> {
+        let open = &mut self.follower.open;
+        match (header.opcode, open.is_some()) {
+            (OpCode::Ping | OpCode::Pong, _) | (OpCode::Continuation, true) => {}
+            (OpCode::Close, _) => {
+                *open = None;
+                self.follower.gathered = Vec::new();
+            }
+            (OpCode::Text, false) => *open = Some(Open::undecided(MessageKind::Text)),
+            (OpCode::Binary, false) => *open = Some(Open::undecided(MessageKind::Binary)),
+            (OpCode::Continuation, false) => return Err(Violation::UnexpectedContinuation),
+            (OpCode::Text | OpCode::Binary, true) => return Err(Violation::UnfinishedMessage),
+        }
+        let frame = Frame { header, left: header.length };
+        self.follower.stage = Stage::Payload(frame);
+        match header.opcode {
+            OpCode::Continuation => self.check_bound(frame),
+            _ => Ok(Step::Onward),
+        }
+    }
+
+    fn payload(&mut self, frame: Frame, decide: &mut impl FnMut(Start<'_>) -> Interest) -> Result<Step, Violation> {
+        match (frame.header.opcode, self.follower.open) {
+            (OpCode::Close, _) => self.collect(frame, CONTROL_MAX),
+            (OpCode::Ping | OpCode::Pong, _) | (_, None) => self.skip(frame),
+            (_, Some(open)) => match open.interest {
+                None => self.head(frame, open, decide),
+                Some(Interest::Skip) => self.skip(frame),
+                Some(Interest::Collect { max } | Interest::Require { max }) => self.collect(frame, max),
+            },
+        }
+    }
+
+    fn skip(&mut self, mut frame: Frame) -> Result<Step, Violation> {
+        let count = within(frame.left, self.cursor.left());
+        self.pass_payload(&mut frame, count);
+        self.settle(frame)
+    }
+
+    fn collect(&mut self, mut frame: Frame, max: usize) -> Result<Step, Violation> {
+        self.take(&mut frame, COLLECT_STEP, max)?;
+        self.settle(frame)
+    }
+
+    fn head(
+        &mut self,
+        mut frame: Frame,
+        open: Open,
+        decide: &mut impl FnMut(Start<'_>) -> Interest,
+    ) -> Result<Step, Violation> {
+        let head = self.follower.head;
+        self.take(&mut frame, head - self.follower.gathered.len(), head)?;
+        let gathered = &mut self.follower.gathered;
+        let is_whole = frame.header.fin && frame.left == 0;
+        if gathered.len() < head && !is_whole {
+            return self.settle(frame);
+        }
+        let length = gathered.len() as u64 + frame.left;
+        let interest = decide(Start { kind: open.kind, head: gathered, length: frame.header.fin.then_some(length) });
+        if interest == Interest::Skip {
+            // The room is kept for the next head in this read.
+            gathered.clear();
+        }
+        self.follower.open = Some(Open { interest: Some(interest), ..open });
+        self.follower.stage = Stage::Payload(frame);
+        self.check_bound(frame)
+    }
+
+    /// Moves at most `limit` bytes of the payload, unmasked, to what is gathered.
+    fn take(&mut self, frame: &mut Frame, limit: usize, max: usize) -> Result<(), Violation> {
+        let count = within(frame.left, self.cursor.left()).min(limit);
+        let follower = &mut *self.follower;
+        let from = follower.gathered.len();
+        follower.gather(self.cursor.peek(count)?, max);
+        if let (Some(key), Some(fresh)) = (frame.header.mask, follower.gathered.get_mut(from..)) {
+            mask::apply(key, frame.header.length - frame.left, fresh);
+        }
+        self.pass_payload(frame, count);
+        Ok(())
+    }
+
+    /// Gives up a message as soon as it is certain to be over its bound.
+    fn check_bound(&mut self, frame: Frame) -> Result<Step, Violation> {
+        let follower = &mut *self.follower;
+        let length = (follower.gathered.len() as u64).saturating_add(frame.left);
+        let Some(open) = &mut follower.open else {
+            return Ok(Step::Onward);
+        };
+        match open.interest {
+            Some(Interest::Require { max }) if length > max as u64 => Err(Violation::TooLong),
+            Some(Interest::Collect { max }) if length > max as u64 => {
+                open.interest = Some(Interest::Skip);
+                follower.gathered = Vec::new();
+                Ok(Step::Found(Event::TooLong))
+            }
+            _ => Ok(Step::Onward),
+        }
+    }
+
+    /// Goes on within the frame, or behind it.
+    fn settle(&mut self, frame: Frame) -> Result<Step, Violation> {
+        if frame.left == 0 {
+            return self.finish(frame.header);
+        }
+        self.follower.stage = Stage::Payload(frame);
+        match self.cursor.left() {
+            0 => Ok(Step::Exhausted),
+            _ => Ok(Step::Onward),
+        }
+    }
+
+    fn finish(&mut self, header: FrameHeader) -> Result<Step, Violation> {
+        let follower = &mut *self.follower;
+        follower.stage = Stage::Header(Partial::default());
+        let mut step = Step::Onward;
+        match header.opcode {
+            OpCode::Ping => follower.counts.pings += 1,
+            OpCode::Pong => follower.counts.pongs += 1,
+            OpCode::Close => {
+                let payload = mem::take(&mut follower.gathered);
+                follower.end();
+                return Ok(Step::Found(Event::Close(CloseFrame::parse(&payload)?)));
+            }
+            OpCode::Continuation | OpCode::Text | OpCode::Binary if header.fin => {
+                follower.counts.messages += 1;
+                if let Some(message) = follower.deliver() {
+                    step = Step::Found(Event::Message(message));
+                }
+            }
+            OpCode::Continuation | OpCode::Text | OpCode::Binary => {}
+        }
+        if follower.at_message_boundary() {
+            self.message_boundary.get_or_insert(self.cursor.position());
+        }
+        Ok(step)
+    }
+
+    fn pass_payload(&mut self, frame: &mut Frame, count: usize) {
+        self.cursor.advance(count);
+        self.follower.counts.bytes += count as u64;
+        frame.left -= count as u64;
+    }
+}
+
+impl<W: Window> Drop for Pass<'_, W> {
+    fn drop(&mut self) {
+        if self.cursor.left() > 0 {
+            self.follower.end();
+        }
+        if self.follower.gathered.is_empty() {
+            self.follower.gathered = Vec::new();
+        }
+    }
+}
+
+/// `left` or `available`, whichever is less. `left` comes from the wire and may be over what
+/// `usize` holds.
+fn within(left: u64, available: usize) -> usize {
+    usize::try_from(left).map_or(available, |left| left.min(available))
+}
+
+#[cfg(test)]
+mod tests;

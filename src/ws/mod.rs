@@ -1,0 +1,25 @@
+//! The WebSocket wire (RFC 6455), seen from between two peers.
+//!
+//! A proxy filter watches the bytes of a connection pass and never holds them back. [`Follower`]
+//! keeps track of one direction: it reads frame headers and the first bytes of each message,
+//! steps over the payloads that nobody asked for, and collects the few messages that somebody
+//! did. What it finds are [`Event`]s. [`CloseFrame`] and [`text_frame`] make the bytes that a
+//! filter puts between two messages when it ends a session.
+//!
+//! Nothing here knows what a message means, and nothing here does I/O: bytes come from a
+//! [`Window`].
+
+pub mod close;
+pub mod event;
+pub mod follower;
+pub mod frame;
+pub mod mask;
+pub mod violation;
+pub mod window;
+
+pub use close::{CloseCode, CloseFrame, text_frame};
+pub use event::{Counts, Event, Interest, Message, MessageKind, Start};
+pub use follower::{Follower, Pass};
+pub use frame::{FrameHeader, OpCode, Sender};
+pub use violation::Violation;
+pub use window::Window;
