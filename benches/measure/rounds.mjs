@@ -9,7 +9,7 @@ import { cpuMicroseconds } from './cpu.mjs';
  *
  * `variants` is `[{ name, port }]`; `load(port, name)` resolves to how many requests were answered.
  */
-export async function cpuPerRequest(pid, variants, load, { rounds, warmUps }) {
+export async function cpuPerRequest(pid, variants, load, { rounds, warmUps = 3 }) {
   for (let warmUp = 0; warmUp < warmUps; warmUp += 1) {
     for (const { name, port } of variants) await load(port, name);
   }
