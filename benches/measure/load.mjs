@@ -39,21 +39,24 @@ export async function restLoad(port, amount) {
   return amount;
 }
 
-/** Opens `amount` WebSockets, a few at a time, and closes each once it is open; resolves to `amount`. */
-export async function handshakeLoad(port, amount) {
+/**
+ * Opens `amount` WebSockets with these subprotocols, a few at a time, and closes each once it is open; resolves to
+ * `amount`.
+ */
+export async function handshakeLoad(port, amount, subprotocols = offer) {
   let left = amount;
   const client = async () => {
     while (left > 0) {
       left -= 1;
-      await handshake(port);
+      await handshake(port, subprotocols);
     }
   };
   await Promise.all(Array.from({ length: connections }, client));
   return amount;
 }
 
-async function handshake(port) {
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/realtime?model=gpt-realtime`, offer);
+async function handshake(port, subprotocols) {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/v1/realtime?model=gpt-realtime`, subprotocols);
   await once(socket, 'open');
   socket.terminate();
   await once(socket, 'close');

@@ -50,7 +50,7 @@ async function perRequest() {
     many: realtimeByok('many', { callers: many }),
   });
   try {
-    return await cpuPerRequest(envoy.pid, variants, (port) => restLoad(port, 1000), { rounds: 41 });
+    return await cpuPerRequest(envoy.pid, variants, (port) => restLoad(port, 1000), { rounds: 41, warmUps: 20 });
   } finally {
     await envoy.stop();
   }

@@ -11,7 +11,8 @@ export async function measure() {
   const { envoy, variants } = await startVariants(contenders());
   try {
     await assertRefusing(variants);
-    return compared('handshake', await cpuPerRequest(envoy.pid, variants, (port) => restLoad(port, 1000), { rounds: 61 }));
+    const load = (port) => restLoad(port, 1000);
+    return compared('handshake', await cpuPerRequest(envoy.pid, variants, load, { rounds: 61, warmUps: 100 }));
   } finally {
     await envoy.stop();
   }

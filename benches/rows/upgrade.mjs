@@ -27,7 +27,8 @@ async function against(upstream) {
   });
   try {
     await assertExchanging(variants, upstream);
-    return compared('upgrade', await cpuPerRequest(envoy.pid, variants, (port) => handshakeLoad(port, 200), { rounds: 31 }));
+    const load = (port) => handshakeLoad(port, 200);
+    return compared('upgrade', await cpuPerRequest(envoy.pid, variants, load, { rounds: 31, warmUps: 5 }));
   } finally {
     await envoy.stop();
   }
