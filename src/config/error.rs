@@ -1,0 +1,58 @@
+//! What is wrong with a configuration: every error, each with its place.
+
+use std::fmt;
+
+use super::Path;
+
+/// One thing that is wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConfigError {
+    /// Where.
+    pub path: Path,
+    /// What was found, and what was expected; never a secret.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.path, self.message)
+    }
+}
+
+/// Everything that is wrong, in the order of its discovery.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Errors(Vec<ConfigError>);
+
+impl Errors {
+    /// Adds one.
+    pub fn add(&mut self, path: &Path, message: impl Into<String>) {
+        self.0.push(ConfigError { path: path.clone(), message: message.into() });
+    }
+
+    /// One error alone.
+    pub fn one(path: &Path, message: impl Into<String>) -> Self {
+        Self(vec![ConfigError { path: path.clone(), message: message.into() }])
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The errors.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{error}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! From the plugin's configuration to a [`Plan`] that cannot be wrong.
+//!
+//! `source` decodes the bytes, `shape` gives them their serde types ([`raw`]), `plan` resolves names and secrets.
+//! Every stage collects all of its errors; each has a path, and none shows a secret.
+
+mod error;
+mod path;
+mod plan;
+pub mod raw;
+mod secrets;
+mod shape;
+mod source;
+mod tree;
+
+pub use error::{ConfigError, Errors};
+pub use path::{Path, Step};
+pub use plan::{Plan, Planned};
+
+/// Reads a plugin configuration: JSON, or a serialized `google.protobuf.Struct`. `variable` looks an environment
+/// variable up.
+pub fn load(configuration: &[u8], variable: &dyn Fn(&str) -> Option<String>) -> Result<Planned, Errors> {
+    let value = source::decode(configuration)?;
+    let shaped = shape::read(&value)?;
+    plan::build(shaped, variable)
+}

@@ -1,0 +1,400 @@
+//! The plan: a configuration whose names resolve and whose secrets are there, valid by construction.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use super::raw::{self, ProviderKind, Raw, SecretMode};
+use super::secrets::{Reader, Variables};
+use super::shape::{Declared, Shaped};
+use super::{Errors, Path};
+use crate::auth::{Access, Caller, Callers, Gateway, Token, Validity};
+use crate::glob::Globs;
+use crate::http::is_token;
+use crate::inbound::Strip;
+use crate::policy::{Credential, Handling, Key, Kind, Placement, Policies, Policy, Pool, Provider};
+use crate::secret::Secret;
+
+/// Everything that the filter goes by.
+pub struct Plan {
+    /// Where gateway tokens are looked for.
+    pub gateway: Gateway,
+    /// What goes no further.
+    pub strip: Strip,
+    /// Who may come in.
+    pub callers: Callers,
+    /// What holds on which route.
+    pub policies: Policies,
+}
+
+/// A plan, and what its configuration should be told of.
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What is right, but not wise.
+    pub warnings: Vec<String>,
+}
+
+/// Headers that carry the message itself, or that the filter sets.
+const RESERVED_HEADERS: [&str; 12] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-realtime-byok-provider",
+];
+
+/// Headers that the filter reads for what they say.
+const READ_HEADERS: [&str; 3] = ["content-encoding", "content-type", "origin"];
+
+/// Builds the plan of what fits; all errors, those of the shape included, come together.
+pub fn build(shaped: Shaped, variable: Variables<'_>) -> Result<Planned, Errors> {
+    let mut errors = Errors::default();
+    let mut warnings = Vec::new();
+    let reader = Reader { variable, errors: &mut errors, warnings: &mut warnings };
+    let mut builder = Builder { reader, declared: &shaped.declared };
+    let plan = builder.plan(&shaped.raw);
+    let mut all = shaped.errors.clone();
+    for error in errors.iter() {
+        all.add(&shaped.original(&error.path), error.message.clone());
+    }
+    if all.is_empty() { Ok(Planned { plan, warnings }) } else { Err(all) }
+}
+
+struct Builder<'a> {
+    reader: Reader<'a>,
+    declared: &'a Declared,
+}
+
+impl Builder<'_> {
+    fn plan(&mut self, raw: &Raw) -> Plan {
+        let top = Path::default();
+        self.refuse_what_is_not_in_force(raw);
+        let gateway = self.gateway(&top.key("gateway"), &raw.gateway);
+        let mut providers = Vec::new();
+        for (name, provider) in &raw.providers.0 {
+            let provider = self.provider(&top.key("providers").key(name), name, provider);
+            providers.extend(provider.map(Rc::new));
+        }
+        let policies = raw
+            .policies
+            .0
+            .iter()
+            .filter_map(|(name, policy)| {
+                let handling = self.policy(&top.key("policies").key(name), name, policy, &providers)?;
+                Some((name.clone(), handling))
+            })
+            .collect();
+        let strip = self.strip(&top.key("gateway").key("strip_headers"), raw);
+        let callers = self.callers(&top.key("callers"), &raw.callers.0);
+        Plan { gateway, strip, callers, policies }
+    }
+
+    fn error(&mut self, path: &Path, message: impl Into<String>) {
+        self.reader.errors.add(path, message);
+    }
+
+    /// What is understood and not done yet must not be taken for done.
+    fn refuse_what_is_not_in_force(&mut self, raw: &Raw) {
+        let top = Path::default();
+        let mut given = vec![
+            (top.key("prices"), raw.prices.is_some()),
+            (top.key("control"), raw.control.is_some()),
+            (top.key("quota"), raw.quota.is_some()),
+            (top.key("events"), raw.events.is_some()),
+            (top.key("client_secrets").key("mode"), raw.client_secrets.mode != SecretMode::Off),
+            (top.key("client_secrets").key("sealing_keys"), !raw.client_secrets.sealing_keys.is_empty()),
+            (top.key("client_secrets").key("max_ttl"), raw.client_secrets.max_ttl.is_some()),
+        ];
+        for (name, caller) in &raw.callers.0 {
+            given.push((top.key("callers").key(name).key("limits"), caller.limits.is_some()));
+        }
+        for (name, policy) in &raw.policies.0 {
+            let path = top.key("policies").key(name);
+            given.push((path.key("session"), policy.session.is_some()));
+            given.push((path.key("lock"), policy.lock.is_some()));
+            given.push((path.key("meter"), policy.meter == Some(true)));
+        }
+        for (path, _) in given.iter().filter(|(_, is_given)| *is_given) {
+            self.error(path, "this version does not do this yet; remove it");
+        }
+    }
+
+    fn gateway(&mut self, path: &Path, raw: &raw::Gateway) -> Gateway {
+        self.header_name(&path.key("header"), &raw.header);
+        if READ_HEADERS.contains(&raw.header.to_ascii_lowercase().as_str()) {
+            self.error(&path.key("header"), format!("{} says something else, and cannot hold the token", raw.header));
+        }
+        if !is_token(raw.subprotocol.as_bytes()) {
+            self.error(&path.key("subprotocol"), "not a token (RFC 9110 section 5.6.2)");
+        }
+        Gateway::new(&raw.header, &raw.subprotocol, raw.accept_provider_slot)
+    }
+
+    fn strip(&mut self, path: &Path, raw: &Raw) -> Strip {
+        let mut headers = HashSet::new();
+        for (index, name) in raw.gateway.strip_headers.iter().enumerate() {
+            self.header_name(&path.index(index), name);
+            headers.insert(name.to_ascii_lowercase());
+        }
+        let custom = raw.providers.0.iter().filter_map(|(_, provider)| provider.header.as_ref());
+        headers.extend(custom.map(|header| header.name.to_ascii_lowercase()));
+        let params = raw.providers.0.iter().filter_map(|(_, provider)| provider.query.as_ref());
+        Strip { headers, params: params.map(|name| name.to_ascii_lowercase()).collect() }
+    }
+
+    fn header_name(&mut self, path: &Path, name: &str) {
+        if !is_token(name.as_bytes()) {
+            self.error(path, "not a header name (RFC 9110 section 5.1)");
+        } else if RESERVED_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+            self.error(path, format!("{name} carries the message itself, and cannot be used here"));
+        }
+    }
+
+    fn provider(&mut self, path: &Path, name: &str, raw: &raw::Provider) -> Option<Provider> {
+        if name.is_empty() || name.contains('/') {
+            self.error(
+                path,
+                "a provider's name stands before a slash in a model's: it must have characters, and no slash",
+            );
+        }
+        let kind = self.kind(path, raw);
+        let account = self.account(path, raw);
+        let credential = self.credential(path, raw, kind.as_ref());
+        Some(Provider { name: name.to_owned(), kind: kind?, credential: credential?, account })
+    }
+
+    fn kind(&mut self, path: &Path, raw: &raw::Provider) -> Option<Kind> {
+        if raw.kind != ProviderKind::Custom {
+            for (name, is_given) in [("header", raw.header.is_some()), ("query", raw.query.is_some())] {
+                if is_given {
+                    self.error(&path.key(name), "only a provider of kind \"custom\" has this");
+                }
+            }
+        }
+        match raw.kind {
+            ProviderKind::OpenAi => Some(Kind::OpenAi),
+            ProviderKind::AzureOpenAi => Some(Kind::AzureOpenAi),
+            ProviderKind::Xai => Some(Kind::Xai),
+            ProviderKind::Gemini => Some(Kind::Gemini),
+            ProviderKind::Anthropic => Some(Kind::Anthropic),
+            ProviderKind::Custom => self.placement(path, raw).map(Kind::Custom),
+        }
+    }
+
+    fn placement(&mut self, path: &Path, raw: &raw::Provider) -> Option<Placement> {
+        match (&raw.header, &raw.query) {
+            (Some(header), None) => {
+                let path = path.key("header");
+                self.header_name(&path.key("name"), &header.name);
+                if !header.prefix.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+                    self.error(&path.key("prefix"), "holds a character that a header value cannot");
+                }
+                let name = Cow::Owned(header.name.to_ascii_lowercase());
+                Some(Placement::Header { name, prefix: Cow::Owned(header.prefix.clone()) })
+            }
+            (None, Some(query)) if query.is_empty() => {
+                self.error(&path.key("query"), "empty; expected a parameter's name");
+                None
+            }
+            (None, Some(query)) => Some(Placement::Query(query.clone())),
+            _ => {
+                self.error(path, "a provider of kind \"custom\" needs one of header and query");
+                None
+            }
+        }
+    }
+
+    fn account(&mut self, path: &Path, raw: &raw::Provider) -> Vec<(&'static str, String)> {
+        let mut account = Vec::new();
+        let settings =
+            [("organization", "openai-organization", &raw.organization), ("project", "openai-project", &raw.project)];
+        for (name, header, value) in settings {
+            let Some(value) = value else { continue };
+            if raw.kind != ProviderKind::OpenAi {
+                self.error(&path.key(name), "only a provider of kind \"openai\" has this");
+            } else if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
+                self.error(&path.key(name), "not an identifier such as org-a1b2");
+            }
+            account.push((header, value.clone()));
+        }
+        account
+    }
+
+    fn credential(&mut self, path: &Path, raw: &raw::Provider, kind: Option<&Kind>) -> Option<Credential> {
+        match (&raw.key, &raw.keys) {
+            (Some(raw::Key::External), None) => Some(Credential::External),
+            (Some(raw::Key::Held(source)), None) => {
+                let secret = self.reader.key(&path.key("key"), source)?;
+                let placement = kind?.placement();
+                let key = Key { value: sent(&placement, &secret), weight: 1 };
+                Some(Credential::Keys(placement, Pool::new(key, Vec::new())))
+            }
+            (None, Some(keys)) => self.pool(&path.key("keys"), keys, kind?.placement()),
+            _ => {
+                self.error(path, "needs one of key and keys");
+                None
+            }
+        }
+    }
+
+    fn pool(&mut self, path: &Path, raw: &[raw::PoolKey], placement: Placement) -> Option<Credential> {
+        let mut names: Vec<&str> = Vec::new();
+        let mut keys = Vec::new();
+        for (index, raw) in raw.iter().enumerate() {
+            let path = path.index(index);
+            if names.contains(&raw.name.as_str()) {
+                self.error(&path.key("name"), format!("the pool has a key named \"{}\" already", raw.name));
+            }
+            names.push(&raw.name);
+            if raw.weight == 0 {
+                self.error(&path.key("weight"), "found 0, expected at least 1");
+            }
+            match &raw.key {
+                raw::Key::External => self.error(&path.key("key"), "a key of a pool cannot be external"),
+                raw::Key::Held(source) => {
+                    let secret = self.reader.key(&path.key("key"), source);
+                    keys.extend(secret.map(|secret| Key { value: sent(&placement, &secret), weight: raw.weight }));
+                }
+            }
+        }
+        if raw.is_empty() {
+            self.error(path, "found no key, expected at least one");
+        }
+        let mut keys = keys.into_iter();
+        let first = keys.next()?;
+        Some(Credential::Keys(placement, Pool::new(first, keys.collect())))
+    }
+
+    fn policy(&mut self, path: &Path, name: &str, raw: &raw::Policy, providers: &[Rc<Provider>]) -> Option<Handling> {
+        if raw.auth == Some(raw::Auth::Off) {
+            let others = raw.provider.is_some() || raw.providers.is_some() || raw.models.is_some();
+            if others || !raw.aliases.0.is_empty() {
+                self.error(path, "with auth \"off\" requests pass as they are; remove the other settings");
+            }
+            return Some(Handling::Untouched);
+        }
+        let names = self.provider_names(path, raw);
+        for (from, to) in &raw.aliases.0 {
+            if from.is_empty() || to.is_empty() {
+                self.error(&path.key("aliases").key(from), "empty; expected a model's name on both sides");
+            }
+        }
+        let models = self.globs(&path.key("models"), raw.models.as_ref());
+        let mut chosen = names.iter().filter_map(|name| providers.iter().find(|known| known.name == *name)).cloned();
+        let policy = Policy {
+            name: name.to_owned(),
+            default_provider: chosen.next()?,
+            other_providers: chosen.collect(),
+            models,
+            aliases: raw.aliases.0.iter().cloned().collect(),
+        };
+        Some(Handling::Guarded(Rc::new(policy)))
+    }
+
+    fn provider_names(&mut self, path: &Path, raw: &raw::Policy) -> Vec<String> {
+        let named: Vec<(Path, &String)> = match (&raw.provider, &raw.providers) {
+            (Some(name), None) => vec![(path.key("provider"), name)],
+            (None, Some(names)) => {
+                let path = path.key("providers");
+                names.iter().enumerate().map(|(index, name)| (path.index(index), name)).collect()
+            }
+            _ => {
+                self.error(path, "needs one of provider and providers, or auth: \"off\"");
+                return Vec::new();
+            }
+        };
+        if named.is_empty() {
+            self.error(&path.key("providers"), "found no provider, expected at least one");
+        }
+        let mut seen: Vec<&String> = Vec::new();
+        for (path, name) in &named {
+            if !self.declared.providers.contains(*name) {
+                let known = listed(&self.declared.providers);
+                self.error(path, format!("no provider is named \"{name}\"; known: {known}"));
+            } else if seen.contains(name) {
+                self.error(path, format!("\"{name}\" is listed already"));
+            }
+            seen.push(name);
+        }
+        named.into_iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    fn callers(&mut self, path: &Path, raw: &[(String, raw::Caller)]) -> Callers {
+        let mut callers = Callers::default();
+        for (name, raw) in raw {
+            let path = path.key(name);
+            let caller = Rc::new(Caller {
+                name: name.clone(),
+                policies: self.access(&path.key("policies"), raw.policies.as_ref()),
+                models: self.globs(&path.key("models"), raw.models.as_ref()),
+                origins: self.globs(&path.key("origins"), raw.origins.as_ref()),
+            });
+            if raw.tokens.is_empty() {
+                self.error(&path.key("tokens"), "found no token, expected at least one");
+            }
+            for (index, raw) in raw.tokens.iter().enumerate() {
+                self.token(&path.key("tokens").index(index), raw, &caller, &mut callers);
+            }
+        }
+        if raw.is_empty() {
+            self.reader.warnings.push(format!("{path}: there are none, so that every request is refused"));
+        }
+        callers
+    }
+
+    fn token(&mut self, path: &Path, raw: &raw::Token, caller: &Rc<Caller>, callers: &mut Callers) {
+        let validity =
+            Validity { not_before: raw.not_before.map(|time| time.0), not_after: raw.not_after.map(|time| time.0) };
+        if let (Some(start), Some(end)) = (validity.not_before, validity.not_after)
+            && start >= end
+        {
+            self.error(path, "not_after is not later than not_before");
+        }
+        let Some(digest) = self.reader.token(path, raw) else { return };
+        if let Err(owner) = callers.insert(digest, Token { caller: caller.clone(), validity }) {
+            self.error(path, format!("caller \"{owner}\" has this token already"));
+        }
+    }
+
+    fn access(&mut self, path: &Path, names: Option<&Vec<String>>) -> Access {
+        let Some(names) = names else { return Access::All };
+        for (index, name) in names.iter().enumerate() {
+            if !self.declared.policies.contains(name) {
+                let known = listed(&self.declared.policies);
+                self.error(&path.index(index), format!("no policy is named \"{name}\"; known: {known}"));
+            }
+        }
+        Access::Only(names.iter().cloned().collect())
+    }
+
+    fn globs(&mut self, path: &Path, patterns: Option<&Vec<String>>) -> Globs {
+        let Some(patterns) = patterns else { return Globs::All };
+        for (index, pattern) in patterns.iter().enumerate() {
+            if pattern.is_empty() {
+                self.error(&path.index(index), "empty; expected a glob such as gpt-realtime*");
+            }
+        }
+        Globs::only(patterns)
+    }
+}
+
+/// What is sent: the key behind its prefix in a header, bare in a query.
+fn sent(placement: &Placement, key: &Secret) -> Rc<Secret> {
+    let prefix = match placement {
+        Placement::Header { prefix, .. } => prefix.as_bytes(),
+        Placement::Query(_) => b"",
+    };
+    Rc::new(Secret::new([prefix, key.expose()].concat()))
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}

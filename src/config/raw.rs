@@ -1,0 +1,504 @@
+//! The configuration as it is written: serde types without any judgement beyond their shape.
+//!
+//! With the feature `schema` they also give the JSON Schema, whose descriptions are the comments here.
+
+#[cfg(feature = "schema")]
+mod schema;
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::{Duration, SystemTime};
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use crate::secret::Secret;
+
+/// The configuration of the realtime-byok filter.
+#[derive(Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Raw {
+    /// Where clients put their gateway token.
+    pub gateway: Gateway,
+    /// The providers, by name. A model may begin with the name of one and a slash: `azure-eu/gpt-realtime`.
+    pub providers: Named<Provider>,
+    /// Who may come in, by name; names go to logs and metrics.
+    pub callers: Named<Caller>,
+    /// What holds on a route, by name. A route's policy is the one that its metadata names at `realtime_byok.policy`,
+    /// else the one of the route's name, else `default`; without any of them requests are refused.
+    pub policies: Named<Policy>,
+    /// What models cost, in USD per million tokens, by glob; the longest glob that matches wins. Refused by this version.
+    pub prices: Option<Named<Price>>,
+    /// Secrets for clients that are worthless elsewhere.
+    pub client_secrets: ClientSecrets,
+    /// The control API. Refused by this version.
+    pub control: Option<Control>,
+    /// Quotas in the mesh's rate-limit service. Refused by this version.
+    pub quota: Option<Quota>,
+    /// Events to a backend. Refused by this version.
+    pub events: Option<Events>,
+}
+
+/// Where clients put their gateway token.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct Gateway {
+    /// The header that takes a token: `Bearer <token>` or the bare token. Never sent on.
+    pub header: String,
+    /// The WebSocket subprotocol that takes a token: `<name>.<token>`, or `<name>-base64url.<token in base64url>` for
+    /// tokens with characters that a subprotocol may not hold. Never sent on.
+    pub subprotocol: String,
+    /// Whether a token is also read where SDKs put the provider's API key: `authorization`, `api-key`, `x-api-key`,
+    /// `x-goog-api-key`, and the subprotocols `openai-insecure-api-key.` and `xai-client-secret.`. These are never sent
+    /// on, whatever this says.
+    pub accept_provider_slot: bool,
+    /// More request headers that never reach a provider.
+    pub strip_headers: Vec<String>,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            header: "cf-aig-authorization".into(),
+            subprotocol: "cf-aig-authorization".into(),
+            accept_provider_slot: true,
+            strip_headers: Vec::new(),
+        }
+    }
+}
+
+/// A provider and its credential: exactly one of `key` and `keys`, and with kind `custom` exactly one of `header` and
+/// `query`.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = schema::one_key))]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// What it is, which decides where its key goes.
+    pub kind: ProviderKind,
+    /// Its key. Either this or `keys`.
+    pub key: Option<Key>,
+    /// A pool of at least one key, instead of `key`; one is drawn for every request, at random by weight.
+    pub keys: Option<Vec<PoolKey>>,
+    /// Only with kind `openai`: sent as `openai-organization`.
+    pub organization: Option<String>,
+    /// Only with kind `openai`: sent as `openai-project`.
+    pub project: Option<String>,
+    /// Only with kind `custom`: the header that takes the key. Either this or `query`. A client's own header of this name
+    /// is never sent on.
+    pub header: Option<CustomHeader>,
+    /// Only with kind `custom`: the query parameter that takes the key, instead of `header`. A client's own parameter of
+    /// this name is never sent on.
+    pub query: Option<String>,
+}
+
+/// The kinds of providers.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    /// OpenAI: `authorization: Bearer <key>`, and `openai-organization`, `openai-project` where configured.
+    #[serde(rename = "openai")]
+    OpenAi,
+    /// OpenAI's models on Azure: `api-key: <key>`.
+    #[serde(rename = "azure_openai")]
+    AzureOpenAi,
+    /// xAI: `authorization: Bearer <key>`.
+    Xai,
+    /// Google's Gemini: `x-goog-api-key: <key>`.
+    Gemini,
+    /// Anthropic: `x-api-key: <key>`.
+    Anthropic,
+    /// Any other: as `header` or `query` says.
+    Custom,
+}
+
+/// The header of a `custom` provider.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CustomHeader {
+    /// The header's name.
+    pub name: String,
+    /// What stands before the key, with the space between them: `"Token "`.
+    #[serde(default)]
+    pub prefix: String,
+}
+
+/// One key of a pool.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PoolKey {
+    /// Its name, unique in the pool.
+    pub name: String,
+    /// The key, which in a pool cannot be `external`.
+    pub key: Key,
+    /// Its share of the requests, beside those of the others.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Where a key comes from: `external`, or one of `env`, `value` and `base64`.
+pub enum Key {
+    /// A later filter adds the credential.
+    External,
+    /// The filter holds it.
+    Held(SecretSource),
+}
+
+/// A secret: exactly one of these. It must be ASCII, without control characters and without white space at either end.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = schema::one_source))]
+#[serde(deny_unknown_fields)]
+pub struct SecretSource {
+    /// The name of an environment variable of the VM, which must be set: list it in Envoy's
+    /// `environment_variables.host_env_keys` (Istio: `vmConfig.env`).
+    pub env: Option<String>,
+    /// The secret itself. Envoy's `/config_dump` shows it, and a warning is logged.
+    pub value: Option<SecretText>,
+    /// The secret itself in base64. Envoy's `/config_dump` shows it, and a warning is logged.
+    pub base64: Option<SecretText>,
+}
+
+/// A gateway token: exactly one of `sha256`, `env`, `value` and `base64`, and when it is good. It must be ASCII, without
+/// commas, control characters and white space at either end. No two callers may have the same.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = schema::one_source_or_digest))]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The SHA-256 digest of the token, 64 hex digits.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9A-Fa-f]{64}$")))]
+    pub sha256: Option<SecretText>,
+    /// The name of an environment variable of the VM, which must be set: list it in Envoy's
+    /// `environment_variables.host_env_keys` (Istio: `vmConfig.env`).
+    pub env: Option<String>,
+    /// The token itself. Envoy's `/config_dump` shows it, and a warning is logged.
+    pub value: Option<SecretText>,
+    /// The token itself in base64. Envoy's `/config_dump` shows it, and a warning is logged.
+    pub base64: Option<SecretText>,
+    /// The first moment at which it is good; before, it is unknown.
+    pub not_before: Option<Time>,
+    /// The first moment at which it is good no more.
+    pub not_after: Option<Time>,
+}
+
+/// Who may come in.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Caller {
+    /// Its tokens, at least one; several, so that they can be rotated.
+    pub tokens: Vec<Token>,
+    /// The names of the policies that it may use. Without this: all.
+    pub policies: Option<Vec<String>>,
+    /// Globs of the models that it may use, beside what the policy says. Without this: all.
+    pub models: Option<Vec<String>>,
+    /// Globs of the origins that may connect in its name (`https://app.example.com`), checked when a request has an
+    /// `Origin`. Without this: all.
+    pub origins: Option<Vec<String>>,
+    /// What it may use up. Refused by this version.
+    pub limits: Option<CallerLimits>,
+}
+
+/// What a caller may use up.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CallerLimits {
+    /// Sessions at a time.
+    pub concurrent_sessions: Option<u32>,
+    /// Sessions that may start in a minute.
+    pub sessions_per_minute: Option<u32>,
+    /// Tokens in a day, UTC.
+    pub tokens_per_day: Option<u64>,
+    /// US dollars in a day, UTC.
+    pub cost_usd_per_day: Option<f64>,
+}
+
+/// What holds on a route: exactly one of `provider`, `providers` and `auth`, and rules for what is authenticated.
+#[derive(Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = schema::one_handling))]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// `"off"`, in quotes: requests pass as they came, without a token, with whatever credentials they hold.
+    pub auth: Option<Auth>,
+    /// The name of the provider. Either this or `providers`.
+    pub provider: Option<String>,
+    /// The names of several providers, instead of `provider`: a model's prefix picks one, without a prefix it is the
+    /// first. The choice is set as the request header `x-realtime-byok-provider`, for routes to match on.
+    pub providers: Option<Vec<String>>,
+    /// Globs of the models that may be used, compared with the model's name at the provider: after prefix and alias.
+    /// Without this: all.
+    pub models: Option<Vec<String>>,
+    /// Other names for models, each with the name that it stands for, which may begin with a provider's and a slash.
+    pub aliases: Named<String>,
+    /// What a session may use up. Refused by this version.
+    pub session: Option<SessionLimits>,
+    /// Session fields that a client may not change. Refused by this version.
+    pub lock: Option<Vec<String>>,
+    /// Whether sessions are metered. `true` is refused by this version.
+    pub meter: Option<bool>,
+}
+
+/// The one thing that `auth` can be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// Requests pass as they are.
+    Off,
+}
+
+/// What a session may use up.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SessionLimits {
+    /// How long it may run.
+    pub max_duration: Option<Span>,
+    /// How long nothing may pass.
+    pub idle_timeout: Option<Span>,
+    /// Tokens, in and out.
+    pub max_tokens: Option<u64>,
+    /// US dollars.
+    pub max_cost_usd: Option<f64>,
+}
+
+/// USD per million tokens.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Text that goes in.
+    pub input_text: Option<f64>,
+    /// Text that goes in and was cached; without it, as `input_text`.
+    pub input_cached_text: Option<f64>,
+    /// Audio that goes in.
+    pub input_audio: Option<f64>,
+    /// Audio that goes in and was cached; without it, as `input_audio`.
+    pub input_cached_audio: Option<f64>,
+    /// Images that go in.
+    pub input_image: Option<f64>,
+    /// Images that go in and were cached; without it, as `input_image`.
+    pub input_cached_image: Option<f64>,
+    /// Text that comes out.
+    pub output_text: Option<f64>,
+    /// Audio that comes out.
+    pub output_audio: Option<f64>,
+}
+
+/// Secrets for clients that are worthless elsewhere.
+#[derive(Deserialize, Default)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct ClientSecrets {
+    /// How they are made. `sealed` and `local` are refused by this version.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "off")))]
+    pub mode: SecretMode,
+    /// 32 bytes each, in base64; the first seals, all open. Refused by this version.
+    pub sealing_keys: Vec<SecretSource>,
+    /// The longest that a secret may be good. Refused by this version.
+    pub max_ttl: Option<Span>,
+}
+
+/// How client secrets are made.
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SecretMode {
+    /// They are not: the paths that mint are refused. In YAML, `off` needs quotes.
+    #[default]
+    Off,
+    /// Around the upstream's own.
+    Sealed,
+    /// By the gateway alone.
+    Local,
+}
+
+/// The control API.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Control {
+    /// The path that it lives under.
+    pub path: String,
+    /// Its own token.
+    pub token: Token,
+}
+
+/// Quotas in the mesh's rate-limit service.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Quota {
+    /// Envoy's cluster of the service.
+    pub cluster: String,
+    /// The domain of its descriptors.
+    pub domain: String,
+    /// How long an answer may take.
+    pub timeout: Option<Span>,
+    /// What happens without one.
+    pub on_error: Option<OnError>,
+}
+
+/// Events to a backend.
+#[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// Envoy's cluster of the backend.
+    pub cluster: String,
+    /// The `:authority` of the requests.
+    pub authority: String,
+    /// Their path.
+    pub path: String,
+    /// How often a running session is reported.
+    pub interval: Option<Span>,
+    /// What they are signed with.
+    pub signing_key: Option<SecretSource>,
+    /// How long an answer may take.
+    pub timeout: Option<Span>,
+    /// What happens without one.
+    pub on_error: Option<OnError>,
+    /// How many events may wait.
+    pub queue: Option<u32>,
+}
+
+/// What happens when a service cannot be reached.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// Requests are refused.
+    Deny,
+    /// Requests go on.
+    Allow,
+}
+
+/// Things by their names, in the order of the configuration's map.
+///
+/// A list and no map: nothing is looked up here, and every kind of map that the module holds costs it kilobytes.
+pub struct Named<T>(pub Vec<(String, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// Text that must not be shown.
+pub struct SecretText(pub Secret);
+
+/// A duration: `90s`, `30m`, `2h`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+pub struct Span(pub Duration);
+
+/// A moment: RFC 3339 in UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+pub struct Time(pub SystemTime);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamedVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a map")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Named(entries))
+            }
+        }
+        deserializer.deserialize_map(NamedVisitor(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(Secret::new(String::deserialize(deserializer)?.into_bytes())))
+    }
+}
+
+/// Text that a function reads, with what it expects; the text itself is never quoted.
+struct Parsed<T> {
+    expected: &'static str,
+    parse: fn(&str) -> Option<T>,
+}
+
+impl<'de, T> Visitor<'de> for Parsed<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.expected)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.parse)(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a duration such as 90s, 30m or 2h, longer than none";
+        let parse = |text: &str| humantime::parse_duration(text).ok().filter(|span| !span.is_zero()).map(Self);
+        deserializer.deserialize_str(Parsed { expected, parse })
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let expected = "a time such as 2027-05-01T00:00:00Z";
+        let parse = |text: &str| humantime::parse_rfc3339(text).ok().map(Self);
+        deserializer.deserialize_str(Parsed { expected, parse })
+    }
+}
+
+impl<'de> Deserialize<'de> for Auth {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // YAML 1.1 reads a bare off as false, hence the quotes.
+        let expected = "\"off\" in quotes";
+        let parse = |text: &str| (text == "off").then_some(Self::Off);
+        deserializer.deserialize_str(Parsed { expected, parse })
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("\"external\", or a map of one of env, value and base64")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Key, E> {
+                match text {
+                    "external" => Ok(Key::External),
+                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Key, A::Error> {
+                SecretSource::deserialize(MapAccessDeserializer::new(map)).map(Key::Held)
+            }
+        }
+        deserializer.deserialize_any(KeyVisitor)
+    }
+}

@@ -1,0 +1,90 @@
+//! The JSON Schema of what is read by hand, and what derived schemas cannot know.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+use super::{Auth, Key, Named, SecretSource, SecretText, Span, Time};
+
+pub fn one_source(schema: &mut Schema) {
+    one_of(schema, &["env", "value", "base64"]);
+}
+
+pub fn one_source_or_digest(schema: &mut Schema) {
+    one_of(schema, &["sha256", "env", "value", "base64"]);
+}
+
+pub fn one_key(schema: &mut Schema) {
+    one_of(schema, &["key", "keys"]);
+}
+
+pub fn one_handling(schema: &mut Schema) {
+    one_of(schema, &["provider", "providers", "auth"]);
+}
+
+/// Makes a schema ask for exactly one of these settings.
+fn one_of(schema: &mut Schema, names: &[&str]) {
+    let required: Vec<_> = names.iter().map(|name| Value::from(json_schema!({"required": [name]}))).collect();
+    schema.insert("oneOf".into(), required.into());
+}
+
+macro_rules! text_schema {
+    ($type:ty, $name:literal, inline: $inline:literal, $schema:tt) => {
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+
+            fn inline_schema() -> bool {
+                $inline
+            }
+        }
+    };
+}
+
+text_schema!(SecretText, "SecretText", inline: true, {"type": "string", "minLength": 1});
+text_schema!(Auth, "Auth", inline: true, {"const": "off"});
+text_schema!(Span, "Duration", inline: false, {
+    "type": "string",
+    "description": "A duration: `90s`, `30m`, `2h`, `1h 30m`. Longer than none.",
+    "pattern": "^[0-9]+ ?[a-z]+( ?[0-9]+ ?[a-z]+)*$"
+});
+text_schema!(Time, "Time", inline: false, {
+    "type": "string",
+    "description": "A time in UTC (RFC 3339): `2027-05-01T00:00:00Z`.",
+    "format": "date-time"
+});
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn schema_name() -> Cow<'static, str> {
+        BTreeMap::<String, T>::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        BTreeMap::<String, T>::json_schema(generator)
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
+impl JsonSchema for Key {
+    fn schema_name() -> Cow<'static, str> {
+        "Key".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let source = generator.subschema_for::<SecretSource>();
+        json_schema!({
+            "description": "A secret, or the word `external`: then a later filter of Envoy's adds the credential.",
+            "anyOf": [{"const": "external"}, source]
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! Proxy-Wasm ABI 0.2.1, as far as it is needed: the SDK's own wrappers panic on a status that they do not expect, and
+//! leave `%RESPONSE_CODE_DETAILS%` empty.
+#![allow(unsafe_code)]
+
+use std::ptr::null_mut;
+
+use proxy_wasm::types::{BufferType, MapType, Status};
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_header_map_pairs(map: MapType, data: *mut *mut u8, size: *mut usize) -> Status;
+    fn proxy_get_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> Status;
+    fn proxy_replace_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> Status;
+    fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_size: usize) -> Status;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> Status;
+    fn proxy_get_buffer_bytes(
+        buffer: BufferType,
+        start: usize,
+        length: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> Status;
+    fn proxy_set_buffer_bytes(buffer: BufferType, start: usize, length: usize, data: *const u8, size: usize) -> Status;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> Status;
+    fn proxy_set_effective_context(context: u32) -> Status;
+    fn proxy_close_stream(stream: u32) -> Status;
+}
+
+/// The ABI's number of the client's HTTP stream.
+const HTTP_REQUEST: u32 = 0;
+
+/// A map's lines in the ABI's serialization.
+pub fn header_map_pairs(map: MapType) -> Option<Vec<u8>> {
+    // SAFETY: the pointers are to locals that outlive the call.
+    returned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })
+}
+
+/// The first line of a name.
+pub fn header_map_value(map: MapType, name: &str) -> Option<Vec<u8>> {
+    // SAFETY: name and its length belong together; the pointers are to locals that outlive the call.
+    returned(|data, size| unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) })
+}
+
+/// Replaces all lines of a name by one.
+pub fn replace_header_map_value(map: MapType, name: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: pointers and lengths are those of live slices.
+    done(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// Removes all lines of a name.
+pub fn remove_header_map_value(map: MapType, name: &str) -> Result<(), Status> {
+    // SAFETY: pointer and length are those of a live slice.
+    done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
+}
+
+/// A property; the path's parts are separated by NUL.
+pub fn property(path: &str) -> Option<Vec<u8>> {
+    // SAFETY: path and its length belong together; the pointers are to locals that outlive the call.
+    returned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// `length` bytes of a buffer from `start` on, or as many as there are.
+pub fn buffer(buffer: BufferType, start: usize, length: usize) -> Option<Vec<u8>> {
+    // SAFETY: the pointers are to locals that outlive the call.
+    returned(|data, size| unsafe { proxy_get_buffer_bytes(buffer, start, length, data, size) })
+}
+
+/// Replaces `length` bytes of a buffer from `start` on.
+pub fn set_buffer(buffer: BufferType, start: usize, length: usize, bytes: &[u8]) -> Result<(), Status> {
+    // SAFETY: pointer and length are those of a live slice.
+    done(unsafe { proxy_set_buffer_bytes(buffer, start, length, bytes.as_ptr(), bytes.len()) })
+}
+
+/// Answers the stream; `headers` in the ABI's serialization.
+pub fn send_local_response(status: u16, details: &str, headers: &[u8], body: &[u8]) -> Result<(), Status> {
+    const NO_GRPC_STATUS: i32 = -1;
+    // SAFETY: pointers and lengths are those of live slices.
+    done(unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC_STATUS,
+        )
+    })
+}
+
+/// Makes the calls that follow apply to another context.
+pub fn set_effective_context(context: u32) -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Resets the stream of the effective context.
+pub fn reset_stream() -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_close_stream(HTTP_REQUEST) })
+}
+
+fn done(status: Status) -> Result<(), Status> {
+    if status as u32 == Status::Ok as u32 { Ok(()) } else { Err(status) }
+}
+
+/// What a call returns through its two out-parameters; `None` unless it succeeds.
+fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Option<Vec<u8>> {
+    let mut data = null_mut();
+    let mut size = 0;
+    done(call(&mut data, &mut size)).ok()?;
+    if data.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: on success the host gives memory that it took from this module's `proxy_on_memory_allocate`, which makes a
+    // Vec of exactly `size` bytes and forgets it.
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
+}

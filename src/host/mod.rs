@@ -1,0 +1,17 @@
+//! The one place that knows Envoy exists: callbacks in, hostcalls out, and no decision.
+
+mod abi;
+mod calls;
+mod holds;
+mod root;
+mod stream;
+
+use proxy_wasm::traits::RootContext;
+use proxy_wasm::types::LogLevel;
+
+use root::Root;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::<Root>::default() });
+}}

@@ -1,0 +1,85 @@
+//! The edits that a decision makes to a message's header lines.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::secret::Secret;
+
+/// A value to set: plain bytes, or bytes that must not be shown.
+pub enum Value {
+    /// Bytes that may be logged.
+    Plain(Vec<u8>),
+    /// A credential, built once when the configuration was read.
+    Secret(Rc<Secret>),
+}
+
+impl Value {
+    /// The bytes to send.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Plain(bytes) => bytes,
+            Self::Secret(secret) => secret.expose(),
+        }
+    }
+}
+
+/// One change of a message's header lines.
+pub enum Edit {
+    /// Removes every line of the name.
+    Remove(Cow<'static, str>),
+    /// Replaces every line of the name by one, or adds it.
+    Set(Cow<'static, str>, Value),
+}
+
+impl Edit {
+    /// The name of the lines that it changes.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Remove(name) | Self::Set(name, _) => name,
+        }
+    }
+}
+
+/// The changes of one message; at most one for a name, the last one asked for.
+#[derive(Default)]
+pub struct Edits(Vec<Edit>);
+
+impl Edits {
+    /// Removes every line of `name`.
+    pub fn remove(&mut self, name: impl Into<Cow<'static, str>>) {
+        self.put(Edit::Remove(name.into()));
+    }
+
+    /// Replaces every line of `name` by one of `value`.
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: Value) {
+        self.put(Edit::Set(name.into(), value));
+    }
+
+    /// The changes, in the order in which their names were first mentioned.
+    pub fn iter(&self) -> impl Iterator<Item = &Edit> {
+        self.0.iter()
+    }
+
+    fn put(&mut self, edit: Edit) {
+        match self.0.iter_mut().find(|earlier| earlier.name() == edit.name()) {
+            Some(earlier) => *earlier = edit,
+            None => self.0.push(edit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_edit_of_a_name_stands() {
+        let mut edits = Edits::default();
+        edits.remove("authorization");
+        edits.remove("api-key");
+        edits.set("authorization", Value::Secret(Rc::new(Secret::new(b"Bearer k".to_vec()))));
+        let names: Vec<_> = edits.iter().map(Edit::name).collect();
+        assert_eq!(names, ["authorization", "api-key"]);
+        assert!(matches!(edits.iter().next(), Some(Edit::Set(_, value)) if value.as_bytes() == b"Bearer k"));
+    }
+}

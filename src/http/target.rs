@@ -1,0 +1,173 @@
+//! Request targets (`:path`): the path, and the query's parameters as bytes that stay as they are unless edited.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+
+/// RFC 3986's unreserved characters stay; everything else in a parameter that the filter writes is percent-encoded.
+const PARAM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A request target in origin form, `path [ "?" query ]`.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// Everything before the first `?`.
+    pub path: &'a [u8],
+    query: Option<&'a [u8]>,
+}
+
+/// One `name=value` of a query.
+pub struct Param<'a> {
+    raw: &'a [u8],
+    raw_name: &'a [u8],
+    raw_value: &'a [u8],
+}
+
+impl<'a> Target<'a> {
+    /// Splits `:path` at its first `?`.
+    pub fn parse(path: &'a [u8]) -> Self {
+        match path.iter().position(|&byte| byte == b'?') {
+            Some(at) => Self { path: path.get(..at).unwrap_or_default(), query: path.get(at + 1..) },
+            None => Self { path, query: None },
+        }
+    }
+
+    /// The query's parameters in order, empty ones included.
+    pub fn params(&self) -> impl Iterator<Item = Param<'a>> + use<'a> {
+        self.query.into_iter().flat_map(|query| query.split(|&byte| byte == b'&')).map(Param::parse)
+    }
+
+    /// The target with some parameters dropped, others given a new value, and one added at the end; `None` when
+    /// nothing changes. What is kept keeps its order and bytes.
+    pub fn rewrite<'b>(
+        &self,
+        mut fate: impl FnMut(&Param<'a>) -> Fate<'b>,
+        added: Option<(&str, &[u8])>,
+    ) -> Option<Vec<u8>> {
+        let mut changed = added.is_some();
+        let mut kept: Vec<Cow<'a, [u8]>> = Vec::new();
+        for param in self.params() {
+            match fate(&param) {
+                Fate::Keep => kept.push(Cow::Borrowed(param.raw)),
+                Fate::Drop => changed = true,
+                Fate::Value(value) => {
+                    changed = true;
+                    kept.push(Cow::Owned(write_param(param.raw_name, value)));
+                }
+            }
+        }
+        if !changed {
+            return None;
+        }
+        if let Some((name, value)) = added {
+            let name: Cow<'_, str> = percent_encode(name.as_bytes(), PARAM).into();
+            kept.push(Cow::Owned(write_param(name.as_bytes(), value)));
+        }
+        let mut target = self.path.to_vec();
+        for (index, param) in kept.iter().enumerate() {
+            target.push(if index == 0 { b'?' } else { b'&' });
+            target.extend_from_slice(param);
+        }
+        Some(target)
+    }
+}
+
+/// What becomes of a parameter.
+pub enum Fate<'a> {
+    /// It stays, byte for byte.
+    Keep,
+    /// It goes.
+    Drop,
+    /// Its name stays, its value becomes this, percent-encoded.
+    Value(&'a [u8]),
+}
+
+impl<'a> Param<'a> {
+    fn parse(raw: &'a [u8]) -> Self {
+        let at = raw.iter().position(|&byte| byte == b'=').unwrap_or(raw.len());
+        Self { raw, raw_name: raw.get(..at).unwrap_or_default(), raw_value: raw.get(at + 1..).unwrap_or_default() }
+    }
+
+    /// Whether the name, percent-decoded, is `name` in any case.
+    pub fn is(&self, name: &str) -> bool {
+        if self.raw_name.contains(&b'%') {
+            percent_decode(self.raw_name).map(|byte| byte.to_ascii_lowercase()).eq(name.bytes())
+        } else {
+            self.raw_name.eq_ignore_ascii_case(name.as_bytes())
+        }
+    }
+
+    /// The value, percent-decoded; `None` if a `%` does not begin an octet or the result is not UTF-8.
+    pub fn value(&self) -> Option<Cow<'a, str>> {
+        let mut rest = self.raw_value;
+        while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
+            let octet = rest.get(at + 1..at + 3)?;
+            if !octet.iter().all(u8::is_ascii_hexdigit) {
+                return None;
+            }
+            rest = rest.get(at + 3..).unwrap_or_default();
+        }
+        percent_decode(self.raw_value).decode_utf8().ok()
+    }
+}
+
+fn write_param(raw_name: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut param = raw_name.to_vec();
+    param.push(b'=');
+    for piece in percent_encode(value, PARAM) {
+        param.extend_from_slice(piece.as_bytes());
+    }
+    param
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn without(path: &str, names: &[&str]) -> Option<String> {
+        let fate = |param: &Param<'_>| if names.iter().any(|name| param.is(name)) { Fate::Drop } else { Fate::Keep };
+        Target::parse(path.as_bytes()).rewrite(fate, None).map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[test]
+    fn parameters_are_dropped_by_decoded_name_and_the_rest_stays_as_it_was() {
+        for (path, want) in [
+            ("/v1/realtime?model=m", None),
+            ("/v1/realtime", None),
+            ("/v1/realtime?key=s", Some("/v1/realtime")),
+            ("/r?a=%41&key=s&b", Some("/r?a=%41&b")),
+            ("/r?K%65y=s&&x=", Some("/r?&x=")),
+            ("/r?key", Some("/r")),
+            ("/r?keys=1&monkey=2", None),
+            ("/r?%6b%65%79=s&KEY=t&q=?&key=?", Some("/r?q=?")),
+        ] {
+            assert_eq!(without(path, &["key"]).as_deref(), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_replaced_and_one_added_percent_encoded() {
+        let target = Target::parse(b"/r?x=1&model=a%2Fb&y=2");
+        let fate = |param: &Param<'_>| if param.is("model") { Fate::Value(b"c d") } else { Fate::Keep };
+        assert_eq!(target.rewrite(fate, Some(("key", b"s&=/"))).unwrap(), b"/r?x=1&model=c%20d&y=2&key=s%26%3D%2F");
+        assert_eq!(Target::parse(b"/r").rewrite(|_| Fate::Keep, Some(("key", b"s"))).unwrap(), b"/r?key=s");
+    }
+
+    #[test]
+    fn values_decode_or_are_known_not_to() {
+        for (query, want) in [
+            ("model=gpt-realtime", Some("gpt-realtime")),
+            ("model=azure%2fgpt", Some("azure/gpt")),
+            ("model=", Some("")),
+            ("model", Some("")),
+            ("model=%C3%A9", Some("é")),
+            ("model=%", None),
+            ("model=%4", None),
+            ("model=%zz", None),
+            ("model=%ff", None),
+        ] {
+            let path = format!("/r?{query}");
+            let value = Target::parse(path.as_bytes()).params().next().unwrap().value();
+            assert_eq!(value.as_deref(), want, "{query}");
+        }
+    }
+}

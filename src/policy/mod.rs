@@ -1,0 +1,111 @@
+//! What holds on a route: its policy, the provider that serves a request, and the model that it is for.
+
+mod body;
+mod model;
+mod path;
+mod provider;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::glob::Globs;
+
+pub use body::{BodyModel, NotReadable};
+pub use model::{Requested, Resolved, in_path, in_query};
+pub use path::check_path;
+pub use provider::{Credential, Key, Kind, Placement, Pool, Provider};
+
+/// What Envoy's route says of its policy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// The value of the route's metadata `realtime_byok.policy`, as bytes.
+    Metadata(Vec<u8>),
+    /// The route has no such metadata; its name, which may be empty.
+    Name(Vec<u8>),
+}
+
+/// What happens to the requests of a route.
+pub enum Handling {
+    /// They pass as they are: `auth: "off"`.
+    Untouched,
+    /// They are admitted under this policy.
+    Guarded(Rc<Policy>),
+}
+
+/// The rules of one policy.
+pub struct Policy {
+    /// The name.
+    pub name: String,
+    /// The provider of requests that name none.
+    pub default_provider: Rc<Provider>,
+    /// The providers that a model's prefix can name beside it.
+    pub other_providers: Vec<Rc<Provider>>,
+    /// The models that may be used.
+    pub models: Globs,
+    /// Other names for models; a target may begin with a provider's name and a slash.
+    pub aliases: HashMap<String, String>,
+}
+
+impl Policy {
+    /// Whether a model's name may decide the provider.
+    pub fn has_choice(&self) -> bool {
+        !self.other_providers.is_empty()
+    }
+
+    /// Whether any provider of the policy is of this kind.
+    pub fn has_kind(&self, kind: impl Fn(&Kind) -> bool) -> bool {
+        self.providers().any(|provider| kind(&provider.kind))
+    }
+
+    /// Every provider of the policy, the default one first.
+    pub fn providers(&self) -> impl Iterator<Item = &Rc<Provider>> {
+        std::iter::once(&self.default_provider).chain(&self.other_providers)
+    }
+}
+
+/// All policies of a configuration.
+#[derive(Default)]
+pub struct Policies(HashMap<String, Handling>);
+
+impl Policies {
+    /// The policy of a route: the one that its metadata names, else the one of its name, else `default`. What metadata
+    /// names must exist.
+    pub fn find(&self, route: &Route) -> Option<&Handling> {
+        let named = |name: &[u8]| std::str::from_utf8(name).ok().and_then(|name| self.0.get(name));
+        match route {
+            Route::Metadata(name) => named(name),
+            Route::Name(name) => named(name).or_else(|| self.0.get("default")),
+        }
+    }
+}
+
+impl FromIterator<(String, Handling)> for Policies {
+    fn from_iter<I: IntoIterator<Item = (String, Handling)>>(policies: I) -> Self {
+        Self(policies.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_decides_then_the_name_then_default() {
+        let policies = |with_default: bool| -> Policies {
+            let names = if with_default { vec!["a", "default"] } else { vec!["a"] };
+            names.into_iter().map(|name| (name.to_owned(), Handling::Untouched)).collect()
+        };
+        for (route, with_default, found) in [
+            (Route::Metadata(b"a".to_vec()), false, true),
+            (Route::Metadata(b"b".to_vec()), true, false),
+            (Route::Metadata(b"".to_vec()), true, false),
+            (Route::Metadata(b"\xff".to_vec()), true, false),
+            (Route::Name(b"a".to_vec()), false, true),
+            (Route::Name(b"b".to_vec()), true, true),
+            (Route::Name(b"\xff".to_vec()), true, true),
+            (Route::Name(b"".to_vec()), false, false),
+        ] {
+            assert_eq!(policies(with_default).find(&route).is_some(), found, "{route:?}");
+        }
+    }
+}

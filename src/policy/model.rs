@@ -1,0 +1,206 @@
+//! Which model a request names, and which provider and model that comes to.
+
+use std::rc::Rc;
+
+use percent_encoding::percent_decode;
+
+use super::{Kind, Policy, Provider};
+use crate::denial::{Denial, Reason};
+use crate::glob::Globs;
+use crate::http::{Param, Target};
+
+/// What a request says of its model.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Requested {
+    /// Nothing.
+    Nothing,
+    /// This name.
+    Model(String),
+}
+
+/// What a named model comes to.
+pub struct Resolved<'a> {
+    /// Who serves it.
+    pub provider: &'a Rc<Provider>,
+    /// Its name there.
+    pub model: &'a str,
+}
+
+impl Policy {
+    /// Resolves a name: a prefix `provider/` of the policy's own providers picks one; what remains may be an alias, which
+    /// may hold such a prefix again. A slash after any other name is part of the model's.
+    pub fn resolve<'a>(&'a self, name: &'a str) -> Resolved<'a> {
+        let (provider, model) = self.split(name);
+        match self.aliases.get(model) {
+            None => Resolved { provider: provider.unwrap_or(&self.default_provider), model },
+            Some(target) => {
+                let (aliased, model) = self.split(target);
+                Resolved { provider: aliased.or(provider).unwrap_or(&self.default_provider), model }
+            }
+        }
+    }
+
+    /// Checks a resolved name against the policy's and the caller's rules; none at all is an error where one of them has
+    /// a rule.
+    pub fn check_model(&self, model: Option<&str>, caller: &Globs) -> Result<(), Denial> {
+        match model {
+            Some(model) if self.models.allows(model) && caller.allows(model) => Ok(()),
+            Some(_) => {
+                let message = "This model is not allowed here. Choose one that the gateway's policy allows.";
+                Err(Denial::new(Reason::ModelNotAllowed, message).param("model"))
+            }
+            None if self.models.is_restricted() || caller.is_restricted() => {
+                let message = "Name a model: the gateway's policy allows only some.";
+                Err(Denial::new(Reason::ModelRequired, message).param("model"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Whether `param` names the model to one of the policy's providers. Azure takes a `deployment` for it.
+    pub fn is_model_param(&self, param: &Param<'_>) -> bool {
+        param.is("model") || (param.is("deployment") && self.has_kind(|kind| *kind == Kind::AzureOpenAi))
+    }
+
+    fn split<'a>(&'a self, name: &'a str) -> (Option<&'a Rc<Provider>>, &'a str) {
+        let named = |prefix: &str| self.providers().find(|provider| provider.name == prefix);
+        let prefixed = name.split_once('/').and_then(|(prefix, rest)| Some((named(prefix)?, rest)));
+        match prefixed {
+            Some((provider, rest)) => (Some(provider), rest),
+            None => (None, name),
+        }
+    }
+}
+
+/// The model in a target's query.
+pub fn in_query(target: &Target<'_>, policy: &Policy) -> Result<Requested, Denial> {
+    let malformed = |message| Denial::new(Reason::MalformedRequest, message).param("model");
+    let mut named = target.params().filter(|param| policy.is_model_param(param));
+    let Some(param) = named.next() else { return Ok(Requested::Nothing) };
+    if named.next().is_some() {
+        return Err(malformed("Name the model once: the query names it more than once."));
+    }
+    let value = param.value().ok_or_else(|| malformed("The query's `model` is not percent-encoded UTF-8."))?;
+    Ok(if value.is_empty() { Requested::Nothing } else { Requested::Model(value.into_owned()) })
+}
+
+/// The models in a target's path, where the provider reads them there: `deployments/{model}` on Azure,
+/// `models/{model}:{method}` on Gemini.
+pub fn in_path(target: &Target<'_>, kind: &Kind) -> Result<Vec<String>, Denial> {
+    let folder = match kind {
+        Kind::AzureOpenAi => "deployments",
+        Kind::Gemini => "models",
+        _ => return Ok(Vec::new()),
+    };
+    let path = percent_decode(target.path)
+        .decode_utf8()
+        .map_err(|_| Denial::new(Reason::MalformedRequest, "The path is not percent-encoded UTF-8."))?;
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let mut models = Vec::new();
+    while let Some(segment) = segments.next() {
+        if segment.eq_ignore_ascii_case(folder)
+            && let Some(model) = segments.next()
+        {
+            models.push(model.split(':').next().unwrap_or_default().to_owned());
+        }
+    }
+    Ok(models)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Credential, Provider};
+    use super::*;
+
+    fn policy(kinds: &[(&str, Kind)], aliases: &[(&str, &str)], models: Globs) -> Policy {
+        let provider = |name: &str, kind: &Kind| {
+            Rc::new(Provider {
+                name: name.into(),
+                kind: kind.clone(),
+                credential: Credential::External,
+                account: vec![],
+            })
+        };
+        let mut providers = kinds.iter().map(|(name, kind)| provider(name, kind));
+        Policy {
+            name: "p".into(),
+            default_provider: providers.next().unwrap(),
+            other_providers: providers.collect(),
+            models,
+            aliases: aliases.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect(),
+        }
+    }
+
+    #[test]
+    fn a_name_comes_to_a_provider_and_its_model() {
+        let kinds = [("openai", Kind::OpenAi), ("azure-eu", Kind::AzureOpenAi)];
+        let aliases = [("voice", "gpt-realtime-2"), ("eu", "azure-eu/gpt-eu"), ("loop", "loop")];
+        let policy = policy(&kinds, &aliases, Globs::All);
+        for (name, provider, model) in [
+            ("gpt-realtime", "openai", "gpt-realtime"),
+            ("openai/gpt-realtime", "openai", "gpt-realtime"),
+            ("azure-eu/gpt-realtime", "azure-eu", "gpt-realtime"),
+            ("azure-us/gpt-realtime", "openai", "azure-us/gpt-realtime"),
+            ("voice", "openai", "gpt-realtime-2"),
+            ("azure-eu/voice", "azure-eu", "gpt-realtime-2"),
+            ("eu", "azure-eu", "gpt-eu"),
+            ("openai/eu", "azure-eu", "gpt-eu"),
+            ("azure-eu/openai/x", "azure-eu", "openai/x"),
+            ("loop", "openai", "loop"),
+            ("openai/", "openai", ""),
+            ("/", "openai", "/"),
+        ] {
+            let resolved = policy.resolve(name);
+            assert_eq!((resolved.provider.name.as_str(), resolved.model), (provider, model), "{name}");
+        }
+    }
+
+    #[test]
+    fn rules_of_policy_and_caller_both_hold() {
+        let policy = policy(&[("openai", Kind::OpenAi)], &[], Globs::only(["gpt-*"]));
+        let caller = Globs::only(["*-mini"]);
+        for (model, want) in [
+            (Some("gpt-mini"), None),
+            (Some("gpt-big"), Some(Reason::ModelNotAllowed)),
+            (Some("o-mini"), Some(Reason::ModelNotAllowed)),
+            (None, Some(Reason::ModelRequired)),
+        ] {
+            let denial = policy.check_model(model, &caller).err();
+            assert_eq!(denial.map(|denial| denial.reason), want, "{model:?}");
+        }
+    }
+
+    #[test]
+    fn the_query_names_one_model_or_none() {
+        let plain = policy(&[("openai", Kind::OpenAi)], &[], Globs::All);
+        let azure = policy(&[("azure", Kind::AzureOpenAi)], &[], Globs::All);
+        let model = |name: &str| Ok(Requested::Model(name.into()));
+        for (policy, path, want) in [
+            (&plain, "/r", Ok(Requested::Nothing)),
+            (&plain, "/r?model=", Ok(Requested::Nothing)),
+            (&plain, "/r?x=1&model=m", model("m")),
+            (&plain, "/r?%6dODEL=a%2Fb", model("a/b")),
+            (&plain, "/r?model=m&model=m", Err(Reason::MalformedRequest)),
+            (&plain, "/r?model=m&Model=n", Err(Reason::MalformedRequest)),
+            (&plain, "/r?model=%f", Err(Reason::MalformedRequest)),
+            (&plain, "/r?deployment=d&model=m", model("m")),
+            (&azure, "/r?deployment=d", model("d")),
+            (&azure, "/r?deployment=d&model=m", Err(Reason::MalformedRequest)),
+        ] {
+            let found = in_query(&Target::parse(path.as_bytes()), policy).map_err(|denial| denial.reason);
+            assert_eq!(found, want, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_path_names_models_where_the_provider_reads_them_there() {
+        for (path, kind, want) in [
+            ("/openai/deployments/d/chat/completions", Kind::AzureOpenAi, vec!["d"]),
+            ("/openai//%64eployments//d/x/Deployments/e", Kind::AzureOpenAi, vec!["d", "e"]),
+            ("/v1beta/models/gemini:generateContent", Kind::Gemini, vec!["gemini"]),
+            ("/v1/models/gpt", Kind::OpenAi, vec![]),
+        ] {
+            assert_eq!(in_path(&Target::parse(path.as_bytes()), &kind).unwrap(), want, "{path}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Settings that have the right shape and do not make sense.
+
+use serde_json::{Value, json};
+
+use super::{assert_errors, errors, warnings, with};
+
+#[test]
+fn the_configuration_that_the_others_are_made_from_is_good() {
+    assert_eq!(warnings(&with([])), [""; 0]);
+}
+
+#[test]
+fn names_that_nobody_has_are_told_with_those_that_are_known() {
+    assert_errors(
+        [("policies.voice.providers", json!(["openai", "azure-us"]))],
+        &["policies.voice.providers[1]: no provider is named \"azure-us\"; known: azure-eu, openai"],
+    );
+    assert_errors(
+        [("policies.default.provider", json!("Openai"))],
+        &["policies.default.provider: no provider is named \"Openai\"; known: azure-eu, openai"],
+    );
+    assert_errors(
+        [("callers.web-app.policies", json!(["voice", "video"]))],
+        &["callers.web-app.policies[1]: no policy is named \"video\"; known: default, voice"],
+    );
+    let none = with([("providers", json!({})), ("policies", json!({ "default": { "provider": "openai" } }))]);
+    assert_eq!(errors(&none), ["policies.default.provider: no provider is named \"openai\"; known: none"]);
+}
+
+#[test]
+fn a_name_that_is_declared_wrongly_is_told_once() {
+    let broken = json!({ "kind": "openai" });
+    assert_errors([("providers.openai", broken)], &["providers.openai: needs one of key and keys"]);
+}
+
+#[test]
+fn a_policy_has_one_provider_or_several_or_none_at_all() {
+    let needs = "policies.voice: needs one of provider and providers, or auth: \"off\"";
+    assert_errors([("policies.voice", json!({}))], &[needs]);
+    assert_errors([("policies.voice.provider", json!("openai"))], &[needs]);
+    assert_errors(
+        [("policies.voice.providers", json!([]))],
+        &["policies.voice.providers: found no provider, expected at least one"],
+    );
+    assert_errors(
+        [("policies.voice.providers", json!(["openai", "azure-eu", "openai"]))],
+        &["policies.voice.providers[2]: \"openai\" is listed already"],
+    );
+    let others = "policies.voice: with auth \"off\" requests pass as they are; remove the other settings";
+    assert_errors([("policies.voice.auth", json!("off"))], &[others]);
+    assert_errors([("policies.voice", json!({ "auth": "off", "models": [] }))], &[others]);
+    assert_errors([("policies.voice", json!({ "auth": "off", "aliases": { "a": "b" } }))], &[others]);
+    assert_eq!(errors(&with([("policies.voice", json!({ "auth": "off" }))])), [""; 0]);
+}
+
+#[test]
+fn a_provider_has_a_key_or_a_pool_of_keys() {
+    let needs = "providers.openai: needs one of key and keys";
+    let key = json!({ "env": "OPENAI_API_KEY" });
+    assert_errors([("providers.openai.keys", json!([{ "name": "a", "key": key }]))], &[needs]);
+    let pool = |keys: Value| [("providers.openai", json!({ "kind": "openai", "keys": keys }))];
+    assert_errors(pool(json!([])), &["providers.openai.keys: found no key, expected at least one"]);
+    assert_errors(
+        pool(json!([
+            { "name": "a", "key": key },
+            { "name": "a", "key": key, "weight": 0 },
+            { "name": "b", "key": "external", "weight": 4_294_967_296_u64 },
+            { "name": "c", "key": "external" },
+        ])),
+        &[
+            "providers.openai.keys[2].weight: found a number, expected a whole number from 0",
+            "providers.openai.keys[1].name: the pool has a key named \"a\" already",
+            "providers.openai.keys[1].weight: found 0, expected at least 1",
+            "providers.openai.keys[2].key: a key of a pool cannot be external",
+            "providers.openai.keys[3].key: a key of a pool cannot be external",
+        ],
+    );
+}
+
+#[test]
+fn a_providers_name_can_stand_before_a_slash() {
+    let provider = json!({ "kind": "openai", "key": "external" });
+    let message = "a provider's name stands before a slash in a model's: it must have characters, and no slash";
+    assert_errors([("providers.a/b", provider.clone())], &[&format!("providers.a/b: {message}")]);
+    let nameless = with([("providers", json!({ "": provider })), ("policies", json!({}))]);
+    assert_eq!(errors(&nameless), [format!("providers.: {message}")]);
+}
+
+#[test]
+fn settings_of_other_kinds_are_refused() {
+    let custom = |more: Value| {
+        let mut provider = json!({ "kind": "custom", "key": "external" });
+        provider.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        [("providers.openai", provider)]
+    };
+    assert_errors(
+        [("providers.azure-eu.organization", json!("org-1")), ("providers.azure-eu.project", json!("p"))],
+        &[
+            "providers.azure-eu.organization: only a provider of kind \"openai\" has this",
+            "providers.azure-eu.project: only a provider of kind \"openai\" has this",
+        ],
+    );
+    assert_errors(
+        [("providers.openai.header", json!({ "name": "x" })), ("providers.openai.query", json!("q"))],
+        &[
+            "providers.openai.header: only a provider of kind \"custom\" has this",
+            "providers.openai.query: only a provider of kind \"custom\" has this",
+        ],
+    );
+    let needs = "providers.openai: a provider of kind \"custom\" needs one of header and query";
+    assert_errors(custom(json!({})), &[needs]);
+    assert_errors(custom(json!({ "header": { "name": "x" }, "query": "q" })), &[needs]);
+    assert_errors(custom(json!({ "query": "" })), &["providers.openai.query: empty; expected a parameter's name"]);
+    assert_errors(
+        custom(json!({ "header": { "name": "x y", "prefix": "Token\n" } })),
+        &[
+            "providers.openai.header.name: not a header name (RFC 9110 section 5.1)",
+            "providers.openai.header.prefix: holds a character that a header value cannot",
+        ],
+    );
+    for value in ["", "org 1", "org-1\n", "\u{f6}rg"] {
+        assert_errors(
+            [("providers.openai.organization", json!(value))],
+            &["providers.openai.organization: not an identifier such as org-a1b2"],
+        );
+    }
+}
+
+#[test]
+fn headers_that_carry_the_message_itself_cannot_be_used() {
+    for name in ["Host", "content-length", "upgrade", "Connection", "transfer-encoding", "sec-websocket-protocol"] {
+        let said = format!("{name} carries the message itself, and cannot be used here");
+        assert_errors([("gateway.header", json!(name))], &[&format!("gateway.header: {said}")]);
+        assert_errors([("gateway.strip_headers", json!([name]))], &[&format!("gateway.strip_headers[0]: {said}")]);
+        let custom = json!({ "kind": "custom", "key": "external", "header": { "name": name } });
+        assert_errors([("providers.openai", custom)], &[&format!("providers.openai.header.name: {said}")]);
+    }
+    for name in ["Origin", "content-type", "Content-Encoding"] {
+        let said = format!("gateway.header: {name} says something else, and cannot hold the token");
+        assert_errors([("gateway.header", json!(name))], &[&said]);
+        assert_errors([("gateway.strip_headers", json!([name]))], &[]);
+    }
+    for name in ["", ":path", "a b", "x\r\ny", "\u{e9}"] {
+        assert_errors(
+            [("gateway.header", json!(name)), ("gateway.subprotocol", json!(name))],
+            &[
+                "gateway.header: not a header name (RFC 9110 section 5.1)",
+                "gateway.subprotocol: not a token (RFC 9110 section 5.6.2)",
+            ],
+        );
+    }
+}
+
+#[test]
+fn globs_and_aliases_have_characters() {
+    assert_errors(
+        [
+            ("callers.web-app.models", json!(["gpt*", ""])),
+            ("callers.web-app.origins", json!([""])),
+            ("policies.voice.models", json!([""])),
+            ("policies.voice.aliases", json!({ "": "a", "b": "" })),
+        ],
+        &[
+            "policies.voice.aliases.: empty; expected a model's name on both sides",
+            "policies.voice.aliases.b: empty; expected a model's name on both sides",
+            "policies.voice.models[0]: empty; expected a glob such as gpt-realtime*",
+            "callers.web-app.models[1]: empty; expected a glob such as gpt-realtime*",
+            "callers.web-app.origins[0]: empty; expected a glob such as gpt-realtime*",
+        ],
+    );
+}
+
+#[test]
+fn a_callers_tokens_have_a_time_and_one_owner() {
+    let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    assert_errors(
+        [("callers.web-app.tokens", json!([]))],
+        &["callers.web-app.tokens: found no token, expected at least one"],
+    );
+    assert_errors(
+        [
+            ("callers.app.tokens", json!([{ "sha256": digest }, { "sha256": digest.to_uppercase() }])),
+            ("callers.web-app.tokens", json!([{ "env": "TOKEN" }, { "value": "token-4242" }])),
+            ("callers.zoo.tokens", json!([{ "base64": "dG9rZW4tNDI0Mg==" }])),
+        ],
+        &[
+            "callers.app.tokens[1]: caller \"app\" has this token already",
+            "callers.web-app.tokens[1]: caller \"web-app\" has this token already",
+            "callers.zoo.tokens[0]: caller \"web-app\" has this token already",
+        ],
+    );
+    let window = |from: &str, to: &str| json!([{ "env": "TOKEN", "not_before": from, "not_after": to }]);
+    let late = "callers.web-app.tokens[0]: not_after is not later than not_before";
+    let (first, second) = ("2026-11-01T00:00:00Z", "2027-05-01T00:00:00Z");
+    assert_errors([("callers.web-app.tokens", window(second, first))], &[late]);
+    assert_errors([("callers.web-app.tokens", window(first, first))], &[late]);
+    assert_errors([("callers.web-app.tokens", window(first, second))], &[]);
+    for time in ["tomorrow", "2027-05-01", "2027-13-01T00:00:00Z", "2027-05-01T00:00:00+01:00", ""] {
+        assert_errors(
+            [("callers.web-app.tokens", window(first, time))],
+            &["callers.web-app.tokens[0].not_after: found a string, expected a time such as 2027-05-01T00:00:00Z"],
+        );
+    }
+}
+
+#[test]
+fn without_callers_a_warning_says_that_nobody_can_come_in() {
+    assert_eq!(
+        warnings(&with([("callers", json!({}))])),
+        ["callers: there are none, so that every request is refused"]
+    );
+}

@@ -1,0 +1,54 @@
+// The client: Node's `ws`, which opens a realtime session, says one thing and waits for the answer.
+import { readFileSync } from 'node:fs';
+import WebSocket from 'ws';
+import { certificate } from '../e2e/harness/index.mjs';
+
+const timeoutMs = 30_000;
+
+/**
+ * Offers these subprotocols and says `text`. Resolves to what came of it: `{ refused: { status, body } }`, where the
+ * handshake got an HTTP answer, or `{ subprotocol, model, answer }`. Rejects where a session ends before its answer.
+ */
+export function converse({ url, offer, text }) {
+  const socket = new WebSocket(url, offer, { ca: readFileSync(certificate.chain), handshakeTimeout: timeoutMs });
+  const talk = new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
+    socket.on('close', (code, reason) => {
+      clearTimeout(timer);
+      reject(new Error(`the session was closed with ${code} ${reason}`));
+    });
+    socket.on('error', reject);
+    socket.on('unexpected-response', (_, response) => resolve(refusal(response)));
+    follow(socket, text, resolve, reject);
+  });
+  return talk.finally(() => socket.terminate());
+}
+
+async function refusal(response) {
+  const chunks = [];
+  for await (const chunk of response) chunks.push(chunk);
+  return { refused: { status: response.statusCode, body: Buffer.concat(chunks).toString() } };
+}
+
+function follow(socket, text, resolve, reject) {
+  const send = (event) => socket.send(JSON.stringify(event));
+  let model;
+  let answer = '';
+  const on = {
+    'session.created': ({ session }) => {
+      model = session.model;
+      const content = [{ type: 'input_text', text }];
+      send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content } });
+      send({ type: 'response.create', response: { output_modalities: ['text'] } });
+    },
+    'response.output_text.delta': ({ delta }) => {
+      answer += delta;
+    },
+    'response.done': () => resolve({ subprotocol: socket.protocol, model, answer }),
+    'error': ({ error }) => reject(new Error(`the API said: ${error.message}`)),
+  };
+  socket.on('message', (data) => {
+    const event = JSON.parse(data);
+    on[event.type]?.(event);
+  });
+}

@@ -1,0 +1,71 @@
+// What every scene plays on: the gateway, the upstream behind it, the tokens, and what was seen of both sides.
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { scratchDirectory, startAimock, startEnvoy } from '../e2e/harness/index.mjs';
+import { demoBootstrap, demoEnvironment } from './gateway.mjs';
+import { startTap } from './tap.mjs';
+
+/** What aimock answers. */
+const fixtures = [
+  { match: { userMessage: 'hello' }, response: { content: 'Hello! I never saw a key of yours.' } },
+];
+
+/**
+ * Starts everything. `real` is `{ host, key }` for the real API, else null for aimock.
+ *
+ * The stage has `url` (`wss:`, at a Cloudflare-style path, as in the ticket), `baseUrl` (`https:`, for REST), the
+ * `webAppToken` and `backendToken` of this run, the `providerKey`, what the `upstream` is called, and
+ * `received()`: the heads of the requests that reached the upstream so far, or null where TLS hides them. `directUrl` is
+ * the upstream's own, for what happens without the gateway; null where a token must not be shown to it.
+ */
+export async function startStage(real) {
+  const parts = [];
+  const stop = async () => {
+    for (const part of parts.toReversed()) await part.stop();
+  };
+  try {
+    const providerKey = real?.key ?? `sk-demo-${random()}`;
+    const tokens = { webAppToken: `gt-web-${random()}`, backendToken: `gt-backend-${random()}` };
+    const tap = real ? null : await startMock(providerKey, parts);
+    const envoy = await startEnvoy(demoBootstrap(real ? { host: real.host } : { port: tap.port }), {
+      directory: scratchDirectory(),
+      env: demoEnvironment({ providerKey, ...tokens }),
+    });
+    parts.push(envoy);
+    const origin = `localhost:${await envoy.port('gateway')}`;
+    return {
+      ...tokens,
+      providerKey,
+      upstream: real ? real.host : 'aimock',
+      url: `wss://${origin}/v1/acme/voice/openai?model=gpt-realtime`,
+      baseUrl: `https://${origin}/v1`,
+      directUrl: tap && `ws://127.0.0.1:${tap.port}/v1/realtime?model=gpt-realtime`,
+      received: () => tap?.heads() ?? null,
+      /** The gateway's own account of its last request. */
+      lastLogged: () => lastLogged(envoy),
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startMock(providerKey, parts) {
+  const aimock = await startAimock({ keys: [providerKey], fixtures });
+  parts.push(aimock);
+  const tap = await startTap(aimock.port);
+  parts.push(tap);
+  return tap;
+}
+
+/** The access log is written a moment after the answer. */
+async function lastLogged(envoy) {
+  await sleep(200);
+  const entry = envoy.log().split('\n').findLast((line) => line.startsWith('{'));
+  return entry === undefined ? undefined : JSON.parse(entry);
+}
+
+function random() {
+  return randomBytes(12).toString('hex');
+}

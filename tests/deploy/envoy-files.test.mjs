@@ -1,0 +1,109 @@
+// Every Envoy file, as text, in `envoy --mode validate` with the real module.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { scratchDirectory, validateFile } from '../e2e/harness/index.mjs';
+import { selfSigned } from './certificates.mjs';
+import { deployPath, deployText, environment, placed } from './files.mjs';
+import { gatewayPlaces } from './stand.mjs';
+
+let directory;
+let certificate;
+
+before(() => {
+  directory = scratchDirectory();
+  certificate = selfSigned(join(directory, 'tls'), 'localhost');
+});
+after(() => rmSync(directory, { recursive: true, force: true }));
+
+const tls = () => ({
+  '/etc/envoy/tls/tls.crt': certificate.chain,
+  '/etc/envoy/tls/tls.key': certificate.key,
+});
+const gateway = () => gatewayPlaces({ certificate, trust: certificate.chain });
+const files = {
+  'envoy.yaml': gateway,
+  'external-key/envoy.yaml': () => {
+    const keys = join(directory, 'keys');
+    mkdirSync(keys, { recursive: true });
+    writeFileSync(join(keys, 'openai'), environment.OPENAI_API_KEY, { mode: 0o600 });
+    const sds = join(directory, 'openai.sds.yaml');
+    writeFileSync(sds, placed(deployText('external-key/openai.sds.yaml'), { '/etc/envoy/keys': keys }));
+    return { ...gateway(), '/etc/envoy/sds/openai.yaml': sds, '/etc/envoy/keys': keys };
+  },
+  'aimock/envoy.yaml': tls,
+};
+
+/** Loads the text of a file into Envoy, its paths put into the scratch directory. */
+function validate(file, { change = (text) => text, env = environment } = {}) {
+  const path = join(directory, 'envoy.yaml');
+  writeFileSync(path, change(placed(deployText(file), files[file]())));
+  return validateFile(path, { env });
+}
+
+test('no Envoy file is left out', () => {
+  const found = readdirSync(deployPath('.'), { recursive: true }).filter((name) => /(^|\/)envoy\.yaml$/.test(name));
+  assert.deepEqual(found.toSorted(), Object.keys(files).toSorted());
+});
+
+for (const file of Object.keys(files)) {
+  describe(file, () => {
+    test('is valid, and of nothing that is deprecated', async () => {
+      const { ok, output } = await validate(file);
+      assert.ok(ok, output);
+      assert.doesNotMatch(output, /deprecated option/i);
+    });
+
+    test('is refused with a field that Envoy does not have', async () => {
+      const change = (text) => placed(text, { 'stat_prefix: ': 'stat_prefixes: ' });
+      const { ok, output } = await validate(file, { change });
+      assert.equal(ok, false);
+      assert.match(output, /stat_prefixes/);
+    });
+  });
+}
+
+const configurations = {
+  'envoy.yaml': Object.keys(environment),
+  'external-key/envoy.yaml': ['WEB_APP_TOKEN'],
+};
+for (const [file, variables] of Object.entries(configurations)) {
+  test(`${file}: the filter names every variable that is not set`, async () => {
+    const { ok, output } = await validate(file, { env: {} });
+    assert.equal(ok, false);
+    for (const name of variables) assert.ok(output.includes(name), `${name} is not named in:\n${output}`);
+  });
+
+  test(`${file}: a mistake in the filter's configuration is refused`, async () => {
+    const change = (text) => placed(text, { 'kind: openai': 'kind: opanai' });
+    const { ok, output } = await validate(file, { change });
+    assert.equal(ok, false);
+    assert.match(output, /providers\.openai/);
+  });
+
+  test(`${file}: fails closed, reloads, reads bodies, keeps the administration to itself`, () => {
+    const text = deployText(file);
+    assert.match(text, /^ +failure_policy: FAIL_RELOAD$/m);
+    assert.match(text, /^ +allow_on_headers_stop_iteration: true$/m);
+    assert.match(text, /^admin:\n(?: +#.*\n)* +address:\n +socket_address: { address: 127\.0\.0\.1,/m);
+  });
+}
+
+describe('tls.sh', () => {
+  test('makes a certificate for the names, and a key for its owner alone', () => {
+    const made = selfSigned(join(directory, 'made'), 'gateway.example.com', 'localhost');
+    const names = execFileSync('openssl', ['x509', '-in', made.chain, '-noout', '-ext', 'subjectAltName'], {
+      encoding: 'utf8',
+    });
+    assert.match(names, /DNS:gateway\.example\.com, DNS:localhost, IP Address:127\.0\.0\.1/);
+    assert.equal(statSync(made.key).mode & 0o777, 0o600);
+  });
+
+  test('leaves a certificate that is there alone', () => {
+    const before = readFileSync(certificate.chain);
+    selfSigned(join(directory, 'tls'), 'localhost');
+    assert.deepEqual(readFileSync(certificate.chain), before);
+  });
+});

@@ -1,0 +1,12 @@
+//! The documentation: what is generated is current, what is shown works, what is named exists.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod errors;
+mod examples;
+mod force;
+mod generated;
+mod markdown;
+mod names;
+mod reference;
+mod repository;
+mod schema;

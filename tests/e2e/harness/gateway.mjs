@@ -1,0 +1,133 @@
+// The gateway under test: one Envoy, its listeners, and the filter in front of the upstreams.
+import { join } from 'node:path';
+import { renameSync, writeFileSync } from 'node:fs';
+import { bootstrap, cluster, ldsFile, listener, wasmFilter } from './config.mjs';
+import { scratchDirectory, startEnvoy, validateBootstrap } from './envoy.mjs';
+import { exchange, requestBytes } from './http1.mjs';
+import { exchangeHttp2 } from './http2.mjs';
+import { until } from './wait.mjs';
+
+let cases = 0;
+
+/**
+ * Starts Envoy with the filter.
+ *
+ * - `upstreams`: cluster name to port; the default route goes to `upstream`
+ * - `configuration`, `encoding`, `allowOnHeadersStopIteration`, `failurePolicy`, `hostEnvKeys`: the filter, as
+ *   `wasmFilter` takes them; `filter: false` leaves it out; `hostEnvKeys` defaults to the names in `env`
+ * - `env`: the environment of Envoy
+ * - `routes`, `filtersBefore`, `filtersAfter`, `hcm`: parts of the listener, as `listener` takes them
+ * - `tls: true` adds a second listener, `https`, with the self-signed certificate
+ * - `dynamic: true` loads the listeners from a file, which `replaceListeners` then swaps
+ * - `logLevel`, `componentLogLevel`, `concurrency`: as `startEnvoy` takes them
+ */
+export async function startGateway(options) {
+  const directory = scratchDirectory();
+  const listeners = listenersOf(options, directory);
+  const clusters = clustersOf(options);
+  const ldsPath = options.dynamic ? join(directory, 'lds.json') : undefined;
+  let version = 1;
+  if (ldsPath) writeFileSync(ldsPath, JSON.stringify(ldsFile(listeners, version)), { mode: 0o600 });
+  const envoy = await startEnvoy(bootstrap(ldsPath ? { clusters, ldsPath } : { listeners, clusters }), {
+    directory,
+    env: options.env,
+    logLevel: options.logLevel,
+    componentLogLevel: options.componentLogLevel,
+    concurrency: options.concurrency,
+  });
+  const ports = {};
+  for (const { name } of listeners) {
+    ports[name] = await until(`listener ${name}`, () => envoy.port(name).catch(() => null));
+  }
+
+  return {
+    envoy,
+    port: ports.http,
+    securePort: ports.https,
+    stop: envoy.stop,
+    /**
+     * Sends a request (`upgradeRequest`, `restRequest`, or any value for `requestBytes`) with an `x-case` of
+     * its own, and returns the answer with that `case`.
+     */
+    async send(request, { secure = false, timeoutMs, after = Buffer.alloc(0) } = {}) {
+      const id = nextCase();
+      const bytes = requestBytes({ ...request, headers: [...request.headers, ['x-case', id]] });
+      const port = secure ? ports.https : ports.http;
+      const answer = await exchange(port, Buffer.concat([bytes, after]), {
+        secure,
+        timeoutMs,
+        bodiless: request.method === 'HEAD',
+      });
+      return { ...answer, case: id };
+    },
+    /** The same over HTTP/2; `request` as `exchangeHttp2` takes it. */
+    async sendHttp2(request) {
+      const id = nextCase();
+      const answer = await exchangeHttp2(ports.http, {
+        ...request,
+        headers: [...(request.headers ?? []), ['x-case', id]],
+      });
+      return { ...answer, case: id };
+    },
+    /**
+     * Replaces the listeners by what `changes` makes of the options. Resolves to `accepted` or `rejected`,
+     * as Envoy counts it.
+     */
+    async replaceListeners(changes) {
+      const outcomes = async () => ({
+        accepted: await envoy.stat('listener_manager.lds.update_success'),
+        rejected: await envoy.stat('listener_manager.lds.update_rejected'),
+      });
+      const before = await outcomes();
+      const next = listenersOf({ ...options, ...changes }, directory);
+      version += 1;
+      const staged = join(directory, 'lds.next');
+      writeFileSync(staged, JSON.stringify(ldsFile(next, version)), { mode: 0o600 });
+      renameSync(staged, ldsPath);
+      return until('Envoy to judge the listeners', async () => {
+        const now = await outcomes();
+        if (now.rejected > before.rejected) return 'rejected';
+        return now.accepted > before.accepted ? 'accepted' : null;
+      });
+    },
+    /** The port of a listener now; a replaced listener may have moved. */
+    currentPort: (name = 'http') => envoy.port(name),
+  };
+}
+
+/** Whether Envoy would start with these options: `{ ok, output }`. */
+export async function validateGateway(options) {
+  const directory = scratchDirectory();
+  return validateBootstrap(bootstrap({ listeners: listenersOf(options, directory), clusters: clustersOf(options) }), {
+    env: options.env,
+    directory,
+  });
+}
+
+/** An identifier that no other request of this process has. */
+export function nextCase() {
+  cases += 1;
+  return `case-${process.pid}-${cases}`;
+}
+
+function listenersOf(options, directory) {
+  const { env = {}, routes, filtersBefore, filtersAfter, hcm } = options;
+  const filter = options.filter === false ? null : wasmFilter({ hostEnvKeys: Object.keys(env), ...given(options) });
+  const shared = { directory, filter, ...defined({ routes, filtersBefore, filtersAfter, hcm }) };
+  return [
+    listener({ name: 'http', ...shared }),
+    ...(options.tls ? [listener({ name: 'https', tls: true, ...shared })] : []),
+  ];
+}
+
+function given({ configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module }) {
+  return defined({ configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module });
+}
+
+function clustersOf({ upstreams = {}, clusters = [] }) {
+  return [...Object.entries(upstreams).map(([name, port]) => cluster(name, port)), ...clusters];
+}
+
+function defined(values) {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}

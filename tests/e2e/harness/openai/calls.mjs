@@ -1,0 +1,50 @@
+// WebRTC calls: a real peer for every offer, on loopback.
+import { randomBytes } from 'node:crypto';
+import { PeerConnection, cleanup } from 'node-datachannel';
+import { until } from '../wait.mjs';
+import { relay } from './conversation.mjs';
+
+/** The calls of an upstream, whose conversations `aimock` leads. */
+export function callDesk(aimock) {
+  const calls = new Map();
+  return {
+    /** Answers an SDP offer: `{ id, answer }`. Throws what libdatachannel says of an offer that it cannot take. */
+    async start(offer, session) {
+      const id = `rtc_u1_${randomBytes(16).toString('hex')}`;
+      const peer = new PeerConnection(id, { iceServers: [], bindAddress: '127.0.0.1' });
+      const call = { id, session, peer, state: 'starting', endings: [() => peer.close()] };
+      peer.onDataChannel((channel) => {
+        call.state = 'connected';
+        call.endings.unshift(relay(channel, aimock, session?.model ?? 'gpt-realtime'));
+      });
+      try {
+        peer.setRemoteDescription(offer, 'offer');
+        await until('the candidates', () => peer.gatheringState() === 'complete');
+      } catch (error) {
+        end(call);
+        throw error;
+      }
+      calls.set(id, call);
+      return { id, answer: peer.localDescription().sdp };
+    },
+    /** Ends a call; false if there is none of this id that runs. */
+    hangUp(id) {
+      const call = calls.get(id);
+      if (call === undefined || call.state === 'ended') return false;
+      end(call);
+      return true;
+    },
+    /** All calls so far, oldest first: `{ id, state, session }`, `state` one of `starting`, `connected`, `ended`. */
+    list: () => [...calls.values()].map(({ id, state, session }) => ({ id, state, session })),
+    stop() {
+      for (const call of calls.values()) end(call);
+      cleanup();
+    },
+  };
+}
+
+function end(call) {
+  if (call.state === 'ended') return;
+  call.state = 'ended';
+  for (const ending of call.endings) ending();
+}

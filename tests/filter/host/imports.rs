@@ -1,0 +1,274 @@
+//! The functions that a Proxy-Wasm module imports, ABI 0.2.1.
+#![allow(unsafe_code)]
+
+use std::io::Write;
+use std::slice::from_raw_parts;
+
+use super::{Level, Lines, WORKER, worker};
+
+/// The ABI's `proxy_status_t`.
+#[repr(u32)]
+#[derive(Clone, Copy)]
+enum Status {
+    Ok = 0,
+    NotFound = 1,
+    BadArgument = 2,
+}
+
+const REQUEST_BODY: u32 = 0;
+const RESPONSE_BODY: u32 = 1;
+const PLUGIN_CONFIGURATION: u32 = 7;
+
+unsafe extern "C" {
+    fn proxy_on_memory_allocate(size: usize) -> *mut u8;
+}
+
+/// The module's bytes at `data`.
+unsafe fn bytes<'a>(data: *const u8, size: usize) -> &'a [u8] {
+    // SAFETY: the SDK and the filter pass pointer and length of live slices.
+    if size == 0 { &[] } else { unsafe { from_raw_parts(data, size) } }
+}
+
+unsafe fn text<'a>(data: *const u8, size: usize) -> &'a str {
+    // SAFETY: as in `bytes`.
+    std::str::from_utf8(unsafe { bytes(data, size) }).expect("the module gives names in UTF-8")
+}
+
+/// Hands `value` over in memory of the module's.
+unsafe fn give(value: &[u8], data: *mut *mut u8, size: *mut usize) -> Status {
+    // SAFETY: the out-pointers are to the module's live locals, and the module's allocation has as many bytes as asked.
+    unsafe {
+        let memory = if value.is_empty() { std::ptr::null_mut() } else { proxy_on_memory_allocate(value.len()) };
+        if !value.is_empty() {
+            memory.copy_from_nonoverlapping(value.as_ptr(), value.len());
+        }
+        *data = memory;
+        *size = value.len();
+    }
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_log(level: u32, data: *const u8, size: usize) -> Status {
+    // SAFETY: as in `bytes`.
+    let message = String::from_utf8_lossy(unsafe { bytes(data, size) }).into_owned();
+    let Some(level) = Level::of(level) else {
+        // A panic. One of the module's ends the process, and captured output with it.
+        match WORKER.try_with(|worker| worker.try_borrow().ok().and_then(|worker| worker.trap())) {
+            Ok(Some(trap)) => drop(writeln!(std::io::stderr(), "{message}\nwhile the module ran: {trap}")),
+            _ => eprintln!("{message}"),
+        }
+        return Status::Ok;
+    };
+    worker(|worker| worker.log.push((level, message)));
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Status {
+    // SAFETY: a live local of the module's.
+    unsafe { *time = worker(|worker| worker.clock) };
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_tick_period_milliseconds(_: u32) -> Status {
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_buffer_bytes(
+    buffer: u32,
+    start: usize,
+    length: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> Status {
+    let found = worker(|worker| match buffer {
+        PLUGIN_CONFIGURATION => Some(worker.configuration.clone()),
+        REQUEST_BODY | RESPONSE_BODY => worker.stream()?.body(buffer == REQUEST_BODY).map(|body| body.clone()),
+        _ => None,
+    });
+    let Some(buffer) = found else { return Status::NotFound };
+    let start = start.min(buffer.len());
+    let end = start.saturating_add(length).min(buffer.len());
+    // SAFETY: as in `give`.
+    unsafe { give(&buffer[start..end], data, size) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_buffer_bytes(
+    buffer: u32,
+    start: usize,
+    length: usize,
+    data: *const u8,
+    size: usize,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let new = unsafe { bytes(data, size) };
+    worker(|worker| {
+        let body = worker.stream().and_then(|stream| stream.body(buffer == REQUEST_BODY));
+        let Some(body) = body else { return Status::BadArgument };
+        // Envoy replaces bytes at the start only, and appends behind the end.
+        if start == 0 {
+            body.splice(..length.min(body.len()), new.iter().copied());
+            Status::Ok
+        } else if start >= body.len() {
+            body.extend(new);
+            Status::Ok
+        } else {
+            Status::BadArgument
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> Status {
+    let pairs = worker(|worker| worker.stream()?.map(map).map(|lines| lines.serialized()));
+    // SAFETY: as in `give`.
+    pairs.map_or(Status::BadArgument, |pairs| unsafe { give(&pairs, data, size) })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_header_map_value(
+    map: u32,
+    name: *const u8,
+    name_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let name = unsafe { text(name, name_size) };
+    let value = worker(|worker| Some(worker.stream()?.map(map)?.first(name).map(<[u8]>::to_vec)));
+    match value {
+        None => Status::BadArgument,
+        Some(None) => Status::NotFound,
+        // SAFETY: as in `give`.
+        Some(Some(value)) => unsafe { give(&value, data, size) },
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_replace_header_map_value(
+    map: u32,
+    name: *const u8,
+    name_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let (name, value) = unsafe { (text(name, name_size), bytes(value, value_size)) };
+    worker(|worker| {
+        if value.iter().any(|byte| b"\0\r\n".contains(byte)) {
+            worker.faults.push(format!("set {name} to a value that no header can have"));
+        }
+        let Some(lines) = worker.stream().and_then(|stream| stream.map(map)) else { return Status::BadArgument };
+        lines.replace(name, value);
+        Status::Ok
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> Status {
+    // SAFETY: as in `bytes`.
+    let name = unsafe { text(name, name_size) };
+    worker(|worker| {
+        let Some(lines) = worker.stream().and_then(|stream| stream.map(map)) else { return Status::BadArgument };
+        lines.remove(name);
+        Status::Ok
+    })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_property(
+    path: *const u8,
+    path_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let path = unsafe { text(path, path_size) };
+    let value = worker(|worker| worker.stream()?.property(path));
+    // SAFETY: as in `give`.
+    value.map_or(Status::NotFound, |value| unsafe { give(&value, data, size) })
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_send_local_response(
+    status: u32,
+    details: *const u8,
+    details_size: usize,
+    body: *const u8,
+    body_size: usize,
+    headers: *const u8,
+    headers_size: usize,
+    _grpc_status: i32,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let (details, body, headers) =
+        unsafe { (text(details, details_size), bytes(body, body_size), bytes(headers, headers_size)) };
+    worker(|worker| {
+        let Some(stream) = worker.stream() else { return Status::BadArgument };
+        stream.reply(status, details, Lines::parse(headers), body.to_vec());
+        Status::Ok
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_set_effective_context(context: u32) -> Status {
+    worker(|worker| {
+        if !worker.streams.contains_key(&context) {
+            return Status::BadArgument;
+        }
+        worker.effective = context;
+        Status::Ok
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_close_stream(_: u32) -> Status {
+    worker(|worker| {
+        let Some(stream) = worker.stream() else { return Status::BadArgument };
+        stream.reset();
+        Status::Ok
+    })
+}
+
+/// Imports that the SDK names and the filter does not use. Their arguments do not matter: a call ends the process.
+macro_rules! unused {
+    ($($name:ident)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $name() -> Status {
+                panic!(concat!(stringify!($name), " is not modelled"))
+            }
+        )*
+    };
+}
+
+unused! {
+    proxy_add_header_map_value
+    proxy_call_foreign_function
+    proxy_continue_stream
+    proxy_define_metric
+    proxy_dequeue_shared_queue
+    proxy_done
+    proxy_enqueue_shared_queue
+    proxy_get_log_level
+    proxy_get_metric
+    proxy_get_shared_data
+    proxy_get_status
+    proxy_grpc_call
+    proxy_grpc_cancel
+    proxy_grpc_close
+    proxy_grpc_send
+    proxy_grpc_stream
+    proxy_http_call
+    proxy_increment_metric
+    proxy_record_metric
+    proxy_register_shared_queue
+    proxy_resolve_shared_queue
+    proxy_set_header_map_pairs
+    proxy_set_property
+    proxy_set_shared_data
+}

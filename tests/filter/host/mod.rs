@@ -1,0 +1,81 @@
+//! Envoy, as a Proxy-Wasm module sees it: the hostcalls as functions of this crate, so that the filter runs natively,
+//! through the real SDK, without Envoy.
+//!
+//! Each test thread is a worker with a VM of its own. What is modelled is what Envoy 1.40 was seen to do: header lines
+//! in order, which map can be used when, bodies that gather while they are held, local replies that come back through
+//! the filter's own response callbacks.
+
+mod exports;
+mod imports;
+mod lines;
+mod request;
+mod stream;
+mod vm;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+pub use lines::Lines;
+pub use request::{Exchange, Request};
+pub use stream::{Answer, Fate, Message};
+pub use vm::{Level, Vm};
+
+use stream::Stream;
+
+thread_local! {
+    static WORKER: RefCell<Worker> = RefCell::default();
+}
+
+/// What one of Envoy's workers holds for the module.
+#[derive(Default)]
+struct Worker {
+    /// The context that hostcalls apply to.
+    effective: u32,
+    /// The last context that was made.
+    last_context: u32,
+    /// The bytes of the plugin that is being configured.
+    configuration: Vec<u8>,
+    /// Nanoseconds since 1970.
+    clock: u64,
+    /// Every line that the module logged.
+    log: Vec<(Level, String)>,
+    streams: BTreeMap<u32, Stream>,
+    /// Whether the module runs.
+    is_inside: bool,
+    /// What the module did that no module may.
+    faults: Vec<String>,
+}
+
+impl Worker {
+    fn stream(&mut self) -> Option<&mut Stream> {
+        self.streams.get_mut(&self.effective)
+    }
+
+    /// What the module is at, if it runs.
+    fn trap(&self) -> Option<String> {
+        self.is_inside.then(|| format!("{:?}", self.streams.get(&self.effective)))
+    }
+}
+
+/// Uses the worker of this thread; not around a call into the module, whose hostcalls use it too.
+fn worker<T>(use_it: impl FnOnce(&mut Worker) -> T) -> T {
+    WORKER.with_borrow_mut(use_it)
+}
+
+fn new_context() -> u32 {
+    worker(|worker| {
+        worker.last_context += 1;
+        worker.last_context
+    })
+}
+
+/// Calls into the module, then does what the module asked for in the meantime.
+fn call<T>(context: u32, export: impl FnOnce() -> T) -> T {
+    worker(|worker| (worker.effective, worker.is_inside) = (context, true));
+    let result = export();
+    worker(|worker| worker.is_inside = false);
+    stream::deliver_replies();
+    let faults = worker(|worker| std::mem::take(&mut worker.faults));
+    assert!(faults.is_empty(), "the module did what no module may: {faults:?}");
+    result
+}

@@ -1,0 +1,15 @@
+//! The whole filter, natively: every callback through the real SDK, against a model of Envoy.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+// Links the module, whose exports the host calls by their names.
+use realtime_byok as _;
+
+mod answers;
+mod bodies;
+mod fixture;
+mod host;
+mod invariants;
+mod models;
+mod policies;
+mod slots;
+mod upstream;
