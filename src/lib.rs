@@ -3,11 +3,13 @@
 pub mod auth;
 pub mod call;
 pub mod config;
+pub mod control;
 pub mod denial;
 pub mod glob;
 mod host;
 pub mod http;
 pub mod inbound;
+pub mod limits;
 pub mod mint;
 pub mod policy;
 pub mod secret;

@@ -1,0 +1,477 @@
+//! What callers use, counted by all workers together, and what their limits allow.
+
+use std::time::SystemTime;
+
+use super::counters::{CallerLimit, CallerLimits, Counters, Exceeded, Moment, Used};
+use super::presence::{Presence, Worker};
+use super::store::{Contended, Damage, Store, key, update};
+use crate::usage::{MicroUsd, Tally, Timestamp};
+
+/// This worker's part in the counting.
+///
+/// A worker writes how many sessions it runs, never that there is one more or less: what could not be written, or was
+/// lost, is put right by whatever is written next, at the latest by a tick.
+#[derive(Debug, Default)]
+pub struct Callers {
+    /// Callers that have open sessions here, or of which something is still to be written; by name.
+    shares: Vec<Share>,
+    damage: Damage,
+}
+
+/// What a caller has used today, UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallerUsage {
+    /// The caller's name.
+    pub caller: String,
+    /// The day, `2026-01-31`.
+    pub date: String,
+    /// Sessions that were opened.
+    pub sessions: u64,
+    /// Sessions that are open now, or waiting to be.
+    pub open: u64,
+    /// What was used.
+    pub usage: Tally,
+    /// What it costs.
+    pub cost: MicroUsd,
+}
+
+/// What one caller does at this worker.
+#[derive(Debug)]
+struct Share {
+    caller: String,
+    limits: CallerLimits,
+    open: u32,
+    /// What is still to be written, and the day that it is of.
+    owed: Used,
+    owed_day: u64,
+    /// What is written is not all.
+    is_dirty: bool,
+    is_over_budget: bool,
+}
+
+/// When a start that could not be counted can be tried again.
+const RETRY_CONTENDED: u64 = 1;
+
+impl Callers {
+    /// Lets a session of a caller start, or says which limit is reached. Every start that is let through must be met by
+    /// one [`end`](Self::end). A start that cannot be counted is refused.
+    pub fn start(
+        &mut self,
+        store: &dyn Store,
+        presence: &mut Presence,
+        caller: &str,
+        limits: &CallerLimits,
+        now: SystemTime,
+    ) -> Result<(), Exceeded> {
+        let uncounted = Exceeded { limit: CallerLimit::Sessions, retry_after: RETRY_CONTENDED };
+        let me = presence.join(store).ok_or(uncounted)?;
+        let moment = Moment::from(now);
+        let (share, damage) = self.share(caller);
+        share.limits = *limits;
+        let mut checked = Ok(());
+        let written = share.write(store, damage, Some(me), moment, &mut |counters, open| {
+            checked = counters.check(limits, moment);
+            // A dead worker's sessions stand in nobody's way, and are looked for only where they would.
+            if checked.is_err_and(|exceeded| exceeded.limit == CallerLimit::Sessions) {
+                counters.forget(&|worker| presence.is_gone(store, worker));
+                checked = counters.check(limits, moment);
+            }
+            if checked.is_ok() {
+                counters.start(moment);
+                counters.set_open(me, open.saturating_add(1));
+            }
+        });
+        let started = written.map_err(|Contended| uncounted).and(checked);
+        share.open = share.open.saturating_add(started.is_ok().into());
+        started
+    }
+
+    /// Counts a session that was really opened, by the upstream's consent.
+    pub fn opened(&mut self, caller: &str, now: SystemTime) {
+        let (share, _) = self.share(caller);
+        share.owe(&Used { sessions: 1, ..Used::default() }, now.into());
+    }
+
+    /// A session that [`start`](Self::start) let through is over, however far it came.
+    pub fn end(&mut self, store: &dyn Store, presence: &Presence, caller: &str, now: SystemTime) {
+        let (share, damage) = self.share(caller);
+        share.open = share.open.saturating_sub(1);
+        share.settle(store, damage, presence.me(), now.into());
+    }
+
+    /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
+    pub fn add(
+        &mut self,
+        store: &dyn Store,
+        presence: &Presence,
+        caller: &str,
+        limits: &CallerLimits,
+        (usage, cost): (&Tally, MicroUsd),
+        now: SystemTime,
+    ) -> bool {
+        let (share, damage) = self.share(caller);
+        share.limits = *limits;
+        share.owe(&Used { sessions: 0, usage: *usage, cost }, now.into());
+        share.settle(store, damage, presence.me(), now.into());
+        share.is_over_budget
+    }
+
+    /// Whether a REST exchange may begin.
+    pub fn check_budget(
+        &mut self,
+        store: &dyn Store,
+        caller: &str,
+        limits: &CallerLimits,
+        now: SystemTime,
+    ) -> Result<(), Exceeded> {
+        if limits.tokens_per_day.is_none() && limits.cost_per_day.is_none() {
+            return Ok(());
+        }
+        let moment = Moment::from(now);
+        self.read(store, caller, moment).check_budget(limits, moment)
+    }
+
+    /// Whether a caller's budget of today was used up when that was last looked at: at the last tick, or since. Says
+    /// nothing of callers without open sessions here.
+    pub fn is_over_budget(&self, caller: &str) -> bool {
+        let at = self.shares.binary_search_by(|share| share.caller.as_str().cmp(caller));
+        at.ok().and_then(|at| self.shares.get(at)).is_some_and(|share| share.is_over_budget)
+    }
+
+    /// Writes what is owed, puts right what is wrong, and looks at the budgets. To be called every second.
+    pub fn tick(&mut self, store: &dyn Store, presence: &Presence, now: SystemTime) {
+        let Self { shares, damage } = self;
+        shares.retain_mut(|share| {
+            share.refresh(store, damage, presence.me(), now.into());
+            share.open > 0 || share.is_dirty
+        });
+    }
+
+    /// What a caller has used today.
+    pub fn usage(&mut self, store: &dyn Store, caller: &str, now: SystemTime) -> CallerUsage {
+        let counters = self.read(store, caller, now.into());
+        let Used { sessions, usage, cost } = *counters.used();
+        let date = Timestamp::from(now).to_string();
+        let date = date.split_once('T').map_or_else(String::new, |(date, _)| date.to_owned());
+        CallerUsage { caller: caller.to_owned(), date, sessions, open: counters.open(), usage, cost }
+    }
+
+    /// Keys that were damaged since this was last asked.
+    pub fn take_damaged(&mut self) -> Vec<String> {
+        self.damage.take()
+    }
+
+    fn read(&mut self, store: &dyn Store, caller: &str, now: Moment) -> Counters {
+        let key = caller_key(caller);
+        let mut counters = decode(&store.read(&key).bytes, &key, &mut self.damage);
+        counters.advance(now);
+        counters
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the place was just found or filled")]
+    fn share(&mut self, caller: &str) -> (&mut Share, &mut Damage) {
+        let Self { shares, damage } = self;
+        let at = shares.binary_search_by(|share| share.caller.as_str().cmp(caller)).unwrap_or_else(|at| {
+            shares.insert(at, Share::new(caller));
+            at
+        });
+        (&mut shares[at], damage)
+    }
+}
+
+impl Share {
+    fn new(caller: &str) -> Self {
+        Self {
+            caller: caller.to_owned(),
+            limits: CallerLimits::default(),
+            open: 0,
+            owed: Used::default(),
+            owed_day: 0,
+            is_dirty: false,
+            is_over_budget: false,
+        }
+    }
+
+    /// Keeps what was used until it is written.
+    fn owe(&mut self, used: &Used, now: Moment) {
+        if self.owed_day != now.day() {
+            (self.owed, self.owed_day) = (Used::default(), now.day());
+        }
+        self.owed.add(used);
+        self.is_dirty = true;
+    }
+
+    /// Writes all that is owed, and reads the rest; what cannot be written is owed on.
+    fn settle(&mut self, store: &dyn Store, damage: &mut Damage, me: Option<Worker>, now: Moment) {
+        self.is_dirty = self.write(store, damage, me, now, &mut |_, _| ()).is_err();
+    }
+
+    /// Settles if something is owed or what stands there is wrong, else only reads.
+    fn refresh(&mut self, store: &dyn Store, damage: &mut Damage, me: Option<Worker>, now: Moment) {
+        let key = caller_key(&self.caller);
+        let mut counters = decode(&store.read(&key).bytes, &key, damage);
+        if self.is_dirty || me.is_some_and(|me| counters.open_at(me) != self.open) {
+            return self.settle(store, damage, me, now);
+        }
+        counters.advance(now);
+        self.is_over_budget = counters.check_budget(&self.limits, now).is_err();
+    }
+
+    /// Writes how many sessions are open here and what is owed, and then what `change` adds, which is told how many are
+    /// open.
+    fn write(
+        &mut self,
+        store: &dyn Store,
+        damage: &mut Damage,
+        me: Option<Worker>,
+        now: Moment,
+        change: &mut dyn FnMut(&mut Counters, u32),
+    ) -> Result<(), Contended> {
+        let key = caller_key(&self.caller);
+        let mut is_over_budget = self.is_over_budget;
+        update(store, &key, &mut |bytes| {
+            let mut counters = decode(bytes, &key, damage);
+            counters.advance(now);
+            if let Some(me) = me {
+                counters.set_open(me, self.open);
+            }
+            counters.add(self.owed_day, &self.owed);
+            change(&mut counters, self.open);
+            is_over_budget = counters.check_budget(&self.limits, now).is_err();
+            Some(counters.encode())
+        })?;
+        self.owed = Used::default();
+        self.is_dirty = false;
+        self.is_over_budget = is_over_budget;
+        Ok(())
+    }
+}
+
+/// The counters in these bytes; anew if they are damaged.
+fn decode(bytes: &[u8], key: &str, damage: &mut Damage) -> Counters {
+    if bytes.is_empty() {
+        return Counters::default();
+    }
+    Counters::decode(bytes).unwrap_or_else(|_| {
+        damage.note(key);
+        Counters::default()
+    })
+}
+
+fn caller_key(caller: &str) -> String {
+    key(format_args!("caller.{caller}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::presence::GONE_AFTER;
+    use super::super::store::memory::{Contested, Memory};
+    use super::*;
+    use crate::usage::{Input, Output, Tokens};
+
+    const MIDNIGHT: u64 = 20_001 * 86_400;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn now() -> SystemTime {
+        at(MIDNIGHT - 3600)
+    }
+
+    fn concurrent(sessions: u32) -> CallerLimits {
+        CallerLimits { concurrent_sessions: Some(sessions), ..CallerLimits::default() }
+    }
+
+    fn tokens_per_day(tokens: u64) -> CallerLimits {
+        CallerLimits { tokens_per_day: Some(tokens), ..CallerLimits::default() }
+    }
+
+    fn tokens(text: u64) -> Tally {
+        Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
+    }
+
+    struct Worker<'a> {
+        store: &'a dyn Store,
+        presence: Presence,
+        callers: Callers,
+    }
+
+    impl<'a> Worker<'a> {
+        fn new(store: &'a dyn Store, id: u64) -> Self {
+            Self { store, presence: Presence::new(id), callers: Callers::default() }
+        }
+
+        fn start(&mut self, limits: &CallerLimits) -> Result<(), CallerLimit> {
+            self.callers.start(self.store, &mut self.presence, "web", limits, now()).map_err(|exceeded| exceeded.limit)
+        }
+
+        fn end(&mut self) {
+            self.callers.end(self.store, &self.presence, "web", now());
+        }
+
+        fn add(&mut self, limits: &CallerLimits, usage: u64) -> bool {
+            let used = (&tokens(usage), MicroUsd(usage * 10));
+            self.callers.add(self.store, &self.presence, "web", limits, used, now())
+        }
+
+        fn tick(&mut self) {
+            self.tick_at(now());
+        }
+
+        fn tick_at(&mut self, now: SystemTime) {
+            self.presence.tick(self.store);
+            self.callers.tick(self.store, &self.presence, now);
+        }
+
+        fn usage(&mut self) -> CallerUsage {
+            self.callers.usage(self.store, "web", now())
+        }
+    }
+
+    #[test]
+    fn concurrency_is_counted_over_all_workers() {
+        let store = Memory::default();
+        let (mut one, mut other) = (Worker::new(&store, 1), Worker::new(&store, 2));
+        assert_eq!(one.start(&concurrent(2)), Ok(()));
+        assert_eq!(other.start(&concurrent(2)), Ok(()));
+        assert_eq!(one.start(&concurrent(2)), Err(CallerLimit::Sessions));
+        other.end();
+        assert_eq!(one.start(&concurrent(2)), Ok(()));
+        assert_eq!(other.start(&concurrent(2)), Err(CallerLimit::Sessions));
+    }
+
+    #[test]
+    fn a_dead_workers_sessions_are_freed_and_a_live_ones_never() {
+        let store = Memory::default();
+        let (mut dead, mut idle, mut new) = (Worker::new(&store, 1), Worker::new(&store, 2), Worker::new(&store, 3));
+        dead.start(&concurrent(2)).unwrap();
+        idle.start(&concurrent(2)).unwrap();
+        for _ in 0..GONE_AFTER {
+            idle.tick();
+            new.tick();
+            assert_eq!(new.start(&concurrent(2)), Err(CallerLimit::Sessions));
+        }
+        new.tick();
+        assert_eq!(new.start(&concurrent(2)), Ok(()));
+        for _ in 0..10 {
+            idle.tick();
+            new.tick();
+            assert_eq!(new.start(&concurrent(2)), Err(CallerLimit::Sessions));
+        }
+    }
+
+    #[test]
+    fn who_was_taken_for_dead_counts_again_when_it_comes_back() {
+        let store = Memory::default();
+        let (mut slow, mut other) = (Worker::new(&store, 1), Worker::new(&store, 2));
+        slow.start(&concurrent(1)).unwrap();
+        (0..=GONE_AFTER).for_each(|_| other.tick());
+        other.start(&concurrent(1)).unwrap();
+        slow.tick();
+        assert_eq!(slow.usage().open, 2);
+        other.end();
+        assert_eq!(other.start(&concurrent(1)), Err(CallerLimit::Sessions));
+        slow.end();
+        assert_eq!(other.start(&concurrent(1)), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_refused_and_what_is_owed_is_written_later() {
+        let store = Memory::default();
+        let mut worker = Worker::new(&store, 1);
+        worker.start(&concurrent(2)).unwrap();
+        worker.start(&concurrent(2)).unwrap();
+        worker.callers.opened("web", now());
+        let contested = Contested(store.clone());
+        let refused = worker.callers.start(&contested, &mut worker.presence, "web", &concurrent(9), now());
+        assert_eq!(refused, Err(Exceeded { limit: CallerLimit::Sessions, retry_after: 1 }));
+        worker.callers.end(&contested, &worker.presence, "web", now());
+        let used = (&tokens(7), MicroUsd(1));
+        worker.callers.add(&contested, &worker.presence, "web", &concurrent(2), used, now());
+        assert_eq!((worker.usage().open, worker.usage().sessions, worker.usage().usage.responses), (2, 0, 0));
+        worker.tick();
+        assert_eq!((worker.usage().open, worker.usage().sessions, worker.usage().usage), (1, 1, tokens(7)));
+    }
+
+    #[test]
+    fn a_worker_without_a_place_starts_nothing() {
+        let contested = Contested(Memory::default());
+        let mut worker = Worker::new(&contested, 1);
+        assert_eq!(worker.start(&CallerLimits::default()), Err(CallerLimit::Sessions));
+    }
+
+    #[test]
+    fn a_budget_is_used_up_for_the_sessions_of_every_worker_until_midnight() {
+        let store = Memory::default();
+        let (mut one, mut other) = (Worker::new(&store, 1), Worker::new(&store, 2));
+        let limits = tokens_per_day(100);
+        one.start(&limits).unwrap();
+        other.start(&limits).unwrap();
+        assert!(!one.add(&limits, 60));
+        other.tick();
+        assert!(!other.callers.is_over_budget("web"));
+        assert!(one.add(&limits, 40));
+        other.tick();
+        assert!(other.callers.is_over_budget("web"));
+        assert!(one.callers.is_over_budget("web"));
+        assert_eq!(one.start(&limits), Err(CallerLimit::Budget));
+        let refused = other.callers.check_budget(&store, "web", &limits, now()).unwrap_err();
+        assert_eq!(refused, Exceeded { limit: CallerLimit::Budget, retry_after: 3600 });
+        other.tick_at(at(MIDNIGHT));
+        assert!(!other.callers.is_over_budget("web"));
+        assert_eq!(other.callers.usage(&store, "web", at(MIDNIGHT)).usage, Tally::default());
+    }
+
+    #[test]
+    fn usage_is_summed_over_all_workers_with_rest_among_it() {
+        let store = Memory::default();
+        let (mut one, mut other) = (Worker::new(&store, 1), Worker::new(&store, 2));
+        one.start(&CallerLimits::default()).unwrap();
+        one.callers.opened("web", now());
+        one.add(&CallerLimits::default(), 5);
+        other.add(&CallerLimits::default(), 6);
+        one.end();
+        let mut usage = tokens(5);
+        usage.add(&tokens(6));
+        let want = CallerUsage {
+            caller: "web".into(),
+            date: "2024-10-04".into(),
+            sessions: 1,
+            open: 0,
+            usage,
+            cost: MicroUsd(110),
+        };
+        assert_eq!(other.usage(), want);
+        assert_eq!(other.callers.usage(&store, "nobody", now()).usage, Tally::default());
+    }
+
+    #[test]
+    fn damaged_counters_start_anew_and_are_named() {
+        let store = Memory::default();
+        let mut worker = Worker::new(&store, 1);
+        worker.start(&concurrent(1)).unwrap();
+        let key = caller_key("web");
+        store.overwrite(&key, b"\xff");
+        worker.tick();
+        assert_eq!(worker.callers.take_damaged(), [key]);
+        assert_eq!(worker.usage().open, 1);
+        assert_eq!(worker.start(&concurrent(1)), Err(CallerLimit::Sessions));
+    }
+
+    #[test]
+    fn a_caller_without_sessions_is_not_kept() {
+        let store = Memory::default();
+        let mut worker = Worker::new(&store, 1);
+        assert_eq!(worker.start(&concurrent(0)), Err(CallerLimit::Sessions));
+        worker.add(&CallerLimits::default(), 1);
+        worker.start(&concurrent(1)).unwrap();
+        worker.tick();
+        assert_eq!(worker.callers.shares.len(), 1);
+        worker.end();
+        worker.tick();
+        assert_eq!(worker.callers.shares.len(), 0);
+    }
+}

@@ -1,0 +1,366 @@
+//! A caller's counters, for all workers: pure values, and what they allow.
+
+use std::time::SystemTime;
+
+use super::codec::{Damaged, Reader, put_number, put_usage};
+use super::presence::Worker;
+use super::window::Window;
+use crate::usage::{MicroUsd, Tally};
+
+/// What a caller may use up; `None` does not limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallerLimits {
+    /// Sessions at a time.
+    pub concurrent_sessions: Option<u32>,
+    /// Sessions that start within 60 seconds, wherever those begin.
+    pub sessions_per_minute: Option<u32>,
+    /// Tokens in a day, UTC, those of transcriptions among them.
+    pub tokens_per_day: Option<u64>,
+    /// What a day may cost, UTC.
+    pub cost_per_day: Option<MicroUsd>,
+}
+
+/// Which of a caller's limits is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallerLimit {
+    /// Sessions at a time.
+    Sessions,
+    /// Sessions per minute.
+    Rate,
+    /// The day's tokens or dollars.
+    Budget,
+}
+
+/// Nothing can start now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exceeded {
+    /// Why.
+    pub limit: CallerLimit,
+    /// When to try again, in seconds: when there is room in the minute, or at midnight UTC. Nobody knows when a session
+    /// will end; then it is a few seconds.
+    pub retry_after: u64,
+}
+
+/// What a caller has used in a day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    /// Sessions that were opened.
+    pub(super) sessions: u64,
+    pub(super) usage: Tally,
+    pub(super) cost: MicroUsd,
+}
+
+/// A moment, in whole seconds of Unix time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Moment(u64);
+
+/// A caller's counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// Who runs sessions, and how many; never none.
+    open: Vec<(Worker, u32)>,
+    starts: Window,
+    /// Days of Unix time.
+    day: u64,
+    used: Used,
+}
+
+/// In which time the sessions of a dead worker are freed.
+const RETRY_SESSIONS: u64 = 5;
+
+const SECONDS_PER_DAY: u64 = 86_400;
+
+/// Clocks of two threads, or one that is set back a little, must not end a day that has begun.
+const CLOCK_SKEW: u64 = 60;
+
+impl CallerLimit {
+    /// `error.code` of the refusal.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Sessions => "session_limit_exceeded",
+            Self::Rate => "rate_limit_exceeded",
+            Self::Budget => "budget_exceeded",
+        }
+    }
+
+    /// What a client is told.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Sessions => "Too many sessions are open. End one, or try again later.",
+            Self::Rate => "Too many sessions were started within a minute. Try again later.",
+            Self::Budget => "Today's budget is used up. It begins anew at midnight UTC.",
+        }
+    }
+}
+
+impl CallerLimits {
+    /// Whether the day's budget is used up.
+    fn is_spent(&self, used: &Used) -> bool {
+        self.tokens_per_day.is_some_and(|limit| super::tokens(&used.usage) >= limit)
+            || self.cost_per_day.is_some_and(|limit| used.cost >= limit)
+    }
+}
+
+impl Used {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.sessions = self.sessions.saturating_add(other.sessions);
+        self.usage.add(&other.usage);
+        self.cost = MicroUsd(self.cost.0.saturating_add(other.cost.0));
+    }
+}
+
+impl Moment {
+    pub(super) fn day(self) -> u64 {
+        self.0 / SECONDS_PER_DAY
+    }
+
+    fn until_midnight(self) -> u64 {
+        SECONDS_PER_DAY - self.0 % SECONDS_PER_DAY
+    }
+}
+
+impl From<SystemTime> for Moment {
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+}
+
+impl Counters {
+    /// Forgets what is over: yesterday, and starts of more than a minute ago.
+    pub(super) fn advance(&mut self, now: Moment) {
+        self.starts.advance(now.0);
+        let has_just_begun = now.0 < self.day * SECONDS_PER_DAY && now.0 + CLOCK_SKEW >= self.day * SECONDS_PER_DAY;
+        if now.day() != self.day && !has_just_begun {
+            self.day = now.day();
+            self.used = Used::default();
+        }
+    }
+
+    /// Whether one more session can start.
+    pub(super) fn check(&self, limits: &CallerLimits, now: Moment) -> Result<(), Exceeded> {
+        self.check_budget(limits, now)?;
+        if limits.concurrent_sessions.is_some_and(|limit| self.open() >= u64::from(limit)) {
+            return Err(Exceeded { limit: CallerLimit::Sessions, retry_after: RETRY_SESSIONS });
+        }
+        match limits.sessions_per_minute.and_then(|limit| self.starts.wait(limit, now.0)) {
+            Some(retry_after) => Err(Exceeded { limit: CallerLimit::Rate, retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether there is something left of the day's budget.
+    pub(super) fn check_budget(&self, limits: &CallerLimits, now: Moment) -> Result<(), Exceeded> {
+        if limits.is_spent(&self.used) {
+            return Err(Exceeded { limit: CallerLimit::Budget, retry_after: now.until_midnight() });
+        }
+        Ok(())
+    }
+
+    /// Counts a start.
+    pub(super) fn start(&mut self, now: Moment) {
+        self.starts.add(now.0);
+    }
+
+    /// Counts what was used on `day`. Nobody asks for a day that is over.
+    pub(super) fn add(&mut self, day: u64, used: &Used) {
+        if day >= self.day {
+            self.used.add(used);
+        }
+    }
+
+    /// How many sessions are open.
+    pub(super) fn open(&self) -> u64 {
+        self.open.iter().map(|(_, open)| u64::from(*open)).sum()
+    }
+
+    /// How many of them a worker runs.
+    pub(super) fn open_at(&self, worker: Worker) -> u32 {
+        self.open.iter().find(|(at, _)| *at == worker).map_or(0, |(_, open)| *open)
+    }
+
+    /// Says how many sessions a worker runs. No two workers are at one place: whoever was there before is gone.
+    pub(super) fn set_open(&mut self, worker: Worker, open: u32) {
+        self.open.retain(|(at, _)| at.place != worker.place);
+        if open > 0 {
+            self.open.push((worker, open));
+        }
+    }
+
+    /// Forgets the sessions of workers that are gone.
+    pub(super) fn forget(&mut self, is_gone: &dyn Fn(Worker) -> bool) {
+        self.open.retain(|(at, _)| !is_gone(*at));
+    }
+
+    pub(super) fn used(&self) -> &Used {
+        &self.used
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_number(&mut out, self.open.len() as u64);
+        for (worker, open) in &self.open {
+            worker.put(&mut out);
+            put_number(&mut out, u64::from(*open));
+        }
+        self.starts.put(&mut out);
+        put_number(&mut out, self.day);
+        put_number(&mut out, self.used.sessions);
+        put_usage(&mut out, &self.used.usage, self.used.cost);
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut reader = Reader::new(bytes);
+        let mut open = Vec::new();
+        for _ in 0..reader.number()? {
+            open.push((Worker::read(&mut reader)?, reader.small()?));
+        }
+        let starts = Window::read(&mut reader)?;
+        let day = reader.small()?.into();
+        let sessions = reader.number()?;
+        let (usage, cost) = reader.usage()?;
+        reader.end().map(|()| Self { open, starts, day, used: Used { sessions, usage, cost } })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::usage::{Input, Output, Tokens, Transcription};
+
+    const NONE: CallerLimits =
+        CallerLimits { concurrent_sessions: None, sessions_per_minute: None, tokens_per_day: None, cost_per_day: None };
+
+    fn worker(place: u16, id: u64) -> Worker {
+        Worker { place, id }
+    }
+
+    fn used(tokens: u64, cost: u64) -> Used {
+        let tokens = Tokens { input: Input { text: tokens, ..Input::default() }, output: Output::default() };
+        Used { sessions: 0, usage: Tally::response(tokens), cost: MicroUsd(cost) }
+    }
+
+    /// A quarter to midnight of day 20,000.
+    const NOW: Moment = Moment(20_000 * 86_400 + 86_400 - 900);
+
+    fn counters() -> Counters {
+        let mut counters = Counters::default();
+        counters.advance(NOW);
+        counters.set_open(worker(0, 7), 2);
+        counters.set_open(worker(1, 8), 1);
+        counters.start(NOW);
+        counters.start(NOW);
+        counters.add(NOW.day(), &used(100, 5000));
+        counters
+    }
+
+    #[test]
+    fn each_limit_is_reached_when_nothing_is_left_of_it() {
+        let exceeded = |limit, retry_after| Err(Exceeded { limit, retry_after });
+        for (limits, want) in [
+            (NONE, Ok(())),
+            (CallerLimits { concurrent_sessions: Some(4), ..NONE }, Ok(())),
+            (CallerLimits { concurrent_sessions: Some(3), ..NONE }, exceeded(CallerLimit::Sessions, 5)),
+            (CallerLimits { concurrent_sessions: Some(0), ..NONE }, exceeded(CallerLimit::Sessions, 5)),
+            (CallerLimits { sessions_per_minute: Some(3), ..NONE }, Ok(())),
+            (CallerLimits { sessions_per_minute: Some(2), ..NONE }, exceeded(CallerLimit::Rate, 61)),
+            (CallerLimits { tokens_per_day: Some(101), ..NONE }, Ok(())),
+            (CallerLimits { tokens_per_day: Some(100), ..NONE }, exceeded(CallerLimit::Budget, 900)),
+            (CallerLimits { cost_per_day: Some(MicroUsd(5001)), ..NONE }, Ok(())),
+            (CallerLimits { cost_per_day: Some(MicroUsd(5000)), ..NONE }, exceeded(CallerLimit::Budget, 900)),
+            (
+                CallerLimits { concurrent_sessions: Some(1), tokens_per_day: Some(1), ..NONE },
+                exceeded(CallerLimit::Budget, 900),
+            ),
+        ] {
+            assert_eq!(counters().check(&limits, NOW), want, "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_of_transcriptions_are_tokens() {
+        let mut counters = counters();
+        let usage = Tally::transcription(Transcription { tokens: 50, milliseconds: 0 });
+        counters.add(NOW.day(), &Used { usage, ..Used::default() });
+        let limits = |tokens| CallerLimits { tokens_per_day: Some(tokens), ..NONE };
+        assert_eq!(counters.check(&limits(151), NOW), Ok(()));
+        assert!(counters.check(&limits(150), NOW).is_err());
+    }
+
+    #[test]
+    fn a_day_ends_at_midnight_utc_and_no_clock_that_is_late_brings_it_back() {
+        let limits = CallerLimits { tokens_per_day: Some(100), ..NONE };
+        for (seconds, is_spent) in [(0, true), (899, true), (900, false), (86_400 * 3, false)] {
+            let mut counters = counters();
+            let now = Moment(NOW.0 + seconds);
+            counters.advance(now);
+            assert_eq!(counters.check(&limits, now).is_err(), is_spent, "{seconds}");
+            assert_eq!(counters.open(), 3);
+        }
+        let mut counters = counters();
+        let (after, before) = (Moment(NOW.0 + 901), Moment(NOW.0 + 899));
+        counters.advance(after);
+        counters.add(after.day(), &used(100, 1));
+        counters.add(before.day(), &used(1, 1));
+        counters.advance(before);
+        assert_eq!(counters.used(), &used(100, 1));
+        counters.advance(Moment(NOW.0 - 600));
+        assert_eq!(counters.used(), &Used::default());
+    }
+
+    #[test]
+    fn sessions_are_counted_by_worker() {
+        let mut counters = counters();
+        assert_eq!((counters.open(), counters.open_at(worker(0, 7)), counters.open_at(worker(0, 8))), (3, 2, 0));
+        counters.set_open(worker(0, 9), 4);
+        assert_eq!((counters.open(), counters.open_at(worker(0, 7))), (5, 0));
+        counters.forget(&|worker| worker.id == 9);
+        assert_eq!(counters.open(), 1);
+        counters.set_open(worker(1, 8), 0);
+        assert_eq!(counters.open, []);
+    }
+
+    #[test]
+    fn a_moment_is_never_before_1970() {
+        assert_eq!(Moment::from(SystemTime::UNIX_EPOCH - Duration::from_secs(9)), Moment(0));
+        assert_eq!(Moment::from(SystemTime::UNIX_EPOCH + Duration::from_millis(86_400_999)).day(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn counters_are_read_as_they_were_written(
+            open in prop::collection::btree_map(any::<u16>(), (1_u64.., 1_u32..), 0..20),
+            starts in prop::collection::vec(0_u64..50, 0..50),
+            day in 0_u64..100_000,
+            sessions: u64,
+            tokens: u64,
+            cost: u64,
+        ) {
+            let mut counters = Counters::default();
+            let now = Moment(day * 86_400 + 50);
+            counters.advance(now);
+            open.into_iter().for_each(|(place, (id, open))| counters.set_open(worker(place, id), open));
+            starts.into_iter().for_each(|before| counters.start(Moment(now.0 - before)));
+            counters.add(day, &Used { sessions, ..used(tokens, cost) });
+            let bytes = counters.encode();
+            prop_assert_eq!(Counters::decode(&bytes), Ok(counters));
+            for len in 0..bytes.len() {
+                prop_assert_eq!(Counters::decode(&bytes[..len]), Err(Damaged));
+            }
+        }
+
+        #[test]
+        fn damage_is_found_or_is_harmless(bytes in prop::collection::vec(any::<u8>(), 0..200), second in 0_u64..1 << 40) {
+            if let Ok(mut counters) = Counters::decode(&bytes) {
+                counters.advance(Moment(second));
+                counters.start(Moment(second));
+                let _ = counters.check(&CallerLimits { sessions_per_minute: Some(1), ..NONE }, Moment(second));
+                prop_assert!(Counters::decode(&counters.encode()).is_ok());
+            }
+        }
+    }
+}
