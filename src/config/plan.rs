@@ -13,8 +13,10 @@ use crate::auth::{Access, Caller, Callers, Gateway, Token, Validity};
 use crate::glob::Globs;
 use crate::http::is_token;
 use crate::inbound::Strip;
+use crate::limits::SessionLimits;
 use crate::policy::{Credential, Handling, Key, Kind, Placement, Policies, Policy, Pool, Provider};
 use crate::secret::seal::{SealingKey, SealingKeyError, SealingKeys};
+use crate::usage::{InvalidPath, Lock, MicroUsd, Price, PriceList, Rate};
 
 /// Everything that the filter goes by.
 pub struct Plan {
@@ -28,6 +30,8 @@ pub struct Plan {
     pub policies: Policies,
     /// Client secrets, if there is a key for them.
     pub secrets: Option<Secrets>,
+    /// What models cost.
+    pub prices: PriceList,
 }
 
 /// Client secrets: what seals and opens them, and whether they are minted here.
@@ -125,7 +129,8 @@ impl Builder<'_> {
         let strip = self.strip(&top.key("gateway").key("strip_headers"), raw);
         let callers = self.callers(&top.key("callers"), &raw.callers.0);
         let secrets = self.secrets(&top.key("client_secrets"), &raw.client_secrets);
-        Plan { gateway, strip, callers, policies, secrets }
+        let prices = self.prices(&top.key("prices"), raw.prices.as_ref());
+        Plan { gateway, strip, callers, policies, secrets, prices }
     }
 
     fn error(&mut self, path: &Path, message: impl Into<String>) {
@@ -136,19 +141,12 @@ impl Builder<'_> {
     fn refuse_what_is_not_in_force(&mut self, raw: &Raw) {
         let top = Path::default();
         let mut given = vec![
-            (top.key("prices"), raw.prices.is_some()),
             (top.key("control"), raw.control.is_some()),
             (top.key("quota"), raw.quota.is_some()),
             (top.key("events"), raw.events.is_some()),
         ];
         for (name, caller) in &raw.callers.0 {
             given.push((top.key("callers").key(name).key("limits"), caller.limits.is_some()));
-        }
-        for (name, policy) in &raw.policies.0 {
-            let path = top.key("policies").key(name);
-            given.push((path.key("session"), policy.session.is_some()));
-            given.push((path.key("lock"), policy.lock.is_some()));
-            given.push((path.key("meter"), policy.meter == Some(true)));
         }
         for (path, _) in given.iter().filter(|(_, is_given)| *is_given) {
             self.error(path, "this version does not do this yet; remove it");
@@ -303,7 +301,8 @@ impl Builder<'_> {
 
     fn policy(&mut self, path: &Path, name: &str, raw: &raw::Policy, providers: &[Rc<Provider>]) -> Option<Handling> {
         if raw.auth == Some(raw::Auth::Off) {
-            let others = raw.provider.is_some() || raw.providers.is_some() || raw.models.is_some();
+            let others = [raw.provider.is_some(), raw.providers.is_some(), raw.models.is_some()].contains(&true)
+                || [raw.session.is_some(), raw.lock.is_some(), raw.meter.is_some()].contains(&true);
             if others || !raw.aliases.0.is_empty() {
                 self.error(path, "with auth \"off\" requests pass as they are; remove the other settings");
             }
@@ -323,8 +322,82 @@ impl Builder<'_> {
             other_providers: chosen.collect(),
             models,
             aliases: raw.aliases.0.iter().cloned().collect(),
+            limits: self.session_limits(&path.key("session"), raw.session.as_ref()),
+            lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
+            is_metered: self.metered(path, raw),
         };
         Some(Handling::Guarded(Rc::new(policy)))
+    }
+
+    /// Limits and locks are about what frames hold: without following those, they could not be kept.
+    fn metered(&mut self, path: &Path, raw: &raw::Policy) -> bool {
+        let is_metered = raw.meter.unwrap_or(true);
+        for (name, is_given) in [("session", raw.session.is_some()), ("lock", raw.lock.is_some())] {
+            if is_given && !is_metered {
+                self.error(&path.key(name), "cannot be kept with meter: false");
+            }
+        }
+        is_metered
+    }
+
+    fn session_limits(&mut self, path: &Path, raw: Option<&raw::SessionLimits>) -> SessionLimits {
+        let Some(raw) = raw else { return SessionLimits::default() };
+        if raw.max_tokens == Some(0) {
+            self.error(&path.key("max_tokens"), "found 0, expected at least 1");
+        }
+        let max_cost = raw.max_cost_usd.and_then(|usd| self.micro_usd(&path.key("max_cost_usd"), usd));
+        SessionLimits {
+            max_duration: raw.max_duration.map(|span| span.0),
+            idle_timeout: raw.idle_timeout.map(|span| span.0),
+            max_tokens: raw.max_tokens,
+            max_cost,
+        }
+    }
+
+    fn micro_usd(&mut self, path: &Path, usd: f64) -> Option<MicroUsd> {
+        let micros = (usd * 1e6).round();
+        if !(1.0..=1e15).contains(&micros) {
+            self.error(path, "expected an amount of US dollars above zero");
+            return None;
+        }
+        // In range and whole by the test above.
+        Some(MicroUsd(micros as u64))
+    }
+
+    fn lock(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Lock {
+        match Lock::new(raw.into_iter().flatten()) {
+            Ok(lock) => lock,
+            Err(InvalidPath(field)) => {
+                self.error(path, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
+                Lock::default()
+            }
+        }
+    }
+
+    fn prices(&mut self, path: &Path, raw: Option<&raw::Named<raw::Price>>) -> PriceList {
+        let entries = raw.into_iter().flat_map(|prices| &prices.0);
+        let prices: Vec<_> = entries.map(|(glob, price)| (glob.clone(), self.price(&path.key(glob), price))).collect();
+        PriceList::new(prices)
+    }
+
+    fn price(&mut self, path: &Path, raw: &raw::Price) -> Price {
+        let mut rate = |name: &str, usd: Option<f64>| match Rate::try_from(usd?) {
+            Ok(rate) => Some(rate),
+            Err(_) => {
+                self.error(&path.key(name), "expected US dollars for a million tokens, from 0");
+                None
+            }
+        };
+        Price {
+            input_text: rate("input_text", raw.input_text),
+            input_cached_text: rate("input_cached_text", raw.input_cached_text),
+            input_audio: rate("input_audio", raw.input_audio),
+            input_cached_audio: rate("input_cached_audio", raw.input_cached_audio),
+            input_image: rate("input_image", raw.input_image),
+            input_cached_image: rate("input_cached_image", raw.input_cached_image),
+            output_text: rate("output_text", raw.output_text),
+            output_audio: rate("output_audio", raw.output_audio),
+        }
     }
 
     fn provider_names(&mut self, path: &Path, raw: &raw::Policy) -> Vec<String> {

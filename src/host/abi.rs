@@ -25,6 +25,7 @@ unsafe extern "C" {
     ) -> Status;
     fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_size: usize) -> Status;
     fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> Status;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> Status;
     fn proxy_get_buffer_bytes(
         buffer: BufferType,
         start: usize,
@@ -78,6 +79,12 @@ pub fn remove_header_map_value(map: MapType, name: &str) -> Result<(), Status> {
 pub fn property(path: &str) -> Option<Vec<u8>> {
     // SAFETY: path and its length belong together; the pointers are to locals that outlive the call.
     returned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// Sets a property, which Envoy keeps as filter state `wasm.` and the path.
+pub fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: pointers and lengths are those of live slices.
+    done(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
 }
 
 /// `length` bytes of a buffer from `start` on, or as many as there are.

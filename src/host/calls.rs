@@ -9,6 +9,8 @@ use super::abi;
 use crate::call::Hangup;
 use crate::denial::Denial;
 use crate::http::{Edit, Edits, Headers, Span};
+use crate::usage::Record;
+use crate::ws::Window;
 
 /// How long an upstream may take to end a call.
 const HANGUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +43,53 @@ pub fn refuse(denial: &Denial) -> Result<(), Status> {
 pub fn answer(body: &[u8]) -> Result<(), Status> {
     let headers = serialized(&[("content-type", "application/json")]);
     abi::send_local_response(200, "realtime_byok.minted", &headers, body)
+}
+
+/// Leaves what is known of a session for the access log.
+pub fn log_session(record: &Record) {
+    let close = record.close.as_ref();
+    let code = close.map(|close| close.code.to_string()).unwrap_or_default();
+    let reason = close.map(|close| close.reason.as_str()).unwrap_or_default();
+    let fields = [
+        ("id", record.id.to_string()),
+        ("caller", record.caller.clone()),
+        ("user", record.user.clone().unwrap_or_default()),
+        ("policy", record.policy.clone()),
+        ("provider", record.provider.clone()),
+        ("model", record.model.clone().unwrap_or_default()),
+        ("code", code),
+        ("duration", record.duration_ms.to_string()),
+        ("tokens", record.usage.total_tokens.to_string()),
+        ("cost", (record.cost_usd.0 as f64 / 1e6).to_string()),
+        ("close", reason.to_owned()),
+    ];
+    for (name, value) in fields {
+        // A field that cannot be set is missing in the access log, and nothing else.
+        let _ = abi::set_property(&format!("realtime_byok.{name}"), value.as_bytes());
+    }
+}
+
+/// One read of a WebSocket, in Envoy's buffer.
+pub struct Read {
+    /// Which way it goes.
+    pub buffer: BufferType,
+    /// How many bytes it holds.
+    pub size: usize,
+}
+
+impl Window for &Read {
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn read(&mut self, offset: usize, length: usize) -> Option<Vec<u8>> {
+        abi::buffer(self.buffer, offset, length)
+    }
+}
+
+/// Puts `bytes` in the place of what a read holds from an offset on.
+pub fn replace(read: &Read, from: usize, bytes: &[u8]) -> Result<(), Status> {
+    abi::set_buffer(read.buffer, from, read.size.saturating_sub(from), bytes)
 }
 
 /// All of the response's body that has come.

@@ -1,7 +1,7 @@
 //! The plugin on one worker: its configuration and its clock.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use log::{error, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
@@ -31,6 +31,27 @@ impl Root {
                 "realtime_byok: cannot end call {}, whose time is up; the filter has no key for it, or no cluster",
                 call.id
             );
+        }
+    }
+
+    /// The contexts of sessions that are to be cut; forgets those that are over.
+    fn overdue_sessions(&self, now: SystemTime) -> Vec<u32> {
+        let mut overdue = Vec::new();
+        self.worker.open.borrow_mut().retain(|(context, session)| {
+            let Some(session) = session.upgrade() else { return false };
+            let is_overdue = session.borrow_mut().tick(now);
+            overdue.extend(is_overdue.then_some(*context));
+            !is_overdue
+        });
+        overdue
+    }
+
+    fn cut(&self, contexts: &[u32]) {
+        for &context in contexts {
+            let done = abi::set_effective_context(context).and_then(|()| abi::reset_stream());
+            if let Err(status) = done {
+                warn!("realtime_byok: cannot cut a session whose time is up; status {}", status as u32);
+            }
         }
     }
 
@@ -81,6 +102,8 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let now = self.get_current_time();
+        self.worker.clock.set(Some(now));
+        self.cut(&self.overdue_sessions(now));
         for call in self.worker.calls.overdue(now) {
             self.hang_up(&call);
         }

@@ -1,23 +1,25 @@
 //! One HTTP stream: each callback is one call of the session, each of its steps a few hostcalls.
 
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
 use std::time::SystemTime;
 
 use log::error;
 use proxy_wasm::hostcalls::get_current_time;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, MapType, Status};
+use proxy_wasm::types::{Action, BufferType, MapType, Status};
 
+use super::calls::Read;
 use super::holds::Holds;
 use super::{abi, calls};
 use crate::call::Calls;
 use crate::config::Plan;
-use crate::session::{Exchanged, RequestStep, Response, ResponseStep, Session, Surroundings};
+use crate::session::{Exchanged, Relay, RequestStep, Response, ResponseStep, Session, Surroundings};
 
 /// The stream's context. Without a configuration it lets nothing through.
 pub struct Stream {
     context: u32,
-    session: Option<Session>,
+    session: Option<Rc<RefCell<Session>>>,
     worker: Rc<Worker>,
 }
 
@@ -28,12 +30,20 @@ pub struct Worker {
     pub holds: Holds,
     /// Calls that are under way.
     pub calls: Calls,
+    /// WebSockets that are followed, by their contexts.
+    pub open: RefCell<Vec<(u32, Weak<RefCell<Session>>)>>,
+    /// The time of the last tick: good enough for what passes between two.
+    pub clock: Cell<Option<SystemTime>>,
 }
 
 impl Stream {
     /// The stream of this context.
     pub fn new(context: u32, plan: Option<Rc<Plan>>, worker: Rc<Worker>) -> Self {
-        Self { context, session: plan.map(Session::new), worker }
+        Self { context, session: plan.map(|plan| Rc::new(RefCell::new(Session::new(plan)))), worker }
+    }
+
+    fn clock(&self) -> SystemTime {
+        self.worker.clock.get().unwrap_or_else(|| Envoy.now())
     }
 
     fn take(&self, step: RequestStep, body_size: usize) -> Action {
@@ -60,6 +70,11 @@ impl Stream {
                 return if taken.is_ok() { Action::Pause } else { stop(taken) };
             }
             ResponseStep::Edit(edits) => calls::edit(MapType::HttpResponseHeaders, &edits),
+            ResponseStep::Open(edits) => {
+                let session = self.session.as_ref().map(Rc::downgrade);
+                self.worker.open.borrow_mut().extend(session.map(|session| (self.context, session)));
+                calls::edit(MapType::HttpResponseHeaders, &edits)
+            }
             ResponseStep::Release(edits, body) => calls::edit(MapType::HttpResponseHeaders, &edits)
                 .and_then(|()| calls::set_response_body(body_size, &body)),
             ResponseStep::Refuse(denial) => return stop(calls::refuse(&denial)),
@@ -88,8 +103,8 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let Some(session) = &mut self.session else { return stop(abi::reset_stream()) };
-        let step = session.request_headers(calls::request_headers(), end_of_stream, &Envoy);
+        let Some(session) = &self.session else { return stop(abi::reset_stream()) };
+        let step = session.borrow_mut().request_headers(calls::request_headers(), end_of_stream, &Envoy);
         if matches!(step, RequestStep::Hold) {
             self.worker.holds.wait(self.context, Envoy.now());
         }
@@ -97,16 +112,24 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
-        let Some(session) = self.session.as_mut().filter(|session| session.is_held()) else {
+        let Some(session) = &self.session else { return stop(abi::reset_stream()) };
+        let mut session = session.borrow_mut();
+        if session.is_followed() && body_size > 0 {
+            let read = Read { buffer: BufferType::HttpRequestBody, size: body_size };
+            let relay = session.client_bytes(&read, self.clock());
+            return relayed(&read, relay);
+        }
+        if !session.is_held() {
             return Action::Continue;
-        };
+        }
         self.worker.holds.body_came();
         let step = session.request_body(body_size, end_of_stream, &Envoy, || calls::request_body(body_size));
         self.take(step, body_size)
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        let Some(session) = &mut self.session else { return stop(abi::reset_stream()) };
+        let Some(session) = &self.session else { return stop(abi::reset_stream()) };
+        let mut session = session.borrow_mut();
         let done = calls::edit(MapType::HttpRequestTrailers, &session.request_trailers(&calls::request_trailers()));
         if done.is_err() {
             return stop(done);
@@ -120,32 +143,55 @@ impl HttpContext for Stream {
         self.take(step, body_size)
     }
 
-    fn on_log(&mut self) {
-        if let Some(call) = self.session.as_mut().and_then(|session| session.end(&Envoy)) {
-            self.worker.calls.begin(call);
-        }
-    }
-
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let Some(session) = &mut self.session else { return Action::Continue };
-        let step = session.response_headers(end_of_stream, &Envoy, &Envoy);
+        let Some(session) = &self.session else { return Action::Continue };
+        let step = session.borrow_mut().response_headers(end_of_stream, &Envoy, &Envoy);
         self.take_response(step, 0)
     }
 
     fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
-        let Some(session) = self.session.as_mut().filter(|session| session.is_sealing()) else {
+        let Some(session) = &self.session else { return Action::Continue };
+        let mut session = session.borrow_mut();
+        if session.is_followed() && body_size > 0 {
+            let read = Read { buffer: BufferType::HttpResponseBody, size: body_size };
+            let relay = session.upstream_bytes(&read, self.clock());
+            return relayed(&read, relay);
+        }
+        if !session.is_sealing() {
             return Action::Continue;
-        };
+        }
         let step = session.response_body(&calls::response_body(body_size), end_of_stream, &Envoy);
         self.take_response(step, body_size)
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        let Some(session) = self.session.as_mut().filter(|session| session.is_sealing()) else {
+        let Some(session) = self.session.as_ref().filter(|session| session.borrow().is_sealing()) else {
             return Action::Continue;
         };
-        let step = session.response_body(&[], true, &Envoy);
+        let step = session.borrow_mut().response_body(&[], true, &Envoy);
         self.take_response(step, 0)
+    }
+
+    fn on_log(&mut self) {
+        let Some(session) = &self.session else { return };
+        let mut session = session.borrow_mut();
+        if let Some(record) = session.record(Envoy.now()) {
+            calls::log_session(&record);
+        }
+        if let Some(call) = session.end(&Envoy) {
+            self.worker.calls.begin(call);
+        }
+    }
+}
+
+/// Never pauses: a WebSocket's bytes go on, or others in their place.
+fn relayed(read: &Read, relay: Relay) -> Action {
+    match relay {
+        Relay::Pass => Action::Continue,
+        Relay::Replace(from, bytes) => {
+            let done = calls::replace(read, from, &bytes);
+            if done.is_ok() { Action::Continue } else { stop(done) }
+        }
     }
 }
 

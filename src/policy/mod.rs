@@ -9,6 +9,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::glob::Globs;
+use crate::limits::SessionLimits;
+use crate::usage::Lock;
 
 pub use body::{BodyModel, NotReadable};
 pub use model::{Resolved, in_path, in_query};
@@ -46,6 +48,12 @@ pub struct Policy {
     pub models: Globs,
     /// Other names for models; a target may begin with a provider's name and a slash.
     pub aliases: HashMap<String, String>,
+    /// What a session may use up.
+    pub limits: SessionLimits,
+    /// Session fields that a client may not change.
+    pub lock: Lock,
+    /// Whether sessions are followed, and what they use counted.
+    pub is_metered: bool,
 }
 
 impl Policy {

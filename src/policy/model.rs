@@ -122,6 +122,9 @@ mod tests {
             other_providers: providers.collect(),
             models,
             aliases: aliases.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect(),
+            limits: crate::limits::SessionLimits::default(),
+            lock: crate::usage::Lock::default(),
+            is_metered: true,
         }
     }
 

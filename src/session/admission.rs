@@ -12,11 +12,13 @@ use crate::config::{MintMode, Plan};
 use crate::denial::Denial;
 use crate::glob::Globs;
 use crate::inbound::{BodyType, Exchange, Inbound};
+use crate::limits::SessionLimits;
 use crate::mint::{Endpoint, MintEndpoint, Spelling, endpoint};
 use crate::policy::{Policy, Provider, check_path, in_path, in_query};
 use crate::secret::Secret;
 use crate::secret::claims::{Claims, Limits, unix_seconds};
 use crate::secret::seal::{OpenError, PREFIX, Plaintext};
+use crate::usage::MicroUsd;
 
 /// A request that may go on, but for the model that its body may name.
 pub struct Admission {
@@ -76,6 +78,26 @@ pub struct Choice<'a> {
     pub provider: &'a Rc<Provider>,
     /// The model's name there, if one is known.
     pub model: Option<&'a str>,
+}
+
+impl Grant {
+    /// A policy's limits, and this secret's where those are tighter: it can lower them, never raise them.
+    pub fn tighten(&self, policy: &SessionLimits) -> SessionLimits {
+        let cost = self.limits.max_cost_micro_usd.map(MicroUsd);
+        SessionLimits {
+            max_duration: tighter(policy.max_duration, self.limits.max_duration),
+            idle_timeout: policy.idle_timeout,
+            max_tokens: tighter(policy.max_tokens, self.limits.max_tokens),
+            max_cost: tighter(policy.max_cost, cost),
+        }
+    }
+}
+
+fn tighter<T: Ord>(policy: Option<T>, secret: Option<T>) -> Option<T> {
+    match (policy, secret) {
+        (Some(policy), Some(secret)) => Some(policy.min(secret)),
+        (policy, secret) => policy.or(secret),
+    }
 }
 
 impl Admission {

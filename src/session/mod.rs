@@ -11,6 +11,7 @@
 
 mod admission;
 mod handshake;
+mod live;
 mod minting;
 mod onward;
 mod refusal;
@@ -30,15 +31,19 @@ use crate::inbound::Inbound;
 use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
 use crate::policy::{BodyModel, Handling, Placement, Route};
 use crate::secret::Secret;
+use crate::usage::{Record, Status};
+use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
 use handshake::Handshake;
+use live::Live;
 use minting::{Minted, Minting};
 use refusal::{
     form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
     upstream_secret_rejected,
 };
 
+pub use live::Relay;
 pub use refusal::body_unavailable;
 
 /// What a session asks of the world around it, each only when needed.
@@ -101,6 +106,8 @@ pub enum ResponseStep {
     Hold,
     /// Its headers go on, edited.
     Edit(Edits),
+    /// Its headers go on, edited, and its session is open from now on.
+    Open(Edits),
     /// It goes on, edited, with this body for the one that was waited for.
     Release(Edits, Vec<u8>),
     /// It is replaced.
@@ -122,6 +129,8 @@ enum State {
     Held(Box<Held>),
     /// On its way to the upstream.
     Forwarded(Box<Forwarded>),
+    /// A WebSocket that is followed.
+    Open(Box<Live>),
     /// The upstream began a call.
     Called(Box<Called>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
@@ -162,6 +171,8 @@ struct Held {
 struct Forwarded {
     admission: Admission,
     handshake: Option<Handshake>,
+    /// What follows a WebSocket, from before its 101: a client need not wait for that.
+    live: Option<Box<Live>>,
     /// What ends a call that it begins.
     provider_key: Option<(Placement, Rc<Secret>)>,
     model: Option<String>,
@@ -249,7 +260,8 @@ impl Session {
             }
             State::Forwarded(sent) => match (status, &sent.handshake) {
                 (Some(101), Some(handshake)) => {
-                    ResponseStep::Edit(handshake.answer(&self.plan.gateway, &response.subprotocols()))
+                    let edits = handshake.answer(&self.plan.gateway, &response.subprotocols());
+                    self.open(edits, around)
                 }
                 (Some(201), None) if sent.admission.purpose == Purpose::Call => {
                     self.call_begins(response, around);
@@ -294,8 +306,65 @@ impl Session {
         }
     }
 
+    /// Whether bytes that pass are a WebSocket's that is followed.
+    pub fn is_followed(&self) -> bool {
+        match &self.state {
+            State::Open(_) => true,
+            State::Forwarded(sent) => sent.live.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Bytes of the client's WebSocket are on their way. `now` may be a second old.
+    pub fn client_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
+        match &mut self.state {
+            State::Open(live) => live.client_bytes(window, now),
+            State::Forwarded(sent) => sent.live.as_mut().map_or(Relay::Pass, |live| live.client_bytes(window, now)),
+            _ => Relay::Pass,
+        }
+    }
+
+    /// Bytes of the upstream's WebSocket are on their way. `now` may be a second old.
+    pub fn upstream_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
+        match &mut self.state {
+            State::Open(live) => live.upstream_bytes(window, &self.plan.prices, now),
+            _ => Relay::Pass,
+        }
+    }
+
+    /// Time passed. Says whether the stream is to be cut now.
+    pub fn tick(&mut self, now: SystemTime) -> bool {
+        match &mut self.state {
+            State::Open(live) => live.tick(now),
+            _ => false,
+        }
+    }
+
+    /// What is known of the session that it is, at its end.
+    pub fn record(&self, now: SystemTime) -> Option<Record> {
+        match &self.state {
+            State::Open(live) => Some(live.record(Status::Closed, now)),
+            _ => None,
+        }
+    }
+
+    fn open(&mut self, mut edits: Edits, around: &impl Surroundings) -> ResponseStep {
+        if let State::Forwarded(sent) = &mut self.state
+            && let Some(mut live) = sent.live.take()
+        {
+            live.start(around.now());
+            self.state = State::Open(live);
+            edits.remove("sec-websocket-extensions");
+            return ResponseStep::Open(edits);
+        }
+        ResponseStep::Edit(edits)
+    }
+
     /// The stream is over; a call that it began goes on without it.
     pub fn end(&mut self, exchanged: &impl Exchanged) -> Option<Call> {
+        if !matches!(self.state, State::Called(_)) {
+            return None;
+        }
         let State::Called(called) = std::mem::replace(&mut self.state, State::Untouched) else { return None };
         let Called { mut call, provider_key } = *called;
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
@@ -363,7 +432,15 @@ impl Session {
         let is_call = admission.purpose == Purpose::Call;
         let provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
         let model = choice.model.map(str::to_owned);
-        let sent = Forwarded { admission, handshake, provider_key, model };
+        let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
+            let id = around.random().map_or(0, u128::from_le_bytes);
+            Box::new(Live::new(&admission, &choice.provider.name, choice.model, id, around.now()))
+        });
+        if live.is_some() {
+            // RFC 6455 section 9: without an extension, frames can be read.
+            edits.remove("sec-websocket-extensions");
+        }
+        let sent = Forwarded { admission, handshake, live, provider_key, model };
         Ok(Admitted::Forward(Box::new(sent), edits))
     }
 
@@ -403,7 +480,7 @@ fn complete(
     };
     let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
     let model = choice.model.map(str::to_owned);
-    let sent = Forwarded { admission, handshake: None, provider_key: None, model };
+    let sent = Forwarded { admission, handshake: None, live: None, provider_key: None, model };
     Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
 }
 
