@@ -60,7 +60,7 @@ pub fn log_session(record: &Record) {
         ("code", code),
         ("duration", record.duration_ms.to_string()),
         ("tokens", record.usage.total_tokens.to_string()),
-        ("cost", (record.cost_usd.0 as f64 / 1e6).to_string()),
+        ("cost", format!("{}.{:06}", record.cost_usd.0 / 1_000_000, record.cost_usd.0 % 1_000_000)),
         ("close", reason.to_owned()),
     ];
     for (name, value) in fields {

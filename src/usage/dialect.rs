@@ -215,7 +215,7 @@ fn count(value: Option<&RawValue>, field: &'static str) -> Result<Option<u64>, R
 /// A number from 0 to [`MAX_COUNT`].
 fn number(value: &RawValue, field: &'static str) -> Result<f64, Rejected> {
     // Rust reads "inf" and "NaN" as numbers too, but those are not JSON, and strings have their quotes.
-    let number: f64 = value.get().parse().map_err(|_| Rejected::NotANumber(field))?;
+    let number: f64 = serde_json::from_str(value.get()).map_err(|_| Rejected::NotANumber(field))?;
     if number < 0.0 {
         return Err(Rejected::Negative(field));
     }
