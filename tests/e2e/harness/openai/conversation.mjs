@@ -48,16 +48,25 @@ export function relay(channel, aimock, model) {
   const socket = new WebSocket(`ws://127.0.0.1:${aimock.port}/v1/realtime?model=${encodeURIComponent(model)}`, {
     headers: { authorization: `Bearer ${aimock.key}` },
   });
-  const waiting = [];
-  socket.on('open', () => waiting.splice(0).forEach((text) => socket.send(text)));
-  socket.on('message', (data) => {
-    if (channel.isOpen()) channel.sendMessage(data.toString('utf8'));
-  });
+  const up = queued((text) => socket.send(text), false);
+  const down = queued((text) => channel.isOpen() && channel.sendMessage(text), channel.isOpen());
+  socket.on('open', up.open);
+  socket.on('message', (data) => down.send(data.toString('utf8')));
   socket.on('error', () => {});
-  channel.onMessage((message) => {
-    const text = message.toString();
-    if (socket.readyState === WebSocket.OPEN) socket.send(text);
-    else waiting.push(text);
-  });
+  channel.onOpen(down.open);
+  channel.onMessage((message) => up.send(message.toString()));
   return () => socket.terminate();
+}
+
+/** What is sent before the other side is open waits for it. */
+function queued(send, isOpen) {
+  const waiting = [];
+  let ready = isOpen;
+  return {
+    send: (text) => (ready ? send(text) : waiting.push(text)),
+    open() {
+      ready = true;
+      for (const text of waiting.splice(0)) send(text);
+    },
+  };
 }
