@@ -11,7 +11,7 @@ export const title = 'A client secret that is worthless elsewhere';
 export async function play(stage, screen) {
   screen.say(
     'A backend mints one with its gateway token: for one user, who gets five minutes and a dollar. ' +
-      'It goes to the page, where the official SDK takes it for OpenAI\'s own.',
+      "It goes to the page, where the official SDK takes it for OpenAI's own.",
   );
   const chromium = withoutChromium ? null : await startChromium();
   try {
@@ -39,7 +39,10 @@ async function mint(stage, screen, origin) {
   });
   if (!/^ek_[\w-]{200,}$/.test(answer.value)) throw new Error('the client secret is not sealed');
   const minutes = Math.round((answer.expires_at - Date.now() / 1000) / 60);
-  screen.good('a sealed secret', `${shortened(answer.value)}, ${answer.value.length} letters, good for ${minutes} minutes`);
+  screen.good(
+    'a sealed secret',
+    `${shortened(answer.value)}, ${answer.value.length} letters, good for ${minutes} minutes`,
+  );
   return answer.value;
 }
 

@@ -22,7 +22,10 @@ export const mintBodies = {
 
 /** The model that stands in each. */
 export const mintModels = {
-  current: 'gpt-realtime', translations: 'gpt-realtime', sessions: 'gpt-realtime', transcriptions: 'whisper-1',
+  current: 'gpt-realtime',
+  translations: 'gpt-realtime',
+  sessions: 'gpt-realtime',
+  transcriptions: 'whisper-1',
 };
 
 /** What the official SDK says of each answer, and what OpenAI's legacy answers have beside that. */

@@ -33,7 +33,11 @@ export function handOver({ entry, socket, head, aimock, model }) {
 export function passOn({ entry, response, aimock }) {
   const own = ['authorization', 'content-length', 'transfer-encoding', 'connection', 'host'];
   const lines = entry.headers.filter(([name]) => !own.includes(name.toLowerCase()));
-  const headers = { ...Object.fromEntries(lines), authorization: `Bearer ${aimock.key}`, 'content-length': entry.body.length };
+  const headers = {
+    ...Object.fromEntries(lines),
+    authorization: `Bearer ${aimock.key}`,
+    'content-length': entry.body.length,
+  };
   const onward = { host: '127.0.0.1', port: aimock.port, method: entry.method, path: entry.target, headers };
   const request = http.request(onward, (answer) => {
     response.writeHead(answer.statusCode, answer.headers);

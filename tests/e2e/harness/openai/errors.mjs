@@ -33,11 +33,12 @@ export const missingParameter = (param) =>
 
 export const invalidType = (param, expected) =>
   new ApiError(400, {
-    message: `Invalid type for '${param}': expected ${expected}.`, param, code: 'invalid_type',
+    message: `Invalid type for '${param}': expected ${expected}.`,
+    param,
+    code: 'invalid_type',
   });
 
 export const invalidValue = (param, expected) =>
   new ApiError(400, { message: `Invalid value for '${param}': expected ${expected}.`, param, code: 'invalid_value' });
 
-export const notFound = (method, path) =>
-  new ApiError(404, { message: `Invalid URL (${method} ${path})` });
+export const notFound = (method, path) => new ApiError(404, { message: `Invalid URL (${method} ${path})` });
