@@ -22,6 +22,9 @@ import {
   mintModels,
   mintPaths,
   mintRequest,
+  mintedThrough,
+  near,
+  now,
   sealingKey,
   secretIn,
 } from './harness/minting.mjs';
@@ -58,16 +61,9 @@ const gateway = useGateway(() => ({
 const rig = () => ({ recorder: openai, gateway });
 
 /** Mints successfully: `{ answer, seen, secret, claims }`. */
-async function minted(name, options) {
-  const { answer, seen } = await forwarded(rig(), mintRequest(name, options));
-  const secret = secretIn(answer.json());
-  assert.match(secret.value, /^ek_[A-Za-z0-9_-]{100,}$/);
-  return { answer, seen, secret, claims: open(secret.value, sealingKey) };
-}
+const minted = (name, options) => mintedThrough(rig(), name, options);
 
 const sentBody = (seen) => JSON.parse(seen.body.toString('utf8'));
-const now = () => Math.floor(Date.now() / 1000);
-const near = (actual, expected) => assert.ok(Math.abs(actual - expected) <= 5, `${actual} is not near ${expected}`);
 const refusedAtOnce = (code, name, options) => denied(rig(), mintRequest(name, options), code);
 
 describe('every mint path', () => {
@@ -390,82 +386,6 @@ describe('a request that cannot be read', () => {
     denied(rig(), typed(['application/json'], [['content-encoding', 'gzip']]), 'malformed_request'));
 });
 
-describe("the upstream's refusals", () => {
-  test('pass with their status and body', async () => {
-    const answer = await gateway.send(
-      mintRequest('current', { json: { session: { type: 'realtime', colour: 'red' } } }),
-    );
-    assert.equal(answer.status, 400);
-    assert.equal(answer.json().error.param, 'session.colour');
-    for (const status of [404, 429, 500, 503]) {
-      const refused = await gateway.send(mintRequest('current', { headers: [['x-reply', `refuse ${status}`]] }));
-      assert.equal(refused.status, status);
-      assert.equal(refused.json().error.code, 'upstream_text');
-    }
-  });
-  for (const status of [401, 403]) {
-    test(`${status} of our key is ours`, async () => {
-      const answer = await gateway.send(mintRequest('current', { headers: [['x-reply', `refuse ${status}`]] }));
-      assertDenial(answer, 'provider_key_rejected');
-      const all = JSON.stringify(answer.headers) + answer.body;
-      assert.ok(!all.includes('upstream_text') && !all.includes(providerKey));
-    });
-  }
-});
-
-describe("the upstream's answer", () => {
-  for (const reply of [
-    'text',
-    'array',
-    'no-secret',
-    'no-expiry',
-    'twice',
-    'long',
-    'long-chunked',
-    'bomb',
-    'br',
-    'not-gzip',
-    'empty',
-  ]) {
-    for (const name of ['current', 'sessions']) {
-      test(`${reply} is of no use: ${name}`, async () => {
-        const answer = await gateway.send(mintRequest(name, { headers: [['x-reply', reply]] }));
-        assertDenial(answer, 'invalid_upstream_response');
-        const [seen] = openai.requestsOf(answer.case);
-        const all = JSON.stringify(answer.headers) + answer.body;
-        assert.ok(!all.includes(secretIn(seen.minted).value ?? seen.minted), 'nothing of it is passed on');
-        assert.ok(!all.includes('sess_'));
-        const entry = await gateway.envoy.accessLogOf(answer.case);
-        assert.equal(entry.details, 'realtime_byok.invalid_upstream_response');
-      });
-    }
-  }
-  for (const reply of ['gzip', 'chunked', 'late 300']) {
-    test(`${reply} is sealed as any other`, async () => {
-      for (const name of names) {
-        const { answer, claims, seen } = await minted(name, {
-          headers: [
-            ['x-reply', reply],
-            ['accept-encoding', 'gzip, deflate, br'],
-          ],
-        });
-        assert.equal(claims.upstream, secretIn(seen.minted).value);
-        assert.deepEqual(answer.headerAll('content-encoding'), []);
-        assert.equal(answer.header('content-length') ?? String(answer.body.length), String(answer.body.length));
-      }
-    });
-  }
-  test('that ends in the middle is not passed on', async () => {
-    const answer = await gateway
-      .send(mintRequest('current', { headers: [['x-reply', 'cut']] }))
-      .catch((error) => error);
-    const [seen] = openai.requests().slice(-1);
-    const all = answer instanceof Error ? answer.message : JSON.stringify(answer.headers) + answer.body;
-    assert.ok(!all.includes(secretIn(seen.minted).value));
-    if (!(answer instanceof Error)) assert.ok(answer.status >= 500);
-  });
-});
-
 describe('who may mint', () => {
   test('nobody without a token', () => {
     const request = restRequest({ target: mintPaths.current, json: mintBodies.current });
@@ -497,87 +417,6 @@ describe('who may mint', () => {
     ]) {
       const answer = await gateway.send({ ...mintRequest(), target });
       assertDenial(answer, 'route_not_allowed');
-    }
-  });
-});
-
-describe('local minting', () => {
-  const local = useGateway(() => ({
-    upstreams: { upstream: openai.port },
-    env: mintEnv,
-    configuration: mintConfiguration({
-      secrets: { mode: 'local', max_ttl: '5m' },
-      policies: { default: { provider: 'openai', aliases: { voice: 'gpt-realtime-2' } } },
-    }),
-    routes,
-  }));
-  const mintedHere = async (name, options) => {
-    const answer = await local.send(mintRequest(name, options));
-    assert.equal(answer.status, 200, `answered ${answer.status}: ${answer.body}`);
-    assert.deepEqual(openai.requestsOf(answer.case), [], 'the upstream is not asked');
-    const secret = secretIn(answer.json());
-    return { answer, secret, claims: open(secret.value, sealingKey) };
-  };
-
-  for (const name of names) {
-    test(name, async () => {
-      const { answer, secret, claims } = await mintedHere(name, {
-        json: { gateway: { user: 'u_1', max_duration: '90s' } },
-      });
-      assert.deepEqual(answer.headerAll('content-type'), ['application/json']);
-      near(secret.expires_at, now() + 300);
-      assert.deepEqual(claims, {
-        caller: 'web-app',
-        provider: 'openai',
-        policy: 'default',
-        issued_at: claims.issued_at,
-        expires_at: secret.expires_at,
-        model: mintModels[name],
-        user: 'u_1',
-        max_duration_ms: 90_000,
-      });
-      assert.ok(!answer.body.includes('u_1'), 'what was said to the gateway is not in the session');
-    });
-  }
-  test('answers in the shapes of the official SDK', async () => {
-    const checks = [];
-    for (const name of names) checks.push({ ...answerTypes[name], value: (await mintedHere(name)).answer.json() });
-    assert.equal(await typeErrors(checks), '');
-  });
-  test('a secret is good as long as asked for', async () => {
-    const json = { expires_after: { anchor: 'created_at', seconds: 45 } };
-    const { secret } = await mintedHere('current', { json });
-    near(secret.expires_at, now() + 45);
-  });
-  test('names resolve, and any JSON type will do', async () => {
-    const body = JSON.stringify({ session: { type: 'realtime', model: 'voice', instructions: 'Be brief.' } });
-    const headers = [['content-type', 'application/vnd.example+json']];
-    const { answer, claims } = await mintedHere('current', { body, headers });
-    assert.equal(claims.model, 'gpt-realtime-2');
-    assert.equal(answer.json().session.model, 'gpt-realtime-2');
-    assert.equal(answer.json().session.instructions, 'Be brief.');
-  });
-  test('the same requests are refused', async () => {
-    const refused = async (code, options) => assertDenial(await local.send(mintRequest('current', options)), code);
-    await refused('invalid_gateway_object', { json: { gateway: { max_tokens: 0 } } });
-    await refused('unsupported_content_type', { body: '{}' });
-    await refused('malformed_request', { body: '[]', headers: [['content-type', 'application/json']] });
-    await refused('route_not_allowed', { token: (await mintedHere('current')).secret.value });
-  });
-});
-
-describe('minting that is off', () => {
-  const off = useGateway(() => ({
-    upstreams: { upstream: openai.port },
-    env: mintEnv,
-    configuration: mintConfiguration({ secrets: { mode: 'off' } }),
-    routes,
-  }));
-  test('is refused on every path', async () => {
-    for (const name of names) {
-      for (const prefix of ['', '/openai']) {
-        await denied({ recorder: openai, gateway: off }, mintRequest(name, { prefix }), 'route_not_allowed');
-      }
     }
   });
 });
