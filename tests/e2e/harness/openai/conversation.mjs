@@ -1,4 +1,4 @@
-// The conversation itself is aimock's: WebSockets are handed over to it, data channels relayed, other requests passed on.
+// Conversations are aimock's: WebSockets are handed over to it, data channels relayed, other requests passed on.
 import http from 'node:http';
 import net from 'node:net';
 import { WebSocket } from 'ws';
