@@ -46,7 +46,7 @@ pub struct Process<'a> {
     /// What callers use.
     pub callers: &'a mut Callers,
     /// The names of all callers.
-    pub names: &'a mut dyn Iterator<Item = &'a str>,
+    pub names: &'a [&'a str],
     /// The time.
     pub now: SystemTime,
 }
@@ -94,7 +94,7 @@ impl Request {
             }
             Self::StopAll(filter) => list(202, &registry.stop(*store, presence, filter, *now)),
             Self::Usage => {
-                let usage: Vec<CallerUsage> = names.map(|name| callers.usage(*store, name, *now)).collect();
+                let usage: Vec<CallerUsage> = names.iter().map(|name| callers.usage(*store, name, *now)).collect();
                 list(200, &usage)
             }
         }
@@ -232,3 +232,6 @@ fn json<T: Serialize>(status: u16, body: &T) -> Answer {
     let body = serde_json::to_vec(body).unwrap_or_default();
     Answer { status, headers: vec![("content-type", "application/json")], body }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,5 +9,8 @@ mod page;
 mod registry;
 mod stored;
 
+#[cfg(test)]
+mod simulation;
+
 pub use api::{Answer, Process, Request};
 pub use registry::{Filter, Registry, Slot, Ticked};
