@@ -319,7 +319,7 @@ mod tests {
             (r#"{"input_tokens":5,"output_tokens":-0.5}"#, Negative(OUTPUT)),
             (r#"{"input_tokens":9007199254740993,"output_tokens":5}"#, TooLarge(INPUT)),
             (r#"{"input_tokens":5,"output_tokens":1e300}"#, TooLarge(OUTPUT)),
-            (r#"{"input_tokens":5,"output_tokens":1e999}"#, TooLarge(OUTPUT)),
+            (r#"{"input_tokens":5,"output_tokens":1e999}"#, NotANumber(OUTPUT)),
             (r#"{"input_tokens":5,"output_tokens":5,"total_tokens":-1}"#, Negative(TOTAL)),
             (r#"{"input_tokens":5,"output_tokens":5,"total_tokens":9}"#, Exceeded(TOTAL)),
             (
