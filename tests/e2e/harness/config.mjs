@@ -65,6 +65,11 @@ export function wasmFilter({
   };
 }
 
+/** What the filter leaves of a session for the access log. */
+const sessionFields = [
+  'id', 'caller', 'user', 'policy', 'provider', 'model', 'code', 'duration', 'tokens', 'cost', 'close',
+];
+
 /** What the JSON access log of every test listener says about a request. */
 export const accessLogFormat = {
   case: '%REQ(X-CASE)%',
@@ -77,6 +82,9 @@ export const accessLogFormat = {
   cluster: '%UPSTREAM_CLUSTER%',
   upstream: '%UPSTREAM_HOST%',
   provider: '%REQ(X-REALTIME-BYOK-PROVIDER)%',
+  session: Object.fromEntries(
+    sessionFields.map((field) => [field, `%FILTER_STATE(wasm.realtime_byok.${field}:PLAIN)%`]),
+  ),
 };
 
 /** A listener on a free port with the filter (unless `filter` is null) in front of the router. */
