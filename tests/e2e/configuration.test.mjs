@@ -236,17 +236,20 @@ describe('a bad update', () => {
       { client_secrets: { mode: 'sealed' } },
       ['client_secrets.sealing_keys: '],
     ],
+    ['a price below nothing', { prices: { 'gpt-*': { input_text: -1 } } }, ['prices.gpt-*.input_text: ']],
+    [
+      'a limit that is not metered',
+      policy({ meter: false, session: { max_tokens: 1 } }),
+      ['policies.voice.session: '],
+    ],
     ['a header to strip that is none', { gateway: { strip_headers: ['ok', 'a:b'] } }, ['gateway.strip_headers[1]: ']],
   ];
   const notInForce = [
-    ['session', policy({ session: { max_duration: '30m' } }), ['policies.voice.session']],
-    ['lock', policy({ lock: ['tools'] }), ['policies.voice.lock']],
     [
       'limits',
       { callers: { 'web-app': { tokens: [{ sha256: digest }], limits: { concurrent_sessions: 1 } } } },
       ['callers.web-app.limits'],
     ],
-    ['prices', { prices: { 'gpt-*': { input_text: 4 } } }, ['prices']],
     ['control', { control: { path: '/control', token: { sha256: digest } } }, ['control']],
     ['quota', { quota: { cluster: 'upstream', domain: 'realtime' } }, ['quota']],
     ['events', { events: { cluster: 'upstream', path: '/hooks' } }, ['events']],

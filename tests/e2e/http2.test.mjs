@@ -20,7 +20,7 @@ const target = '/v1/realtime?model=gpt-realtime';
 const { gateway, recorder } = useRig({
   env: basicEnv,
   configuration: basicConfiguration({
-    policies: { default: { provider: 'openai' }, ruled: { provider: 'openai', models: ['gpt-realtime*'] } },
+    policies: { default: { provider: 'openai', meter: false }, ruled: { provider: 'openai', models: ['gpt-realtime*'] } },
   }),
   routes: [route({ name: 'ruled', prefix: '/ruled' }), route({})],
 });

@@ -60,7 +60,7 @@ describe('the budget', () => {
       assert.deepEqual(events.map(({ type }) => type), ['session.created', 'response.done', 'error']);
       await client.ended();
       const { ending, tokens: counted, cost } = await recordOf(session);
-      assert.deepEqual([ending, counted, cost], [['4429', 'budget_exceeded'], '1500', '0.04692']);
+      assert.deepEqual([ending, counted, cost], [['4429', 'budget_exceeded'], '1500', '0.046920']);
     });
   }
   for (const policy of ['one-token-more', 'one-micro-dollar-more']) {

@@ -176,7 +176,7 @@ describe('what the access log says of a session', () => {
     assert.match(id, /^rb_\w{8,}$/);
     assert.ok(Number(duration) >= 0 && Number(duration) < 10_000, duration);
     assert.deepEqual(others, {
-      caller: 'web-app', user: '', policy: 'default', provider: 'openai', model: 'gpt-realtime',
+      caller: 'web-app', user: null, policy: 'default', provider: 'openai', model: 'gpt-realtime',
       // 46,920 and 391 for responses, 170 for the transcription, in micro-dollars.
       tokens: '1600', cost: '0.047481', code: '1000', close: 'bye',
     });
@@ -193,7 +193,7 @@ describe('what the access log says of a session', () => {
     await client.bytesCame(down.length);
     client.destroy();
     const { tokens: counted, cost } = await record();
-    assert.deepEqual([counted, cost], ['3000', '0.09384']);
+    assert.deepEqual([counted, cost], ['3000', '0.093840']);
   });
   test('usage that cannot be is not counted', async () => {
     const { client, upstream, record } = await open();
