@@ -225,6 +225,10 @@ impl Worker {
     fn tick(&mut self, store: &dyn Store, truth: &Truth, round: usize) {
         self.presence.tick(store);
         self.callers.tick(store, &self.presence, at(round));
+        for (session, slot) in &self.sessions {
+            let slot = slot.expect("a session that runs was published");
+            self.registry.update(slot, &Record { duration_ms: 1, ..record((*session).into(), 1_000_000) });
+        }
         let ticked = self.registry.tick(store, &self.presence);
         assert!(ticked.missing.is_empty(), "nobody touches a live worker's records");
         for session in ticked.stops {
