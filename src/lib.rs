@@ -1,4 +1,52 @@
-//! realtime-byok: the provider's key stays in the proxy.
+//! realtime-byok: a proxy-wasm filter for Envoy and Istio that keeps the provider's key in the proxy.
+//!
+//! Browsers and apps bring a gateway token, or a client secret that is worthless anywhere else. The filter takes it out of
+//! whatever slot it came in, checks who may do what, strips every client credential, and puts the provider's key in. For
+//! WebSockets it then follows the frames, counts what they use, and ends the session when it must.
+//!
+//! # How a request flows
+//!
+//! ```text
+//! Envoy ─▶ host::stream ─▶ session::Session             one callback, one call; one step, a few hostcalls
+//!                            │ inbound::Inbound          every header line read once
+//!                            │ policy::Policies          which policy the route has
+//!                            │ session::admission        who it is, what it is for, where it comes from, which model
+//!                            │   auth::{Slots, Callers}    a gateway token
+//!                            │   secret::seal              a client secret
+//!                            ├─▶ Refuse(denial::Denial)  answered here; no upstream hears of it
+//!                            ├─▶ Hold                    the body names the model, or says what to mint
+//!                            └─▶ Forward(http::Edits)    session::onward: what goes, then what comes
+//! upstream's answer ─▶ session
+//!                            ├─ 401, 403                 its words about our key do not pass
+//!                            ├─ a minted secret          session::minting seals it
+//!                            ├─ 201 to a call            call::Calls keeps it, to end it in time
+//!                            └─ 101                      session::handshake answers the offer; session::live follows
+//!                                 ws::Follower             frames, skipped by length unless they matter
+//!                                 usage::Meter             what an event says of tokens, priced
+//!                                 limits::SessionLimits    whether it must end, and what its client is told
+//! ```
+//!
+//! # The modules
+//!
+//! Only `host` knows Envoy, and decides nothing; everything else takes values, time and randomness among them, and returns
+//! values. Arrows go one way: `host → session → {policy, auth, mint, ws, usage, limits} → {http, secret}`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`] | from the configuration's bytes to a [`config::Plan`] that cannot be wrong, or all errors with their paths |
+//! | [`session`] | one stream's life as one enum |
+//! | [`inbound`], [`http`] | what a request brought; ordered byte headers, token lists, targets, edits |
+//! | [`auth`], [`denial`] | slots, callers and their tokens; the closed list of refusals |
+//! | [`policy`], [`glob`] | which policy, provider, key and model |
+//! | [`secret`], [`mint`] | key material; sealed client secrets; what mint requests and answers say |
+//! | [`call`] | WebRTC calls |
+//! | [`ws`] | frames, and nothing of what they hold |
+//! | [`usage`] | what events say was used, and nothing of frames; prices; the record of a session |
+//! | [`limits`] | what ends a session; what callers use over all workers |
+//! | [`control`] | the control API's requests and answers, and records over all workers |
+//!
+//! What callers may use over all workers ([`limits::Callers`]) and [`control`] are complete by themselves, and not joined
+//! to the host yet: a configuration that asks for them is refused.
 
 pub mod auth;
 pub mod call;
