@@ -8,6 +8,7 @@ mod path;
 mod plan;
 pub mod raw;
 mod secrets;
+mod sessions;
 mod shape;
 mod source;
 mod tree;

@@ -1,0 +1,80 @@
+//! What a plan says of sessions: whether they are followed, what they may use up, what a client may not change, and what
+//! models cost.
+
+use super::plan::Builder;
+use super::{Path, raw};
+use crate::limits::SessionLimits;
+use crate::usage::{InvalidPath, Lock, MicroUsd, Price, PriceList, Rate};
+
+impl Builder<'_> {
+    /// Limits and locks are about what frames hold: without following those, they could not be kept.
+    pub(super) fn metered(&mut self, path: &Path, raw: &raw::Policy) -> bool {
+        let is_metered = raw.meter.unwrap_or(true);
+        for (name, is_given) in [("session", raw.session.is_some()), ("lock", raw.lock.is_some())] {
+            if is_given && !is_metered {
+                self.error(&path.key(name), "cannot be kept with meter: false");
+            }
+        }
+        is_metered
+    }
+
+    pub(super) fn session_limits(&mut self, path: &Path, raw: Option<&raw::SessionLimits>) -> SessionLimits {
+        let Some(raw) = raw else { return SessionLimits::default() };
+        if raw.max_tokens == Some(0) {
+            self.error(&path.key("max_tokens"), "found 0, expected at least 1");
+        }
+        let max_cost = raw.max_cost_usd.and_then(|usd| self.micro_usd(&path.key("max_cost_usd"), usd));
+        SessionLimits {
+            max_duration: raw.max_duration.map(|span| span.0),
+            idle_timeout: raw.idle_timeout.map(|span| span.0),
+            max_tokens: raw.max_tokens,
+            max_cost,
+        }
+    }
+
+    fn micro_usd(&mut self, path: &Path, usd: f64) -> Option<MicroUsd> {
+        let micros = (usd * 1e6).round();
+        if !(1.0..=1e15).contains(&micros) {
+            self.error(path, "expected an amount of US dollars above zero");
+            return None;
+        }
+        // In range and whole by the test above.
+        Some(MicroUsd(micros as u64))
+    }
+
+    pub(super) fn lock(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Lock {
+        match Lock::new(raw.into_iter().flatten()) {
+            Ok(lock) => lock,
+            Err(InvalidPath(field)) => {
+                self.error(path, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
+                Lock::default()
+            }
+        }
+    }
+
+    pub(super) fn prices(&mut self, path: &Path, raw: Option<&raw::Named<raw::Price>>) -> PriceList {
+        let entries = raw.into_iter().flat_map(|prices| &prices.0);
+        let prices: Vec<_> = entries.map(|(glob, price)| (glob.clone(), self.price(&path.key(glob), price))).collect();
+        PriceList::new(prices)
+    }
+
+    fn price(&mut self, path: &Path, raw: &raw::Price) -> Price {
+        let mut rate = |name: &str, usd: Option<f64>| match Rate::try_from(usd?) {
+            Ok(rate) => Some(rate),
+            Err(_) => {
+                self.error(&path.key(name), "expected US dollars for a million tokens, from 0");
+                None
+            }
+        };
+        Price {
+            input_text: rate("input_text", raw.input_text),
+            input_cached_text: rate("input_cached_text", raw.input_cached_text),
+            input_audio: rate("input_audio", raw.input_audio),
+            input_cached_audio: rate("input_cached_audio", raw.input_cached_audio),
+            input_image: rate("input_image", raw.input_image),
+            input_cached_image: rate("input_cached_image", raw.input_cached_image),
+            output_text: rate("output_text", raw.output_text),
+            output_audio: rate("output_audio", raw.output_audio),
+        }
+    }
+}
