@@ -12,7 +12,7 @@ use proptest::prelude::*;
 
 use super::registry::{Filter, Registry, Slot};
 use super::stored::tests::record;
-use crate::limits::store::memory::Memory;
+use crate::limits::store::memory::{Memory, next_second};
 use crate::limits::{CallerLimits, Callers, Entry, Mismatch, Presence, Store};
 use crate::usage::{Close, ClosedBy, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Tokens};
 
@@ -223,7 +223,7 @@ impl Worker {
     }
 
     fn tick(&mut self, store: &dyn Store, truth: &Truth, round: usize) {
-        self.presence.tick(store);
+        assert!(self.presence.tick(store, next_second()));
         self.callers.tick(store, &self.presence, at(round));
         for (session, slot) in &self.sessions {
             let slot = slot.expect("a session that runs was published");

@@ -96,7 +96,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Damaged> {
 
 /// Whether a record has this id.
 pub(super) fn has_id(bytes: &[u8], id: RecordId) -> bool {
-    id_of(bytes).is_some_and(|found| found == id.to_string().as_bytes())
+    id_of(bytes).and_then(|found| str::from_utf8(found).ok()).is_some_and(|found| found.parse() == Ok(id))
 }
 
 /// Whether two records are of the same session.

@@ -267,7 +267,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::presence::GONE_AFTER;
-    use super::super::store::memory::{Contested, Memory};
+    use super::super::store::memory::{Contested, Memory, next_second};
     use super::*;
     use crate::usage::{Input, Output, Tokens};
 
@@ -322,7 +322,7 @@ mod tests {
         }
 
         fn tick_at(&mut self, now: SystemTime) {
-            self.presence.tick(self.store);
+            assert!(self.presence.tick(self.store, next_second()));
             self.callers.tick(self.store, &self.presence, now);
         }
 

@@ -178,9 +178,10 @@ impl Counters {
         self.open.iter().find(|(at, _)| *at == worker).map_or(0, |(_, open)| *open)
     }
 
-    /// Says how many sessions a worker runs. No two workers are at one place: whoever was there before is gone.
+    /// Says how many sessions a worker runs. Whoever was at its place before is gone, and so is whatever it was itself at
+    /// another place.
     pub(super) fn set_open(&mut self, worker: Worker, open: u32) {
-        self.open.retain(|(at, _)| at.place != worker.place);
+        self.open.retain(|(at, _)| at.place != worker.place && at.id != worker.id);
         if open > 0 {
             self.open.push((worker, open));
         }
@@ -320,7 +321,9 @@ mod tests {
         assert_eq!((counters.open(), counters.open_at(worker(0, 7))), (5, 0));
         counters.forget(&|worker| worker.id == 9);
         assert_eq!(counters.open(), 1);
-        counters.set_open(worker(1, 8), 0);
+        counters.set_open(worker(2, 8), 3);
+        assert_eq!(counters.open(), 3);
+        counters.set_open(worker(2, 8), 0);
         assert_eq!(counters.open, []);
     }
 
@@ -333,7 +336,7 @@ mod tests {
     proptest! {
         #[test]
         fn counters_are_read_as_they_were_written(
-            open in prop::collection::btree_map(any::<u16>(), (1_u64.., 1_u32..), 0..20),
+            open in prop::collection::btree_map(any::<u16>(), 1_u32.., 0..20),
             starts in prop::collection::vec(0_u64..50, 0..50),
             day in 0_u64..100_000,
             sessions: u64,
@@ -343,7 +346,7 @@ mod tests {
             let mut counters = Counters::default();
             let now = Moment(day * 86_400 + 50);
             counters.advance(now);
-            open.into_iter().for_each(|(place, (id, open))| counters.set_open(worker(place, id), open));
+            open.into_iter().for_each(|(place, open)| counters.set_open(worker(place, u64::MAX - u64::from(place)), open));
             starts.into_iter().for_each(|before| counters.start(Moment(now.0 - before)));
             counters.add(day, &Used { sessions, ..used(tokens, cost) });
             let bytes = counters.encode();

@@ -5,6 +5,8 @@
 //! clock that jumps nor a process that was stopped makes a worker look dead. Who was taken for gone and comes back
 //! notices, and takes another place.
 
+use std::time::{Duration, SystemTime};
+
 use super::codec::{Damaged, Reader, put_number};
 use super::store::{Damage, Store, key, update};
 
@@ -23,6 +25,7 @@ pub struct Presence {
     id: u64,
     place: Option<u16>,
     beat: u64,
+    ticked: Option<SystemTime>,
     /// By place.
     seen: Vec<Seen>,
     damage: Damage,
@@ -33,6 +36,9 @@ pub(crate) const MAX_PLACES: u16 = 1024;
 
 /// Ticks through which a beat stands still until its worker is gone.
 pub(crate) const GONE_AFTER: u8 = 4;
+
+/// Whoever ticked much faster than the others would take them for gone.
+const MIN_TICK: Duration = Duration::from_millis(900);
 
 /// A place, seen over some ticks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,17 +59,23 @@ struct Place {
 impl Presence {
     /// A worker of this random id that has no place yet, and knows of nobody.
     pub fn new(random: u64) -> Self {
-        Self { id: random.max(1), place: None, beat: 0, seen: Vec::new(), damage: Damage::default() }
+        Self { id: random.max(1), place: None, beat: 0, ticked: None, seen: Vec::new(), damage: Damage::default() }
     }
 
     /// Goes on: shows the others that this worker is there, if it has a place, and looks who else is. To be called every
-    /// second, before the ticks of what depends on it.
-    pub fn tick(&mut self, store: &dyn Store) {
+    /// second, before the ticks of what depends on it. False if it is called too early, by a second root context: then
+    /// nothing was done, and there is nothing to do.
+    pub fn tick(&mut self, store: &dyn Store, now: SystemTime) -> bool {
+        if self.ticked.and_then(|ticked| now.duration_since(ticked).ok()).is_some_and(|since| since < MIN_TICK) {
+            return false;
+        }
+        self.ticked = Some(now);
         if self.place.is_some() && !self.beat(store) {
             self.place = None;
             self.join(store);
         }
         self.look(store);
+        true
     }
 
     /// Takes a place unless this worker has one. `None` if there is none left.
@@ -209,7 +221,7 @@ fn place_key(place: u16) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::store::memory::{Contested, Memory};
+    use super::super::store::memory::{Contested, Memory, next_second};
     use super::*;
 
     fn joined(store: &Memory, id: u64) -> Presence {
@@ -223,8 +235,8 @@ mod tests {
         let store = Memory::default();
         let (mut one, mut other) = (joined(&store, 7), joined(&store, 8));
         for _ in 0..10 {
-            one.tick(&store);
-            other.tick(&store);
+            assert!(one.tick(&store, next_second()));
+            assert!(other.tick(&store, next_second()));
             assert_eq!(one.join(&store), Some(Worker { place: 0, id: 7 }));
             assert_eq!(other.me(), Some(Worker { place: 1, id: 8 }));
         }
@@ -236,7 +248,7 @@ mod tests {
     fn a_worker_that_does_not_run_sessions_takes_no_place() {
         let store = Memory::default();
         let mut presence = Presence::new(0);
-        presence.tick(&store);
+        assert!(presence.tick(&store, next_second()));
         assert_eq!((presence.me(), store.size().0), (None, 0));
         assert_eq!(presence.join(&store), Some(Worker { place: 0, id: 1 }));
     }
@@ -247,11 +259,11 @@ mod tests {
         let dead = joined(&store, 7).me().unwrap();
         let mut other = Presence::new(8);
         for _ in 0..GONE_AFTER {
-            other.tick(&store);
+            assert!(other.tick(&store, next_second()));
             other.vacate(&store, dead);
             assert_eq!(other.workers(&store), [(dead, false)]);
         }
-        other.tick(&store);
+        assert!(other.tick(&store, next_second()));
         assert_eq!(other.workers(&store), [(dead, true)]);
         assert!(other.is_gone(&store, dead));
         other.vacate(&store, dead);
@@ -265,8 +277,8 @@ mod tests {
         let store = Memory::default();
         let (mut slow, mut other) = (joined(&store, 7), Presence::new(8));
         let worker = slow.me().unwrap();
-        (0..=GONE_AFTER).for_each(|_| other.tick(&store));
-        slow.tick(&store);
+        (0..=GONE_AFTER).for_each(|_| assert!(other.tick(&store, next_second())));
+        assert!(slow.tick(&store, next_second()));
         assert!(!other.is_gone(&store, worker));
         other.vacate(&store, worker);
         assert_eq!(slow.me(), Some(worker));
@@ -274,13 +286,25 @@ mod tests {
     }
 
     #[test]
+    fn ticks_that_come_too_early_are_none() {
+        let store = Memory::default();
+        let (worker, mut other) = (joined(&store, 7).me().unwrap(), Presence::new(8));
+        let start = next_second();
+        let ticks = (0..100).filter(|tenth| other.tick(&store, start + Duration::from_millis(tenth * 100)));
+        assert_eq!(ticks.count(), 12);
+        assert!(other.is_gone(&store, worker));
+        assert!(other.tick(&store, start - Duration::from_secs(3600)), "a clock that is set back");
+        assert!(!other.tick(&store, start - Duration::from_millis(3_599_900)));
+    }
+
+    #[test]
     fn who_lost_its_place_takes_another() {
         let store = Memory::default();
         let (mut slow, mut other) = (joined(&store, 7), Presence::new(8));
-        (0..=GONE_AFTER).for_each(|_| other.tick(&store));
+        (0..=GONE_AFTER).for_each(|_| assert!(other.tick(&store, next_second())));
         other.vacate(&store, slow.me().unwrap());
         other.join(&store).unwrap();
-        slow.tick(&store);
+        assert!(slow.tick(&store, next_second()));
         assert_eq!(slow.me(), Some(Worker { place: 1, id: 7 }));
         assert!(other.is_gone(&store, Worker { place: 0, id: 7 }));
         assert!(!slow.is_gone(&store, slow.me().unwrap()));
@@ -291,7 +315,7 @@ mod tests {
         let store = Memory::default();
         let mut presence = joined(&store, 7);
         store.overwrite(&place_key(0), b"\x80");
-        presence.tick(&store);
+        assert!(presence.tick(&store, next_second()));
         assert_eq!(presence.me(), Some(Worker { place: 0, id: 7 }));
         assert_eq!(presence.take_damaged(), [place_key(0)]);
     }

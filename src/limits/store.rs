@@ -95,7 +95,9 @@ pub(crate) fn update(
 #[cfg(test)]
 pub(crate) mod memory {
     use std::collections::HashMap;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Arc, Mutex};
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use super::*;
 
@@ -156,6 +158,12 @@ pub(crate) mod memory {
             inner.entries.insert(key.to_owned(), (bytes.to_vec(), cas));
             Ok(())
         }
+    }
+
+    /// A second after the last one that anybody has got.
+    pub(crate) fn next_second() -> SystemTime {
+        static SECONDS: AtomicU64 = AtomicU64::new(1_000_000_000);
+        UNIX_EPOCH + Duration::from_secs(SECONDS.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A store in which every write comes too late.

@@ -2,7 +2,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::super::stored::tests::record;
 use super::*;
-use crate::limits::store::memory::{Contested, Memory};
+use crate::limits::store::memory::{Contested, Memory, next_second};
 
 /// Ticks after which a worker that stood still is buried.
 const BURIED_AFTER: usize = 5;
@@ -35,7 +35,7 @@ impl<'a> Worker<'a> {
     }
 
     fn tick(&mut self) -> Ticked {
-        self.presence.tick(self.store);
+        self.presence.tick(self.store, next_second());
         self.registry.tick(self.store, &self.presence)
     }
 
@@ -214,7 +214,7 @@ fn a_dead_workers_sessions_are_shown_as_closed_and_go_to_the_ring() {
     assert!(other.list().iter().all(|(_, status)| *status != Status::Closed));
     let mut late = Worker::new(&store, 3);
     late.presence = other.presence;
-    late.presence.tick(&store);
+    late.presence.tick(&store, next_second());
     assert_eq!(late.list().len(), 40);
     assert!(late.list().iter().all(|(_, status)| *status == Status::Closed));
     assert_eq!(late.stop(&id(5)), []);
@@ -255,7 +255,7 @@ fn who_comes_back_while_it_is_buried_keeps_its_place() {
     let slot = slow.begin(10);
     let before = slow.presence.me().unwrap();
     (0..BURIED_AFTER).for_each(|_| drop(other.tick()));
-    other.presence.tick(&store);
+    other.presence.tick(&store, next_second());
     other.registry.bury_page(&store, before, &page_key(0, 0), &store.read(&page_key(0, 0))).unwrap();
     assert_eq!(slow.tick().missing, [10]);
     other.presence.vacate(&store, before);
