@@ -48,7 +48,7 @@ async function recordOf(session) {
   return { ending: [code, reason], ...others };
 }
 
-describe('the budget', () => {
+describe('the budget', { concurrency: 16 }, () => {
   for (const policy of ['tokens', 'cost']) {
     test(`of ${policy} is used up by a response, and its client is told behind it`, async () => {
       const session = await open({ target: target(policy) });
@@ -104,7 +104,7 @@ describe('the budget', () => {
   });
 });
 
-describe('the duration', () => {
+describe('the duration', { concurrency: 16 }, () => {
   test('is over while the upstream speaks', async () => {
     const session = await open({ target: target('duration') });
     await chatter(session);
@@ -138,7 +138,7 @@ describe('the duration', () => {
   });
 });
 
-describe('an idle session', () => {
+describe('an idle session', { concurrency: 16 }, () => {
   for (const speaker of ['client', 'upstream']) {
     test(`is one in which not even the ${speaker} speaks, and is cut`, async () => {
       const session = await open({ target: target('idle') });
@@ -154,7 +154,7 @@ describe('an idle session', () => {
   }
 });
 
-describe("a client secret's limits", () => {
+describe("a client secret's limits", { concurrency: 16 }, () => {
   const now = Math.floor(Date.now() / 1000);
   const secret = (policy, claims) =>
     seal(
