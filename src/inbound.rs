@@ -1,7 +1,5 @@
 //! What a request brought: one pass over its header lines, each read once.
 
-use std::collections::HashSet;
-
 use crate::auth::{Gateway, Offered, Slots};
 use crate::denial::{Denial, Reason};
 use crate::http::{Edits, Headers, Param, Target, Value, members, trim};
@@ -12,7 +10,7 @@ const BETA_REALTIME: &[u8] = b"realtime=v1";
 /// Header lines and query parameters that go no further than the filter.
 pub struct Strip {
     /// Headers beside those of the slots, in lower case.
-    pub headers: HashSet<String>,
+    pub headers: Vec<String>,
     /// Query parameters beside the well-known ones, in lower case.
     pub params: Vec<String>,
 }
@@ -93,7 +91,7 @@ impl<'a> Inbound<'a> {
     }
 
     fn line(&mut self, name: &'a [u8], value: &'a [u8], gateway: &Gateway, strip: &Strip) {
-        let is_stripped = str(name).is_some_and(|name| strip.headers.contains(name));
+        let is_stripped = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
         if is_stripped {
             self.remove(name);
         }

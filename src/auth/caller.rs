@@ -1,6 +1,6 @@
 //! Callers, and the tokens that they are known by.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -24,7 +24,7 @@ pub enum Access {
     /// All of them.
     All,
     /// These names.
-    Only(HashSet<String>),
+    Only(Vec<String>),
 }
 
 impl Access {
@@ -32,7 +32,7 @@ impl Access {
     pub fn allows(&self, policy: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Only(names) => names.contains(policy),
+            Self::Only(names) => names.iter().any(|name| name == policy),
         }
     }
 }

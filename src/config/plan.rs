@@ -1,7 +1,6 @@
 //! The plan: a configuration whose names resolve and whose secrets are there, valid by construction.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -165,10 +164,10 @@ impl Builder<'_> {
     }
 
     fn strip(&mut self, path: &Path, raw: &Raw) -> Strip {
-        let mut headers = HashSet::new();
+        let mut headers = Vec::new();
         for (index, name) in raw.gateway.strip_headers.iter().enumerate() {
             self.header_name(&path.index(index), name);
-            headers.insert(name.to_ascii_lowercase());
+            headers.push(name.to_ascii_lowercase());
         }
         let custom = raw.providers.0.iter().filter_map(|(_, provider)| provider.header.as_ref());
         headers.extend(custom.map(|header| header.name.to_ascii_lowercase()));
@@ -321,7 +320,7 @@ impl Builder<'_> {
             default_provider: chosen.next()?,
             other_providers: chosen.collect(),
             models,
-            aliases: raw.aliases.0.iter().cloned().collect(),
+            aliases: raw.aliases.0.clone(),
             limits: self.session_limits(&path.key("session"), raw.session.as_ref()),
             lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
             is_metered: self.metered(path, raw),
@@ -473,7 +472,7 @@ impl Builder<'_> {
                 self.error(&path.index(index), format!("no policy is named \"{name}\"; known: {known}"));
             }
         }
-        Access::Only(names.iter().cloned().collect())
+        Access::Only(names.clone())
     }
 
     fn secrets(&mut self, path: &Path, raw: &raw::ClientSecrets) -> Option<Secrets> {

@@ -29,7 +29,7 @@ pub struct Raw {
     /// What holds on a route, by name. A route's policy is the one that its metadata names at `realtime_byok.policy`,
     /// else the one of the route's name, else `default`; without any of them requests are refused.
     pub policies: Named<Policy>,
-    /// What models cost, in USD per million tokens, by glob; the longest glob that matches wins. Refused by this version.
+    /// What models cost, in USD per million tokens, by glob; the longest glob that matches wins.
     pub prices: Option<Named<Price>>,
     /// Secrets for clients that are worthless elsewhere.
     pub client_secrets: ClientSecrets,
@@ -244,11 +244,12 @@ pub struct Policy {
     pub models: Option<Vec<String>>,
     /// Other names for models, each with the name that it stands for, which may begin with a provider's and a slash.
     pub aliases: Named<String>,
-    /// What a session may use up. Refused by this version.
+    /// What a session may use up.
     pub session: Option<SessionLimits>,
-    /// Session fields that a client may not change. Refused by this version.
+    /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`.
     pub lock: Option<Vec<String>>,
-    /// Whether sessions are metered. `true` is refused by this version.
+    /// Whether the WebSockets of the route are followed, and what they use counted; they are without this. `session` and
+    /// `lock` need it.
     pub meter: Option<bool>,
 }
 

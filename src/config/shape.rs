@@ -155,14 +155,10 @@ impl Cuts {
     }
 
     fn before_cuts(&self, list: &Path, index: usize) -> usize {
-        let mut gone: Vec<usize> = Vec::new();
-        for cut in self.0.iter().filter(|cut| cut.parent() == *list) {
-            if let Some(Step::Index(index)) = cut.steps().last() {
-                gone.push(*index);
-            }
-        }
-        gone.sort_unstable();
-        gone.iter().fold(index, |index, &gone| if gone <= index { index + 1 } else { index })
+        let is_cut = |index: &usize| {
+            self.0.iter().any(|cut| cut.parent() == *list && cut.steps().last() == Some(&Step::Index(*index)))
+        };
+        (0..).filter(|index| !is_cut(index)).nth(index).unwrap_or(index)
     }
 }
 

@@ -30,7 +30,12 @@ pub fn decode(configuration: &[u8]) -> Result<Value, Errors> {
 }
 
 fn object(fields: Struct) -> Value {
-    Value::Object(fields.fields.into_iter().map(|(name, field)| (name, value(field))).collect::<Map<_, _>>())
+    // A loop, as collecting into a map would bring a sort into the module.
+    let mut members = Map::new();
+    for (name, field) in fields.fields {
+        members.insert(name, value(field));
+    }
+    Value::Object(members)
 }
 
 fn value(value: prost_types::Value) -> Value {

@@ -60,10 +60,10 @@ pub fn log_session(record: &Record) {
         ("code", code),
         ("duration", record.duration_ms.to_string()),
         ("tokens", record.usage.total_tokens.to_string()),
-        ("cost", (record.cost_usd.0 as f64 / 1e6).to_string()),
+        ("cost", format!("{}.{:06}", record.cost_usd.0 / 1_000_000, record.cost_usd.0 % 1_000_000)),
         ("close", reason.to_owned()),
     ];
-    for (name, value) in fields {
+    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
         // A field that cannot be set is missing in the access log, and nothing else.
         let _ = abi::set_property(&format!("realtime_byok.{name}"), value.as_bytes());
     }
@@ -87,9 +87,10 @@ impl Window for &Read {
     }
 }
 
-/// Puts `bytes` in the place of what a read holds from an offset on.
+/// Puts `bytes` in the place of what a read holds from an offset on. Envoy replaces all of a buffer or nothing of it.
 pub fn replace(read: &Read, from: usize, bytes: &[u8]) -> Result<(), Status> {
-    abi::set_buffer(read.buffer, from, read.size.saturating_sub(from), bytes)
+    let kept = if from == 0 { Vec::new() } else { abi::buffer(read.buffer, 0, from).ok_or(Status::InternalFailure)? };
+    abi::set_buffer(read.buffer, 0, read.size, &[kept.as_slice(), bytes].concat())
 }
 
 /// All of the response's body that has come.

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use serde::Serialize;
+
 use super::counters::{CallerLimit, CallerLimits, Counters, Exceeded, Moment, Used};
 use super::presence::{Presence, Worker};
 use super::store::{Contended, Damage, Store, key, update};
@@ -19,7 +21,7 @@ pub struct Callers {
 }
 
 /// What a caller has used today, UTC.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CallerUsage {
     /// The caller's name.
     pub caller: String,
@@ -27,12 +29,10 @@ pub struct CallerUsage {
     pub date: String,
     /// Sessions that were opened.
     pub sessions: u64,
-    /// Sessions that are open now, or waiting to be.
-    pub open: u64,
     /// What was used.
     pub usage: Tally,
     /// What it costs.
-    pub cost: MicroUsd,
+    pub cost_usd: MicroUsd,
 }
 
 /// What one caller does at this worker.
@@ -153,7 +153,7 @@ impl Callers {
         let Used { sessions, usage, cost } = *counters.used();
         let date = Timestamp::from(now).to_string();
         let date = date.split_once('T').map_or_else(String::new, |(date, _)| date.to_owned());
-        CallerUsage { caller: caller.to_owned(), date, sessions, open: counters.open(), usage, cost }
+        CallerUsage { caller: caller.to_owned(), date, sessions, usage, cost_usd: cost }
     }
 
     /// Keys that were damaged since this was last asked.
@@ -326,6 +326,10 @@ mod tests {
             self.callers.tick(self.store, &self.presence, now);
         }
 
+        fn open(&mut self) -> u64 {
+            self.callers.read(self.store, "web", now().into()).open()
+        }
+
         fn usage(&mut self) -> CallerUsage {
             self.callers.usage(self.store, "web", now())
         }
@@ -371,7 +375,7 @@ mod tests {
         (0..=GONE_AFTER).for_each(|_| other.tick());
         other.start(&concurrent(1)).unwrap();
         slow.tick();
-        assert_eq!(slow.usage().open, 2);
+        assert_eq!(slow.open(), 2);
         other.end();
         assert_eq!(other.start(&concurrent(1)), Err(CallerLimit::Sessions));
         slow.end();
@@ -391,9 +395,9 @@ mod tests {
         worker.callers.end(&contested, &worker.presence, "web", now());
         let used = (&tokens(7), MicroUsd(1));
         worker.callers.add(&contested, &worker.presence, "web", &concurrent(2), used, now());
-        assert_eq!((worker.usage().open, worker.usage().sessions, worker.usage().usage.responses), (2, 0, 0));
+        assert_eq!((worker.open(), worker.usage().sessions, worker.usage().usage.responses), (2, 0, 0));
         worker.tick();
-        assert_eq!((worker.usage().open, worker.usage().sessions, worker.usage().usage), (1, 1, tokens(7)));
+        assert_eq!((worker.open(), worker.usage().sessions, worker.usage().usage), (1, 1, tokens(7)));
     }
 
     #[test]
@@ -434,15 +438,15 @@ mod tests {
         one.add(&CallerLimits::default(), 5);
         other.add(&CallerLimits::default(), 6);
         one.end();
+        assert_eq!(one.open(), 0);
         let mut usage = tokens(5);
         usage.add(&tokens(6));
         let want = CallerUsage {
             caller: "web".into(),
             date: "2024-10-04".into(),
             sessions: 1,
-            open: 0,
             usage,
-            cost: MicroUsd(110),
+            cost_usd: MicroUsd(110),
         };
         assert_eq!(other.usage(), want);
         assert_eq!(other.callers.usage(&store, "nobody", now()).usage, Tally::default());
@@ -457,7 +461,7 @@ mod tests {
         store.overwrite(&key, b"\xff");
         worker.tick();
         assert_eq!(worker.callers.take_damaged(), [key]);
-        assert_eq!(worker.usage().open, 1);
+        assert_eq!(worker.open(), 1);
         assert_eq!(worker.start(&concurrent(1)), Err(CallerLimit::Sessions));
     }
 

@@ -118,6 +118,14 @@ impl Presence {
         workers
     }
 
+    /// Those who are gone and still have a place.
+    pub(crate) fn gone(&self, store: &dyn Store) -> Vec<Worker> {
+        let still = (0..).zip(&self.seen).filter(|(_, seen)| seen.place.id != 0 && seen.unchanged >= GONE_AFTER);
+        let mut workers: Vec<Worker> = still.map(|(place, seen)| Worker { place, id: seen.place.id }).collect();
+        workers.retain(|worker| self.is_gone(store, *worker));
+        workers
+    }
+
     /// Frees the place of a worker that is gone, unless it has come back.
     pub(crate) fn vacate(&self, store: &dyn Store, worker: Worker) {
         // Another worker that does so at the same time does the same.

@@ -65,12 +65,12 @@ pub(super) fn member_span(text: &str, value: &str) -> Result<Range<usize>, NotRe
     Ok(before.len()..text.len() - rest.strip_prefix(',').unwrap_or(rest).len())
 }
 
-/// `text` with some parts replaced, none of which overlap.
+/// `text` with some parts replaced, none of which overlap. They are few.
 pub(super) fn edited(text: &str, mut edits: Vec<(Range<usize>, Cow<'_, str>)>) -> String {
-    edits.sort_by_key(|(span, _)| span.start);
     let mut out = String::with_capacity(text.len() + edits.iter().map(|(_, new)| new.len()).sum::<usize>());
     let mut kept = 0;
-    for (span, new) in edits {
+    while let Some((first, _)) = edits.iter().enumerate().min_by_key(|(_, (span, _))| span.start) {
+        let (span, new) = edits.swap_remove(first);
         out.push_str(text.get(kept..span.start).unwrap_or_default());
         out.push_str(&new);
         kept = span.end;

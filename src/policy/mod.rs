@@ -47,7 +47,7 @@ pub struct Policy {
     /// The models that may be used.
     pub models: Globs,
     /// Other names for models; a target may begin with a provider's name and a slash.
-    pub aliases: HashMap<String, String>,
+    pub aliases: Vec<(String, String)>,
     /// What a session may use up.
     pub limits: SessionLimits,
     /// Session fields that a client may not change.

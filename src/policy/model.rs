@@ -22,9 +22,9 @@ impl Policy {
     /// may hold such a prefix again. A slash after any other name is part of the model's.
     pub fn resolve<'a>(&'a self, name: &'a str) -> Resolved<'a> {
         let (provider, model) = self.split(name);
-        match self.aliases.get(model) {
+        match self.aliases.iter().find(|(alias, _)| alias == model) {
             None => Resolved { provider, model },
-            Some(target) => {
+            Some((_, target)) => {
                 let (aliased, model) = self.split(target);
                 Resolved { provider: aliased.or(provider), model }
             }

@@ -133,9 +133,8 @@ impl Admission {
             (Purpose::Mint(_), BodyType::CodedJson) => Err(unreadable_body()),
             (Purpose::Mint(_), BodyType::Json) if ends => Err(unreadable_body()),
             (Purpose::Mint(endpoint), BodyType::Json) => Ok(Some(BodyNeed::Mint(endpoint))),
-            // SDP names no model, and what an upstream's secret was minted for the upstream knows.
+            // SDP names no model; a form could.
             (Purpose::Call, BodyType::Sdp) => Ok(None),
-            (Purpose::Call, _) if self.upstream_secret().is_some() => Ok(None),
             (Purpose::Call, _) if has_rule => Err(unreadable_body()),
             (Purpose::Call, _) => Ok(None),
             (Purpose::Rest, _) if ends || !(has_rule || (has_names && !passes_without_model(inbound))) => Ok(None),

@@ -3,6 +3,7 @@
 //! One dollar per million tokens is one micro-dollar per token. A [`Rate`] holds millionths of that, so a price with up
 //! to six decimals is exact, and so are all sums; only what is shown is rounded, to the nearest micro-dollar.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -45,8 +46,7 @@ pub struct Price {
 /// Prices by model.
 #[derive(Debug, Clone, Default)]
 pub struct PriceList {
-    /// Longest glob first.
-    prices: Vec<(WildMatch, Price)>,
+    prices: Vec<(String, WildMatch, Price)>,
 }
 
 /// An amount of money in pico-dollars, which adds up without rounding; saturating.
@@ -103,14 +103,18 @@ impl Price {
 impl PriceList {
     /// Prices by glob over models' names, where `*` stands for any characters and `?` for one.
     pub fn new(prices: impl IntoIterator<Item = (String, Price)>) -> Self {
-        let mut prices: Vec<(String, Price)> = prices.into_iter().collect();
-        prices.sort_by(|(a, _), (b, _)| b.chars().count().cmp(&a.chars().count()).then_with(|| a.cmp(b)));
-        Self { prices: prices.into_iter().map(|(glob, price)| (WildMatch::new(&glob), price)).collect() }
+        let compile = |(glob, price): (String, Price)| {
+            let matcher = WildMatch::new(&glob);
+            (glob, matcher, price)
+        };
+        Self { prices: prices.into_iter().map(compile).collect() }
     }
 
     /// The price under the longest glob that matches; among equally long ones, the alphabetically first.
     pub fn price_of(&self, model: &str) -> Option<&Price> {
-        self.prices.iter().find(|(glob, _)| glob.matches(model)).map(|(_, price)| price)
+        let matching = self.prices.iter().filter(|(_, matcher, _)| matcher.matches(model));
+        let best = matching.max_by_key(|(glob, _, _)| (glob.chars().count(), Reverse(glob)));
+        best.map(|(_, _, price)| price)
     }
 }
 

@@ -14,7 +14,9 @@ import { runProgram } from './program.mjs';
 
 // The peers of this test have no network but loopback, and no microphone.
 const webrtcFlags = [
-  '--allow-loopback-in-peer-connection', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
+  '--allow-loopback-in-peer-connection',
+  '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream',
 ];
 
 const openai = useOpenai();

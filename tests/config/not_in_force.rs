@@ -8,7 +8,6 @@ use super::{assert_errors, errors, with};
 fn a_setting_that_nothing_obeys_yet_is_refused() {
     let key = json!({ "env": "OPENAI_API_KEY" });
     for (place, value) in [
-        ("prices", json!({ "gpt*": { "input_text": 4 } })),
         ("control", json!({ "path": "/realtime-byok", "token": { "env": "TOKEN" } })),
         ("quota", json!({ "cluster": "ratelimit", "domain": "realtime", "timeout": "100ms", "on_error": "deny" })),
         (
@@ -17,9 +16,6 @@ fn a_setting_that_nothing_obeys_yet_is_refused() {
                     "timeout": "1s", "on_error": "allow", "queue": 1000 }),
         ),
         ("callers.web-app.limits", json!({ "concurrent_sessions": 20, "cost_usd_per_day": 25.5 })),
-        ("policies.voice.session", json!({ "max_duration": "30m", "max_cost_usd": 1.5 })),
-        ("policies.voice.lock", json!(["instructions", "tools"])),
-        ("policies.voice.meter", json!(true)),
     ] {
         assert_errors([(place, value)], &[&format!("{place}: this version does not do this yet; remove it")]);
     }
@@ -31,6 +27,10 @@ fn what_it_does_by_itself_may_be_said() {
         ("client_secrets", json!({})),
         ("client_secrets.mode", json!("off")),
         ("policies.voice.meter", json!(false)),
+        ("policies.voice.meter", json!(true)),
+        ("policies.voice.session", json!({ "max_duration": "30m", "max_cost_usd": 1.5 })),
+        ("policies.voice.lock", json!(["instructions", "audio.output.voice"])),
+        ("prices", json!({ "gpt*": { "input_text": 4 } })),
         ("gateway.accept_provider_slot", json!(true)),
     ] {
         assert_errors([(place, value)], &[]);
@@ -52,4 +52,39 @@ fn its_own_errors_come_first() {
             "quota.cluster: missing; it must be given",
         ]
     );
+}
+
+#[test]
+fn what_limits_a_session_must_limit_it() {
+    for (place, value, error) in [
+        (
+            "policies.voice.session",
+            json!({ "max_tokens": 0 }),
+            "policies.voice.session.max_tokens: found 0, expected at least 1",
+        ),
+        (
+            "policies.voice.session",
+            json!({ "max_cost_usd": -1 }),
+            "policies.voice.session.max_cost_usd: expected an amount of US dollars above zero",
+        ),
+        (
+            "policies.voice.lock",
+            json!(["audio..voice"]),
+            "policies.voice.lock: \"audio..voice\" is no field such as instructions or audio.output.voice",
+        ),
+        (
+            "prices",
+            json!({ "gpt*": { "output_audio": -1 } }),
+            "prices.gpt*.output_audio: expected US dollars for a million tokens, from 0",
+        ),
+    ] {
+        assert_errors([(place, value)], &[error]);
+    }
+    let unmetered = [
+        ("policies.voice.meter", json!(false)),
+        ("policies.voice.lock", json!(["tools"])),
+        ("policies.voice.session", json!({ "max_tokens": 1 })),
+    ];
+    let session = "policies.voice.session: cannot be kept with meter: false";
+    assert_errors(unmetered, &[session, "policies.voice.lock: cannot be kept with meter: false"]);
 }

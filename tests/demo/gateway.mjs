@@ -30,7 +30,6 @@ export function demoBootstrap(upstream) {
   ];
   const connectionManager = chain.filters[0].typed_config;
   withoutSecondProvider(connectionManager);
-  withClientSecrets(connectionManager);
   if (upstream.host) rewriteHosts(connectionManager, upstream.host);
   wasmConfig(connectionManager).vm_config.code.local.filename = modulePath();
   return bootstrap;
@@ -73,21 +72,6 @@ function withoutSecondProvider(connectionManager) {
   environment.host_env_keys = environment.host_env_keys.filter((name) => name !== 'AZURE_OPENAI_API_KEY');
   const [virtualHost] = connectionManager.route_config.virtual_hosts;
   virtualHost.routes = virtualHost.routes.filter(({ route }) => route?.cluster !== 'azure-eu');
-}
-
-/** Minting, and a route for it under the policy of the sessions, which is the one that a secret is good under. */
-function withClientSecrets(connectionManager) {
-  const config = wasmConfig(connectionManager);
-  config.configuration.value.client_secrets = { mode: 'sealed', sealing_keys: [{ env: 'REALTIME_SEALING_KEY' }] };
-  config.vm_config.environment_variables.host_env_keys.push('REALTIME_SEALING_KEY');
-  const { routes } = connectionManager.route_config.virtual_hosts[0];
-  const { metadata, route } = named(routes, 'realtime');
-  routes.unshift({
-    name: 'client-secrets',
-    match: { path: '/v1/realtime/client_secrets' },
-    metadata,
-    route: { cluster: route.cluster, host_rewrite_literal: route.host_rewrite_literal },
-  });
 }
 
 function rewriteHosts(connectionManager, host) {

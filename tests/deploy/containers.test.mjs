@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
 import Ajv from 'ajv/dist/2019.js';
 import addFormats from 'ajv-formats';
@@ -32,7 +32,7 @@ const hostEnvKeys = [...deployText('envoy.yaml').matchAll(/host_env_keys:\n((?: 
 
 describe('Dockerfile', () => {
   test('has a stage for Envoy and one for the plugin alone', () => {
-    assert.deepEqual(stages.map(({ name }) => name), ['build', 'plugin', 'certificates', 'gateway']);
+    assert.deepEqual(stages.map(({ name }) => name), ['build', 'optimise', 'plugin', 'certificates', 'gateway']);
     assert.equal(stages.find(({ name }) => name === 'plugin').image, 'scratch');
   });
 
@@ -66,6 +66,26 @@ describe('Dockerfile', () => {
     assert.equal(image('build'), `rust:${rust}-slim-trixie`);
     assert.equal(image('gateway'), `envoyproxy/envoy:v${envoy}`);
     assert.match(image('certificates'), /^alpine:\d+\.\d+\.\d+$/);
+    const [, node] = /^node:(\d+)\.\d+\.\d+-trixie-slim$/.exec(image('optimise'));
+    const [, oldest] = /^>=(\d+)$/.exec(JSON.parse(repositoryText('tests/package.json')).engines.node);
+    assert.ok(Number(node) >= Number(oldest), node);
+  });
+
+  test('ships the module that was optimised, by the script and the package of `make build`', () => {
+    const [stage] = dockerfile.split(/^(?=FROM )/m).filter((text) => / AS optimise$/m.test(text));
+    const [, prefix] = /npm install --prefix (\S+)/.exec(stage);
+    const [, name, version] = /"([\w-]+)@\$\(node --print '([^']+)'\)"/.exec(stage);
+    const [, script, module] = /^RUN node (\S+) (\S+)$/m.exec(stage);
+    assert.ok(stage.includes(`COPY ${script} ${dirname(script)}/\n`));
+    assert.ok(stage.includes('COPY tests/package.json .\n'));
+    const cwd = join(repository, 'tests');
+    const pinned = execFileSync(process.execPath, ['--print', version], { cwd, encoding: 'utf8' });
+    const installed = JSON.parse(repositoryText(`tests/node_modules/${name}/package.json`));
+    assert.equal(pinned.trim(), installed.version);
+    const [, wanted] = /new URL\('([^']+)'/.exec(repositoryText(script));
+    assert.equal(join(dirname(script), wanted), join(prefix, 'node_modules', name, 'bin/'));
+    const shipped = [...dockerfile.matchAll(/^COPY --from=(?!build)(\S+) (?:--\S+ )*(\S+\.wasm) /gm)];
+    assert.deepEqual(shipped.map(([, from, file]) => [from, file]), [['optimise', module], ['optimise', module]]);
   });
 });
 
@@ -137,6 +157,13 @@ describe('compose', () => {
     const { gateway, aimock } = compose.services;
     const { OPENAI_API_KEY, AZURE_OPENAI_API_KEY } = gateway.environment;
     assert.deepEqual(aimock.environment.AIMOCK_API_KEYS.split(','), [OPENAI_API_KEY, AZURE_OPENAI_API_KEY]);
+  });
+
+  test('has a sealing key to try out with, and none for the real OpenAI', () => {
+    const [tried, real] = [compose, openai].map(({ services }) => services.gateway.environment.REALTIME_SEALING_KEY);
+    const [, key] = /^\$\{REALTIME_SEALING_KEY:-(.+)\}$/.exec(tried);
+    assert.equal(Buffer.from(key, 'base64').length, 32);
+    assert.match(real, /^\$\{REALTIME_SEALING_KEY:\?/);
   });
 
   test('opens one port, to this machine only', () => {

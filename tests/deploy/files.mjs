@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { repository } from '../e2e/harness/index.mjs';
+import { newSealingKey } from '../e2e/harness/sealing.mjs';
 
 /** What each host environment variable of the shipped configurations is set to in tests. */
 export const environment = {
@@ -10,6 +11,7 @@ export const environment = {
   AZURE_OPENAI_API_KEY: 'azure-provider-key',
   WEB_APP_TOKEN: 'web-app-gateway-token',
   BACKEND_TOKEN: 'backend-gateway-token',
+  REALTIME_SEALING_KEY: newSealingKey(),
 };
 
 export const deployPath = (file) => join(repository, 'envoy', file);

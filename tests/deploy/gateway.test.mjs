@@ -39,6 +39,7 @@ describe('paths', () => {
     '/v1/account-1/gateway-1/openai?model=gpt-realtime',
     '/v1/account-1/gateway-1/openai/?model=gpt-realtime',
     '/v1/account-1/gateway-1/openai/realtime?model=gpt-realtime',
+    '/v1/account-1/gateway-1/openai/realtime/?model=gpt-realtime',
   ];
   for (const target of realtime) {
     test(`${target} is OpenAI's realtime`, async () => {
@@ -95,6 +96,17 @@ describe('providers', () => {
       assert.equal(request.header('host'), 'example.openai.azure.com');
       assert.equal(request.header('api-key'), environment.AZURE_OPENAI_API_KEY);
       assert.equal(request.header('authorization'), undefined);
+    });
+  }
+
+  for (const path of ['client_secrets', 'translations/client_secrets', 'sessions', 'transcription_sessions']) {
+    test(`the model's prefix leads a request for a secret, by ${path}, to Azure`, async () => {
+      const target = `/v1/realtime/${path}`;
+      const model = 'azure-eu/gpt-realtime';
+      const json = path.endsWith('client_secrets') ? { session: { model } } : { model };
+      const request = await received(await gateway.send(restRequest({ target, headers: [server], json })));
+      assert.equal(request.target, `/openai/v1/realtime/${path}`);
+      assert.equal(request.header('api-key'), environment.AZURE_OPENAI_API_KEY);
     });
   }
 

@@ -160,6 +160,28 @@ test('the routes match and rewrite as envoy.yaml, whose routes are tested', () =
   }
 });
 
+test('the pages that envoy.yaml lets in may ask everywhere', () => {
+  const { listeners } = documents('envoy.yaml')[0].static_resources;
+  const [{ typed_per_filter_config: config }] =
+    listeners[0].filter_chains[0].filters[0].typed_config.route_config.virtual_hosts;
+  const { '@type': type, allow_origin_string_match: origins, max_age: maxAge, ...lists } = config['envoy.filters.http.cors'];
+  const expected = {
+    origins: origins.map(({ exact }) => exact),
+    lists: ['allow_methods', 'allow_headers', 'expose_headers'].map((name) => lists[name]),
+    seconds: Number(maxAge),
+  };
+  const described = ({ allowOrigins, allowMethods, allowHeaders, exposeHeaders, maxAge: time }) => ({
+    origins: allowOrigins.map((origin) => origin.exact ?? origin),
+    lists: [allowMethods, allowHeaders, exposeHeaders].map((list) => list.join(', ')),
+    seconds: 60 * Number(/^(\d+)m$/.exec(time)[1]),
+  });
+  const entries = resource('istio', 'VirtualService', 'realtime-byok').spec.http.filter(({ route }) => route);
+  for (const { corsPolicy } of entries) assert.deepEqual(described(corsPolicy), expected);
+  const { cors, targetRefs } = resource('envoy-gateway', 'SecurityPolicy', 'realtime-byok').spec;
+  assert.deepEqual(described(cors), expected);
+  assert.deepEqual(targetRefs.map(({ name }) => name), ['realtime', 'rest']);
+});
+
 test('every HTTPRoute has a filter, and every patch finds it', () => {
   const ofKind = (kind) => resources.filter((one) => one.file.startsWith('envoy-gateway') && one.resource.kind === kind);
   const policies = ofKind('EnvoyExtensionPolicy').map((one) => one.resource);

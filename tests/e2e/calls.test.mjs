@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import test, { after, describe } from 'node:test';
 import {
-  assertDenial, denied, forwarded, providerKey, restRequest, route, tokens, until, useGateway,
+  assertDenial,
+  denied,
+  forwarded,
+  providerKey,
+  restRequest,
+  route,
+  tokens,
+  until,
+  useGateway,
 } from './harness/index.mjs';
 import { assertNowhere, mint, mintConfiguration, mintEnv, sealingKey } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
@@ -29,7 +37,12 @@ const options = (secrets) => ({
 const gateway = useGateway(() => options({ mode: 'sealed' }));
 const local = useGateway(() => options({ mode: 'local' }));
 const unpaused = useGateway(() => ({ ...options({ mode: 'sealed' }), allowOnHeadersStopIteration: false }));
-const rig = { recorder: openai, get gateway() { return gateway; } };
+const rig = {
+  recorder: openai,
+  get gateway() {
+    return gateway;
+  },
+};
 
 const peers = [];
 after(() => peers.forEach((peer) => peer.close()));
@@ -44,7 +57,10 @@ const bearer = (credential) => ['authorization', `Bearer ${credential}`];
 
 const sdpCall = (credential, offer, { path = target, headers = [] } = {}) =>
   restRequest({
-    method: 'POST', target: path, body: offer, headers: [bearer(credential), ['content-type', 'application/sdp'], ...headers],
+    method: 'POST',
+    target: path,
+    body: offer,
+    headers: [bearer(credential), ['content-type', 'application/sdp'], ...headers],
   });
 
 /** A call as the official SDKs make it: a form of the offer and, perhaps, a session. */
@@ -54,7 +70,9 @@ function formCall(credential, offer, { path = target, session } = {}) {
   const parts = [part('sdp', 'application/sdp', offer)];
   if (session !== undefined) parts.push(part('session', 'application/json', JSON.stringify(session)));
   return restRequest({
-    method: 'POST', target: path, body: `${parts.join('')}--frontier--\r\n`,
+    method: 'POST',
+    target: path,
+    body: `${parts.join('')}--frontier--\r\n`,
     headers: [bearer(credential), ['content-type', 'multipart/form-data; boundary=frontier']],
   });
 }
@@ -171,9 +189,12 @@ describe('a call is refused', () => {
     const { value } = await mint(gateway);
     await denied(rig, sdpCall(value, 'v=0\r\n', { path: `/ruled${target}` }), 'route_not_allowed');
   });
-  test("by the upstream, whose words about its own keys are not passed on", async () => {
+  test('by the upstream, whose words about its own keys are not passed on', async () => {
     const { value } = await mint(gateway);
-    for (const [credential, code] of [[value, 'expired_gateway_token'], [tokens.web, 'provider_key_rejected']]) {
+    for (const [credential, code] of [
+      [value, 'expired_gateway_token'],
+      [tokens.web, 'provider_key_rejected'],
+    ]) {
       const answer = await gateway.send(sdpCall(credential, 'v=0\r\n', { headers: [['x-reply', 'refuse 401']] }));
       assertDenial(answer, code);
       assert.ok(!answer.body.includes('upstream_text'));
@@ -223,7 +244,12 @@ describe('the end of a call', () => {
   });
   test('can be asked for by a backend', async () => {
     const { id, peer } = await taken((offer) => sdpCall(tokens.web, offer, { path: target + model }));
-    const request = restRequest({ method: 'POST', target: `${target}/${id}/hangup`, body: '', headers: [bearer(tokens.web)] });
+    const request = restRequest({
+      method: 'POST',
+      target: `${target}/${id}/hangup`,
+      body: '',
+      headers: [bearer(tokens.web)],
+    });
     await forwarded(rig, request);
     assert.equal(callOf(id).state, 'ended');
     await peer.closed();

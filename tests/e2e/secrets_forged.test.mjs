@@ -3,7 +3,15 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import test, { describe } from 'node:test';
 import {
-  assertDenial, basicConfiguration, denied, forwarded, providerKey, sha256, tokens, upgradeRequest, useGateway,
+  assertDenial,
+  basicConfiguration,
+  denied,
+  forwarded,
+  providerKey,
+  sha256,
+  tokens,
+  upgradeRequest,
+  useGateway,
   validateGateway,
 } from './harness/index.mjs';
 import { assertNowhere, mint, mintConfiguration, mintEnv, mintRequest, sealingKey } from './harness/minting.mjs';
@@ -46,8 +54,13 @@ const now = () => Math.floor(Date.now() / 1000);
 function sealed({ issuedAt = now(), expiresAt = now() + 60, key = sealingKey, claims = {}, ...form } = {}) {
   return seal(
     {
-      caller: 'web-app', provider: 'openai', policy: 'default', issued_at: issuedAt, expires_at: expiresAt,
-      model: 'gpt-realtime', ...claims,
+      caller: 'web-app',
+      provider: 'openai',
+      policy: 'default',
+      issued_at: issuedAt,
+      expires_at: expiresAt,
+      model: 'gpt-realtime',
+      ...claims,
     },
     key,
     form,
@@ -67,7 +80,7 @@ describe('a changed secret', () => {
     const bytes = Buffer.from(value.slice(form), 'base64url');
     for (let at = 0; at < bytes.length; at += 5) {
       const changed = Buffer.from(bytes);
-      changed[at] ^= 1 << at % 8;
+      changed[at] ^= 1 << (at % 8);
       await refused(`ek_${changed.toString('base64url')}`, 'invalid_gateway_token');
     }
   });
@@ -84,7 +97,12 @@ describe('a changed secret', () => {
   test('is invalid in another spelling', async () => {
     const { value } = await mint(gateway);
     const target = '/v1/realtime';
-    for (const spelling of [`EK_${value.slice(3)}`, value.slice(3), `${value}=`, `ek_${Buffer.from(value.slice(3), 'base64url').toString('base64')}`]) {
+    for (const spelling of [
+      `EK_${value.slice(3)}`,
+      value.slice(3),
+      `${value}=`,
+      `ek_${Buffer.from(value.slice(3), 'base64url').toString('base64')}`,
+    ]) {
       const request = upgradeRequest({ target, headers: [['authorization', `Bearer ${spelling}`]] });
       const answer = await gateway.send(request);
       assertDenial(answer, 'invalid_gateway_token');
@@ -112,7 +130,8 @@ describe('what no gateway has sealed', () => {
       await refused(sealed({ claims: { [name]: undefined } }), 'invalid_gateway_token');
     }
   });
-  test('longer than a secret can be', () => refused(sealed({ claims: { upstream: 'x'.repeat(5000) } }), 'invalid_gateway_token'));
+  test('longer than a secret can be', () =>
+    refused(sealed({ claims: { upstream: 'x'.repeat(5000) } }), 'invalid_gateway_token'));
 });
 
 describe('what names something that is not here', () => {
@@ -188,7 +207,9 @@ test('the same secret sent straight to the upstream is refused by it', async () 
   const { value } = await mint(gateway);
   await opens(value);
   const answer = await fetch(`http://127.0.0.1:${openai.port}/v1/realtime/calls`, {
-    method: 'POST', body: 'v=0\r\n', headers: { authorization: `Bearer ${value}`, 'content-type': 'application/sdp' },
+    method: 'POST',
+    body: 'v=0\r\n',
+    headers: { authorization: `Bearer ${value}`, 'content-type': 'application/sdp' },
   });
   assert.equal(answer.status, 401);
   assert.equal((await answer.json()).error.code, 'invalid_api_key');
@@ -198,8 +219,14 @@ describe('a configuration of client secrets', () => {
   const cases = {
     'with no key': [{ sealing_keys: [] }, /client_secrets\.sealing_keys/],
     'with a key that is missing': [{ sealing_keys: [{ env: 'NO_SUCH_KEY' }] }, /client_secrets\.sealing_keys\[0\]/],
-    'with a key that is no base64': [{ sealing_keys: [{ value: '!secret-key!' }] }, /client_secrets\.sealing_keys\[0\]/],
-    'with a key of 31 bytes': [{ sealing_keys: [{ value: randomBytes(31).toString('base64') }] }, /client_secrets\.sealing_keys\[0\]/],
+    'with a key that is no base64': [
+      { sealing_keys: [{ value: '!secret-key!' }] },
+      /client_secrets\.sealing_keys\[0\]/,
+    ],
+    'with a key of 31 bytes': [
+      { sealing_keys: [{ value: randomBytes(31).toString('base64') }] },
+      /client_secrets\.sealing_keys\[0\]/,
+    ],
     'with a second key of 33 bytes': [
       { sealing_keys: [{ env: 'REALTIME_SEALING_KEY' }, { value: randomBytes(33).toString('base64') }] },
       /client_secrets\.sealing_keys\[1\]/,
@@ -215,7 +242,10 @@ describe('a configuration of client secrets', () => {
       assert.equal(ok, false);
       assert.match(output, error);
       for (const { value } of secrets.sealing_keys ?? []) {
-        const messages = output.split('\n').filter((line) => /wasm log/.test(line)).join('\n');
+        const messages = output
+          .split('\n')
+          .filter((line) => /wasm log/.test(line))
+          .join('\n');
         if (value !== undefined) assert.ok(!messages.includes(value), 'the key is shown');
       }
     });

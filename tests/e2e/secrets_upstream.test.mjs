@@ -59,19 +59,8 @@ test('its answers and the names that it takes are those of the official SDK', as
   });
   const names = (path) => mintEndpoints[path].fields;
   const errors = await typeErrors([
-    { type: 'ClientSecretCreateResponse', value: answers.current },
-    { type: 'ClientSecretCreateResponse', value: transcription.json },
-    { type: 'RealtimeTranslationClientSecretCreateResponse', value: answers.translations },
-    {
-      type: 'SessionCreateResponse',
-      value: answers.sessions,
-      besides: "{ id: string; object: 'realtime.session'; model: string; expires_at: number }",
-    },
-    {
-      type: 'TranscriptionSession',
-      value: answers.transcriptions,
-      besides: "{ id: string; object: 'realtime.transcription_session'; expires_at: number }",
-    },
+    ...Object.entries(answers).map(([name, value]) => ({ ...answerTypes[name], value })),
+    { ...answerTypes.current, value: transcription.json },
     { type: 'ClientSecretCreateParams', names: names(paths.current) },
     { type: 'ClientSecretCreateParams', names: names(paths.translations) },
     { type: 'SessionCreateParams', names: names(paths.sessions) },

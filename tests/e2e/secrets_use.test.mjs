@@ -2,11 +2,26 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  assertDenial, clientKey, denied, forwarded, providerKey, restRequest, route, sha256, tokens, upgradeRequest,
+  assertDenial,
+  clientKey,
+  denied,
+  forwarded,
+  providerKey,
+  restRequest,
+  route,
+  sha256,
+  tokens,
+  upgradeRequest,
   useGateway,
 } from './harness/index.mjs';
 import {
-  assertNowhere, mint, mintConfiguration, mintEnv, mintPaths, mintRequest, sealingKey,
+  assertNowhere,
+  mint,
+  mintConfiguration,
+  mintEnv,
+  mintPaths,
+  mintRequest,
+  sealingKey,
 } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { open } from './harness/sealing.mjs';
@@ -89,7 +104,10 @@ describe('a secret stands', () => {
   }
   test("beside the client's own key, which goes nowhere", async () => {
     const { value } = await mint(gateway);
-    const headers = [['cf-aig-authorization', value], ['authorization', `Bearer ${clientKey}`]];
+    const headers = [
+      ['cf-aig-authorization', value],
+      ['authorization', `Bearer ${clientKey}`],
+    ];
     const { seen } = await opens(value, upgradeRequest({ headers }));
     assert.ok(!seen.text().includes(clientKey));
   });
@@ -101,12 +119,15 @@ describe('a secret stands', () => {
   test('in a handshake over HTTP/2', async () => {
     const { value } = await mint(gateway);
     const answer = await gateway.sendHttp2({
-      connect: 'websocket', target: '/v1/realtime?model=gpt-realtime',
+      connect: 'websocket',
+      target: '/v1/realtime?model=gpt-realtime',
       headers: [...bearer(value), ['sec-websocket-version', '13']],
     });
     assert.equal(answer.status, 200);
     answer.close();
-    assert.deepEqual(openai.requestsOf(answer.case)[0].headerAll('authorization'), [`Bearer ${upstreamSecretIn(value)}`]);
+    assert.deepEqual(openai.requestsOf(answer.case)[0].headerAll('authorization'), [
+      `Bearer ${upstreamSecretIn(value)}`,
+    ]);
   });
 });
 
@@ -132,7 +153,10 @@ describe('it opens', () => {
     const target = '/choice/v1/realtime?model=gpt-realtime';
     const { seen } = await opens(value, upgradeRequest({ target, headers: bearer(value) }));
     assert.equal(seen.header('x-realtime-byok-provider'), 'openai');
-    const prefixed = upgradeRequest({ target: '/choice/v1/realtime?model=openai/gpt-realtime', headers: bearer(value) });
+    const prefixed = upgradeRequest({
+      target: '/choice/v1/realtime?model=openai/gpt-realtime',
+      headers: bearer(value),
+    });
     assert.equal((await opens(value, prefixed)).seen.target, target.slice('/choice'.length));
   });
 });
@@ -197,7 +221,10 @@ describe('the model of a secret', () => {
     const { value } = await mint(gateway, 'current', { token: narrowToken });
     await opens(value, upgradeRequest({ target: target(null), headers: bearer(value) }));
     const answer = await gateway.send(
-      mintRequest('current', { token: narrowToken, json: { session: { type: 'realtime', model: 'gpt-realtime-mini' } } }),
+      mintRequest('current', {
+        token: narrowToken,
+        json: { session: { type: 'realtime', model: 'gpt-realtime-mini' } },
+      }),
     );
     assertDenial(answer, 'model_not_allowed');
   });
@@ -210,7 +237,13 @@ describe('the origin of a secret', () => {
   test('is the only one from which it opens', async () => {
     const { value } = await bound();
     await opens(value, from(value, page));
-    for (const origin of ['https://evil.example.com', 'http://app.example.com', `${page}:8443`, `${page}.evil.org`, 'null']) {
+    for (const origin of [
+      'https://evil.example.com',
+      'http://app.example.com',
+      `${page}:8443`,
+      `${page}.evil.org`,
+      'null',
+    ]) {
       await refused('origin_not_allowed', from(value, origin));
     }
   });
@@ -238,7 +271,9 @@ describe('the origin of a secret', () => {
     const { value } = await bound();
     const call = (headers) =>
       restRequest({
-        method: 'POST', target: '/v1/realtime/calls', body: 'v=0\r\n',
+        method: 'POST',
+        target: '/v1/realtime/calls',
+        body: 'v=0\r\n',
         headers: [['content-type', 'application/sdp'], ...bearer(value), ...headers],
       });
     await refused('origin_not_allowed', call([['origin', 'https://evil.example.com']]));
@@ -323,12 +358,18 @@ describe('a secret that was minted locally', () => {
     assert.equal(seen.header('x-realtime-byok-provider'), 'azure');
   });
   test('that names no model opens none under a rule without one', async () => {
-    const answer = await local.send(mintRequest('current', { prefix: '/ruled', json: { session: { type: 'realtime' } } }));
+    const answer = await local.send(
+      mintRequest('current', { prefix: '/ruled', json: { session: { type: 'realtime' } } }),
+    );
     assertDenial(answer, 'model_required');
   });
   test('is refused where a sealed one is', async () => {
     const { value } = await mint(local);
-    await denied(localRig(), upgradeRequest({ target: '/ruled/v1/realtime', headers: bearer(value) }), 'route_not_allowed');
+    await denied(
+      localRig(),
+      upgradeRequest({ target: '/ruled/v1/realtime', headers: bearer(value) }),
+      'route_not_allowed',
+    );
     await denied(localRig(), restRequest({ json: { model: 'm' }, headers: bearer(value) }), 'route_not_allowed');
     const other = upgradeRequest({ target: '/v1/realtime?model=gpt-5', headers: bearer(value) });
     await denied(localRig(), other, 'model_not_allowed');

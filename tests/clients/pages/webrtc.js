@@ -5,7 +5,11 @@ window.converse = ({ url, apiKey }) =>
   new Promise((resolve, reject) => {
     const transport = new OpenAIRealtimeWebRTC({ baseUrl: url });
     const agent = new RealtimeAgent({ name: 'assistant', instructions: 'Be brief.' });
-    const session = new RealtimeSession(agent, { transport, model: 'gpt-realtime', config: { outputModalities: ['text'] } });
+    const session = new RealtimeSession(agent, {
+      transport,
+      model: 'gpt-realtime',
+      config: { outputModalities: ['text'] },
+    });
     const events = [];
     let text = '';
     session.on('transport_event', (event) => {

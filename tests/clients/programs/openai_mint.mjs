@@ -9,14 +9,19 @@ const { realtime, beta } = client;
 
 const answers = {
   current: await realtime.clientSecrets.create({
-    expires_after: expires, session: { type: 'realtime', model: 'gpt-realtime' }, gateway,
+    expires_after: expires,
+    session: { type: 'realtime', model: 'gpt-realtime' },
+    gateway,
   }),
   translations: await realtime.translations.clientSecrets.create({
-    expires_after: expires, session: { model: 'gpt-realtime' }, gateway,
+    expires_after: expires,
+    session: { model: 'gpt-realtime' },
+    gateway,
   }),
   sessions: await beta.realtime.sessions.create({ model: 'gpt-realtime', gateway }),
   transcriptions: await beta.realtime.transcriptionSessions.create({
-    input_audio_transcription: { model: 'whisper-1' }, gateway,
+    input_audio_transcription: { model: 'whisper-1' },
+    gateway,
   }),
 };
 console.log(JSON.stringify(answers));

@@ -1,4 +1,4 @@
-"""The official SDK for Python on a backend: a client secret, with what the gateway should know of it in the JSON of GATEWAY.
+"""The official SDK for Python on a backend: a client secret. GATEWAY is JSON, what the gateway should know of it.
 
 It reads OPENAI_API_KEY and OPENAI_BASE_URL.
 """

@@ -1,4 +1,4 @@
-// A backend mints a client secret for one user, and a page uses it: through the gateway it works, elsewhere it does not.
+// A backend mints a client secret for one user, and a page uses it: it works through the gateway, and nowhere else.
 import { inspect } from 'node:util';
 import { startChromium, withoutChromium } from '../../clients/chromium.mjs';
 import { runProgram } from '../../clients/program.mjs';
@@ -11,7 +11,7 @@ export const title = 'A client secret that is worthless elsewhere';
 export async function play(stage, screen) {
   screen.say(
     'A backend mints one with its gateway token: for one user, who gets five minutes and a dollar. ' +
-      'It goes to the page, where the official SDK takes it for OpenAI\'s own.',
+      "It goes to the page, where the official SDK takes it for OpenAI's own.",
   );
   const chromium = withoutChromium ? null : await startChromium();
   try {
@@ -37,9 +37,12 @@ async function mint(stage, screen, origin) {
     OPENAI_BASE_URL: stage.baseUrl,
     GATEWAY: JSON.stringify(said),
   });
-  if (!/^ek_[\w-]{200,}$/.test(answer.value)) throw new Error('the client secret is not sealed');
+  if (!/^ek_[\w-]{100,}$/.test(answer.value)) throw new Error('the client secret is not sealed');
   const minutes = Math.round((answer.expires_at - Date.now() / 1000) / 60);
-  screen.good('a sealed secret', `${shortened(answer.value)}, ${answer.value.length} letters, good for ${minutes} minutes`);
+  screen.good(
+    'a sealed secret',
+    `${shortened(answer.value)}, ${answer.value.length} letters, good for ${minutes} minutes`,
+  );
   return answer.value;
 }
 
@@ -49,14 +52,15 @@ async function use(stage, screen, secret, chromium) {
   const { events, text } = chromium === null ? await inNode(stage, secret) : await inChromium(stage, secret, chromium);
   if (events.at(-1) !== 'response.done') throw new Error('the client secret opened no session');
   screen.good('response.done', `the official SDK in ${chromium === null ? 'Node' : 'Chromium'}, hello: “${text}”`);
-  if (chromium === null) screen.quote(`(There is no browser: ${withoutChromium}.)`);
+  if (chromium === null) screen.quote(`There is no browser. ${withoutChromium}.`);
 
   const head = stage.received()?.[seen];
   if (head === undefined) return;
   const received = JSON.stringify(head);
   if (received.includes(secret)) throw new Error('the upstream received the sealed secret');
   if (!/Bearer ek_/.test(received)) throw new Error('the upstream did not receive its own secret');
-  const offer = chromium === null ? [] : ['realtime', `openai-insecure-api-key.${secret}`];
+  if (chromium === null) return;
+  const offer = ['realtime', `openai-insecure-api-key.${secret}`];
   const url = `${stage.baseUrl}/realtime?model=gpt-realtime`;
   screen.columns(['the client offered', 'the upstream received'], exchanged({ url, offer }, head, screen));
   screen.line();

@@ -1,7 +1,8 @@
 // Client secrets in tests: a gateway that mints, the requests, and what stands in the answers.
 import assert from 'node:assert/strict';
 import { restRequest } from './requests.mjs';
-import { newSealingKey } from './sealing.mjs';
+import { forwarded } from './rig.mjs';
+import { newSealingKey, open } from './sealing.mjs';
 import { basicConfiguration, basicEnv, tokens } from './secrets.mjs';
 
 /** The mint paths by short names. */
@@ -22,7 +23,10 @@ export const mintBodies = {
 
 /** The model that stands in each. */
 export const mintModels = {
-  current: 'gpt-realtime', translations: 'gpt-realtime', sessions: 'gpt-realtime', transcriptions: 'whisper-1',
+  current: 'gpt-realtime',
+  translations: 'gpt-realtime',
+  sessions: 'gpt-realtime',
+  transcriptions: 'whisper-1',
 };
 
 /** What the official SDK says of each answer, and what OpenAI's legacy answers have beside that. */
@@ -68,6 +72,25 @@ export async function mint(gateway, name, options) {
   const answer = await gateway.send(mintRequest(name, options));
   assert.equal(answer.status, 200, `answered ${answer.status}: ${answer.body}`);
   return secretIn(answer.json());
+}
+
+/**
+ * Mints through a gateway in front of the strict upstream, `{ recorder, gateway }`: `{ answer, seen, secret, claims }`,
+ * the claims opened with this process's key.
+ */
+export async function mintedThrough(rig, name, options) {
+  const { answer, seen } = await forwarded(rig, mintRequest(name, options));
+  const secret = secretIn(answer.json());
+  assert.match(secret.value, /^ek_[A-Za-z0-9_-]{100,}$/);
+  return { answer, seen, secret, claims: open(secret.value, sealingKey) };
+}
+
+/** The time in Unix seconds, as secrets have it. */
+export const now = () => Math.floor(Date.now() / 1000);
+
+/** Asserts that two times are the same, but for a slow machine. */
+export function near(actual, expected) {
+  assert.ok(Math.abs(actual - expected) <= 5, `${actual} is not near ${expected}`);
 }
 
 /** Where a secret stands in an answer of either shape: an object with `value` and `expires_at`. */

@@ -6,7 +6,12 @@ import { useFor } from './hooks.mjs';
 import { callDesk } from './openai/calls.mjs';
 import { handOver, passOn } from './openai/conversation.mjs';
 import {
-  ApiError, expiredSecret, incorrectKey, missingCredential, missingParameter, notFound,
+  ApiError,
+  expiredSecret,
+  incorrectKey,
+  missingCredential,
+  missingParameter,
+  notFound,
 } from './openai/errors.mjs';
 import { mintFaults } from './openai/faults.mjs';
 import { secretBook } from './openai/secrets.mjs';
@@ -128,9 +133,7 @@ async function startCall(upstream, entry, response) {
   const { id, answer } = await upstream.calls.start(sdp, ofCall).catch((error) => {
     throw new ApiError(400, { message: `Invalid SDP offer: ${error.message}`, code: 'invalid_offer' });
   });
-  response
-    .writeHead(201, { 'content-type': 'application/sdp', location: `/v1/realtime/calls/${id}` })
-    .end(answer);
+  response.writeHead(201, { 'content-type': 'application/sdp', location: `/v1/realtime/calls/${id}` }).end(answer);
 }
 
 /** The offer and, in a form, the session: `{ sdp, session? }`. */
@@ -144,7 +147,8 @@ async function readCall(entry) {
     throw new ApiError(400, { message: 'The form could not be read.' });
   });
   const unknown = [...form.keys()].find((name) => !['sdp', 'session'].includes(name));
-  if (unknown !== undefined) throw new ApiError(400, { message: `Unknown parameter: '${unknown}'.`, param: unknown, code: 'unknown_parameter' });
+  if (unknown !== undefined)
+    throw new ApiError(400, { message: `Unknown parameter: '${unknown}'.`, param: unknown, code: 'unknown_parameter' });
   if (!form.has('sdp')) throw missingParameter('sdp');
   const [sdp, session] = await Promise.all(['sdp', 'session'].map((name) => textOf(form.get(name))));
   return { sdp, session: session === undefined ? undefined : readSession(parseJson(session)) };

@@ -10,9 +10,18 @@ const nonceLength = 24;
 
 /** The claims in the order of their tags, from 1; a number is one that is written as such. */
 const claims = [
-  ['caller', String], ['provider', String], ['policy', String], ['issued_at', Number], ['expires_at', Number],
-  ['model', String], ['user', String], ['origin', String], ['max_duration_ms', Number], ['max_tokens', Number],
-  ['max_cost_micro_usd', Number], ['upstream', String],
+  ['caller', String],
+  ['provider', String],
+  ['policy', String],
+  ['issued_at', Number],
+  ['expires_at', Number],
+  ['model', String],
+  ['user', String],
+  ['origin', String],
+  ['max_duration_ms', Number],
+  ['max_tokens', Number],
+  ['max_cost_micro_usd', Number],
+  ['upstream', String],
 ];
 
 /** A new sealing key, as a configuration holds it. */

@@ -193,6 +193,23 @@ unsafe extern "C" fn proxy_get_property(
     value.map_or(Status::NotFound, |value| unsafe { give(&value, data, size) })
 }
 
+/// Envoy keeps what is set as filter state, below `wasm.`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_property(
+    path: *const u8,
+    path_size: usize,
+    value: *const u8,
+    value_size: usize,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let (path, value) = unsafe { (text(path, path_size), bytes(value, value_size)) };
+    worker(|worker| {
+        let Some(stream) = worker.stream() else { return Status::BadArgument };
+        stream.properties.insert(format!("wasm.{path}"), value.to_vec());
+        Status::Ok
+    })
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_send_local_response(
     status: u32,
@@ -269,6 +286,5 @@ unused! {
     proxy_register_shared_queue
     proxy_resolve_shared_queue
     proxy_set_header_map_pairs
-    proxy_set_property
     proxy_set_shared_data
 }

@@ -1,4 +1,4 @@
-// The conversation itself is aimock's: WebSockets are handed over to it, data channels relayed, other requests passed on.
+// Conversations are aimock's: WebSockets are handed over to it, data channels relayed, other requests passed on.
 import http from 'node:http';
 import net from 'node:net';
 import { WebSocket } from 'ws';
@@ -33,7 +33,11 @@ export function handOver({ entry, socket, head, aimock, model }) {
 export function passOn({ entry, response, aimock }) {
   const own = ['authorization', 'content-length', 'transfer-encoding', 'connection', 'host'];
   const lines = entry.headers.filter(([name]) => !own.includes(name.toLowerCase()));
-  const headers = { ...Object.fromEntries(lines), authorization: `Bearer ${aimock.key}`, 'content-length': entry.body.length };
+  const headers = {
+    ...Object.fromEntries(lines),
+    authorization: `Bearer ${aimock.key}`,
+    'content-length': entry.body.length,
+  };
   const onward = { host: '127.0.0.1', port: aimock.port, method: entry.method, path: entry.target, headers };
   const request = http.request(onward, (answer) => {
     response.writeHead(answer.statusCode, answer.headers);
@@ -48,16 +52,25 @@ export function relay(channel, aimock, model) {
   const socket = new WebSocket(`ws://127.0.0.1:${aimock.port}/v1/realtime?model=${encodeURIComponent(model)}`, {
     headers: { authorization: `Bearer ${aimock.key}` },
   });
-  const waiting = [];
-  socket.on('open', () => waiting.splice(0).forEach((text) => socket.send(text)));
-  socket.on('message', (data) => {
-    if (channel.isOpen()) channel.sendMessage(data.toString('utf8'));
-  });
+  const up = queued((text) => socket.send(text), false);
+  const down = queued((text) => channel.isOpen() && channel.sendMessage(text), channel.isOpen());
+  socket.on('open', up.open);
+  socket.on('message', (data) => down.send(data.toString('utf8')));
   socket.on('error', () => {});
-  channel.onMessage((message) => {
-    const text = message.toString();
-    if (socket.readyState === WebSocket.OPEN) socket.send(text);
-    else waiting.push(text);
-  });
+  channel.onOpen(down.open);
+  channel.onMessage((message) => up.send(message.toString()));
   return () => socket.terminate();
+}
+
+/** What is sent before the other side is open waits for it. */
+function queued(send, isOpen) {
+  const waiting = [];
+  let ready = isOpen;
+  return {
+    send: (text) => (ready ? send(text) : waiting.push(text)),
+    open() {
+      ready = true;
+      for (const text of waiting.splice(0)) send(text);
+    },
+  };
 }

@@ -1,5 +1,7 @@
 // Errors as OpenAI words them.
 
+const keysPage = 'https://platform.openai.com/account/api-keys';
+
 /** An answer that is no success. */
 export class ApiError extends Error {
   constructor(status, { message, type = 'invalid_request_error', param = null, code = null }) {
@@ -15,13 +17,13 @@ export const missingCredential = () =>
 /** Quotes both ends of the key, as OpenAI does. */
 export const incorrectKey = (key) =>
   new ApiError(401, {
-    message: `Incorrect API key provided: ${key.slice(0, 8)}${'*'.repeat(12)}${key.slice(-4)}. You can find your API key at https://platform.openai.com/account/api-keys.`,
+    message: `Incorrect API key provided: ${quoted(key)}. You can find your API key at ${keysPage}.`,
     code: 'invalid_api_key',
   });
 
 export const expiredSecret = (secret) =>
   new ApiError(401, {
-    message: `Client secret ${secret.slice(0, 8)}${'*'.repeat(12)}${secret.slice(-4)} has expired.`,
+    message: `Client secret ${quoted(secret)} has expired.`,
     code: 'client_secret_expired',
   });
 
@@ -33,11 +35,16 @@ export const missingParameter = (param) =>
 
 export const invalidType = (param, expected) =>
   new ApiError(400, {
-    message: `Invalid type for '${param}': expected ${expected}.`, param, code: 'invalid_type',
+    message: `Invalid type for '${param}': expected ${expected}.`,
+    param,
+    code: 'invalid_type',
   });
 
 export const invalidValue = (param, expected) =>
   new ApiError(400, { message: `Invalid value for '${param}': expected ${expected}.`, param, code: 'invalid_value' });
 
-export const notFound = (method, path) =>
-  new ApiError(404, { message: `Invalid URL (${method} ${path})` });
+export const notFound = (method, path) => new ApiError(404, { message: `Invalid URL (${method} ${path})` });
+
+function quoted(key) {
+  return `${key.slice(0, 8)}${'*'.repeat(12)}${key.slice(-4)}`;
+}

@@ -1,6 +1,6 @@
 // A caller's end of a WebRTC call.
 import { EventEmitter, once } from 'node:events';
-import { PeerConnection, cleanup } from 'node-datachannel';
+import { PeerConnection } from 'node-datachannel';
 import { until } from '../wait.mjs';
 
 const eventTimeoutMs = 10_000;
@@ -40,6 +40,3 @@ export async function startPeer() {
     close: () => peer.close(),
   };
 }
-
-/** Ends the threads of all peers; nothing more can be done with any. */
-export const endPeers = cleanup;

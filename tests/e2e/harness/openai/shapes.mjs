@@ -4,13 +4,28 @@ import { invalidType, invalidValue, missingParameter, unknownParameter } from '.
 
 const audioFormat = { type: 'audio/pcm', rate: 24000 };
 const turnDetection = {
-  type: 'server_vad', threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500,
+  type: 'server_vad',
+  threshold: 0.5,
+  prefix_padding_ms: 300,
+  silence_duration_ms: 500,
 };
 
 /** The names that a realtime session may hold. */
 export const realtimeSessionFields = [
-  'type', 'audio', 'include', 'instructions', 'max_output_tokens', 'model', 'output_modalities',
-  'parallel_tool_calls', 'prompt', 'reasoning', 'tool_choice', 'tools', 'tracing', 'truncation',
+  'type',
+  'audio',
+  'include',
+  'instructions',
+  'max_output_tokens',
+  'model',
+  'output_modalities',
+  'parallel_tool_calls',
+  'prompt',
+  'reasoning',
+  'tool_choice',
+  'tools',
+  'tracing',
+  'truncation',
 ];
 
 /** The names that a transcription session may hold. */
@@ -28,7 +43,10 @@ export const translationSessionFields = ['model', 'audio'];
 export const mintEndpoints = {
   '/v1/realtime/client_secrets': {
     fields: ['expires_after', 'session'],
-    read: (body) => ({ session: readSession(body.session ?? { type: 'realtime' }), seconds: lifetime(body.expires_after, 'expires_after') }),
+    read: (body) => ({
+      session: readSession(body.session ?? { type: 'realtime' }),
+      seconds: lifetime(body.expires_after, 'expires_after'),
+    }),
     answer: (secret, session, id) => ({ ...secret, session: effectiveSession(session, id) }),
   },
   '/v1/realtime/translations/client_secrets': {
@@ -46,13 +64,29 @@ export const mintEndpoints = {
   },
   '/v1/realtime/sessions': {
     fields: [
-      'client_secret', 'input_audio_format', 'input_audio_noise_reduction', 'input_audio_transcription',
-      'instructions', 'max_response_output_tokens', 'modalities', 'model', 'output_audio_format', 'speed',
-      'temperature', 'tool_choice', 'tools', 'tracing', 'turn_detection', 'voice',
+      'client_secret',
+      'input_audio_format',
+      'input_audio_noise_reduction',
+      'input_audio_transcription',
+      'instructions',
+      'max_response_output_tokens',
+      'modalities',
+      'model',
+      'output_audio_format',
+      'speed',
+      'temperature',
+      'tool_choice',
+      'tools',
+      'tracing',
+      'turn_detection',
+      'voice',
     ],
     read: (body) => {
       if (body.model !== undefined) aString(body.model, 'model');
-      return { session: legacySession(body), seconds: lifetime(body.client_secret?.expires_after, 'client_secret.expires_after') };
+      return {
+        session: legacySession(body),
+        seconds: lifetime(body.client_secret?.expires_after, 'client_secret.expires_after'),
+      };
     },
     answer: (secret, session, id) => ({
       id,
@@ -75,8 +109,13 @@ export const mintEndpoints = {
   },
   '/v1/realtime/transcription_sessions': {
     fields: [
-      'client_secret', 'include', 'input_audio_format', 'input_audio_noise_reduction', 'input_audio_transcription',
-      'modalities', 'turn_detection',
+      'client_secret',
+      'include',
+      'input_audio_format',
+      'input_audio_noise_reduction',
+      'input_audio_transcription',
+      'modalities',
+      'turn_detection',
     ],
     read: (body) => ({
       session: legacySession(body),
@@ -104,7 +143,8 @@ export function readMintRequest(endpoint, body) {
 export function readSession(session) {
   anObject(session, 'session');
   const type = required(session.type, 'session.type');
-  if (!['realtime', 'transcription'].includes(type)) throw invalidValue('session.type', "'realtime' or 'transcription'");
+  if (!['realtime', 'transcription'].includes(type))
+    throw invalidValue('session.type', "'realtime' or 'transcription'");
   allowOnly(session, type === 'realtime' ? realtimeSessionFields : transcriptionSessionFields, 'session.');
   if (session.model !== undefined) aString(session.model, 'session.model');
   return session;
@@ -112,7 +152,13 @@ export function readSession(session) {
 
 function effectiveSession(session, id) {
   if (session.type === 'transcription') {
-    return { type: 'transcription', object: 'realtime.transcription_session', id, expires_at: 0, ...withoutNulls(session) };
+    return {
+      type: 'transcription',
+      object: 'realtime.transcription_session',
+      id,
+      expires_at: 0,
+      ...withoutNulls(session),
+    };
   }
   return {
     type: 'realtime',
@@ -127,7 +173,10 @@ function effectiveSession(session, id) {
     truncation: 'auto',
     expires_at: 0,
     audio: {
-      input: { format: audioFormat, turn_detection: { ...turnDetection, create_response: true, interrupt_response: true } },
+      input: {
+        format: audioFormat,
+        turn_detection: { ...turnDetection, create_response: true, interrupt_response: true },
+      },
       output: { format: audioFormat, voice: 'marin', speed: 1 },
     },
     ...withoutNulls(session),

@@ -34,7 +34,16 @@ export async function typeErrors(checks) {
   try {
     const compiler = startProcess(process.execPath, [
       join(modules, 'typescript/bin/tsc'),
-      '--noEmit', '--strict', '--skipLibCheck', '--target', 'es2022', '--module', 'nodenext', '--types', '', source,
+      '--noEmit',
+      '--strict',
+      '--skipLibCheck',
+      '--target',
+      'es2022',
+      '--module',
+      'nodenext',
+      '--types',
+      '',
+      source,
     ]);
     const { code } = await compiler.finished();
     return code === 0 ? '' : compiler.output();

@@ -1,0 +1,237 @@
+//! The control API: requests in, answers out.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::registry::{Filter, Registry};
+use crate::http::{Param, Target};
+use crate::limits::{CallerUsage, Callers, Presence, Store};
+use crate::usage::RecordId;
+
+/// What the control API is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `GET {path}/sessions`
+    List(Filter),
+    /// `GET {path}/sessions/{id}`
+    Find(RecordId),
+    /// `DELETE {path}/sessions/{id}`
+    Stop(RecordId),
+    /// `DELETE {path}/sessions?caller=…` or `?user=…`
+    StopAll(Filter),
+    /// `GET {path}/usage`
+    Usage,
+}
+
+/// A response.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers beside `content-length`.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// What a request needs of the process.
+pub struct Process<'a> {
+    /// What the workers share.
+    pub store: &'a dyn Store,
+    /// Who they are.
+    pub presence: &'a Presence,
+    /// Their sessions.
+    pub registry: &'a mut Registry,
+    /// What callers use.
+    pub callers: &'a mut Callers,
+    /// The names of all callers.
+    pub names: &'a [&'a str],
+    /// The time.
+    pub now: SystemTime,
+}
+
+/// What a request is about, which its path says.
+enum Resource<'a> {
+    Sessions,
+    Session(&'a str),
+    Usage,
+    Unknown,
+}
+
+impl Request {
+    /// Reads a request whose path is `path` or below, by whole segments; `None` if it is not. `is_authorized` says that
+    /// it holds the control token; without it, nothing else of the request is judged.
+    pub fn read(path: &str, method: &[u8], target: &Target<'_>, is_authorized: bool) -> Option<Result<Self, Answer>> {
+        let rest = target.path.strip_prefix(path.trim_end_matches('/').as_bytes())?;
+        if !rest.is_empty() && !rest.starts_with(b"/") {
+            return None;
+        }
+        if !is_authorized {
+            return Some(Err(unauthorized()));
+        }
+        Some(Self::of(&Resource::of(rest), method, target))
+    }
+
+    /// Does what is asked.
+    pub fn run(&self, process: &mut Process<'_>) -> Answer {
+        let Process { store, presence, registry, callers, names, now } = process;
+        match self {
+            Self::List(filter) => list(200, &registry.list(*store, presence, filter, *now)),
+            Self::Find(id) => match registry.list(*store, presence, &Filter::id(*id), *now).first() {
+                Some(record) => json(200, record),
+                None => not_found(),
+            },
+            Self::Stop(id) => {
+                let filter = Filter::id(*id);
+                if let Some(record) = registry.stop(*store, presence, &filter, *now).first() {
+                    return json(202, record);
+                }
+                match registry.list(*store, presence, &filter, *now).first() {
+                    Some(record) => json(200, record),
+                    None => not_found(),
+                }
+            }
+            Self::StopAll(filter) => list(202, &registry.stop(*store, presence, filter, *now)),
+            Self::Usage => {
+                let usage: Vec<CallerUsage> = names.iter().map(|name| callers.usage(*store, name, *now)).collect();
+                list(200, &usage)
+            }
+        }
+    }
+
+    fn of(resource: &Resource<'_>, method: &[u8], target: &Target<'_>) -> Result<Self, Answer> {
+        match (resource, method) {
+            (Resource::Sessions, b"GET") => filter(target, true).map(Self::List),
+            (Resource::Sessions, b"DELETE") => {
+                let filter = filter(target, false)?;
+                if filter.caller.is_none() && filter.user.is_none() {
+                    return Err(malformed("Say whose sessions are to stop: `caller` or `user`."));
+                }
+                Ok(Self::StopAll(filter))
+            }
+            (Resource::Session(id), b"GET" | b"DELETE") => {
+                no_parameters(target)?;
+                let id = id.parse().map_err(|_| not_found())?;
+                Ok(if method == b"GET" { Self::Find(id) } else { Self::Stop(id) })
+            }
+            (Resource::Usage, b"GET") => no_parameters(target).map(|()| Self::Usage),
+            (Resource::Usage, _) => Err(not_allowed("GET")),
+            (Resource::Sessions | Resource::Session(_), _) => Err(not_allowed("GET, DELETE")),
+            (Resource::Unknown, _) => Err(error(404, "not_found", "Known here are sessions, sessions/{id} and usage.")),
+        }
+    }
+}
+
+impl<'a> Resource<'a> {
+    /// What stands behind the API's path.
+    fn of(rest: &'a [u8]) -> Self {
+        let mut segments = rest.split(|&byte| byte == b'/').skip(1);
+        match (segments.next(), segments.next(), segments.next()) {
+            (Some(b"sessions"), None, _) => Self::Sessions,
+            (Some(b"sessions"), Some(id), None) => str::from_utf8(id).map_or(Self::Unknown, Self::Session),
+            (Some(b"usage"), None, _) => Self::Usage,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The filter in a query, every parameter of which must be known, stand there once, and say something.
+fn filter(target: &Target<'_>, takes_status: bool) -> Result<Filter, Answer> {
+    let mut filter = Filter::default();
+    for param in target.params().filter(|param| !is_nothing(param)) {
+        let value = param.value().ok_or_else(|| malformed("A query parameter is not percent-encoded UTF-8."))?;
+        let is_first = if param.is("caller") {
+            filter.caller.replace(value.to_string()).is_none()
+        } else if param.is("user") {
+            filter.user.replace(value.to_string()).is_none()
+        } else if param.is("status") && takes_status {
+            let is_closed = match value.as_ref() {
+                "open" => false,
+                "closed" => true,
+                _ => return Err(malformed("`status` is `open` or `closed`.")),
+            };
+            filter.is_closed.replace(is_closed).is_none()
+        } else {
+            return Err(unknown_parameter());
+        };
+        if !is_first || value.is_empty() {
+            return Err(malformed("A query parameter stands there twice, or without a value."));
+        }
+    }
+    Ok(filter)
+}
+
+fn no_parameters(target: &Target<'_>) -> Result<(), Answer> {
+    match target.params().find(|param| !is_nothing(param)) {
+        Some(_) => Err(unknown_parameter()),
+        None => Ok(()),
+    }
+}
+
+/// What stands between two ampersands, or behind a question mark alone.
+fn is_nothing(param: &Param<'_>) -> bool {
+    param.is("") && param.value().is_some_and(|value| value.is_empty())
+}
+
+fn unauthorized() -> Answer {
+    let mut answer = error(401, "invalid_control_token", "Send the control token as `authorization: Bearer <token>`.");
+    answer.headers.push(("www-authenticate", r#"Bearer realm="realtime-byok""#));
+    answer
+}
+
+fn not_allowed(methods: &'static str) -> Answer {
+    let mut answer = error(405, "method_not_allowed", "The methods that can be used here are in the header `allow`.");
+    answer.headers.push(("allow", methods));
+    answer
+}
+
+fn not_found() -> Answer {
+    let message = "No session of this id is open, or among those that ended last.";
+    error(404, "session_not_found", message)
+}
+
+fn unknown_parameter() -> Answer {
+    malformed(
+        "A query parameter is not known here. Sessions are listed by `caller`, `user` and `status`, and stopped by \
+               `caller` and `user`.",
+    )
+}
+
+fn malformed(message: &str) -> Answer {
+    error(400, "malformed_request", message)
+}
+
+fn list<T: Serialize>(status: u16, data: &[T]) -> Answer {
+    #[derive(Serialize)]
+    struct List<'a, T> {
+        object: &'static str,
+        data: &'a [T],
+    }
+    json(status, &List { object: "list", data })
+}
+
+/// An error in the shape of OpenAI's.
+fn error(status: u16, code: &'static str, message: &str) -> Answer {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        error: Fields<'a>,
+    }
+    #[derive(Serialize)]
+    struct Fields<'a> {
+        message: &'a str,
+        r#type: &'static str,
+        param: Option<&'a str>,
+        code: &'static str,
+    }
+    let r#type = if status == 401 { "authentication_error" } else { "invalid_request_error" };
+    json(status, &Body { error: Fields { message, r#type, param: None, code } })
+}
+
+fn json<T: Serialize>(status: u16, body: &T) -> Answer {
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    Answer { status, headers: vec![("content-type", "application/json")], body }
+}
+
+#[cfg(test)]
+mod tests;

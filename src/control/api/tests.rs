@@ -1,0 +1,230 @@
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::super::stored::tests::record;
+use super::*;
+use crate::limits::CallerLimits;
+use crate::limits::store::memory::Memory;
+use crate::usage::{Close, ClosedBy, MicroUsd, Record, Tally};
+
+const PATH: &str = "/realtime-byok";
+
+fn read(method: &str, target: &str) -> Option<Result<Request, u16>> {
+    let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), true);
+    read.map(|request| request.map_err(|answer| answer.status))
+}
+
+fn filter(caller: Option<&str>, user: Option<&str>, is_closed: Option<bool>) -> Filter {
+    Filter { id: None, caller: caller.map(str::to_owned), user: user.map(str::to_owned), is_closed }
+}
+
+fn id() -> RecordId {
+    RecordId::new(0xab)
+}
+
+#[test]
+fn requests_are_told_apart_by_method_and_whole_segments() {
+    let session = format!("{PATH}/sessions/{}", id());
+    for (method, target, want) in [
+        ("GET", "/realtime-byok/sessions", Some(Ok(Request::List(Filter::default())))),
+        ("GET", session.as_str(), Some(Ok(Request::Find(id())))),
+        ("DELETE", session.as_str(), Some(Ok(Request::Stop(id())))),
+        ("GET", "/realtime-byok/usage", Some(Ok(Request::Usage))),
+        ("GET", "/realtime-byok/usage?", Some(Ok(Request::Usage))),
+        ("GET", "/realtime-byok", Some(Err(404))),
+        ("GET", "/realtime-byok/", Some(Err(404))),
+        ("GET", "/realtime-byok/sessions/", Some(Err(404))),
+        ("GET", "/realtime-byok/sessions/rb_1", Some(Err(404))),
+        ("GET", &format!("{session}/"), Some(Err(404))),
+        ("GET", &format!("{session}/x"), Some(Err(404))),
+        ("GET", "/realtime-byok/session", Some(Err(404))),
+        ("GET", "/realtime-byok/usage/x", Some(Err(404))),
+        ("GET", "/realtime-byok/%73essions", Some(Err(404))),
+        ("GET", "/realtime-byok//sessions", Some(Err(404))),
+        ("POST", "/realtime-byok/sessions", Some(Err(405))),
+        ("get", "/realtime-byok/sessions", Some(Err(405))),
+        ("PUT", session.as_str(), Some(Err(405))),
+        ("DELETE", "/realtime-byok/usage", Some(Err(405))),
+        ("GET", "/realtime-byok2/sessions", None),
+        ("GET", "/realtime-byo", None),
+        ("GET", "/v1/realtime-byok/sessions", None),
+        ("GET", "/v1/realtime", None),
+    ] {
+        assert_eq!(read(method, target), want, "{method} {target}");
+    }
+}
+
+#[test]
+fn a_path_may_end_in_a_slash() {
+    let target = Target::parse(b"/a/b/usage");
+    assert_eq!(Request::read("/a/b/", b"GET", &target, true), Some(Ok(Request::Usage)));
+    assert_eq!(Request::read("/", b"GET", &Target::parse(b"/usage"), true), Some(Ok(Request::Usage)));
+}
+
+#[test]
+fn queries_are_read_strictly() {
+    for (query, want) in [
+        ("?", Ok(filter(None, None, None))),
+        ("?caller=web-app&", Ok(filter(Some("web-app"), None, None))),
+        ("?user=u%20%C3%A9&status=open", Ok(filter(None, Some("u é"), Some(false)))),
+        ("?user=a+b&status=closed", Ok(filter(None, Some("a+b"), Some(true)))),
+        ("?c%61ller=a", Ok(filter(Some("a"), None, None))),
+        ("?status=stopping", Err(400)),
+        ("?status=", Err(400)),
+        ("?caller=", Err(400)),
+        ("?caller", Err(400)),
+        ("?caller=a&caller=a", Err(400)),
+        ("?user=%ff", Err(400)),
+        ("?user=%4", Err(400)),
+        ("?limit=5", Err(400)),
+        ("?=5", Err(400)),
+    ] {
+        let want = want.map(Request::List);
+        assert_eq!(read("GET", &format!("{PATH}/sessions{query}")), Some(want), "{query}");
+    }
+    for (query, want) in [
+        ("?caller=a", Ok(filter(Some("a"), None, None))),
+        ("?user=u&caller=a", Ok(filter(Some("a"), Some("u"), None))),
+        ("", Err(400)),
+        ("?caller=", Err(400)),
+        ("?caller=a&status=open", Err(400)),
+    ] {
+        let want = want.map(Request::StopAll);
+        assert_eq!(read("DELETE", &format!("{PATH}/sessions{query}")), Some(want), "{query}");
+    }
+    for target in [format!("{PATH}/usage?caller=a"), format!("{PATH}/sessions/{}?x", id())] {
+        assert_eq!(read("GET", &target), Some(Err(400)), "{target}");
+    }
+}
+
+#[test]
+fn without_the_token_nothing_is_told() {
+    for (method, path) in [("GET", "/sessions"), ("GET", "/nothing"), ("POST", "/sessions"), ("DELETE", "/sessions?x")]
+    {
+        let target = format!("{PATH}{path}");
+        let answer = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), false);
+        let answer = answer.unwrap().unwrap_err();
+        assert_eq!(answer.status, 401);
+        assert!(answer.headers.contains(&("www-authenticate", r#"Bearer realm="realtime-byok""#)));
+        assert_eq!(
+            String::from_utf8(answer.body).unwrap(),
+            concat!(
+                r#"{"error":{"message":"Send the control token as `authorization: Bearer <token>`.","#,
+                r#""type":"authentication_error","param":null,"code":"invalid_control_token"}}"#
+            )
+        );
+    }
+    assert_eq!(Request::read(PATH, b"GET", &Target::parse(b"/v1/realtime"), false), None);
+}
+
+#[test]
+fn an_error_has_its_code_and_a_405_the_methods() {
+    for (method, path, status, code, allow) in [
+        ("GET", "/sessions?x=1", 400, "malformed_request", None),
+        ("DELETE", "/sessions", 400, "malformed_request", None),
+        ("GET", "/sessions/x", 404, "session_not_found", None),
+        ("GET", "/x", 404, "not_found", None),
+        ("POST", "/sessions", 405, "method_not_allowed", Some("GET, DELETE")),
+        ("POST", "/sessions/x", 405, "method_not_allowed", Some("GET, DELETE")),
+        ("POST", "/usage", 405, "method_not_allowed", Some("GET")),
+    ] {
+        let target = format!("{PATH}{path}");
+        let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), true);
+        let answer = read.unwrap().unwrap_err();
+        let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((answer.status, &body["error"]["code"]), (status, &code.into()), "{method} {path}");
+        assert_eq!(body["error"]["type"], "invalid_request_error");
+        let found = answer.headers.iter().find(|(name, _)| *name == "allow").map(|(_, value)| *value);
+        assert_eq!(found, allow);
+        assert!(answer.headers.contains(&("content-type", "application/json")));
+    }
+}
+
+struct World {
+    store: Memory,
+    presence: Presence,
+    registry: Registry,
+    callers: Callers,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            store: Memory::default(),
+            presence: Presence::new(1),
+            registry: Registry::default(),
+            callers: Callers::default(),
+        }
+    }
+
+    fn ask(&mut self, method: &str, path: &str) -> (u16, serde_json::Value) {
+        let target = format!("{PATH}{path}");
+        let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), true).unwrap();
+        let answer = read.unwrap_or_else(|answer| panic!("{method} {path}: {}", answer.status)).run(&mut Process {
+            store: &self.store,
+            presence: &self.presence,
+            registry: &mut self.registry,
+            callers: &mut self.callers,
+            names: &["web-app", "other"],
+            now: UNIX_EPOCH + Duration::from_secs(100),
+        });
+        (answer.status, serde_json::from_slice(&answer.body).unwrap())
+    }
+}
+
+#[test]
+fn a_session_is_shown_stopped_and_shown_as_closed() {
+    let mut world = World::new();
+    let slot = world.registry.begin(&world.store, &mut world.presence, 7, &record(0xab, 50));
+    let session = format!("/sessions/{}", id());
+    let (status, body) = world.ask("GET", &session);
+    assert_eq!((status, &body["status"], &body["duration_ms"]), (200, &"open".into(), &50_000.into()));
+    assert_eq!(serde_json::from_value::<Record>(body).unwrap().id, id());
+    assert_eq!(world.ask("GET", "/sessions").1["data"][0]["id"], id().to_string());
+    let (status, body) = world.ask("DELETE", &session);
+    assert_eq!((status, &body["status"]), (202, &"stopping".into()));
+    assert_eq!(world.ask("DELETE", &session).0, 202);
+    let (_, body) = world.ask("GET", "/sessions?status=open");
+    assert_eq!((&body["object"], &body["data"][0]["status"]), (&"list".into(), &"stopping".into()));
+    let close = Close { by: ClosedBy::Gateway, code: 4410, reason: "session_stopped".into() };
+    let closed = Record { close: Some(close), ..record(0xab, 50) };
+    world.registry.end(&world.store, &world.presence, slot, &closed);
+    let (status, body) = world.ask("DELETE", &session);
+    assert_eq!((status, &body["status"], &body["close"]["code"]), (200, &"closed".into(), &4410.into()));
+    for method in ["GET", "DELETE"] {
+        let (status, body) = world.ask(method, &format!("/sessions/{}", RecordId::new(1)));
+        assert_eq!((status, &body["error"]["code"]), (404, &"session_not_found".into()));
+    }
+}
+
+#[test]
+fn stopping_all_of_a_caller_answers_with_those_that_were_not_closed() {
+    let mut world = World::new();
+    for id in 1..=3 {
+        let slot = world.registry.begin(&world.store, &mut world.presence, id, &record(id.into(), id.into()));
+        if id == 2 {
+            world.registry.end(&world.store, &world.presence, slot, &record(2, 2));
+        }
+    }
+    let (status, body) = world.ask("DELETE", "/sessions?caller=web-app");
+    let stopped = body["data"].as_array().unwrap();
+    assert_eq!((status, &body["object"], stopped.len()), (202, &"list".into(), 2));
+    assert!(stopped.iter().all(|record| record["status"] == "stopping"));
+    assert_eq!(world.ask("DELETE", "/sessions?user=nobody").1["data"], serde_json::json!([]));
+}
+
+#[test]
+fn usage_is_listed_by_caller_for_today() {
+    let mut world = World::new();
+    let (store, now) = (world.store.clone(), UNIX_EPOCH + Duration::from_secs(90));
+    let limits = CallerLimits::default();
+    world.callers.start(&store, &mut world.presence, "web-app", &limits, now).unwrap();
+    world.callers.opened("web-app", now);
+    let used = (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000));
+    world.callers.add(&store, &world.presence, "web-app", &limits, used, now);
+    let (status, body) = world.ask("GET", "/usage");
+    assert_eq!((status, &body["object"], body["data"].as_array().unwrap().len()), (200, &"list".into(), 2));
+    let row = &body["data"][0];
+    assert_eq!((&row["caller"], &row["date"]), (&"web-app".into(), &"1970-01-01".into()));
+    assert_eq!((&row["sessions"], &row["cost_usd"], &row["usage"]["responses"]), (&1.into(), &0.41.into(), &1.into()));
+    assert_eq!((&body["data"][1]["caller"], &body["data"][1]["sessions"]), (&"other".into(), &0.into()));
+}

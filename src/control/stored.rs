@@ -1,0 +1,263 @@
+//! Records as they stand in shared data: what must be found without reading all of them comes first.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::limits::codec::{Damaged, Reader, put_bytes, put_number, put_usage};
+use crate::usage::{Close, ClosedBy, Kind, Record, RecordId, Status, Timestamp, Traffic};
+
+/// No text of a record takes more bytes in shared data; what is longer is cut.
+const MAX_TEXT: usize = 512;
+
+/// A status and an id.
+const HEAD: usize = 1 + ID;
+
+/// `rb_` and 32 digits.
+const ID: usize = 35;
+
+const OPEN: u8 = 0;
+const STOPPING: u8 = 1;
+const CLOSED: u8 = 2;
+
+/// Writes a record, with this status.
+pub(super) fn encode(record: &Record, status: Status) -> Vec<u8> {
+    let mut out = vec![match status {
+        Status::Open => OPEN,
+        Status::Stopping => STOPPING,
+        Status::Closed => CLOSED,
+    }];
+    out.extend_from_slice(record.id.to_string().as_bytes());
+    out.push(match record.kind {
+        Kind::WebSocket => 0,
+        Kind::WebRtc => 1,
+    });
+    put_text(&mut out, Some(&record.caller));
+    put_text(&mut out, record.user.as_deref());
+    put_text(&mut out, Some(&record.policy));
+    put_text(&mut out, Some(&record.provider));
+    put_text(&mut out, record.model.as_deref());
+    put_text(&mut out, record.upstream_id.as_deref());
+    let started = SystemTime::from(record.started_at).duration_since(UNIX_EPOCH).unwrap_or_default();
+    put_number(&mut out, u64::try_from(started.as_millis()).unwrap_or_default());
+    put_number(&mut out, record.duration_ms);
+    put_number(&mut out, record.idle_ms);
+    put_usage(&mut out, &record.usage, record.cost_usd);
+    for traffic in [record.frames, record.bytes] {
+        put_number(&mut out, traffic.client);
+        put_number(&mut out, traffic.upstream);
+    }
+    put_close(&mut out, record.close.as_ref());
+    out.push(record.incomplete.into());
+    out
+}
+
+/// Reads what [`encode`] has written.
+pub(super) fn decode(bytes: &[u8]) -> Result<Record, Damaged> {
+    let (head, rest) = bytes.split_at_checked(HEAD).ok_or(Damaged)?;
+    let (&status, id) = head.split_first().ok_or(Damaged)?;
+    let id: RecordId = str::from_utf8(id).map_err(|_| Damaged)?.parse().map_err(|_| Damaged)?;
+    let status = [Status::Open, Status::Stopping, Status::Closed].get(usize::from(status)).copied().ok_or(Damaged)?;
+    let mut reader = Reader::new(rest);
+    let kind = [Kind::WebSocket, Kind::WebRtc].get(usize::from(reader.byte()?)).copied().ok_or(Damaged)?;
+    let caller = text(&mut reader)?.ok_or(Damaged)?;
+    let user = text(&mut reader)?;
+    let policy = text(&mut reader)?.ok_or(Damaged)?;
+    let provider = text(&mut reader)?.ok_or(Damaged)?;
+    let model = text(&mut reader)?;
+    let upstream_id = text(&mut reader)?;
+    let started = UNIX_EPOCH.checked_add(Duration::from_millis(reader.number()?)).ok_or(Damaged)?;
+    let (duration_ms, idle_ms) = (reader.number()?, reader.number()?);
+    let (usage, cost_usd) = reader.usage()?;
+    let frames = Traffic { client: reader.number()?, upstream: reader.number()? };
+    let traffic = Traffic { client: reader.number()?, upstream: reader.number()? };
+    let close = close(&mut reader)?;
+    let incomplete = reader.byte()? != 0;
+    reader.end()?;
+    Ok(Record {
+        id,
+        kind,
+        status,
+        upstream_id,
+        caller,
+        user,
+        policy,
+        provider,
+        model,
+        started_at: Timestamp::from(started),
+        duration_ms,
+        idle_ms,
+        usage,
+        cost_usd,
+        frames,
+        bytes: traffic,
+        close,
+        incomplete,
+    })
+}
+
+/// Whether a record has this id.
+pub(super) fn has_id(bytes: &[u8], id: RecordId) -> bool {
+    id_of(bytes).is_some_and(|found| found == id.to_string().as_bytes())
+}
+
+/// Whether two records are of the same session.
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    id_of(one).is_some() && id_of(one) == id_of(other)
+}
+
+/// Whether a record's session runs, and was not told to stop.
+pub(super) fn is_open(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&OPEN)
+}
+
+/// Whether a record's session is told to stop.
+pub(super) fn is_stopping(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&STOPPING)
+}
+
+/// Tells a record's session to stop; false if it has been told before, or has ended.
+pub(super) fn stop(bytes: &mut [u8]) -> bool {
+    match bytes.first_mut() {
+        Some(status) if *status == OPEN => {
+            *status = STOPPING;
+            true
+        }
+        _ => false,
+    }
+}
+
+fn id_of(bytes: &[u8]) -> Option<&[u8]> {
+    bytes.get(1..HEAD)
+}
+
+fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
+    let Some(text) = text else { return put_number(out, 0) };
+    let (text, _) = text.split_at(text.floor_char_boundary(MAX_TEXT));
+    put_number(out, 1);
+    put_bytes(out, text.as_bytes());
+}
+
+fn text(reader: &mut Reader<'_>) -> Result<Option<String>, Damaged> {
+    match reader.number()? {
+        0 => Ok(None),
+        1 => reader.text().map(|text| Some(text.to_owned())),
+        _ => Err(Damaged),
+    }
+}
+
+fn put_close(out: &mut Vec<u8>, close: Option<&Close>) {
+    let Some(Close { by, code, reason }) = close else { return out.push(0) };
+    out.push(match by {
+        ClosedBy::Client => 1,
+        ClosedBy::Upstream => 2,
+        ClosedBy::Gateway => 3,
+    });
+    put_number(out, u64::from(*code));
+    put_text(out, Some(reason));
+}
+
+fn close(reader: &mut Reader<'_>) -> Result<Option<Close>, Damaged> {
+    let by = match reader.byte()? {
+        0 => return Ok(None),
+        1 => ClosedBy::Client,
+        2 => ClosedBy::Upstream,
+        3 => ClosedBy::Gateway,
+        _ => return Err(Damaged),
+    };
+    let code = u16::try_from(reader.number()?).map_err(|_| Damaged)?;
+    Ok(Some(Close { by, code, reason: text(reader)?.ok_or(Damaged)? }))
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::usage::{Input, MicroUsd, Output, Tally, Tokens};
+
+    /// A record of this id, started so many seconds after 1970.
+    pub(in crate::control) fn record(id: u128, started: u64) -> Record {
+        Record {
+            id: RecordId::new(id),
+            kind: Kind::WebSocket,
+            status: Status::Open,
+            upstream_id: Some("sess_1".into()),
+            caller: "web-app".into(),
+            user: None,
+            policy: "voice".into(),
+            provider: "openai".into(),
+            model: Some("gpt-realtime".into()),
+            started_at: Timestamp::from(UNIX_EPOCH + Duration::from_secs(started)),
+            duration_ms: 0,
+            idle_ms: 0,
+            usage: Tally::response(Tokens {
+                input: Input { text: 9000, audio: 100, ..Input::default() },
+                output: Output { text: 300, audio: 2000 },
+            }),
+            cost_usd: MicroUsd(410_000),
+            frames: Traffic { client: 4100, upstream: 3900 },
+            bytes: Traffic { client: 1_000_000, upstream: 2_000_000 },
+            close: None,
+            incomplete: false,
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written() {
+        let open = record(7, 1_767_323_045);
+        let closed = Record {
+            kind: Kind::WebRtc,
+            status: Status::Closed,
+            upstream_id: None,
+            user: Some(String::new()),
+            model: None,
+            close: Some(Close { by: ClosedBy::Upstream, code: 1011, reason: "é".into() }),
+            incomplete: true,
+            ..record(u128::MAX, 0)
+        };
+        for record in [open, closed] {
+            let bytes = encode(&record, record.status);
+            assert_eq!(decode(&bytes), Ok(record.clone()));
+            assert!(has_id(&bytes, record.id) && !has_id(&bytes, RecordId::new(8)));
+            for len in 0..bytes.len() {
+                assert_eq!(decode(&bytes[..len]), Err(Damaged), "{len}");
+            }
+        }
+        assert!(encode(&record(7, 0), Status::Open).len() < 160);
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_cut_between_characters() {
+        let long = Record { model: Some(format!("{}é", "m".repeat(511))), ..record(7, 0) };
+        let stored = decode(&encode(&long, Status::Open)).unwrap();
+        assert_eq!(stored.model, Some("m".repeat(511)));
+    }
+
+    #[test]
+    fn only_an_open_session_is_told_to_stop() {
+        for (status, told, stopping) in
+            [(Status::Open, true, true), (Status::Stopping, false, true), (Status::Closed, false, false)]
+        {
+            let mut bytes = encode(&record(7, 0), status);
+            assert_eq!(stop(&mut bytes), told);
+            assert_eq!(is_stopping(&bytes), stopping);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damage_is_found_or_is_a_record(at in any::<prop::sample::Index>(), byte: u8) {
+            let mut bytes = encode(&record(7, 1_767_323_045), Status::Open);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(record) = decode(&bytes) {
+                prop_assert!(decode(&encode(&record, record.status)).is_ok());
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_record_or_damage(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _ = decode(&bytes);
+            let _ = has_id(&bytes, RecordId::new(7));
+        }
+    }
+}
