@@ -70,9 +70,8 @@ describe('ws', () => {
         socket.on('open', () => socket.send('{"type":"response.create"}'));
         const [closed, reason] = await once(socket, 'close');
         const errors = events.filter(({ type }) => type === 'error').map(({ error }) => error);
-        return {
-          events: events.map(({ type }) => type), errors, reconnecting: 0, close: { code: closed, reason: String(reason) },
-        };
+        const close = { code: closed, reason: String(reason) };
+        return { events: events.map(({ type }) => type), errors, reconnecting: 0, close };
       });
       assertTold(told, closeCode, code);
     });

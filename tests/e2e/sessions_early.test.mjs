@@ -21,10 +21,9 @@ const heard = ({ client: one, upstream }) =>
 
 describe('frames before the 101', { concurrency: 8 }, () => {
   test('arrive as they are', async () => {
-    const after = Buffer.concat([
-      client({ type: 'response.create' }),
-      ...fragments(text, JSON.stringify({ type: 'input_audio_buffer.append', audio: 'A'.repeat(20_000) }), [9, 5_000], { mask: true }),
-    ]);
+    const audio = JSON.stringify({ type: 'input_audio_buffer.append', audio: 'A'.repeat(20_000) });
+    const cut = fragments(text, audio, [9, 5_000], { mask: true });
+    const after = Buffer.concat([client({ type: 'response.create' }), ...cut]);
     const session = await open(late, { after });
     await session.upstream.bytesCame(after.length);
     assert.ok(session.upstream.received().equals(after));

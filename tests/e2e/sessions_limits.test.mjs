@@ -5,7 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { route, tokens, until } from './harness/index.mjs';
 import { mintConfiguration, mintEnv, sealingKey } from './harness/minting.mjs';
 import { seal } from './harness/sealing.mjs';
-import { assertEnded, assertErrorEvent, prices, responseDone, sessionCreated, useSessions } from './harness/sessions.mjs';
+import {
+  assertEnded, assertErrorEvent, prices, responseDone, sessionCreated, useSessions,
+} from './harness/sessions.mjs';
 import { fragments, frame, opcodes, textMessages } from './harness/websocket.mjs';
 
 const { text, close, ping } = opcodes;
@@ -60,7 +62,7 @@ describe('the budget', { concurrency: 16 }, () => {
       assert.deepEqual(events.map(({ type }) => type), ['session.created', 'response.done', 'error']);
       await client.ended();
       const { ending, tokens: counted, cost } = await recordOf(session);
-      assert.deepEqual([ending, counted, cost], [['4429', 'budget_exceeded'], '1500', '0.04692']);
+      assert.deepEqual([ending, counted, cost], [['4429', 'budget_exceeded'], '1500', '0.046920']);
     });
   }
   for (const policy of ['one-token-more', 'one-micro-dollar-more']) {
@@ -75,7 +77,7 @@ describe('the budget', { concurrency: 16 }, () => {
   }
   test('what follows in the same read is dropped, to the byte', async () => {
     const { client, upstream } = await open({ target: target('tokens') });
-    const before = Buffer.concat([frame(text, JSON.stringify(delta(9_000))), frame(text, JSON.stringify(responseDone()))]);
+    const before = Buffer.concat([delta(9_000), responseDone()].map((event) => frame(text, JSON.stringify(event))));
     const after = Buffer.concat(Array.from({ length: 50 }, () => frame(text, JSON.stringify(delta(5_000)))));
     upstream.write(Buffer.concat([before, after]));
     await assertEnded(client, 4429, 'budget_exceeded');

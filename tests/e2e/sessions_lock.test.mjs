@@ -47,7 +47,7 @@ async function refused({ policy, bytes, closeCode, code, given = request(policy)
   assert.deepEqual([logged, close], [String(closeCode), code]);
 }
 
-/** The client can be told only where the upstream says something: it does so, but not before it has had time to hear. */
+/** The client can be told only where the upstream says something, which it does, once it has had time to hear. */
 async function told({ client: one, upstream }) {
   await sleep(50);
   await until('the end', () => {
@@ -97,7 +97,10 @@ describe('a locked field', { concurrency: 16 }, () => {
   const shapes = {
     'in fragments': () => [Buffer.concat(fragments(text, plain, [1, 5, 30, 31], { mask: true }))],
     'in fragments of their own reads': () => fragments(text, plain, [10, 40], { mask: true }),
-    'in empty fragments': () => [Buffer.concat(fragments(text, plain, [0, 0, plain.length, plain.length], { mask: true }))],
+    'in empty fragments': () => {
+      const cuts = [0, 0, plain.length, plain.length];
+      return [Buffer.concat(fragments(text, plain, cuts, { mask: true }))];
+    },
     'in fragments around a ping': () => {
       const [first, last] = fragments(text, plain, [20], { mask: true });
       return [Buffer.concat([first, frame(ping, 'x', { mask: true }), last])];
@@ -117,7 +120,8 @@ describe('what cannot be read for certain is a violation', { concurrency: 16 }, 
     'the type twice': '{"type":"noise","type":"session.update","session":{"instructions":"x"}}',
     'the type twice, the other way round': '{"type":"session.update","type":"noise","session":{"instructions":"x"}}',
     'the session twice': '{"type":"session.update","session":{"instructions":"x"},"session":{}}',
-    'the session twice, once with escapes': '{"type":"session.update","session":{},"sess\\u0069on":{"instructions":"x"}}',
+    'the session twice, once with escapes':
+      '{"type":"session.update","session":{},"sess\\u0069on":{"instructions":"x"}}',
     'a session that is a list': '{"type":"session.update","session":[{"instructions":"x"}]}',
     'two values': '{"type":"noise"}{"type":"session.update","session":{"instructions":"x"}}',
     'a list': '[{"type":"session.update","session":{"instructions":"x"}}]',
@@ -156,10 +160,10 @@ describe('what is not locked passes', { concurrency: 16 }, () => {
     'a field of the same name elsewhere': update({ audio: { input: { voice: 'x', instructions: 'y', tools: [] } } }),
     'a sibling of a nested one': update({ audio: { output: { speed: 1.1 } } }),
     'the name in a text': update({ note: '"instructions":"x"' }),
-    'the name in another event': JSON.stringify({ type: 'conversation.item.create', item: { instructions: 'x' }, tools: [] }),
+    'the name in another event': JSON.stringify({ type: 'conversation.item.create', item: { tools: 1 }, tools: [] }),
     'an event without a type': '{}',
     'a plain response.create': JSON.stringify({ type: 'response.create' }),
-    'audio': JSON.stringify({ type: 'input_audio_buffer.append', audio: 'A'.repeat(6_400) }),
+    audio: JSON.stringify({ type: 'input_audio_buffer.append', audio: 'A'.repeat(6_400) }),
     'a name in another case': update({ Instructions: 'x' }),
     'keys that do not matter, twice': '{"type":"session.update","session":{"a":1,"a":2}}',
   };

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket, { WebSocketServer } from 'ws';
-import { tokens, until, useGateway, basicConfiguration, basicEnv } from './harness/index.mjs';
+import { basicConfiguration, basicEnv, tokens, until, useGateway } from './harness/index.mjs';
 import { useFor } from './harness/hooks.mjs';
 import { responseDone, sessionCreated, useSessions } from './harness/sessions.mjs';
 import { closePayload, fragments, frame, opcodes } from './harness/websocket.mjs';
@@ -62,7 +62,7 @@ describe('every byte passes', () => {
   test('byte by byte', async () => {
     const { client, upstream, record } = await open();
     const down = Buffer.concat([frame(text, JSON.stringify(responseDone())), frame(ping, 'x')]);
-    const up = Buffer.concat([frame(text, '{"type":"response.create"}', { mask: true }), frame(pong, 'x', { mask: true })]);
+    const up = Buffer.concat([[text, '{"type":"response.create"}'], [pong, 'x']].map((one) => frame(...one, { mask: true })));
     await Promise.all([writeInPieces(client, up, 1), writeInPieces(upstream, down, 1)]);
     await Promise.all([upstream.bytesCame(up.length), client.bytesCame(down.length)]);
     assert.ok(upstream.received().equals(up));
@@ -176,7 +176,7 @@ describe('what the access log says of a session', () => {
     assert.match(id, /^rb_\w{8,}$/);
     assert.ok(Number(duration) >= 0 && Number(duration) < 10_000, duration);
     assert.deepEqual(others, {
-      caller: 'web-app', user: '', policy: 'default', provider: 'openai', model: 'gpt-realtime',
+      caller: 'web-app', user: null, policy: 'default', provider: 'openai', model: 'gpt-realtime',
       // 46,920 and 391 for responses, 170 for the transcription, in micro-dollars.
       tokens: '1600', cost: '0.047481', code: '1000', close: 'bye',
     });
@@ -193,7 +193,7 @@ describe('what the access log says of a session', () => {
     await client.bytesCame(down.length);
     client.destroy();
     const { tokens: counted, cost } = await record();
-    assert.deepEqual([counted, cost], ['3000', '0.09384']);
+    assert.deepEqual([counted, cost], ['3000', '0.093840']);
   });
   test('usage that cannot be is not counted', async () => {
     const { client, upstream, record } = await open();
@@ -220,7 +220,9 @@ describe('what the access log says of a session', () => {
 
 async function startEcho() {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: { threshold: 0 } });
-  server.on('connection', (socket) => socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary })));
+  server.on('connection', (socket) => {
+    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+  });
   await new Promise((resolve) => server.on('listening', resolve));
   return {
     port: server.address().port,

@@ -1,4 +1,4 @@
-"""The official SDK for Python in a session that is ended by the gateway. It would reconnect if the close code let it."""
+"""The official SDK for Python in a session that the gateway ends. It would reconnect if the close code let it."""
 
 import asyncio
 import json
