@@ -62,7 +62,8 @@ describe('every byte passes', () => {
   test('byte by byte', async () => {
     const { client, upstream, record } = await open();
     const down = Buffer.concat([frame(text, JSON.stringify(responseDone())), frame(ping, 'x')]);
-    const up = Buffer.concat([[text, '{"type":"response.create"}'], [pong, 'x']].map((one) => frame(...one, { mask: true })));
+    const asked = [[text, '{"type":"response.create"}'], [pong, 'x']];
+    const up = Buffer.concat(asked.map(([opcode, payload]) => frame(opcode, payload, { mask: true })));
     await Promise.all([writeInPieces(client, up, 1), writeInPieces(upstream, down, 1)]);
     await Promise.all([upstream.bytesCame(up.length), client.bytesCame(down.length)]);
     assert.ok(upstream.received().equals(up));
