@@ -5,7 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { route, tokens, until } from './harness/index.mjs';
 import { mintConfiguration, mintEnv, sealingKey } from './harness/minting.mjs';
 import { seal } from './harness/sealing.mjs';
-import { assertEnded, assertErrorEvent, prices, responseDone, sessionCreated, useSessions } from './harness/sessions.mjs';
+import {
+  assertEnded, assertErrorEvent, prices, responseDone, sessionCreated, useSessions,
+} from './harness/sessions.mjs';
 import { fragments, frame, opcodes, textMessages } from './harness/websocket.mjs';
 
 const { text, close, ping } = opcodes;
@@ -48,7 +50,7 @@ async function recordOf(session) {
   return { ending: [code, reason], ...others };
 }
 
-describe('the budget', () => {
+describe('the budget', { concurrency: 16 }, () => {
   for (const policy of ['tokens', 'cost']) {
     test(`of ${policy} is used up by a response, and its client is told behind it`, async () => {
       const session = await open({ target: target(policy) });
@@ -75,7 +77,7 @@ describe('the budget', () => {
   }
   test('what follows in the same read is dropped, to the byte', async () => {
     const { client, upstream } = await open({ target: target('tokens') });
-    const before = Buffer.concat([frame(text, JSON.stringify(delta(9_000))), frame(text, JSON.stringify(responseDone()))]);
+    const before = Buffer.concat([delta(9_000), responseDone()].map((event) => frame(text, JSON.stringify(event))));
     const after = Buffer.concat(Array.from({ length: 50 }, () => frame(text, JSON.stringify(delta(5_000)))));
     upstream.write(Buffer.concat([before, after]));
     await assertEnded(client, 4429, 'budget_exceeded');
@@ -104,7 +106,7 @@ describe('the budget', () => {
   });
 });
 
-describe('the duration', () => {
+describe('the duration', { concurrency: 16 }, () => {
   test('is over while the upstream speaks', async () => {
     const session = await open({ target: target('duration') });
     await chatter(session);
@@ -138,7 +140,7 @@ describe('the duration', () => {
   });
 });
 
-describe('an idle session', () => {
+describe('an idle session', { concurrency: 16 }, () => {
   for (const speaker of ['client', 'upstream']) {
     test(`is one in which not even the ${speaker} speaks, and is cut`, async () => {
       const session = await open({ target: target('idle') });
@@ -154,7 +156,7 @@ describe('an idle session', () => {
   }
 });
 
-describe("a client secret's limits", () => {
+describe("a client secret's limits", { concurrency: 16 }, () => {
   const now = Math.floor(Date.now() / 1000);
   const secret = (policy, claims) =>
     seal(

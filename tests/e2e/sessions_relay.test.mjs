@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket, { WebSocketServer } from 'ws';
-import { tokens, until, useGateway, basicConfiguration, basicEnv } from './harness/index.mjs';
+import { basicConfiguration, basicEnv, tokens, until, useGateway } from './harness/index.mjs';
 import { useFor } from './harness/hooks.mjs';
 import { responseDone, sessionCreated, useSessions } from './harness/sessions.mjs';
 import { closePayload, fragments, frame, opcodes } from './harness/websocket.mjs';
@@ -62,7 +62,8 @@ describe('every byte passes', () => {
   test('byte by byte', async () => {
     const { client, upstream, record } = await open();
     const down = Buffer.concat([frame(text, JSON.stringify(responseDone())), frame(ping, 'x')]);
-    const up = Buffer.concat([frame(text, '{"type":"response.create"}', { mask: true }), frame(pong, 'x', { mask: true })]);
+    const asked = [[text, '{"type":"response.create"}'], [pong, 'x']];
+    const up = Buffer.concat(asked.map(([opcode, payload]) => frame(opcode, payload, { mask: true })));
     await Promise.all([writeInPieces(client, up, 1), writeInPieces(upstream, down, 1)]);
     await Promise.all([upstream.bytesCame(up.length), client.bytesCame(down.length)]);
     assert.ok(upstream.received().equals(up));
@@ -220,7 +221,9 @@ describe('what the access log says of a session', () => {
 
 async function startEcho() {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0, perMessageDeflate: { threshold: 0 } });
-  server.on('connection', (socket) => socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary })));
+  server.on('connection', (socket) => {
+    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+  });
   await new Promise((resolve) => server.on('listening', resolve));
   return {
     port: server.address().port,
