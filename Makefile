@@ -12,7 +12,7 @@ MODULE := target/$(WASM_TARGET)/release/realtime_byok.wasm
 SETUP := tests/setup
 VENV := .work/venv
 DONE := .work/done
-NODE_TESTS = $(sort $(wildcard tests/*/*.test.mjs))
+NODE_TESTS = $(sort $(filter-out tests/conformance/%,$(wildcard tests/*/*.test.mjs)))
 VERSION = $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml)
 
 say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
@@ -71,6 +71,11 @@ unit: rust ## Run the native tests
 e2e: setup build ## Run the end-to-end and deployment tests (TESTS='tests/e2e/slots.test.mjs …' picks)
 	$(call say,End-to-end tests)
 	@node --test --test-concurrency=2 --test-timeout=600000 $(or $(TESTS),$(NODE_TESTS))
+
+.PHONY: conformance
+conformance: setup build ## Run the Autobahn cases with the filter and without; the README says which differ
+	$(call say,Autobahn cases)
+	@node --test --test-timeout=600000 tests/conformance/*.test.mjs
 
 .PHONY: bench
 bench: build envoy node-packages ## Measure Envoy's CPU per request: no filter, Lua, this filter

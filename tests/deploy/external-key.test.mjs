@@ -4,6 +4,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { chatRequest, scratchDirectory, startRecorder, until, upgradeRequest } from '../e2e/harness/index.mjs';
+import { frame, opcodes } from '../e2e/harness/websocket.mjs';
 import { deployText, environment, placed } from './files.mjs';
 import { startProvider, startShipped } from './stand.mjs';
 
@@ -83,7 +84,7 @@ test('no token, no key', async () => {
 
 test('a new key is used from the next request on, and open sessions stay', async () => {
   const { pid } = gateway.envoy;
-  const session = await open();
+  const session = await open([token, ['x-reply', 'frames']]);
   let closed = false;
   session.socket.on('close', () => (closed = true));
   session.socket.resume();
@@ -91,8 +92,8 @@ test('a new key is used from the next request on, and open sessions stay', async
   const chat = await gateway.send(chatRequest({ headers: [token] }));
   assert.deepEqual(credentials(chat), ['Bearer sk-second-key']);
   const echoed = new Promise((resolve) => session.socket.once('data', resolve));
-  session.socket.write('still here');
-  assert.equal((await echoed).toString(), 'still here');
+  session.socket.write(frame(opcodes.text, 'still here', { mask: true }));
+  assert.deepEqual(await echoed, frame(opcodes.text, 'still here'));
   assert.equal(closed, false);
   session.socket.destroy();
   assert.equal(gateway.envoy.exit(), null);

@@ -1,6 +1,7 @@
 // An upstream that writes down exactly what arrives, for what aimock does not check.
 import { createHash } from 'node:crypto';
 import http from 'node:http';
+import { frame, parseFrames } from './websocket.mjs';
 
 const websocketGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 const lateMs = 200;
@@ -18,8 +19,9 @@ const lateMs = 200;
  * | `refuse-late STATUS` | the same, 200 ms later: time for bytes of the client to reach the gateway |
  * | `sse` | 200 with three server-sent events |
  * | `json STATUS` | that status with JSON |
+ * | `frames` | 101; then the payload of every frame, unmasked |
  *
- * After a 101 every byte is echoed.
+ * After any other 101 every byte is echoed.
  */
 export async function startRecorder() {
   const requests = [];
@@ -117,7 +119,16 @@ function replyToUpgrade(entry, socket, head) {
   if (kind === 'select') lines.push(`sec-websocket-protocol: ${argument}`);
   socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('\r\n')}\r\n\r\n`);
   if (head.length > 0) socket.write(head);
-  return socket.pipe(socket);
+  return kind === 'frames' ? echoFrames(socket) : socket.pipe(socket);
+}
+
+function echoFrames(socket) {
+  let left = Buffer.alloc(0);
+  socket.on('data', (chunk) => {
+    const { frames, rest } = parseFrames(Buffer.concat([left, chunk]));
+    left = rest;
+    for (const { opcode, payload } of frames) socket.write(frame(opcode, payload));
+  });
 }
 
 function refuseUpgrade(entry, socket, status) {

@@ -6,9 +6,9 @@ import test from 'node:test';
 import WebSocket, { WebSocketServer } from 'ws';
 import {
   basicConfiguration, basicEnv, repository, startGateway, startProcess, tokens, until, workDirectory,
-} from './harness/index.mjs';
+} from '../e2e/harness/index.mjs';
 
-const program = join(repository, 'tests/e2e/harness/autobahn.py');
+const program = join(repository, 'tests/conformance/autobahn.py');
 const maxPayload = 64 << 20;
 const caseTimeoutMs = 30_000;
 
