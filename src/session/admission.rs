@@ -82,7 +82,7 @@ pub struct Choice<'a> {
 
 impl Grant {
     /// A policy's limits, and this secret's where those are tighter: it can lower them, never raise them.
-    pub fn tighten(&self, policy: &SessionLimits) -> SessionLimits {
+    fn tighten(&self, policy: &SessionLimits) -> SessionLimits {
         let cost = self.limits.max_cost_micro_usd.map(MicroUsd);
         SessionLimits {
             max_duration: tighter(policy.max_duration, self.limits.max_duration),
@@ -186,6 +186,12 @@ impl Admission {
             Purpose::WebSocket | Purpose::Call => in_query(&inbound.target, &self.policy),
             Purpose::Mint(_) | Purpose::Rest => Ok(None),
         }
+    }
+
+    /// What a session may use up: the policy's limits, and the client secret's where those are tighter.
+    pub fn limits(&self) -> SessionLimits {
+        let policy = self.policy.limits;
+        self.grant.as_ref().map_or(policy, |grant| grant.tighten(&policy))
     }
 
     /// The upstream's own secret that this request came with, sealed.

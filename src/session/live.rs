@@ -66,15 +66,13 @@ struct Decided {
 impl Live {
     /// A session whose handshake goes on at `now`.
     pub fn new(admission: &Admission, provider: &str, model: Option<&str>, id: u128, now: SystemTime) -> Self {
-        let grant = admission.grant.as_ref();
-        let limits = admission.policy.limits;
         Self {
             id: RecordId::new(id),
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
-            user: grant.and_then(|grant| grant.user.clone()),
+            user: admission.grant.as_ref().and_then(|grant| grant.user.clone()),
             provider: provider.to_owned(),
-            limits: grant.map_or(limits, |grant| grant.tighten(&limits)),
+            limits: admission.limits(),
             client: Follower::new(Sender::Client, HEAD),
             upstream: Follower::new(Sender::Server, HEAD),
             meter: Meter::new(model),

@@ -316,8 +316,8 @@ impl Session {
         let Some(location) = response.location() else { return };
         let Some(id) = id_in(&location) else { return };
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Answered) else { return };
+        let max_duration = sent.admission.limits().max_duration;
         let grant = sent.admission.grant;
-        let max_duration = grant.as_ref().and_then(|grant| grant.limits.max_duration);
         let call = Call {
             id: id.to_owned(),
             caller: sent.admission.caller.name.clone(),

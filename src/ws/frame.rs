@@ -180,7 +180,6 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violatio
 }
 
 /// `Some(None)` is a frame without a key, `None` a key that is not all there.
-#[allow(clippy::option_option)]
 fn parse_mask(masked: bool, rest: &[u8]) -> Option<(Option<[u8; 4]>, &[u8])> {
     if !masked {
         return Some((None, rest));

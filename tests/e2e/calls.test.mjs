@@ -26,10 +26,15 @@ const options = (secrets) => ({
   env: mintEnv,
   configuration: mintConfiguration({
     secrets,
-    policies: { default: { provider: 'openai' }, ruled: { provider: 'openai', models: ['gpt-realtime*'] } },
+    policies: {
+      default: { provider: 'openai' },
+      ruled: { provider: 'openai', models: ['gpt-realtime*'] },
+      brief: { provider: 'openai', session: { max_duration: '2s' } },
+    },
   }),
   routes: [
     route({ name: 'ruled', prefix: '/ruled/', rewrite: '/' }),
+    route({ name: 'brief', prefix: '/brief/', rewrite: '/' }),
     route({ prefix: '/openai/', rewrite: '/' }),
     route({}),
   ],
@@ -210,9 +215,13 @@ describe('a call is refused', () => {
 describe('the end of a call', () => {
   const limited = { json: { gateway: { max_duration: '2s', user: 'u_1' } } };
 
-  async function endsByItself(at, prefix) {
-    const { value } = await mint(at, 'current', { prefix, ...limited });
-    const { id, peer } = await taken((offer) => sdpCall(value, offer, { path: prefix + target }), { at });
+  async function endsByItself(at, prefix, limits = limited) {
+    const { value } = await mint(at, 'current', { prefix, ...limits });
+    await callEnds(at, value, prefix + target);
+  }
+
+  async function callEnds(at, value, path) {
+    const { id, peer } = await taken((offer) => sdpCall(value, offer, { path }), { at });
     const started = Date.now();
     await until(`call ${id} to be ended`, () => callOf(id).state === 'ended');
     const lasted = Date.now() - started;
@@ -229,6 +238,10 @@ describe('the end of a call', () => {
   test("comes when its secret's time is up, by the provider's own hang-up", () => endsByItself(gateway, ''));
   test('comes for a secret that was minted locally as well', () => endsByItself(local, ''));
   test('comes where the route rewrites the path', () => endsByItself(gateway, '/openai'));
+  test("comes when the policy's time is up, with a secret that says more and with a gateway token", async () => {
+    await endsByItself(gateway, '/brief', { json: { gateway: { max_duration: '1h' } } });
+    await callEnds(gateway, tokens.web, `/brief${target}${model}`);
+  });
   test('does not come sooner, nor without a limit', async () => {
     const { value } = await mint(gateway, 'current', { json: { gateway: { max_duration: '1h' } } });
     const calls = [
