@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::SystemTime;
 
-use log::error;
+use log::{debug, error};
 use proxy_wasm::hostcalls::get_current_time;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
@@ -157,6 +157,11 @@ impl HttpContext for Stream {
             let relay = session.upstream_bytes(&read, self.clock());
             return relayed(&read, relay);
         }
+        if session.is_read() {
+            let read = Read { buffer: BufferType::HttpResponseBody, size: body_size };
+            let relay = session.response_bytes(&calls::response_body(body_size), end_of_stream);
+            return relayed(&read, relay);
+        }
         if !session.is_sealing() {
             return Action::Continue;
         }
@@ -178,13 +183,19 @@ impl HttpContext for Stream {
         if let Some(record) = session.record(Envoy.now()) {
             calls::log_session(&record);
         }
+        if let Some(usage) = session.rest_usage() {
+            calls::log_exchange(usage);
+            if let Some(gap) = usage.gap {
+                debug!("realtime_byok: what an exchange of caller {} used is not known: {gap}", usage.caller.name);
+            }
+        }
         if let Some(call) = session.end(&Envoy) {
             self.worker.calls.begin(call);
         }
     }
 }
 
-/// Never pauses: a WebSocket's bytes go on, or others in their place.
+/// Never pauses: bytes go on, or others in their place.
 fn relayed(read: &Read, relay: Relay) -> Action {
     match relay {
         Relay::Pass => Action::Continue,
@@ -235,6 +246,10 @@ impl Response for Envoy {
 
     fn subprotocols(&self) -> Vec<u8> {
         abi::property("response\0headers\0sec-websocket-protocol").unwrap_or_default()
+    }
+
+    fn content_type(&self) -> Vec<u8> {
+        abi::header_map_value(MapType::HttpResponseHeaders, "content-type").unwrap_or_default()
     }
 
     fn content_encoding(&self) -> Vec<u8> {

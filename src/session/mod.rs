@@ -6,10 +6,12 @@
 //!          ├─ the body is needed ▶ Held ─┬─ not fine ─▶ Answered
 //!          │                             ├─ fine ─────▶ Forwarded
 //!          │                             └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; Answered in local mode
-//!          └─ all checks pass ────────────────────────▶ Forwarded ─ the upstream refuses the key ─▶ Answered
+//!          └─ all checks pass ────────────────────────▶ Forwarded ─┬─ the upstream refuses the key ─▶ Answered
+//!                                                                  └─ a REST answer was counted ────▶ Spent
 //! ```
 
 mod admission;
+mod exchange;
 mod handshake;
 mod live;
 mod minting;
@@ -32,18 +34,20 @@ use crate::inbound::Inbound;
 use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
 use crate::policy::{BodyModel, Handling, Placement, Route};
 use crate::secret::Secret;
-use crate::usage::{Record, Status};
+use crate::usage::{Record, Status, ask_for_usage};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
+use exchange::{RestExchange, is_counted, must_ask};
 use handshake::Handshake;
 use live::Live;
 use minting::{Minted, Minting};
 use refusal::{
-    form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
-    upstream_secret_rejected,
+    ambiguous_stream, form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed,
+    unreadable_body, upstream_secret_rejected,
 };
 
+pub use exchange::{Gap, RestUsage};
 pub use live::Relay;
 pub use refusal::body_unavailable;
 pub use surroundings::{Exchanged, RequestStep, Response, ResponseStep, Surroundings};
@@ -67,6 +71,8 @@ enum State {
     Open(Box<Live>),
     /// The upstream began a call.
     Called(Box<Called>),
+    /// A REST exchange whose usage was counted, and is over.
+    Spent(Box<RestUsage>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
     Minting(Box<Minting>),
     /// The answer's body is gathered.
@@ -107,6 +113,8 @@ struct Forwarded {
     handshake: Option<Handshake>,
     /// What follows a WebSocket, from before its 101: a client need not wait for that.
     live: Option<Box<Live>>,
+    /// What counts a REST exchange.
+    exchange: Option<Box<RestExchange>>,
     /// What ends a call that it begins.
     provider_key: Option<(Placement, Rc<Secret>)>,
     model: Option<String>,
@@ -184,7 +192,7 @@ impl Session {
     ) -> ResponseStep {
         let status = response.status();
         let is_rejected = matches!(status, Some(401 | 403));
-        match &self.state {
+        match &mut self.state {
             State::Forwarded(_) | State::Minting(_) if is_rejected && response.is_from_upstream() => {
                 let denial = match &self.state {
                     State::Forwarded(sent) if sent.admission.upstream_secret().is_some() => upstream_secret_rejected(),
@@ -201,7 +209,10 @@ impl Session {
                     self.call_begins(response, around);
                     ResponseStep::Pass
                 }
-                _ => ResponseStep::Pass,
+                _ => match &mut sent.exchange {
+                    Some(exchange) => exchange.answered(status, response),
+                    None => ResponseStep::Pass,
+                },
             },
             State::Minting(_) if matches!(status, Some(200..=299)) => {
                 if ends {
@@ -282,6 +293,45 @@ impl Session {
         }
     }
 
+    /// Whether bytes of the response are to be read as they pass.
+    pub fn is_read(&self) -> bool {
+        matches!(&self.state, State::Forwarded(sent) if sent.exchange.as_ref().is_some_and(|exchange| exchange.is_read()))
+    }
+
+    /// Bytes of the response are on their way. `ends` says that none follow.
+    pub fn response_bytes(&mut self, bytes: &[u8], ends: bool) -> Relay {
+        let State::Forwarded(sent) = &mut self.state else { return Relay::Pass };
+        let Some(exchange) = &mut sent.exchange else { return Relay::Pass };
+        let relay = exchange.pass(bytes, ends, &self.plan.prices);
+        if ends {
+            self.end_exchange();
+        }
+        relay
+    }
+
+    /// What the REST exchange that it is, and that is over, has used; nothing if that is not counted.
+    pub fn rest_usage(&mut self) -> Option<&RestUsage> {
+        self.end_exchange();
+        match &self.state {
+            State::Spent(usage) => Some(usage),
+            _ => None,
+        }
+    }
+
+    /// Ends the exchange under way, if there is one, answered or not.
+    fn end_exchange(&mut self) {
+        if let State::Forwarded(sent) = &mut self.state
+            && let Some(exchange) = sent.exchange.take()
+        {
+            self.used(exchange.end(&self.plan.prices));
+        }
+    }
+
+    /// A REST exchange is over, and this is what it has used: told once, whatever way it ended.
+    fn used(&mut self, usage: RestUsage) {
+        self.state = State::Spent(Box::new(usage));
+    }
+
     fn open(&mut self, mut edits: Edits, around: &impl Surroundings) -> ResponseStep {
         if let State::Forwarded(sent) = &mut self.state
             && let Some(mut live) = sent.live.take()
@@ -358,6 +408,7 @@ impl Session {
         let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
         let handshake = (admission.purpose == Purpose::WebSocket)
             .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
+        let exchange = RestExchange::new(&admission, &inbound, &choice, false);
         let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, around);
         if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
             let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
@@ -374,7 +425,7 @@ impl Session {
             // RFC 6455 section 9: without an extension, frames can be read.
             edits.remove("sec-websocket-extensions");
         }
-        let sent = Forwarded { admission, handshake, live, provider_key, model };
+        let sent = Forwarded { admission, handshake, live, exchange, provider_key, model };
         Ok(Admitted::Forward(Box::new(sent), edits))
     }
 
@@ -412,9 +463,16 @@ fn complete(
         (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
         _ => None,
     };
+    let asking = if !body.is_empty() && is_counted(&admission, &inbound) && must_ask(&inbound, choice.provider) {
+        ask_for_usage(rewritten.as_deref().unwrap_or(body)).map_err(|_| ambiguous_stream())?
+    } else {
+        None
+    };
+    let exchange = RestExchange::new(&admission, &inbound, &choice, asking.is_some());
+    let rewritten = asking.or(rewritten);
     let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
     let model = choice.model.map(str::to_owned);
-    let sent = Forwarded { admission, handshake: None, live: None, provider_key: None, model };
+    let sent = Forwarded { admission, handshake: None, live: None, exchange, provider_key: None, model };
     Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
 }
 
