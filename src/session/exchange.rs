@@ -208,3 +208,241 @@ fn note(gap: &mut Option<Gap>, all: &[Metered]) {
     });
     *gap = gap.or(rejected);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::auth::{Access, Gateway};
+    use crate::glob::Globs;
+    use crate::http::Headers;
+    use crate::inbound::Strip;
+    use crate::limits::SessionLimits;
+    use crate::policy::Credential;
+    use crate::usage::Lock;
+
+    struct Answered {
+        content_type: &'static str,
+        content_encoding: &'static str,
+    }
+
+    impl Response for Answered {
+        fn status(&self) -> Option<u16> {
+            Some(200)
+        }
+
+        fn is_from_upstream(&self) -> bool {
+            true
+        }
+
+        fn subprotocols(&self) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn content_type(&self) -> Vec<u8> {
+            self.content_type.into()
+        }
+
+        fn content_encoding(&self) -> Vec<u8> {
+            self.content_encoding.into()
+        }
+
+        fn location(&self) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    const JSON: Answered = Answered { content_type: "application/json", content_encoding: "" };
+    const EVENTS: Answered = Answered { content_type: "text/event-stream; charset=utf-8", content_encoding: "" };
+
+    fn provider(kind: Kind) -> Rc<Provider> {
+        Rc::new(Provider { name: "openai".into(), kind, credential: Credential::External, account: vec![] })
+    }
+
+    fn admission(is_metered: bool) -> Admission {
+        let policy = Policy {
+            name: "rest".into(),
+            default_provider: provider(Kind::OpenAi),
+            other_providers: vec![],
+            models: Globs::All,
+            aliases: vec![],
+            limits: SessionLimits::default(),
+            lock: Lock::default(),
+            is_metered,
+        };
+        let caller = Caller { name: "web-app".into(), policies: Access::All, models: Globs::All, origins: Globs::All };
+        Admission { policy: Rc::new(policy), caller: Rc::new(caller), grant: None, purpose: Purpose::Rest }
+    }
+
+    fn with_inbound<T>(method: &str, path: &str, use_it: impl FnOnce(&Inbound<'_>) -> T) -> T {
+        let headers = Headers::from_iter([(":method", method), (":path", path)]);
+        let strip = Strip { headers: vec![], params: vec![] };
+        use_it(&Inbound::read(&headers, &Gateway::new("gateway", "gateway", true), &strip))
+    }
+
+    fn exchange(model: &str, is_asked: bool) -> RestExchange {
+        let admission = admission(true);
+        let choice = Choice { provider: &admission.policy.default_provider, model: Some(model) };
+        let path = "/v1/chat/completions";
+        *with_inbound("POST", path, |inbound| RestExchange::new(&admission, inbound, &choice, is_asked)).unwrap()
+    }
+
+    fn load(file: &str) -> String {
+        fs::read_to_string(format!("{}/tests/recorded/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    fn prices() -> PriceList {
+        let prices: std::collections::BTreeMap<String, _> = serde_json::from_str(&load("prices.json")).unwrap();
+        PriceList::new(prices)
+    }
+
+    /// What an exchange comes to whose answer passes in these chunks: what it used, and what the client gets.
+    fn pass(mut exchange: RestExchange, response: &Answered, chunks: &[&[u8]]) -> (RestUsage, Vec<u8>) {
+        let prices = prices();
+        exchange.answered(Some(200), response);
+        let mut got = Vec::new();
+        for (index, chunk) in chunks.iter().enumerate() {
+            match exchange.pass(chunk, index + 1 == chunks.len(), &prices) {
+                Relay::Pass => got.extend_from_slice(chunk),
+                Relay::Replace(from, bytes) => got.extend([&chunk[..from], &bytes].concat()),
+            }
+        }
+        (exchange.end(&prices), got)
+    }
+
+    fn record(used: &RestUsage) -> Value {
+        json!({ "model": used.model, "usage": used.usage, "cost_usd": used.cost })
+    }
+
+    fn event_stream(lines: &str) -> String {
+        lines.lines().map(|data| format!("data: {data}\n\n")).collect()
+    }
+
+    #[test]
+    fn recorded_answers_are_counted_wherever_they_are_cut_and_pass_as_they_are() {
+        for (name, model, response) in [
+            ("chat-sse", "gpt-5", EVENTS),
+            ("responses-sse", "gpt-5", EVENTS),
+            ("chat-json-audio", "gpt-4o-audio-preview", JSON),
+            ("responses-json", "gpt-5", JSON),
+        ] {
+            let recorded = load(&format!("{name}.jsonl"));
+            let body = if response.content_type == JSON.content_type { recorded } else { event_stream(&recorded) };
+            let want: Value = serde_json::from_str(&load(&format!("{name}.json"))).unwrap();
+            let bytes = body.as_bytes();
+            for cut in 0..=bytes.len() {
+                let (used, got) = pass(exchange(model, false), &response, &[&bytes[..cut], &bytes[cut..]]);
+                assert_eq!((record(&used), used.gap), (want.clone(), None), "{name} cut at {cut}");
+                assert_eq!(got, bytes, "{name} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn usage_that_was_asked_for_in_the_clients_place_is_counted_and_kept_from_it() {
+        let recorded = load("chat-sse.jsonl");
+        let unasked: String =
+            recorded.lines().filter(|line| !line.contains(r#""choices":[]"#)).map(|line| format!("{line}\n")).collect();
+        let (stream, want) = (event_stream(&recorded), event_stream(&unasked));
+        assert!(want.len() < stream.len());
+        for cut in 0..=stream.len() {
+            let chunks = [&stream.as_bytes()[..cut], &stream.as_bytes()[cut..], b""];
+            let (used, got) = pass(exchange("gpt-5", true), &EVENTS, &chunks);
+            assert_eq!((used.usage.total_tokens, used.gap), (2306, None), "cut at {cut}");
+            assert_eq!(String::from_utf8(got).unwrap(), want, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_if_it_is_a_plain_success_in_json_or_events() {
+        let answered = |content_type, content_encoding| Answered { content_type, content_encoding };
+        for (status, response, is_read, gap) in [
+            (200, JSON, true, None),
+            (201, EVENTS, true, Some(Gap::Untold)),
+            (200, answered("Application/Vnd.X+JSON", "Identity"), true, None),
+            (200, answered("TEXT/EVENT-STREAM", ""), true, Some(Gap::Untold)),
+            (200, answered("application/json", "gzip"), false, Some(Gap::Coded)),
+            (200, answered("text/event-stream", "identity, br"), false, Some(Gap::Coded)),
+            (200, answered("audio/mpeg", "gzip"), false, None),
+            (200, answered("", ""), false, None),
+            (199, JSON, false, None),
+            (300, JSON, false, None),
+            (429, JSON, false, None),
+        ] {
+            let mut exchange = exchange("gpt-5", false);
+            assert!(!exchange.is_read());
+            exchange.answered(Some(status), &response);
+            assert_eq!(exchange.is_read(), is_read, "{status} {}", response.content_type);
+            assert_eq!(exchange.end(&prices()).gap, gap, "{status} {}", response.content_type);
+        }
+    }
+
+    #[test]
+    fn what_is_not_told_is_known_not_to_be() {
+        let cut = |body: &str| body[..body.len() / 2].to_owned();
+        let oversized =
+            format!(r#"{{"data":"{}","usage":{{"input_tokens":1,"output_tokens":1}}}}"#, "A".repeat(MAX_READ));
+        let unasked = "data: {\"choices\":[{}]}\n\ndata: [DONE]\n\n".to_owned();
+        let missing = Some(Gap::Rejected(Rejected::Missing("usage")));
+        for (body, response, gap) in [
+            (load("responses-json.jsonl"), JSON, None),
+            (r#"{"object":"list","data":[]}"#.into(), JSON, None),
+            (cut(&load("responses-json.jsonl")), JSON, Some(Gap::Rejected(Rejected::Malformed))),
+            (oversized, JSON, Some(Gap::Rejected(Rejected::Oversized))),
+            (r#"{"object":"response","status":"queued","usage":null}"#.into(), JSON, missing),
+            (unasked, EVENTS, missing),
+            (cut(&event_stream(&load("responses-sse.jsonl"))), EVENTS, missing),
+            ("data: {\"type\":\"message_start\"}\n\n".into(), EVENTS, Some(Gap::Untold)),
+        ] {
+            let (used, got) = pass(exchange("gpt-5", false), &response, &[body.as_bytes()]);
+            assert_eq!(used.gap, gap, "{:.80}", body);
+            assert!(got == body.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_makes_something_is_counted_and_what_reads_or_changes_it_is_not() {
+        for (method, path, want) in [
+            ("POST", "/v1/chat/completions", true),
+            ("POST", "/v1/chat/completions/?x=responses/1", true),
+            ("POST", "/openai/deployments/gpt/chat/completions?api-version=1", true),
+            ("POST", "/v1/responses", true),
+            ("POST", "/v1/responses/compact", true),
+            ("POST", "/v1/audio/transcriptions", true),
+            ("POST", "/v1/embeddings", true),
+            ("POST", "/v1/chat/completions/chatcmpl-1", false),
+            ("POST", "/v1/chat/Completions//chatcmpl-1", false),
+            ("POST", "/v1/respons%65s/resp_1/cancel", false),
+            ("POST", "/v1/threads/t/runs/r", false),
+            ("GET", "/v1/responses", false),
+            ("PUT", "/v1/responses", false),
+        ] {
+            let is_metered = |metered| with_inbound(method, path, |inbound| is_counted(&admission(metered), inbound));
+            assert_eq!((is_metered(true), is_metered(false)), (want, false), "{method} {path}");
+        }
+        let call = Admission { purpose: Purpose::Call, ..admission(true) };
+        assert!(!with_inbound("POST", "/v1/realtime/calls", |inbound| is_counted(&call, inbound)));
+    }
+
+    #[test]
+    fn completions_are_asked_where_their_provider_understands() {
+        for (path, openai, azure) in [
+            ("/v1/chat/completions", true, true),
+            ("/v1/completions/", true, true),
+            ("/x/Chat%2Fcompletions", true, true),
+            ("/openai/deployments/gpt/chat/completions?api-version=2024-06-01", true, false),
+            ("/openai/deployments/gpt/chat/completions?api-version=2024-10-21", true, true),
+            ("/openai/v1/chat/completions?api-version=preview", true, true),
+            ("/v1/responses", false, false),
+            ("/v1/chat/completions/chatcmpl-1", false, false),
+        ] {
+            for (kind, want) in [(Kind::OpenAi, openai), (Kind::AzureOpenAi, azure)] {
+                let provider = provider(kind);
+                assert_eq!(with_inbound("POST", path, |inbound| must_ask(inbound, &provider)), want, "{path}");
+            }
+        }
+    }
+}

@@ -11,5 +11,6 @@ mod host;
 mod invariants;
 mod models;
 mod policies;
+mod rest_usage;
 mod slots;
 mod upstream;

@@ -19,7 +19,7 @@ pub struct Message {
 pub struct Answer {
     /// Its header lines, `:status` among them.
     pub lines: Lines,
-    /// Its body; of a local reply only.
+    /// Its body, as far as it has come.
     pub body: Vec<u8>,
     /// `%RESPONSE_CODE_DETAILS%`.
     pub details: String,
@@ -135,6 +135,11 @@ pub(super) fn is_over(context: u32) -> bool {
     stream(context, |stream| stream.is_over())
 }
 
+/// A property of a stream.
+pub(super) fn property(context: u32, path: &str) -> Option<Vec<u8>> {
+    stream(context, |stream| stream.property(path))
+}
+
 /// The answer that the client has, if it has one.
 pub(super) fn answer(context: u32) -> Option<Answer> {
     stream(context, |stream| stream.response.clone())
@@ -206,6 +211,12 @@ pub(super) fn response_body(context: u32, chunk: &[u8], ends: bool) {
     stream(context, |stream| stream.response_body = Some(chunk.to_vec()));
     let action = call(context, || exports::response_body(context, chunk.len(), ends));
     assert_eq!(action, exports::CONTINUE, "a response's body never waits");
+    stream(context, |stream| {
+        let passed = take(&mut stream.response_body).unwrap_or_default();
+        if let Some(answer) = &mut stream.response {
+            answer.body.extend(passed);
+        }
+    });
 }
 
 /// The response's trailers come, which end it.
@@ -231,10 +242,5 @@ pub(super) fn deliver_replies() {
         let Answer { lines, body, details } = reply;
         response_headers(context, lines, &details);
         response_body(context, &body, true);
-        stream(context, |stream| {
-            if let Some(answer) = &mut stream.response {
-                answer.body = take(&mut stream.response_body).unwrap_or_default();
-            }
-        });
     }
 }
