@@ -59,6 +59,13 @@ pub struct RestUsage {
     pub gap: Option<Gap>,
 }
 
+impl RestUsage {
+    /// Whether the answer told anything. What was not told is not known, and need not be nothing.
+    pub fn is_told(&self) -> bool {
+        self.usage != Tally::default()
+    }
+}
+
 /// Why the usage of an exchange is not known, or not all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Gap {
@@ -220,7 +227,7 @@ mod tests {
     use crate::glob::Globs;
     use crate::http::Headers;
     use crate::inbound::Strip;
-    use crate::limits::SessionLimits;
+    use crate::limits::{CallerLimits, SessionLimits};
     use crate::policy::Credential;
     use crate::usage::Lock;
 
@@ -273,7 +280,13 @@ mod tests {
             lock: Lock::default(),
             is_metered,
         };
-        let caller = Caller { name: "web-app".into(), policies: Access::All, models: Globs::All, origins: Globs::All };
+        let caller = Caller {
+            name: "web-app".into(),
+            policies: Access::All,
+            models: Globs::All,
+            origins: Globs::All,
+            limits: CallerLimits::default(),
+        };
         Admission { policy: Rc::new(policy), caller: Rc::new(caller), grant: None, purpose: Purpose::Rest }
     }
 

@@ -19,22 +19,25 @@ mod onward;
 mod refusal;
 mod surroundings;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::auth::Offered;
+use crate::answer::Answer;
+use crate::auth::{Offered, bearer};
 use crate::call::{Call, Hangup, id_in};
 use crate::config::Plan;
+use crate::control::{Process, Request, Seat};
 use crate::denial::Denial;
-use crate::http::{Edits, Headers, Value};
+use crate::http::{Edits, Headers, Target, Value};
 use crate::inbound::Inbound;
 use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
 use crate::policy::{BodyModel, Handling, Placement, Route};
-use crate::secret::Secret;
-use crate::usage::{Record, Status, ask_for_usage};
+use crate::secret::{Digest, Secret};
+use crate::usage::{Kind, Record, Status, ask_for_usage};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
@@ -43,19 +46,21 @@ use handshake::Handshake;
 use live::Live;
 use minting::{Minted, Minting};
 use refusal::{
-    ambiguous_stream, form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed,
+    ambiguous_stream, form_denial, invalid_answer, limit_denial, no_policy, provider_key_rejected, route_not_allowed,
     unreadable_body, upstream_secret_rejected,
 };
 
 pub use exchange::{Gap, RestUsage};
 pub use live::Relay;
 pub use refusal::body_unavailable;
-pub use surroundings::{Exchanged, RequestStep, Response, ResponseStep, Surroundings};
+pub use surroundings::{Answered, Exchanged, RequestStep, Response, ResponseStep, Surroundings};
 
 /// One HTTP stream.
 pub struct Session {
     plan: Rc<Plan>,
     state: State,
+    /// Its place among the sessions of the process, from its admission to its end.
+    seat: Option<Seat>,
 }
 
 enum State {
@@ -85,13 +90,41 @@ enum State {
 enum Admitted {
     Untouched,
     Hold(Box<Admission>, BodyNeed),
-    Forward(Box<Forwarded>, Edits),
+    Forward(Box<Forwarded>, Edits, Option<Seat>),
 }
 
 /// A call that begins, and what ends it.
 struct Called {
     call: Call,
     provider_key: Option<(Placement, Rc<Secret>)>,
+}
+
+impl Called {
+    /// The stream that began it is over, and has told what ends it.
+    fn go_on(self, seat: Option<Seat>, exchanged: &impl Exchanged) -> Call {
+        let Self { mut call, provider_key } = self;
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
+        let (cluster, authority) = (exchanged.cluster().and_then(text), exchanged.authority().and_then(text));
+        if let (Some(key), Some(cluster), Some(authority), Some(path)) =
+            (provider_key, cluster, authority, exchanged.path())
+        {
+            call.hangup = Some(Hangup::new(call.id(), cluster, authority, &path, key));
+        }
+        call.seat = seat;
+        call
+    }
+}
+
+/// What a stream came to.
+pub enum Ended {
+    /// Nothing that lasts.
+    Unopened,
+    /// A session, which is over.
+    Closed(Box<Record>),
+    /// A REST exchange whose usage was to be counted.
+    Exchanged(Box<RestUsage>),
+    /// A call, which goes on without it.
+    Called(Call),
 }
 
 /// A mint request's answer on its way back.
@@ -117,23 +150,31 @@ struct Forwarded {
     exchange: Option<Box<RestExchange>>,
     /// What ends a call that it begins.
     provider_key: Option<(Placement, Rc<Secret>)>,
+    provider: String,
     model: Option<String>,
 }
 
 impl Session {
     /// A stream that nothing has been seen of, under the configuration of this moment.
     pub fn new(plan: Rc<Plan>) -> Self {
-        Self { plan, state: State::Arrived }
+        Self { plan, state: State::Arrived, seat: None }
     }
 
     /// The request's headers came. `ends` says that no body follows.
     pub fn request_headers(&mut self, headers: Headers, ends: bool, around: &impl Surroundings) -> RequestStep {
+        if let Some(answer) = self.control(&headers, around) {
+            self.state = State::Answered;
+            return RequestStep::Answer(Answered { answer, details: "realtime_byok.control" });
+        }
         let (state, step) = match self.admit(&headers, ends, around) {
             Ok(Admitted::Untouched) => (State::Untouched, RequestStep::Pass),
             Ok(Admitted::Hold(admission, need)) => {
                 (State::Held(Box::new(Held { headers, admission: *admission, need })), RequestStep::Hold)
             }
-            Ok(Admitted::Forward(sent, edits)) => (State::Forwarded(sent), RequestStep::Forward(edits, None)),
+            Ok(Admitted::Forward(sent, edits, seat)) => {
+                self.seat = seat;
+                (State::Forwarded(sent), RequestStep::Forward(edits, None))
+            }
             Err(denial) => (State::Answered, self.refusal(denial, &headers)),
         };
         self.state = state;
@@ -270,73 +311,70 @@ impl Session {
     }
 
     /// Bytes of the upstream's WebSocket are on their way. `now` may be a second old.
-    pub fn upstream_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
+    pub fn upstream_bytes(&mut self, window: impl Window, process: &RefCell<Process>, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.upstream_bytes(window, &self.plan.prices, now),
+            State::Open(live) => live.upstream_bytes(window, &self.plan.prices, process, now),
             _ => Relay::Pass,
         }
     }
 
     /// Time passed. Says whether the stream is to be cut now.
-    pub fn tick(&mut self, now: SystemTime) -> bool {
-        match &mut self.state {
-            State::Open(live) => live.tick(now),
-            _ => false,
-        }
-    }
-
-    /// What is known of the session that it is, at its end.
-    pub fn record(&self, now: SystemTime) -> Option<Record> {
-        match &self.state {
-            State::Open(live) => Some(live.record(Status::Closed, now)),
-            _ => None,
-        }
+    pub fn tick(&mut self, process: &mut Process, now: SystemTime) -> bool {
+        let (State::Open(live), Some(seat)) = (&mut self.state, &self.seat) else { return false };
+        let has_changed = live.has_moved();
+        let is_overdue = live.tick(process.ending(seat), now);
+        process.update(seat, has_changed, &|| live.record(Status::Open, now));
+        is_overdue
     }
 
     /// Whether bytes of the response are to be read as they pass.
     pub fn is_read(&self) -> bool {
-        matches!(&self.state, State::Forwarded(sent) if sent.exchange.as_ref().is_some_and(|exchange| exchange.is_read()))
+        let State::Forwarded(sent) = &self.state else { return false };
+        sent.exchange.as_ref().is_some_and(|exchange| exchange.is_read())
     }
 
-    /// Bytes of the response are on their way. `ends` says that none follow.
-    pub fn response_bytes(&mut self, bytes: &[u8], ends: bool) -> Relay {
+    /// Bytes of the response are on their way. `ends` says that none follow. `now` may be a second old.
+    pub fn response_bytes(
+        &mut self,
+        bytes: &[u8],
+        ends: bool,
+        process: &RefCell<Process>,
+        now: SystemTime,
+    ) -> Relay {
         let State::Forwarded(sent) = &mut self.state else { return Relay::Pass };
-        let Some(exchange) = &mut sent.exchange else { return Relay::Pass };
+        let Some(mut exchange) = sent.exchange.take() else { return Relay::Pass };
         let relay = exchange.pass(bytes, ends, &self.plan.prices);
         if ends {
-            self.end_exchange();
+            self.state = State::Spent(self.used(*exchange, process, || now));
+        } else {
+            sent.exchange = Some(exchange);
         }
         relay
     }
 
-    /// What the REST exchange that it is, and that is over, has used; nothing if that is not counted.
-    pub fn rest_usage(&mut self) -> Option<&RestUsage> {
-        self.end_exchange();
-        match &self.state {
-            State::Spent(usage) => Some(usage),
-            _ => None,
+    /// A REST exchange is over, in whatever way: tells what it has used, once.
+    fn used(
+        &self,
+        exchange: RestExchange,
+        process: &RefCell<Process>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Box<RestUsage> {
+        let used = exchange.end(&self.plan.prices);
+        if used.is_told() {
+            process.borrow_mut().used(&used.caller, (&used.usage, used.cost), now());
         }
-    }
-
-    /// Ends the exchange under way, if there is one, answered or not.
-    fn end_exchange(&mut self) {
-        if let State::Forwarded(sent) = &mut self.state
-            && let Some(exchange) = sent.exchange.take()
-        {
-            self.used(exchange.end(&self.plan.prices));
-        }
-    }
-
-    /// A REST exchange is over, and this is what it has used: told once, whatever way it ended.
-    fn used(&mut self, usage: RestUsage) {
-        self.state = State::Spent(Box::new(usage));
+        Box::new(used)
     }
 
     fn open(&mut self, mut edits: Edits, around: &impl Surroundings) -> ResponseStep {
         if let State::Forwarded(sent) = &mut self.state
             && let Some(mut live) = sent.live.take()
         {
-            live.start(around.now());
+            let now = around.now();
+            live.start(now);
+            if let Some(seat) = &mut self.seat {
+                around.process().borrow_mut().opened(seat, &|| live.record(Status::Open, now), now);
+            }
             self.state = State::Open(live);
             edits.remove("sec-websocket-extensions");
             return ResponseStep::Open(edits);
@@ -344,21 +382,36 @@ impl Session {
         ResponseStep::Edit(edits)
     }
 
-    /// The stream is over; a call that it began goes on without it.
-    pub fn end(&mut self, exchanged: &impl Exchanged) -> Option<Call> {
-        if !matches!(self.state, State::Called(_)) {
-            return None;
-        }
-        let State::Called(called) = std::mem::replace(&mut self.state, State::Untouched) else { return None };
-        let Called { mut call, provider_key } = *called;
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
-        let (cluster, authority) = (exchanged.cluster().and_then(text), exchanged.authority().and_then(text));
-        if let (Some(key), Some(cluster), Some(authority), Some(path)) =
-            (provider_key, cluster, authority, exchanged.path())
+    /// The stream is over. `now` is asked only for what has a duration.
+    pub fn end(
+        &mut self,
+        process: &RefCell<Process>,
+        exchanged: &impl Exchanged,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Ended {
+        if let State::Forwarded(sent) = &mut self.state
+            && let Some(exchange) = sent.exchange.take()
         {
-            call.hangup = Some(Hangup::new(&call.id, cluster, authority, &path, key));
+            return Ended::Exchanged(self.used(*exchange, process, now));
         }
-        Some(call)
+        match (std::mem::replace(&mut self.state, State::Untouched), self.seat.take()) {
+            (State::Spent(used), _) => Ended::Exchanged(used),
+            (State::Called(called), seat) => Ended::Called(called.go_on(seat, exchanged)),
+            (State::Open(live), seat) => {
+                let now = now();
+                let record = live.record(Status::Closed, now);
+                if let Some(seat) = seat {
+                    process.borrow_mut().leave(seat, Some(&record), now);
+                }
+                Ended::Closed(Box::new(record))
+            }
+            (_, seat) => {
+                if let Some(seat) = seat {
+                    process.borrow_mut().leave(seat, None, now());
+                }
+                Ended::Unopened
+            }
+        }
     }
 
     /// Keeps the call that a 201 names.
@@ -366,23 +419,40 @@ impl Session {
         let Some(location) = response.location() else { return };
         let Some(id) = id_in(&location) else { return };
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Answered) else { return };
-        let max_duration = sent.admission.limits().max_duration;
-        let grant = sent.admission.grant;
-        let call = Call {
-            id: id.to_owned(),
-            caller: sent.admission.caller.name.clone(),
-            user: grant.and_then(|grant| grant.user),
-            model: sent.model,
-            started: around.now(),
-            max_duration,
-            hangup: None,
+        let Forwarded { admission, provider_key, provider, model, .. } = *sent;
+        let now = around.now();
+        let max_duration = admission.limits().max_duration;
+        let record = Record {
+            kind: Kind::WebRtc,
+            upstream_id: Some(id.to_owned()),
+            model,
+            ..admission.record(around.random().map_or(0, u128::from_le_bytes), provider, now)
         };
-        self.state = State::Called(Box::new(Called { call, provider_key: sent.provider_key }));
+        if let Some(seat) = &mut self.seat {
+            around.process().borrow_mut().opened(seat, &|| record.clone(), now);
+        }
+        let call = Call { record, started: now, max_duration, hangup: None, seat: None, is_told: false };
+        self.state = State::Called(Box::new(Called { call, provider_key }));
     }
 
     /// Whether the response waits for its body.
     pub fn is_sealing(&self) -> bool {
         matches!(self.state, State::Sealing(..))
+    }
+
+    /// What the control API answers, if the request is for that. It needs no policy, and no route.
+    fn control(&self, headers: &Headers, around: &impl Surroundings) -> Option<Answer> {
+        let control = self.plan.control.as_ref()?;
+        let target = Target::parse(headers.first(b":path")?);
+        let is_authorized = || {
+            let offered = headers.first(b"authorization").and_then(bearer).map(Digest::of);
+            offered.is_some_and(|token| token == control.token) && control.validity.check(around.now()).is_ok()
+        };
+        let method = headers.first(b":method").unwrap_or_default();
+        let request = Request::read(&control.path, method, &target, is_authorized)?;
+        let names = self.plan.callers.names();
+        let run = |request: Request| request.run(&mut around.process().borrow_mut(), &names, around.now());
+        Some(request.map_or_else(|answer| answer, run))
     }
 
     fn admit(&self, headers: &Headers, ends: bool, around: &impl Surroundings) -> Result<Admitted, Denial> {
@@ -406,6 +476,7 @@ impl Session {
         let named = admission.named_in_query(&inbound)?;
         let is_subject = named.is_some() || admission.purpose != Purpose::Rest;
         let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
+        let seat = start(&admission, around)?;
         let handshake = (admission.purpose == Purpose::WebSocket)
             .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
         let exchange = RestExchange::new(&admission, &inbound, &choice, false);
@@ -425,8 +496,9 @@ impl Session {
             // RFC 6455 section 9: without an extension, frames can be read.
             edits.remove("sec-websocket-extensions");
         }
-        let sent = Forwarded { admission, handshake, live, exchange, provider_key, model };
-        Ok(Admitted::Forward(Box::new(sent), edits))
+        let provider = choice.provider.name.clone();
+        let sent = Forwarded { admission, handshake, live, exchange, provider_key, provider, model };
+        Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 
     fn refusal(&self, denial: Denial, headers: &Headers) -> RequestStep {
@@ -445,6 +517,16 @@ impl Sealing {
         let body = decoded(Some(&self.content_encoding), &self.body).map_err(invalid_answer)?;
         self.minting.answer(secrets, &body, around)
     }
+}
+
+/// The last of all checks: whether the caller may start this now. Only a session has a seat.
+fn start(admission: &Admission, around: &impl Surroundings) -> Result<Option<Seat>, Denial> {
+    let mut process = around.process().borrow_mut();
+    let started = match admission.purpose {
+        Purpose::WebSocket | Purpose::Call => process.admit(&admission.caller, around.now()).map(Some),
+        Purpose::Mint(_) | Purpose::Rest => process.check_budget(&admission.caller, around.now()).map(|()| None),
+    };
+    started.map_err(limit_denial)
 }
 
 /// The body came: finds and resolves its model, and edits the request that waited for it.
@@ -471,8 +553,9 @@ fn complete(
     let exchange = RestExchange::new(&admission, &inbound, &choice, asking.is_some());
     let rewritten = asking.or(rewritten);
     let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
-    let model = choice.model.map(str::to_owned);
-    let sent = Forwarded { admission, handshake: None, live: None, exchange, provider_key: None, model };
+    start(&admission, around)?;
+    let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
+    let sent = Forwarded { admission, handshake: None, live: None, exchange, provider_key: None, provider, model };
     Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
 }
 
@@ -489,8 +572,12 @@ fn mint(
     let request = minting::parse(endpoint, body)?;
     let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
     let choice = admission.choose(&inbound, request.model(), true)?;
+    start(&admission, around)?;
     match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
-        Minted::Answer(body) => Ok((State::Answered, RequestStep::Answer(body.into_bytes()))),
+        Minted::Answer(body) => {
+            let answer = Answer::json(200, body.into_bytes());
+            Ok((State::Answered, RequestStep::Answer(Answered { answer, details: "realtime_byok.minted" })))
+        }
         Minted::Forward(body, minting) => {
             let body = body.into_bytes();
             let mut edits = edits_with_body(plan, &admission, headers, &choice, Some(&body), around)?;
