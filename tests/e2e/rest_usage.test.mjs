@@ -6,7 +6,7 @@ import test, { describe } from 'node:test';
 import OpenAI from 'openai';
 import { useFor } from './harness/hooks.mjs';
 import {
-  basicConfiguration, basicEnv, chatRequest, nextCase, restRequest, route, tokens, until, useGateway,
+  basicConfiguration, basicEnv, chatRequest, nextCase, restRequest, route, sha256, tokens, until, useGateway,
 } from './harness/index.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { record } from './harness/recorder.mjs';
@@ -20,6 +20,10 @@ const usage = { prompt_tokens: 2006, completion_tokens: 300, total_tokens: 2306 
 const prices = { 'gpt-5*': { input_text: 1.25, output_text: 10 } };
 const counted = { tokens: '2306', cost: '0.005508' };
 
+/** Callers of their own for what they use up: each may use a little more than one answer does in a day. */
+const limited = ['stream', 'json', 'upload', 'ambiguous'];
+const tokenOf = (name) => `gt-limited-${name}`;
+
 const openai = useOpenai({
   fixtures: [{ match: { userMessage: 'hello' }, response: { content, usage } }],
 });
@@ -30,6 +34,12 @@ const gateway = useGateway(() => ({
   logLevel: 'info',
   configuration: basicConfiguration({
     prices,
+    callers: {
+      'web-app': { tokens: [{ sha256: sha256(tokens.web) }] },
+      ...Object.fromEntries(
+        limited.map((name) => [name, { tokens: [{ sha256: sha256(tokenOf(name)) }], limits: { tokens_per_day: 2307 } }]),
+      ),
+    },
     policies: {
       open: { provider: 'openai' },
       ruled: { provider: 'openai', models: ['gpt*'] },
@@ -65,10 +75,10 @@ async function startScripted() {
 }
 
 /** The official SDK under a policy: `{ client, id }`; its requests carry that `x-case`. */
-function sdk(policy) {
+function sdk(policy, token = tokens.web) {
   const id = nextCase();
   const baseURL = `http://127.0.0.1:${gateway.port}/${policy}/v1`;
-  return { id, client: new OpenAI({ apiKey: tokens.web, baseURL, maxRetries: 0, defaultHeaders: { 'x-case': id } }) };
+  return { id, client: new OpenAI({ apiKey: token, baseURL, maxRetries: 0, defaultHeaders: { 'x-case': id } }) };
 }
 
 async function all(stream) {
@@ -183,7 +193,7 @@ describe('a stream', { concurrency: 8 }, () => {
     });
   }
 
-  test('loses the usage that was asked for in its client\'s place, however it is cut, and not a byte more', async () => {
+  test('loses the usage that was asked for in its place, however it is cut, and not a byte more', async () => {
     const { id, response, answered, seen } = await scriptedChat('ruled', { stream: true });
     assert.deepEqual(JSON.parse(seen.body).stream_options, { include_usage: true });
     // The last event lacks its empty line.
@@ -234,7 +244,8 @@ describe('a stream', { concurrency: 8 }, () => {
 });
 
 describe('a JSON answer', { concurrency: 8 }, () => {
-  const completion = (fill = '') => JSON.stringify({ id: 'c', object: 'chat.completion', model, choices: [], fill, usage });
+  const completion = (fill = '') =>
+    JSON.stringify({ id: 'c', object: 'chat.completion', model, choices: [], fill, usage });
 
   test('is counted in pieces, and passes as it is', async () => {
     const { id, response, answered } = await scriptedChat('open');
@@ -277,5 +288,34 @@ describe('a JSON answer', { concurrency: 8 }, () => {
     const [answer] = await answered;
     answer.resume();
     assert.deepEqual(await logged(id), { ...names, policy: 'open' });
+  });
+});
+
+describe('a budget of the day', { concurrency: 4 }, () => {
+  for (const name of ['stream', 'json']) {
+    test(`is used up by answers, ${name}`, async () => {
+      const ask = ({ client }) => client.chat.completions.create({ model, messages, stream: name === 'stream' });
+      for (const count of [1, 2]) {
+        const one = sdk('open', tokenOf(name));
+        const answer = await ask(one);
+        if (name === 'stream') assert.ok((await all(answer)).every((chunk) => chunk.choices.length === 1), `${count}`);
+        assert.deepEqual(await logged(one.id), { ...names, caller: name, policy: 'open', model, ...counted });
+      }
+      const over = sdk('open', tokenOf(name));
+      await assert.rejects(ask(over), { status: 429, code: 'budget_exceeded' });
+      assert.deepEqual(openai.requestsOf(over.id), []);
+    });
+  }
+
+  test('is not gone round by a body that is not read', async () => {
+    for (const [name, headers, body] of [
+      ['upload', { 'content-type': 'text/plain' }, JSON.stringify({ model, messages, stream: true })],
+      ['ambiguous', { 'content-type': 'application/json' }, '{"stream":false,"model":"gpt-5","stream":true}'],
+    ]) {
+      const answer = await fetch(`http://127.0.0.1:${gateway.port}/open/v1/chat/completions`, {
+        method: 'POST', headers: { ...headers, authorization: `Bearer ${tokenOf(name)}` }, body,
+      });
+      assert.deepEqual([answer.status, (await answer.json()).error.code], [400, 'malformed_request']);
+    }
   });
 });
