@@ -169,7 +169,7 @@ impl HttpContext for Stream {
         match session.borrow_mut().end(process, &self.envoy(), now) {
             Ended::Unopened => {}
             Ended::Closed(record) => calls::log_session(&record),
-            Ended::Called(call) => self.worker.calls.begin(call, process),
+            Ended::Called(call) => self.worker.calls.begin(*call, process),
         }
     }
 }
