@@ -87,10 +87,6 @@ fn stop(done: Result<(), Status>) -> Action {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.worker.holds.forget(self.context);
-        // A host that logs no stream must not leave a seat taken for ever.
-        if let Some(Ok(mut session)) = self.session.as_ref().map(|session| session.try_borrow_mut()) {
-            session.end(&self.worker.process, &self.envoy(), now);
-        }
     }
 }
 
@@ -189,7 +185,7 @@ impl HttpContext for Stream {
                     debug!("realtime_byok: what an exchange of caller {} used is not known: {gap}", used.caller.name);
                 }
             }
-            Ended::Called(call) => self.worker.calls.begin(call, process),
+            Ended::Called(call) => self.worker.calls.begin(*call, process),
         }
     }
 }

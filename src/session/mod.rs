@@ -124,7 +124,7 @@ pub enum Ended {
     /// A REST exchange whose usage was to be counted.
     Exchanged(Box<RestUsage>),
     /// A call, which goes on without it.
-    Called(Call),
+    Called(Box<Call>),
 }
 
 /// A mint request's answer on its way back.
@@ -334,13 +334,7 @@ impl Session {
     }
 
     /// Bytes of the response are on their way. `ends` says that none follow. `now` may be a second old.
-    pub fn response_bytes(
-        &mut self,
-        bytes: &[u8],
-        ends: bool,
-        process: &RefCell<Process>,
-        now: SystemTime,
-    ) -> Relay {
+    pub fn response_bytes(&mut self, bytes: &[u8], ends: bool, process: &RefCell<Process>, now: SystemTime) -> Relay {
         let State::Forwarded(sent) = &mut self.state else { return Relay::Pass };
         let Some(mut exchange) = sent.exchange.take() else { return Relay::Pass };
         let relay = exchange.pass(bytes, ends, &self.plan.prices);
@@ -396,7 +390,7 @@ impl Session {
         }
         match (std::mem::replace(&mut self.state, State::Untouched), self.seat.take()) {
             (State::Spent(used), _) => Ended::Exchanged(used),
-            (State::Called(called), seat) => Ended::Called(called.go_on(seat, exchanged)),
+            (State::Called(called), seat) => Ended::Called(Box::new(called.go_on(seat, exchanged))),
             (State::Open(live), seat) => {
                 let now = now();
                 let record = live.record(Status::Closed, now);

@@ -6,9 +6,11 @@ use realtime_byok as _;
 
 mod answers;
 mod bodies;
+mod control;
 mod fixture;
 mod host;
 mod invariants;
+mod limits;
 mod models;
 mod policies;
 mod rest_usage;

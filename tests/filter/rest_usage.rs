@@ -46,7 +46,7 @@ fn a_json_answer_is_counted_in_whatever_pieces_it_comes() {
         exchange.respond(200, JSON);
         let chunks: Vec<_> = COMPLETION.as_bytes().chunks(size).collect();
         chunks.iter().enumerate().for_each(|(at, chunk)| exchange.response_body(chunk, at + 1 == chunks.len()));
-        assert_eq!(exchange.answer().body, COMPLETION.as_bytes());
+        assert_eq!(exchange.received(), COMPLETION.as_bytes());
         exchange.log();
         assert_eq!(logged(&exchange), all("gpt-5-2025-08-07", "13", "0.000049"));
     }
@@ -71,7 +71,7 @@ fn a_stream_whose_body_is_read_is_asked_for_usage_that_its_client_does_not_see()
         ("", [CHOICE, DONE].concat()),
     ] {
         exchange.response_body(chunk.as_bytes(), chunk.is_empty());
-        assert_eq!(String::from_utf8(exchange.answer().body).unwrap(), got);
+        assert_eq!(String::from_utf8(exchange.received()).unwrap(), got);
     }
     exchange.log();
     let logged = logged(&exchange);
@@ -91,7 +91,7 @@ fn what_a_client_asks_for_itself_it_gets() {
         exchange.respond(200, EVENTS);
         let stream = [CHOICE, USAGE, DONE].concat();
         exchange.response_body(stream.as_bytes(), true);
-        assert_eq!(exchange.answer().body, stream.as_bytes());
+        assert_eq!(exchange.received(), stream.as_bytes());
         exchange.log();
         assert_eq!(logged(&exchange)["tokens"], "13");
     }
@@ -193,5 +193,23 @@ fn a_body_that_says_twice_whether_it_streams_is_refused_where_it_is_read() {
     assert_eq!(send(CHAT, "ruled").refused(), refusal(400, "malformed_request"));
     for (path, policy) in [(CHAT, "open"), (CHAT, "off"), ("/v1/responses", "ruled")] {
         assert_eq!(send(path, policy).upstream().body, body.as_bytes());
+    }
+}
+
+#[test]
+fn a_budget_of_the_day_is_drawn_on_by_answers_and_reads_every_completions_body() {
+    let vm = vm(json!({ "callers": { "web-app": { "limits": { "tokens_per_day": 14 } } } }));
+    let send = |content_type, body| vm.request("POST", CHAT).line("content-type", content_type).body(body);
+    let unreadable = send("text/plain", STREAMED).authenticated().send();
+    assert_eq!(unreadable.refused(), refusal(400, "malformed_request"));
+    for _ in 0..2 {
+        let exchange = send("application/json", STREAMED).authenticated().send();
+        assert!(exchange.upstream().body.starts_with(br#"{"stream_options":"#));
+        exchange.respond(200, EVENTS);
+        exchange.response_body([CHOICE, USAGE, DONE].concat().as_bytes(), true);
+        assert_eq!(exchange.received(), [CHOICE, DONE].concat().as_bytes());
+    }
+    for (path, body) in [(CHAT, STREAMED), ("/v1/embeddings", "{}")] {
+        assert_eq!(vm.post(path, body).authenticated().send().refused(), refusal(429, "budget_exceeded"));
     }
 }

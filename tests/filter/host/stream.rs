@@ -19,7 +19,7 @@ pub struct Message {
 pub struct Answer {
     /// Its header lines, `:status` among them.
     pub lines: Lines,
-    /// Its body, as far as it has come.
+    /// Its body; of a local reply only.
     pub body: Vec<u8>,
     /// `%RESPONSE_CODE_DETAILS%`.
     pub details: String,
@@ -51,6 +51,8 @@ pub(super) struct Stream {
     maps: BTreeMap<u32, Lines>,
     request_body: Option<Vec<u8>>,
     response_body: Option<Vec<u8>>,
+    /// What the client got of it.
+    received: Vec<u8>,
     pub properties: BTreeMap<String, Vec<u8>>,
     /// Set while the body gathers because the filter waits for more of it.
     is_buffering: bool,
@@ -211,12 +213,12 @@ pub(super) fn response_body(context: u32, chunk: &[u8], ends: bool) {
     stream(context, |stream| stream.response_body = Some(chunk.to_vec()));
     let action = call(context, || exports::response_body(context, chunk.len(), ends));
     assert_eq!(action, exports::CONTINUE, "a response's body never waits");
-    stream(context, |stream| {
-        let passed = take(&mut stream.response_body).unwrap_or_default();
-        if let Some(answer) = &mut stream.response {
-            answer.body.extend(passed);
-        }
-    });
+    stream(context, |stream| stream.received.extend(stream.response_body.iter().flatten()));
+}
+
+/// All of the response's body that the client got.
+pub(super) fn received(context: u32) -> Vec<u8> {
+    stream(context, |stream| stream.received.clone())
 }
 
 /// The response's trailers come, which end it.
@@ -242,5 +244,10 @@ pub(super) fn deliver_replies() {
         let Answer { lines, body, details } = reply;
         response_headers(context, lines, &details);
         response_body(context, &body, true);
+        stream(context, |stream| {
+            if let Some(answer) = &mut stream.response {
+                answer.body = take(&mut stream.response_body).unwrap_or_default();
+            }
+        });
     }
 }
