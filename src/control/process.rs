@@ -16,6 +16,8 @@ pub struct Process {
     pub(super) registry: Registry,
     /// Whether a control API can ask for what runs here.
     is_listed: bool,
+    /// The callers of all configurations that this worker ever had, sorted.
+    pub(super) names: Vec<String>,
     /// The number of the last session that was let in.
     last: u32,
     /// Sessions that the last tick found told to stop.
@@ -40,10 +42,18 @@ impl Process {
             callers: Callers::default(),
             registry: Registry::default(),
             is_listed: false,
+            names: Vec::new(),
             last: 0,
             stops: Vec::new(),
             missing: Vec::new(),
         }
+    }
+
+    /// These callers may come in. The control API of one listener tells of those of another, too.
+    pub fn know_callers(&mut self, names: Vec<String>) {
+        self.names.extend(names);
+        self.names.sort_unstable();
+        self.names.dedup();
     }
 
     /// From now on sessions are listed, and what callers use is counted whether it is limited or not.

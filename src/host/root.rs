@@ -97,9 +97,12 @@ impl RootContext for Root {
         match config::load(&configuration, &|name| std::env::var(name).ok()) {
             Ok(Planned { plan, warnings }) => {
                 warnings.iter().for_each(|warning| warn!("realtime_byok: {warning}"));
+                let mut process = self.worker.process.borrow_mut();
+                process.know_callers(plan.callers.names());
                 if plan.control.is_some() {
-                    self.worker.process.borrow_mut().list_sessions();
+                    process.list_sessions();
                 }
+                drop(process);
                 self.plan = Some(Rc::new(plan));
                 self.set_tick_period(TICK);
                 true

@@ -444,8 +444,7 @@ impl Session {
         };
         let method = headers.first(b":method").unwrap_or_default();
         let request = Request::read(&control.path, method, &target, is_authorized)?;
-        let names = self.plan.callers.names();
-        let run = |request: Request| request.run(&mut around.process().borrow_mut(), &names, around.now());
+        let run = |request: Request| request.run(&mut around.process().borrow_mut(), around.now());
         Some(request.map_or_else(|answer| answer, run))
     }
 
