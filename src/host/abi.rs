@@ -44,6 +44,14 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> Status;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> Status;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> Status;
     fn proxy_set_effective_context(context: u32) -> Status;
     fn proxy_close_stream(stream: u32) -> Status;
     fn proxy_define_metric(kind: MetricType, name: *const u8, name_size: usize, id: *mut u32) -> Status;
@@ -118,6 +126,21 @@ pub fn send_local_response(status: u16, details: &str, headers: &[u8], body: &[u
             NO_GRPC_STATUS,
         )
     })
+}
+
+/// What all VMs of the same `vm_id` share at a key, and its version.
+pub fn shared_data(key: &str) -> Option<(Vec<u8>, u32)> {
+    let mut cas = 0;
+    // SAFETY: key and its length belong together; the pointers are to locals that outlive the call.
+    let bytes =
+        returned(|data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas) })?;
+    Some((bytes, cas))
+}
+
+/// Replaces that, if its version is still `cas`.
+pub fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<(), Status> {
+    // SAFETY: pointers and lengths are those of live slices.
+    done(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
 }
 
 /// Makes the calls that follow apply to another context.

@@ -6,6 +6,7 @@ use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::types::{BufferType, MapType, Status};
 
 use super::abi;
+use crate::answer::Answer;
 use crate::call::Hangup;
 use crate::denial::Denial;
 use crate::http::{Edit, Edits, Headers, Span};
@@ -35,14 +36,12 @@ pub fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
 
 /// Answers the stream with a denial.
 pub fn refuse(denial: &Denial) -> Result<(), Status> {
-    let headers = serialized(&denial.headers());
-    abi::send_local_response(denial.reason.status(), &denial.reason.details(), &headers, &denial.body())
+    answer(&denial.answer(), &denial.reason.details())
 }
 
-/// Answers the stream with 200 and a JSON body.
-pub fn answer(body: &[u8]) -> Result<(), Status> {
-    let headers = serialized(&[("content-type", "application/json")]);
-    abi::send_local_response(200, "realtime_byok.minted", &headers, body)
+/// Answers the stream.
+pub fn answer(answer: &Answer, details: &str) -> Result<(), Status> {
+    abi::send_local_response(answer.status, details, &serialized(&answer.headers), &answer.body)
 }
 
 /// Leaves what is known of a session for the access log.
@@ -146,14 +145,14 @@ fn lines(buffer: Vec<u8>) -> Option<Headers> {
     Some(Headers::new(buffer, spans))
 }
 
-fn serialized(headers: &[(&str, &str)]) -> Vec<u8> {
+fn serialized<T: AsRef<str>>(headers: &[(&str, T)]) -> Vec<u8> {
     let length = |text: &str| u32::try_from(text.len()).unwrap_or_default().to_le_bytes();
     let mut bytes = u32::try_from(headers.len()).unwrap_or_default().to_le_bytes().to_vec();
     for (name, value) in headers {
         bytes.extend(length(name));
-        bytes.extend(length(value));
+        bytes.extend(length(value.as_ref()));
     }
-    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+    for text in headers.iter().flat_map(|(name, value)| [name, value.as_ref()]) {
         bytes.extend(text.bytes());
         bytes.push(0);
     }

@@ -7,9 +7,10 @@ use log::{error, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, MapType};
 
-use super::stream::{Stream, Worker};
+use super::stream::Stream;
+use super::worker::Worker;
 use super::{abi, calls};
-use crate::call::Call;
+use crate::call::Overdue;
 use crate::config::{self, Plan, Planned};
 use crate::session;
 
@@ -17,29 +18,36 @@ use crate::session;
 const TICK: Duration = Duration::from_secs(1);
 
 /// The plugin's root context.
-#[derive(Default)]
 pub struct Root {
     plan: Option<Rc<Plan>>,
     worker: Rc<Worker>,
 }
 
 impl Root {
-    fn hang_up(&self, call: &Call) {
-        let done = call.hangup.as_ref().map(calls::hang_up);
-        if !matches!(done, Some(Ok(()))) {
-            warn!(
-                "realtime_byok: cannot end call {}, whose time is up; the filter has no key for it, or no cluster",
-                call.id
-            );
+    /// A plugin without a configuration.
+    pub fn new() -> Self {
+        Self { plan: None, worker: Worker::this() }
+    }
+
+    fn end_calls(&self, now: SystemTime) {
+        let Overdue { hangups, endless } = self.worker.calls.tick(&mut self.worker.process.borrow_mut(), now);
+        for (id, hangup) in hangups {
+            if calls::hang_up(&hangup).is_err() {
+                warn!("realtime_byok: cannot end call {id}: no cluster of the route's, or its timeout");
+            }
+        }
+        for id in endless {
+            warn!("realtime_byok: cannot end call {id}, whose time is up: the filter has no key for it");
         }
     }
 
     /// The contexts of sessions that are to be cut; forgets those that are over.
     fn overdue_sessions(&self, now: SystemTime) -> Vec<u32> {
         let mut overdue = Vec::new();
+        let mut process = self.worker.process.borrow_mut();
         self.worker.open.borrow_mut().retain(|(context, session)| {
             let Some(session) = session.upgrade() else { return false };
-            let is_overdue = session.borrow_mut().tick(now);
+            let is_overdue = session.borrow_mut().tick(&mut process, now);
             overdue.extend(is_overdue.then_some(*context));
             !is_overdue
         });
@@ -89,6 +97,9 @@ impl RootContext for Root {
         match config::load(&configuration, &|name| std::env::var(name).ok()) {
             Ok(Planned { plan, warnings }) => {
                 warnings.iter().for_each(|warning| warn!("realtime_byok: {warning}"));
+                if plan.control.is_some() {
+                    self.worker.process.borrow_mut().list_sessions();
+                }
                 self.plan = Some(Rc::new(plan));
                 self.set_tick_period(TICK);
                 true
@@ -103,11 +114,18 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let now = self.get_current_time();
         self.worker.clock.set(Some(now));
-        self.cut(&self.overdue_sessions(now));
-        for call in self.worker.calls.overdue(now) {
-            self.hang_up(&call);
-        }
         self.answer_withheld(&self.worker.holds.overdue(now));
+        if !self.worker.process.borrow_mut().tick(now) {
+            return;
+        }
+        self.cut(&self.overdue_sessions(now));
+        if self.worker.process.borrow_mut().exchange() {
+            self.cut(&self.overdue_sessions(now));
+        }
+        self.end_calls(now);
+        for key in self.worker.process.borrow_mut().take_damaged() {
+            error!("realtime_byok: shared data at {key} cannot be read; what was counted there begins anew");
+        }
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {

@@ -1,6 +1,7 @@
 //! Who may do what: the checks of a guarded request, in the order of their precedence.
 
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use super::Surroundings;
 use super::refusal::{
@@ -18,7 +19,7 @@ use crate::policy::{Policy, Provider, check_path, in_path, in_query};
 use crate::secret::Secret;
 use crate::secret::claims::{Claims, Limits, unix_seconds};
 use crate::secret::seal::{OpenError, PREFIX, Plaintext};
-use crate::usage::MicroUsd;
+use crate::usage::{Kind, MicroUsd, Record, RecordId, Status, Tally, Timestamp, Traffic};
 
 /// A request that may go on, but for the model that its body may name.
 pub struct Admission {
@@ -192,6 +193,30 @@ impl Admission {
     pub fn limits(&self) -> SessionLimits {
         let policy = self.policy.limits;
         self.grant.as_ref().map_or(policy, |grant| grant.tighten(&policy))
+    }
+
+    /// The record of a session that begins now.
+    pub fn record(&self, id: u128, provider: String, now: SystemTime) -> Record {
+        Record {
+            id: RecordId::new(id),
+            kind: Kind::WebSocket,
+            status: Status::Open,
+            upstream_id: None,
+            caller: self.caller.name.clone(),
+            user: self.grant.as_ref().and_then(|grant| grant.user.clone()),
+            policy: self.policy.name.clone(),
+            provider,
+            model: None,
+            started_at: Timestamp::from(now),
+            duration_ms: 0,
+            idle_ms: 0,
+            usage: Tally::default(),
+            cost_usd: MicroUsd(0),
+            frames: Traffic::default(),
+            bytes: Traffic::default(),
+            close: None,
+            incomplete: false,
+        }
     }
 
     /// The upstream's own secret that this request came with, sealed.

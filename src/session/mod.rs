@@ -17,22 +17,25 @@ mod onward;
 mod refusal;
 mod surroundings;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::auth::Offered;
+use crate::answer::Answer;
+use crate::auth::{Offered, bearer};
 use crate::call::{Call, Hangup, id_in};
 use crate::config::Plan;
+use crate::control::{Process, Request, Seat};
 use crate::denial::Denial;
-use crate::http::{Edits, Headers, Value};
+use crate::http::{Edits, Headers, Target, Value};
 use crate::inbound::Inbound;
 use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
 use crate::policy::{BodyModel, Handling, Placement, Route};
-use crate::secret::Secret;
-use crate::usage::{Record, Status};
+use crate::secret::{Digest, Secret};
+use crate::usage::{Kind, Record, Status};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
@@ -40,18 +43,20 @@ use handshake::Handshake;
 use live::Live;
 use minting::{Minted, Minting};
 use refusal::{
-    form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
+    form_denial, invalid_answer, limit_denial, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
     upstream_secret_rejected,
 };
 
 pub use live::Relay;
 pub use refusal::body_unavailable;
-pub use surroundings::{Exchanged, RequestStep, Response, ResponseStep, Surroundings};
+pub use surroundings::{Answered, Exchanged, RequestStep, Response, ResponseStep, Surroundings};
 
 /// One HTTP stream.
 pub struct Session {
     plan: Rc<Plan>,
     state: State,
+    /// Its place among the sessions of the process, from its admission to its end.
+    seat: Option<Seat>,
 }
 
 enum State {
@@ -79,13 +84,39 @@ enum State {
 enum Admitted {
     Untouched,
     Hold(Box<Admission>, BodyNeed),
-    Forward(Box<Forwarded>, Edits),
+    Forward(Box<Forwarded>, Edits, Option<Seat>),
 }
 
 /// A call that begins, and what ends it.
 struct Called {
     call: Call,
     provider_key: Option<(Placement, Rc<Secret>)>,
+}
+
+impl Called {
+    /// The stream that began it is over, and has told what ends it.
+    fn go_on(self, seat: Option<Seat>, exchanged: &impl Exchanged) -> Call {
+        let Self { mut call, provider_key } = self;
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
+        let (cluster, authority) = (exchanged.cluster().and_then(text), exchanged.authority().and_then(text));
+        if let (Some(key), Some(cluster), Some(authority), Some(path)) =
+            (provider_key, cluster, authority, exchanged.path())
+        {
+            call.hangup = Some(Hangup::new(call.id(), cluster, authority, &path, key));
+        }
+        call.seat = seat;
+        call
+    }
+}
+
+/// What a stream came to.
+pub enum Ended {
+    /// Nothing that lasts.
+    Unopened,
+    /// A session, which is over.
+    Closed(Box<Record>),
+    /// A call, which goes on without it.
+    Called(Call),
 }
 
 /// A mint request's answer on its way back.
@@ -109,23 +140,31 @@ struct Forwarded {
     live: Option<Box<Live>>,
     /// What ends a call that it begins.
     provider_key: Option<(Placement, Rc<Secret>)>,
+    provider: String,
     model: Option<String>,
 }
 
 impl Session {
     /// A stream that nothing has been seen of, under the configuration of this moment.
     pub fn new(plan: Rc<Plan>) -> Self {
-        Self { plan, state: State::Arrived }
+        Self { plan, state: State::Arrived, seat: None }
     }
 
     /// The request's headers came. `ends` says that no body follows.
     pub fn request_headers(&mut self, headers: Headers, ends: bool, around: &impl Surroundings) -> RequestStep {
+        if let Some(answer) = self.control(&headers, around) {
+            self.state = State::Answered;
+            return RequestStep::Answer(Answered { answer, details: "realtime_byok.control" });
+        }
         let (state, step) = match self.admit(&headers, ends, around) {
             Ok(Admitted::Untouched) => (State::Untouched, RequestStep::Pass),
             Ok(Admitted::Hold(admission, need)) => {
                 (State::Held(Box::new(Held { headers, admission: *admission, need })), RequestStep::Hold)
             }
-            Ok(Admitted::Forward(sent, edits)) => (State::Forwarded(sent), RequestStep::Forward(edits, None)),
+            Ok(Admitted::Forward(sent, edits, seat)) => {
+                self.seat = seat;
+                (State::Forwarded(sent), RequestStep::Forward(edits, None))
+            }
             Err(denial) => (State::Answered, self.refusal(denial, &headers)),
         };
         self.state = state;
@@ -259,34 +298,31 @@ impl Session {
     }
 
     /// Bytes of the upstream's WebSocket are on their way. `now` may be a second old.
-    pub fn upstream_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
+    pub fn upstream_bytes(&mut self, window: impl Window, process: &RefCell<Process>, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.upstream_bytes(window, &self.plan.prices, now),
+            State::Open(live) => live.upstream_bytes(window, &self.plan.prices, process, now),
             _ => Relay::Pass,
         }
     }
 
     /// Time passed. Says whether the stream is to be cut now.
-    pub fn tick(&mut self, now: SystemTime) -> bool {
-        match &mut self.state {
-            State::Open(live) => live.tick(now),
-            _ => false,
-        }
-    }
-
-    /// What is known of the session that it is, at its end.
-    pub fn record(&self, now: SystemTime) -> Option<Record> {
-        match &self.state {
-            State::Open(live) => Some(live.record(Status::Closed, now)),
-            _ => None,
-        }
+    pub fn tick(&mut self, process: &mut Process, now: SystemTime) -> bool {
+        let (State::Open(live), Some(seat)) = (&mut self.state, &self.seat) else { return false };
+        let has_changed = live.has_moved();
+        let is_overdue = live.tick(process.ending(seat), now);
+        process.update(seat, has_changed, &|| live.record(Status::Open, now));
+        is_overdue
     }
 
     fn open(&mut self, mut edits: Edits, around: &impl Surroundings) -> ResponseStep {
         if let State::Forwarded(sent) = &mut self.state
             && let Some(mut live) = sent.live.take()
         {
-            live.start(around.now());
+            let now = around.now();
+            live.start(now);
+            if let Some(seat) = &mut self.seat {
+                around.process().borrow_mut().opened(seat, &|| live.record(Status::Open, now), now);
+            }
             self.state = State::Open(live);
             edits.remove("sec-websocket-extensions");
             return ResponseStep::Open(edits);
@@ -294,21 +330,30 @@ impl Session {
         ResponseStep::Edit(edits)
     }
 
-    /// The stream is over; a call that it began goes on without it.
-    pub fn end(&mut self, exchanged: &impl Exchanged) -> Option<Call> {
-        if !matches!(self.state, State::Called(_)) {
-            return None;
+    /// The stream is over. `now` is asked only for what has a duration.
+    pub fn end(
+        &mut self,
+        process: &RefCell<Process>,
+        exchanged: &impl Exchanged,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Ended {
+        match (std::mem::replace(&mut self.state, State::Untouched), self.seat.take()) {
+            (State::Called(called), seat) => Ended::Called(called.go_on(seat, exchanged)),
+            (State::Open(live), seat) => {
+                let now = now();
+                let record = live.record(Status::Closed, now);
+                if let Some(seat) = seat {
+                    process.borrow_mut().leave(seat, Some(&record), now);
+                }
+                Ended::Closed(Box::new(record))
+            }
+            (_, seat) => {
+                if let Some(seat) = seat {
+                    process.borrow_mut().leave(seat, None, now());
+                }
+                Ended::Unopened
+            }
         }
-        let State::Called(called) = std::mem::replace(&mut self.state, State::Untouched) else { return None };
-        let Called { mut call, provider_key } = *called;
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
-        let (cluster, authority) = (exchanged.cluster().and_then(text), exchanged.authority().and_then(text));
-        if let (Some(key), Some(cluster), Some(authority), Some(path)) =
-            (provider_key, cluster, authority, exchanged.path())
-        {
-            call.hangup = Some(Hangup::new(&call.id, cluster, authority, &path, key));
-        }
-        Some(call)
     }
 
     /// Keeps the call that a 201 names.
@@ -316,23 +361,40 @@ impl Session {
         let Some(location) = response.location() else { return };
         let Some(id) = id_in(&location) else { return };
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Answered) else { return };
-        let max_duration = sent.admission.limits().max_duration;
-        let grant = sent.admission.grant;
-        let call = Call {
-            id: id.to_owned(),
-            caller: sent.admission.caller.name.clone(),
-            user: grant.and_then(|grant| grant.user),
-            model: sent.model,
-            started: around.now(),
-            max_duration,
-            hangup: None,
+        let Forwarded { admission, provider_key, provider, model, .. } = *sent;
+        let now = around.now();
+        let max_duration = admission.limits().max_duration;
+        let record = Record {
+            kind: Kind::WebRtc,
+            upstream_id: Some(id.to_owned()),
+            model,
+            ..admission.record(around.random().map_or(0, u128::from_le_bytes), provider, now)
         };
-        self.state = State::Called(Box::new(Called { call, provider_key: sent.provider_key }));
+        if let Some(seat) = &mut self.seat {
+            around.process().borrow_mut().opened(seat, &|| record.clone(), now);
+        }
+        let call = Call { record, started: now, max_duration, hangup: None, seat: None, is_told: false };
+        self.state = State::Called(Box::new(Called { call, provider_key }));
     }
 
     /// Whether the response waits for its body.
     pub fn is_sealing(&self) -> bool {
         matches!(self.state, State::Sealing(..))
+    }
+
+    /// What the control API answers, if the request is for that. It needs no policy, and no route.
+    fn control(&self, headers: &Headers, around: &impl Surroundings) -> Option<Answer> {
+        let control = self.plan.control.as_ref()?;
+        let target = Target::parse(headers.first(b":path")?);
+        let is_authorized = || {
+            let offered = headers.first(b"authorization").and_then(bearer).map(Digest::of);
+            offered.is_some_and(|token| token == control.token) && control.validity.check(around.now()).is_ok()
+        };
+        let method = headers.first(b":method").unwrap_or_default();
+        let request = Request::read(&control.path, method, &target, is_authorized)?;
+        let names = self.plan.callers.names();
+        let run = |request: Request| request.run(&mut around.process().borrow_mut(), &names, around.now());
+        Some(request.map_or_else(|answer| answer, run))
     }
 
     fn admit(&self, headers: &Headers, ends: bool, around: &impl Surroundings) -> Result<Admitted, Denial> {
@@ -356,6 +418,7 @@ impl Session {
         let named = admission.named_in_query(&inbound)?;
         let is_subject = named.is_some() || admission.purpose != Purpose::Rest;
         let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
+        let seat = start(&admission, around)?;
         let handshake = (admission.purpose == Purpose::WebSocket)
             .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
         let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, around);
@@ -374,8 +437,9 @@ impl Session {
             // RFC 6455 section 9: without an extension, frames can be read.
             edits.remove("sec-websocket-extensions");
         }
-        let sent = Forwarded { admission, handshake, live, provider_key, model };
-        Ok(Admitted::Forward(Box::new(sent), edits))
+        let provider = choice.provider.name.clone();
+        let sent = Forwarded { admission, handshake, live, provider_key, provider, model };
+        Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 
     fn refusal(&self, denial: Denial, headers: &Headers) -> RequestStep {
@@ -396,6 +460,16 @@ impl Sealing {
     }
 }
 
+/// The last of all checks: whether the caller may start this now. Only a session has a seat.
+fn start(admission: &Admission, around: &impl Surroundings) -> Result<Option<Seat>, Denial> {
+    let mut process = around.process().borrow_mut();
+    let started = match admission.purpose {
+        Purpose::WebSocket | Purpose::Call => process.admit(&admission.caller, around.now()).map(Some),
+        Purpose::Mint(_) | Purpose::Rest => process.check_budget(&admission.caller, around.now()).map(|()| None),
+    };
+    started.map_err(limit_denial)
+}
+
 /// The body came: finds and resolves its model, and edits the request that waited for it.
 fn complete(
     plan: &Plan,
@@ -413,8 +487,9 @@ fn complete(
         _ => None,
     };
     let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
-    let model = choice.model.map(str::to_owned);
-    let sent = Forwarded { admission, handshake: None, live: None, provider_key: None, model };
+    start(&admission, around)?;
+    let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
+    let sent = Forwarded { admission, handshake: None, live: None, provider_key: None, provider, model };
     Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
 }
 
@@ -431,8 +506,12 @@ fn mint(
     let request = minting::parse(endpoint, body)?;
     let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
     let choice = admission.choose(&inbound, request.model(), true)?;
+    start(&admission, around)?;
     match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
-        Minted::Answer(body) => Ok((State::Answered, RequestStep::Answer(body.into_bytes()))),
+        Minted::Answer(body) => {
+            let answer = Answer::json(200, body.into_bytes());
+            Ok((State::Answered, RequestStep::Answer(Answered { answer, details: "realtime_byok.minted" })))
+        }
         Minted::Forward(body, minting) => {
             let body = body.into_bytes();
             let mut edits = edits_with_body(plan, &admission, headers, &choice, Some(&body), around)?;

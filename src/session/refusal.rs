@@ -3,6 +3,7 @@
 use crate::auth::{FormError, TokenError};
 use crate::config::Plan;
 use crate::denial::{Denial, Reason};
+use crate::limits::{CallerLimit, Exceeded};
 use crate::mint::{InvalidAnswer, InvalidGatewayObject, MintRequestError};
 
 /// The answer to a request that waits for a body that Envoy keeps back.
@@ -50,6 +51,15 @@ pub(super) fn form_denial(error: FormError) -> Denial {
             "The request offers two different tokens. Send one, in as many places as you like.",
         ),
     }
+}
+
+pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial {
+    let reason = match limit {
+        CallerLimit::Sessions => Reason::SessionLimitExceeded,
+        CallerLimit::Rate => Reason::RateLimitExceeded,
+        CallerLimit::Budget => Reason::BudgetExceeded,
+    };
+    Denial::new(reason, limit.message()).retry_after(retry_after)
 }
 
 pub(super) fn unreadable_body() -> Denial {
