@@ -9,7 +9,9 @@
 //! from strangers, so only the first [`MAX_MODELS`] of a VM are told apart.
 
 use crate::denial::Reason;
-use crate::usage::{ClosedBy, Counted, Kind, Record, Tally};
+use crate::limits::Ending;
+use crate::policy::Policy;
+use crate::usage::{ClosedBy, Kind, MicroUsd, Record, Tally};
 
 /// How many models are told apart; all others are `other`.
 pub const MAX_MODELS: usize = 64;
@@ -149,14 +151,26 @@ impl Metrics {
         }
     }
 
+    /// Makes known what may happen under a policy, and should be noticed the first time.
+    pub fn expect(&mut self, policy: &Policy) {
+        for provider in policy.providers() {
+            self.declare(Metric::UpstreamRejected { provider: &provider.name, credential: Presented::Key });
+        }
+        let policy = policy.name.as_str();
+        self.declare(Metric::SessionsActive { policy, kind: Kind::WebSocket, change: 0 });
+        self.declare(Metric::SessionEnded { policy, reason: Ending::Budget.code() });
+    }
+
     /// Makes something known that has not happened, so that its first time is an increase.
-    pub fn declare(&mut self, metric: Metric<'_>) {
+    fn declare(&mut self, metric: Metric<'_>) {
         let (stat, kind, _) = self.stat(metric);
         self.changes.push(Change { stat, kind, amount: None });
     }
 
     /// A session began.
-    pub fn session_began(&mut self, caller: &str, policy: &str, provider: &str, kind: Kind) {
+    pub fn session_began(&mut self, record: &Record) {
+        let Record { caller, policy, provider, kind, .. } = record;
+        let kind = *kind;
         self.add(Metric::SessionBegan { caller, policy, provider, kind });
         self.add(Metric::SessionsActive { policy, kind, change: 1 });
     }
@@ -174,13 +188,12 @@ impl Metrics {
         self.add(Metric::SessionsActive { policy, kind, change: -1 });
     }
 
-    /// A caller has used this.
-    pub fn used(&mut self, caller: &str, counted: &Counted) {
-        let model = counted.model.as_str();
-        for (direction, modality, amount) in modalities(&counted.usage) {
+    /// A caller has used this of a model, which may be empty if it is not known.
+    pub fn used(&mut self, caller: &str, model: &str, (usage, cost): (&Tally, MicroUsd)) {
+        for (direction, modality, amount) in modalities(usage) {
             self.add(Metric::Tokens { caller, model, direction, modality, amount });
         }
-        self.add(Metric::Cost { caller, model, micro_usd: counted.cost.0 });
+        self.add(Metric::Cost { caller, model, micro_usd: cost.0 });
     }
 
     /// Takes what was measured.
@@ -291,14 +304,10 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::usage::{Close, Input, MicroUsd, Output, RecordId, Status, Timestamp, Tokens, Traffic, Transcription};
+    use crate::usage::{Close, Input, Output, RecordId, Status, Timestamp, Tokens, Traffic, Transcription};
 
     fn changes(metrics: &mut Metrics) -> Vec<(String, StatKind, Option<i64>)> {
         metrics.take().into_iter().map(|change| (change.stat, change.kind, change.amount)).collect()
-    }
-
-    fn counted(model: &str, usage: Tally, cost: u64) -> Counted {
-        Counted { model: model.to_owned(), usage, cost: MicroUsd(cost), unpriced: false }
     }
 
     fn record(close: Option<Close>) -> Record {
@@ -350,7 +359,7 @@ mod tests {
     #[test]
     fn a_session_counts_where_it_begins_and_where_it_ends() {
         let mut metrics = Metrics::default();
-        metrics.session_began("web-app", "voice", "openai", Kind::WebRtc);
+        metrics.session_began(&Record { kind: Kind::WebRtc, ..record(None) });
         let labels = "caller=.=web-app;.;policy=.=voice;.;provider=.=openai;.;kind=.=webrtc;.;";
         let active = |kind: &str| format!("realtime_byok.policy=.=voice;.;kind=.={kind};.;sessions_active");
         let began = [
@@ -388,7 +397,7 @@ mod tests {
         });
         usage.add(&Tally::transcription(Transcription { tokens: 9, milliseconds: 0 }));
         let mut metrics = Metrics::default();
-        metrics.used("web-app", &counted("gpt-4.1", usage, 42));
+        metrics.used("web-app", "gpt-4.1", (&usage, MicroUsd(42)));
         let changes = metrics.take();
         let tokens: i64 =
             changes.iter().filter(|change| change.stat.ends_with(";.;tokens_total")).filter_map(|one| one.amount).sum();
@@ -413,7 +422,7 @@ mod tests {
     #[test]
     fn nothing_used_is_nothing_measured_unless_it_is_to_be_known() {
         let mut metrics = Metrics::default();
-        metrics.used("web-app", &counted("gpt-realtime", Tally::default(), 0));
+        metrics.used("web-app", "gpt-realtime", (&Tally::default(), MicroUsd(0)));
         assert!(metrics.take().is_empty());
         metrics.declare(Metric::SessionsActive { policy: "voice", kind: Kind::WebSocket, change: 0 });
         let known = metrics.take().remove(0);
@@ -425,21 +434,21 @@ mod tests {
         let mut metrics = Metrics::default();
         let mut stats = std::collections::HashSet::new();
         for index in 0..10 * MAX_MODELS {
-            metrics.used("web-app", &counted(&format!("{index}-{}", "x".repeat(index)), Tally::default(), 1));
+            metrics.used("web-app", &format!("{index}-{}", "x".repeat(index)), (&Tally::default(), MicroUsd(1)));
             stats.insert(metrics.take().remove(0).stat);
         }
         assert_eq!(stats.len(), MAX_MODELS + 1);
         assert!(stats.iter().all(|stat| stat.len() < 160));
-        metrics.used("web-app", &counted("0-", Tally::default(), 1));
+        metrics.used("web-app", "0-", (&Tally::default(), MicroUsd(1)));
         assert!(metrics.take().remove(0).stat.contains("model=.=0-;.;"), "a known model was forgotten");
-        metrics.used("web-app", &counted("", Tally::default(), 1));
+        metrics.used("web-app", "", (&Tally::default(), MicroUsd(1)));
         assert!(metrics.take().remove(0).stat.contains("model=.=unknown;.;"));
     }
 
     #[test]
     fn no_value_ends_its_label() {
         let mut metrics = Metrics::default();
-        metrics.used("a;.;caller=.=b\n", &counted("m;.;", Tally::default(), 1));
+        metrics.used("a;.;caller=.=b\n", "m;.;", (&Tally::default(), MicroUsd(1)));
         let stat = metrics.take().remove(0).stat;
         assert_eq!(stat, "realtime_byok.caller=.=a_._caller=.=b_;.;model=.=m_._;.;cost_micro_usd_total");
     }
@@ -447,7 +456,7 @@ mod tests {
     #[test]
     fn amounts_beyond_envoys_are_cut() {
         let mut metrics = Metrics::default();
-        metrics.used("web-app", &counted("m", Tally::default(), u64::MAX));
+        metrics.used("web-app", "m", (&Tally::default(), MicroUsd(u64::MAX)));
         assert_eq!(metrics.take().remove(0).amount, Some(i64::MAX));
     }
 }

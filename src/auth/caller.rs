@@ -131,7 +131,10 @@ mod tests {
     use super::*;
 
     fn caller(name: &str) -> Rc<Caller> {
-        Rc::new(Caller { name: name.into(), policies: Access::All, models: Globs::All,
+        Rc::new(Caller {
+            name: name.into(),
+            policies: Access::All,
+            models: Globs::All,
             origins: Globs::All,
             limits: CallerLimits::default(),
         })

@@ -175,6 +175,7 @@ impl HttpContext for Stream {
             Ended::Closed(record) => calls::log_session(&record),
             Ended::Called(call) => self.worker.calls.begin(call, process),
         }
+        self.worker.flush();
     }
 }
 

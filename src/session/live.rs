@@ -15,7 +15,7 @@ use crate::control::Process;
 use crate::limits::{Ending, Progress, SessionLimits};
 use crate::policy::Policy;
 use crate::usage::{
-    Close, ClosedBy, Counted, Kind, Meter, Metered, ModelRole, Peek, PriceList, Record, RecordId, Status, Timestamp, Traffic,
+    Close, ClosedBy, Kind, Meter, Metered, ModelRole, Peek, PriceList, Record, RecordId, Status, Timestamp, Traffic,
     inspect, peek,
 };
 use crate::ws::{CloseCode, CloseFrame, Event, Follower, Interest, Sender, Violation, Window, text_frame};
@@ -150,8 +150,11 @@ impl Live {
                     let metered = self.meter.event(&message.payload, prices);
                     self.is_incomplete |= matches!(metered, Metered::Rejected(_));
                     let is_spent = match &metered {
-                        Metered::Counted(Counted { usage, cost, .. }) => {
-                            process.borrow_mut().used(&self.caller, (usage, *cost), now)
+                        Metered::Counted(counted) => {
+                            let mut process = process.borrow_mut();
+                            let used = (&counted.usage, counted.cost);
+                            process.metrics.used(&self.caller.name, &counted.model, used);
+                            process.used(&self.caller, used, now)
                         }
                         Metered::ResponseStarted => process.borrow().is_over_budget(&self.caller),
                         _ => continue,
@@ -434,7 +437,9 @@ mod tests {
         assert!(!live.tick(None, at(5)));
         let frame = text_frame(r#"{"type":"response.output_text.delta","delta":"x"}"#);
         let (head, tail) = frame.split_at(5);
-        let Relay::Replace(0, bytes) = live.upstream_bytes(head, &prices(), &process(), at(6)) else { panic!("it passed") };
+        let Relay::Replace(0, bytes) = live.upstream_bytes(head, &prices(), &process(), at(6)) else {
+            panic!("it passed")
+        };
         assert_eq!(told(&bytes), ("max_duration_exceeded".into(), 4408));
         assert_eq!(live.upstream_bytes(tail, &prices(), &process(), at(6)), Relay::Replace(0, vec![]));
         assert!(!live.tick(None, at(7)) && live.tick(None, at(8)));
@@ -491,7 +496,8 @@ mod tests {
                 }
                 assert!(passed >= fine.len() && passed < both.len(), "{text} cut at {cut}: {passed} bytes passed");
                 let next = text_frame("{}");
-                let Relay::Replace(0, bytes) = live.upstream_bytes(next.as_slice(), &prices(), &process(), at(1)) else {
+                let Relay::Replace(0, bytes) = live.upstream_bytes(next.as_slice(), &prices(), &process(), at(1))
+                else {
                     panic!("{text}: the client was not told")
                 };
                 assert_eq!(told(&bytes), (code.0.to_owned(), code.1), "{text}");
@@ -519,7 +525,8 @@ mod tests {
 
         let mut from_upstream = live(free(), &[], Globs::All);
         let bytes = [text_frame("{}"), vec![0xf1, 0]].concat();
-        let Relay::Replace(from, close) = from_upstream.upstream_bytes(bytes.as_slice(), &prices(), &process(), at(1)) else {
+        let Relay::Replace(from, close) = from_upstream.upstream_bytes(bytes.as_slice(), &prices(), &process(), at(1))
+        else {
             panic!("it passed")
         };
         assert_eq!(from, text_frame("{}").len());
