@@ -87,10 +87,6 @@ fn stop(done: Result<(), Status>) -> Action {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.worker.holds.forget(self.context);
-        // A host that logs no stream must not leave a seat taken for ever.
-        if let Some(Ok(mut session)) = self.session.as_ref().map(|session| session.try_borrow_mut()) {
-            session.end(&self.worker.process, &self.envoy(), now);
-        }
     }
 }
 
@@ -173,7 +169,7 @@ impl HttpContext for Stream {
         match session.borrow_mut().end(process, &self.envoy(), now) {
             Ended::Unopened => {}
             Ended::Closed(record) => calls::log_session(&record),
-            Ended::Called(call) => self.worker.calls.begin(call, process),
+            Ended::Called(call) => self.worker.calls.begin(*call, process),
         }
         self.worker.flush();
     }

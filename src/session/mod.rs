@@ -117,7 +117,7 @@ pub enum Ended {
     /// A session, which is over.
     Closed(Box<Record>),
     /// A call, which goes on without it.
-    Called(Call),
+    Called(Box<Call>),
 }
 
 /// A mint request's answer on its way back.
@@ -347,7 +347,7 @@ impl Session {
         now: impl FnOnce() -> SystemTime,
     ) -> Ended {
         match (std::mem::replace(&mut self.state, State::Untouched), self.seat.take()) {
-            (State::Called(called), seat) => Ended::Called(called.go_on(seat, exchanged)),
+            (State::Called(called), seat) => Ended::Called(Box::new(called.go_on(seat, exchanged))),
             (State::Open(live), seat) => {
                 let now = now();
                 let record = live.record(Status::Closed, now);

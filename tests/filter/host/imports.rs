@@ -13,6 +13,7 @@ enum Status {
     Ok = 0,
     NotFound = 1,
     BadArgument = 2,
+    CasMismatch = 8,
 }
 
 const REQUEST_BODY: u32 = 0;
@@ -232,6 +233,45 @@ unsafe extern "C" fn proxy_send_local_response(
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_shared_data(
+    key: *const u8,
+    key_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+    cas: *mut u32,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let key = unsafe { text(key, key_size) };
+    let Some((value, version)) = worker(|worker| worker.shared.get(key).cloned()) else { return Status::NotFound };
+    // SAFETY: as in `give`.
+    unsafe {
+        *cas = version;
+        give(&value, data, size)
+    }
+}
+
+/// As Envoy does it: a key that is absent takes any version, and version 0 overwrites whatever is there.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_shared_data(
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+    cas: u32,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let (key, value) = unsafe { (text(key, key_size), bytes(value, value_size)) };
+    worker(|worker| {
+        if worker.shared.get(key).is_some_and(|(_, version)| cas != 0 && cas != *version) {
+            return Status::CasMismatch;
+        }
+        worker.shared_version += 1;
+        worker.shared.insert(key.to_owned(), (value.to_vec(), worker.shared_version));
+        Status::Ok
+    })
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn proxy_set_effective_context(context: u32) -> Status {
     worker(|worker| {
         if !worker.streams.contains_key(&context) {
@@ -291,7 +331,6 @@ unused! {
     proxy_enqueue_shared_queue
     proxy_get_log_level
     proxy_get_metric
-    proxy_get_shared_data
     proxy_get_status
     proxy_grpc_call
     proxy_grpc_cancel
@@ -302,5 +341,4 @@ unused! {
     proxy_register_shared_queue
     proxy_resolve_shared_queue
     proxy_set_header_map_pairs
-    proxy_set_shared_data
 }

@@ -43,6 +43,9 @@ struct Worker {
     log: Vec<(Level, String)>,
     streams: BTreeMap<u32, Stream>,
     statistics: Statistics,
+    /// Shared data: values with their versions.
+    shared: BTreeMap<String, (Vec<u8>, u32)>,
+    shared_version: u32,
     /// Whether the module runs.
     is_inside: bool,
     /// What the module did that no module may.

@@ -189,6 +189,22 @@ impl Exchange {
         stream::response_body(self.context, chunk, ends);
     }
 
+    /// Bytes of the upstream's WebSocket come; the client gets them, or what the filter puts in their place.
+    pub fn send_upstream(&self, bytes: &[u8]) {
+        stream::response_body(self.context, bytes, false);
+    }
+
+    /// The error code and the close code that the client got, if it was told to close.
+    pub fn closed_with(&self) -> Option<(String, u16)> {
+        let received = stream::received(self.context);
+        let at = received.windows(2).rposition(|pair| pair[0] == 0x88)?;
+        let code = u16::from_be_bytes([received[at + 2], received[at + 3]]);
+        let start = received.windows(16).rposition(|window| window == br#"{"type":"error","#.as_slice())?;
+        let event: serde_json::Value =
+            serde_json::Deserializer::from_slice(&received[start..]).into_iter().next()?.expect("an event");
+        Some((event["error"]["code"].as_str().expect("a code").to_owned(), code))
+    }
+
     /// Trailers of a response come.
     pub fn response_trailers(&self, lines: &[(String, Vec<u8>)]) {
         stream::response_trailers(self.context, Lines::from_iter(lines.iter().cloned()));

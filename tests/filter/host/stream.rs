@@ -51,6 +51,8 @@ pub(super) struct Stream {
     maps: BTreeMap<u32, Lines>,
     request_body: Option<Vec<u8>>,
     response_body: Option<Vec<u8>>,
+    /// What the client got of it.
+    received: Vec<u8>,
     pub properties: BTreeMap<String, Vec<u8>>,
     /// Set while the body gathers because the filter waits for more of it.
     is_buffering: bool,
@@ -206,6 +208,12 @@ pub(super) fn response_body(context: u32, chunk: &[u8], ends: bool) {
     stream(context, |stream| stream.response_body = Some(chunk.to_vec()));
     let action = call(context, || exports::response_body(context, chunk.len(), ends));
     assert_eq!(action, exports::CONTINUE, "a response's body never waits");
+    stream(context, |stream| stream.received.extend(stream.response_body.iter().flatten()));
+}
+
+/// All of the response's body that the client got.
+pub(super) fn received(context: u32) -> Vec<u8> {
+    stream(context, |stream| stream.received.clone())
 }
 
 /// The response's trailers come, which end it.
