@@ -46,6 +46,7 @@
 //! | [`call`] | WebRTC calls |
 //! | [`ws`] | frames, and nothing of what they hold |
 //! | [`usage`] | what events say was used, and nothing of frames; prices; the record of a session |
+//! | [`metrics`] | what is measured, and Envoy's names for it |
 //! | [`limits`] | what ends a session; what callers use over all workers |
 //! | [`control`] | all sessions of the process: let in, listed, stopped; the API for that |
 pub mod answer;
@@ -59,6 +60,7 @@ mod host;
 pub mod http;
 pub mod inbound;
 pub mod limits;
+pub mod metrics;
 pub mod mint;
 pub mod policy;
 pub mod secret;

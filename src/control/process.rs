@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use super::registry::{Registry, Slot};
 use crate::auth::Caller;
 use crate::limits::{CallerLimits, Callers, Ending, Exceeded, Presence, Store};
+use crate::metrics::Metrics;
 use crate::usage::{MicroUsd, Record, Tally};
 
 /// One in every VM, whatever the number of its root contexts.
@@ -14,6 +15,8 @@ pub struct Process {
     pub(super) presence: Presence,
     pub(super) callers: Callers,
     pub(super) registry: Registry,
+    /// What this worker has measured.
+    pub metrics: Metrics,
     /// Whether a control API can ask for what runs here.
     is_listed: bool,
     /// The callers of all configurations that this worker ever had, sorted.
@@ -41,6 +44,7 @@ impl Process {
             presence: Presence::new(random),
             callers: Callers::default(),
             registry: Registry::default(),
+            metrics: Metrics::default(),
             is_listed: false,
             names: Vec::new(),
             last: 0,
@@ -80,8 +84,10 @@ impl Process {
         if self.is_counted(&seat.caller) {
             self.callers.opened(&seat.caller.name, now);
         }
+        let record = record();
+        self.metrics.session_began(&record);
         if self.is_listed {
-            seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record()));
+            seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record));
         }
     }
 
@@ -115,6 +121,9 @@ impl Process {
 
     /// A session is over, and came to this if it was opened.
     pub fn leave(&mut self, seat: Seat, record: Option<&Record>, now: SystemTime) {
+        if let Some(record) = record {
+            self.metrics.session_ended(record);
+        }
         if let (Some(slot), Some(record)) = (seat.slot, record) {
             self.registry.end(&*self.store, &self.presence, slot, record);
         }

@@ -3,6 +3,7 @@
 mod abi;
 mod calls;
 mod holds;
+mod metrics;
 mod root;
 mod stream;
 mod worker;

@@ -12,6 +12,7 @@ use super::worker::Worker;
 use super::{abi, calls};
 use crate::call::Overdue;
 use crate::config::{self, Plan, Planned};
+use crate::metrics::Metric;
 use crate::session;
 
 /// How often what is overdue is looked for.
@@ -77,6 +78,7 @@ impl Root {
             if abi::set_effective_context(context).is_ok() && calls::refuse(&denial).is_err() {
                 error!("realtime_byok: cannot answer a request that waits for its body");
             }
+            self.worker.process.borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         }
     }
 }
@@ -102,7 +104,9 @@ impl RootContext for Root {
                 if plan.control.is_some() {
                     process.list_sessions();
                 }
+                plan.policies.guarded().for_each(|policy| process.metrics.expect(policy));
                 drop(process);
+                self.worker.flush();
                 self.plan = Some(Rc::new(plan));
                 self.set_tick_period(TICK);
                 true
@@ -118,6 +122,7 @@ impl RootContext for Root {
         let now = self.get_current_time();
         self.worker.clock.set(Some(now));
         self.answer_withheld(&self.worker.holds.overdue(now));
+        self.worker.flush();
         if !self.worker.process.borrow_mut().tick(now) {
             return;
         }

@@ -187,6 +187,7 @@ impl HttpContext for Stream {
             }
             Ended::Called(call) => self.worker.calls.begin(*call, process),
         }
+        self.worker.flush();
     }
 }
 

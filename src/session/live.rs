@@ -15,8 +15,8 @@ use crate::control::Process;
 use crate::limits::{Ending, Progress, SessionLimits};
 use crate::policy::Policy;
 use crate::usage::{
-    Close, ClosedBy, Counted, Kind, Meter, Metered, ModelRole, Peek, PriceList, Record, RecordId, Status, Timestamp,
-    Traffic, inspect, peek,
+    Close, ClosedBy, Kind, Meter, Metered, ModelRole, Peek, PriceList, Record, RecordId, Status, Timestamp, Traffic,
+    inspect, peek,
 };
 use crate::ws::{CloseCode, CloseFrame, Event, Follower, Interest, Sender, Violation, Window, text_frame};
 
@@ -150,8 +150,11 @@ impl Live {
                     let metered = self.meter.event(&message.payload, prices);
                     self.is_incomplete |= matches!(metered, Metered::Rejected(_));
                     let is_spent = match &metered {
-                        Metered::Counted(Counted { usage, cost, .. }) => {
-                            process.borrow_mut().used(&self.caller, (usage, *cost), now)
+                        Metered::Counted(counted) => {
+                            let mut process = process.borrow_mut();
+                            let used = (&counted.usage, counted.cost);
+                            process.metrics.used(&self.caller.name, &counted.model, used);
+                            process.used(&self.caller, used, now)
                         }
                         Metered::ResponseStarted => process.borrow().is_over_budget(&self.caller),
                         _ => continue,

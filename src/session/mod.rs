@@ -34,6 +34,7 @@ use crate::control::{Process, Request, Seat};
 use crate::denial::Denial;
 use crate::http::{Edits, Headers, Target, Value};
 use crate::inbound::Inbound;
+use crate::metrics::{Metric, MintedBy, Presented};
 use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
 use crate::policy::{BodyModel, Handling, Placement, Route};
 use crate::secret::{Digest, Secret};
@@ -175,7 +176,7 @@ impl Session {
                 self.seat = seat;
                 (State::Forwarded(sent), RequestStep::Forward(edits, None))
             }
-            Err(denial) => (State::Answered, self.refusal(denial, &headers)),
+            Err(denial) => (State::Answered, self.refusal(denial, &headers, around)),
         };
         self.state = state;
         step
@@ -207,7 +208,7 @@ impl Session {
                 self.state = state;
                 step
             }
-            Err(denial) => self.refusal(denial, &headers),
+            Err(denial) => self.refusal(denial, &headers, around),
         }
     }
 
@@ -235,11 +236,18 @@ impl Session {
         let is_rejected = matches!(status, Some(401 | 403));
         match &mut self.state {
             State::Forwarded(_) | State::Minting(_) if is_rejected && response.is_from_upstream() => {
-                let denial = match &self.state {
-                    State::Forwarded(sent) if sent.admission.upstream_secret().is_some() => upstream_secret_rejected(),
-                    _ => provider_key_rejected(),
+                let (provider, credential) = match &self.state {
+                    State::Forwarded(sent) => (sent.provider.as_str(), sent.presented()),
+                    State::Minting(minting) => (minting.provider(), Presented::Key),
+                    _ => return ResponseStep::Pass,
                 };
-                self.replace(denial)
+                let metric = Metric::UpstreamRejected { provider, credential };
+                around.process().borrow_mut().metrics.add(metric);
+                let denial = match credential {
+                    Presented::ClientSecret => upstream_secret_rejected(),
+                    Presented::Key => provider_key_rejected(),
+                };
+                self.replace(denial, around)
             }
             State::Forwarded(sent) => match (status, &sent.handshake) {
                 (Some(101), Some(handshake)) => {
@@ -257,7 +265,7 @@ impl Session {
             },
             State::Minting(_) if matches!(status, Some(200..=299)) => {
                 if ends {
-                    return self.replace(invalid_answer(InvalidAnswer::NotReadable));
+                    return self.replace(invalid_answer(InvalidAnswer::NotReadable), around);
                 }
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Answered) {
                     let content_encoding = response.content_encoding();
@@ -274,7 +282,7 @@ impl Session {
     pub fn response_body(&mut self, chunk: &[u8], ends: bool, around: &impl Surroundings) -> ResponseStep {
         let State::Sealing(sealing) = &mut self.state else { return ResponseStep::Pass };
         if sealing.body.len().saturating_add(chunk.len()) > MAX_ANSWER {
-            return self.replace(invalid_answer(InvalidAnswer::TooLong));
+            return self.replace(invalid_answer(InvalidAnswer::TooLong), around);
         }
         sealing.body.extend_from_slice(chunk);
         if !ends {
@@ -283,12 +291,13 @@ impl Session {
         match sealing.seal(&self.plan, around) {
             Ok(body) => {
                 self.state = State::Untouched;
+                around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Provider));
                 let mut edits = Edits::default();
                 edits.remove("content-encoding");
                 edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
                 ResponseStep::Release(edits, body)
             }
-            Err(denial) => self.replace(denial),
+            Err(denial) => self.replace(denial, around),
         }
     }
 
@@ -494,13 +503,22 @@ impl Session {
         Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 
-    fn refusal(&self, denial: Denial, headers: &Headers) -> RequestStep {
+    fn refusal(&self, denial: Denial, headers: &Headers, around: &impl Surroundings) -> RequestStep {
+        around.process().borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         RequestStep::Refuse(denial, onward::edits_of_refused(&self.plan, headers))
     }
 
-    fn replace(&mut self, denial: Denial) -> ResponseStep {
+    fn replace(&mut self, denial: Denial, around: &impl Surroundings) -> ResponseStep {
+        around.process().borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         self.state = State::Answered;
         ResponseStep::Refuse(denial)
+    }
+}
+
+impl Forwarded {
+    /// What it was sent on with.
+    fn presented(&self) -> Presented {
+        if self.admission.upstream_secret().is_some() { Presented::ClientSecret } else { Presented::Key }
     }
 }
 
@@ -568,6 +586,7 @@ fn mint(
     start(&admission, around)?;
     match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
         Minted::Answer(body) => {
+            around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Gateway));
             let answer = Answer::json(200, body.into_bytes());
             Ok((State::Answered, RequestStep::Answer(Answered { answer, details: "realtime_byok.minted" })))
         }

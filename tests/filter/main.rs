@@ -11,6 +11,7 @@ mod fixture;
 mod host;
 mod invariants;
 mod limits;
+mod metrics;
 mod models;
 mod policies;
 mod rest_usage;

@@ -291,6 +291,25 @@ extern "C" fn proxy_close_stream(_: u32) -> Status {
     })
 }
 
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_define_metric(_: u32, name: *const u8, size: usize, id: *mut u32) -> Status {
+    // SAFETY: as in `text`; a live local of the module's.
+    unsafe { *id = worker(|worker| worker.statistics.define(text(name, size))) };
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> Status {
+    worker(|worker| worker.statistics.add(id, offset));
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_record_metric(id: u32, value: u64) -> Status {
+    worker(|worker| worker.statistics.add(id, i64::try_from(value).unwrap()));
+    Status::Ok
+}
+
 /// Imports that the SDK names and the filter does not use. Their arguments do not matter: a call ends the process.
 macro_rules! unused {
     ($($name:ident)*) => {
@@ -307,7 +326,6 @@ unused! {
     proxy_add_header_map_value
     proxy_call_foreign_function
     proxy_continue_stream
-    proxy_define_metric
     proxy_dequeue_shared_queue
     proxy_done
     proxy_enqueue_shared_queue
@@ -320,8 +338,6 @@ unused! {
     proxy_grpc_send
     proxy_grpc_stream
     proxy_http_call
-    proxy_increment_metric
-    proxy_record_metric
     proxy_register_shared_queue
     proxy_resolve_shared_queue
     proxy_set_header_map_pairs

@@ -9,6 +9,7 @@ mod exports;
 mod imports;
 mod lines;
 mod request;
+mod statistics;
 mod stream;
 mod vm;
 
@@ -20,6 +21,7 @@ pub use request::{Exchange, Request};
 pub use stream::{Answer, Fate, Message};
 pub use vm::{Level, Vm};
 
+use statistics::Statistics;
 use stream::Stream;
 
 thread_local! {
@@ -40,6 +42,7 @@ struct Worker {
     /// Every line that the module logged.
     log: Vec<(Level, String)>,
     streams: BTreeMap<u32, Stream>,
+    statistics: Statistics,
     /// Shared data: values with their versions.
     shared: BTreeMap<String, (Vec<u8>, u32)>,
     shared_version: u32,

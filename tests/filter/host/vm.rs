@@ -121,6 +121,12 @@ impl Vm {
         }
     }
 
+    /// What Envoy has counted under names of this end; of a histogram, the sum.
+    pub fn statistics(&self, end: &str) -> Vec<(String, i64)> {
+        let named = |(name, value): (&String, &i64)| name.ends_with(end).then(|| (name.clone(), *value));
+        worker(|worker| worker.statistics.values().iter().filter_map(named).collect())
+    }
+
     /// What this thread's VMs logged since the last one started.
     pub fn log(&self) -> Vec<(Level, String)> {
         worker(|worker| worker.log.clone())
