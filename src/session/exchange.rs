@@ -132,7 +132,7 @@ impl RestExchange {
 
     /// Whether the answer's bytes are to be read as they pass.
     pub fn is_read(&self) -> bool {
-        matches!(self.answer, Answer::Read { .. })
+        matches!(&self.answer, Answer::Read { body, .. } if body.is_open())
     }
 
     /// Bytes of the answer are on their way. `ends` says that none follow.
