@@ -92,7 +92,8 @@ impl Process {
     }
 
     /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
-    pub fn used(&mut self, caller: &Caller, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+    pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+        self.metrics.used(&caller.name, model, used);
         self.is_counted(caller)
             && self.callers.add(&*self.store, &self.presence, &caller.name, &caller.limits, used, now)
     }

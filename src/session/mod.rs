@@ -364,7 +364,8 @@ impl Session {
     ) -> Box<RestUsage> {
         let used = exchange.end(&self.plan.prices);
         if used.is_told() {
-            process.borrow_mut().used(&used.caller, (&used.usage, used.cost), now());
+            let model = used.model.as_deref().unwrap_or_default();
+            process.borrow_mut().used(&used.caller, model, (&used.usage, used.cost), now());
         }
         Box::new(used)
     }
