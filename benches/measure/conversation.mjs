@@ -20,6 +20,9 @@ const usage = {
   output_token_details: { text_tokens: 20, audio_tokens: 80 },
 };
 
+/** Tokens of one response. */
+export const responseTokens = usage.total_tokens;
+
 const audio = randomBytes(4800).toString('base64');
 const item = { item_id: id('item'), output_index: 0, content_index: 0 };
 
@@ -87,10 +90,6 @@ export function isAudio(message) {
   return message.length > audio.length;
 }
 
-/** Tokens that the upstream has told of after so many pieces of audio. */
-export function tokensOf(pieces) {
-  return Math.floor(pieces / responsePieces) * usage.total_tokens;
-}
 
 function event(type, fields) {
   return JSON.stringify({ type, event_id: id('event'), ...fields });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { cluster, route, until } from '../../tests/e2e/harness/index.mjs';
 import { round } from '../measure/comparison.mjs';
-import { append, responsePieces, tokensOf } from '../measure/conversation.mjs';
+import { append, responsePieces, responseTokens } from '../measure/conversation.mjs';
 import { lua, realtimeByok, startVariants } from '../measure/envoy.mjs';
 import { cpuPerRequest } from '../measure/rounds.mjs';
 import { median, medianRatio, middleHalf } from '../measure/statistics.mjs';
@@ -48,7 +48,7 @@ async function assertCounting({ port }) {
 /** This filter counts the tokens of a response. */
 async function assertMetering(envoy, { port }) {
   await oneResponse(port);
-  const tokens = String(tokensOf(responsePieces));
+  const tokens = String(responseTokens);
   await until('a record of what was used', () => envoy.accessLog().some(({ session }) => session.tokens === tokens));
 }
 
