@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The longest message that is read, of either side.
 const MAX_MESSAGE: usize = 1 << 20;
 
-/// How much of a message tells whether it matters.
+/// How much of an upstream's message tells whether it matters.
 const HEAD: u16 = 128;
 
 /// What becomes of bytes on their way.
@@ -75,7 +75,7 @@ impl Live {
             user: admission.grant.as_ref().and_then(|grant| grant.user.clone()),
             provider: provider.to_owned(),
             limits: admission.limits(),
-            client: Follower::new(Sender::Client, HEAD),
+            client: Follower::new(Sender::Client, 0),
             upstream: Follower::new(Sender::Server, HEAD),
             meter: Meter::new(model),
             started: None,
