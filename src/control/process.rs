@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::registry::{Registry, Slot};
 use crate::auth::Caller;
+use crate::limits::store::{key, update};
 use crate::limits::{CallerLimits, Callers, Ending, Exceeded, Presence, Store};
 use crate::usage::{MicroUsd, Record, Tally};
 
@@ -14,7 +15,7 @@ pub struct Process {
     pub(super) presence: Presence,
     pub(super) callers: Callers,
     pub(super) registry: Registry,
-    /// Whether a control API can ask for what runs here.
+    /// Whether a control API can ask for what runs here, as far as is known.
     is_listed: bool,
     /// The number of the last session that was let in.
     last: u32,
@@ -46,9 +47,11 @@ impl Process {
         }
     }
 
-    /// From now on sessions are listed, and what callers use is counted whether it is limited or not.
+    /// From now on the sessions of all workers are listed, and what callers use is counted whether it is limited or not.
     pub fn list_sessions(&mut self) {
         self.is_listed = true;
+        // Who comes too late has lost to another who has written the same.
+        let _ = update(&*self.store, &listed_key(), &mut |bytes| bytes.is_empty().then(|| vec![1]));
     }
 
     /// Lets a session of a caller in, unless one of the caller's limits is reached.
@@ -70,7 +73,7 @@ impl Process {
         if self.is_counted(&seat.caller) {
             self.callers.opened(&seat.caller.name, now);
         }
-        if self.is_listed {
+        if self.is_listed() {
             seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record()));
         }
     }
@@ -138,9 +141,20 @@ impl Process {
         keys
     }
 
-    fn is_counted(&self, caller: &Caller) -> bool {
-        self.is_listed || is_limited(caller)
+    fn is_counted(&mut self, caller: &Caller) -> bool {
+        is_limited(caller) || self.is_listed()
     }
+
+    /// Whoever lists may be another plugin, in a VM of its own.
+    fn is_listed(&mut self) -> bool {
+        self.is_listed = self.is_listed || !self.store.read(&listed_key()).is_absent();
+        self.is_listed
+    }
+}
+
+/// Where it stands that sessions are listed.
+fn listed_key() -> String {
+    key(format_args!("listed"))
 }
 
 fn is_limited(caller: &Caller) -> bool {

@@ -20,7 +20,7 @@ let cases = 0;
  * - `tls: true` adds a second listener, `https`, with the self-signed certificate
  * - `others`: further listeners by name, each with what it changes of these options
  * - `dynamic: true` loads the listeners from a file, which `replaceListeners` then swaps
- * - `logLevel`, `componentLogLevel`, `concurrency`: as `startEnvoy` takes them
+ * - `logLevel`, `componentLogLevel`, `concurrency`, `drainSeconds`: as `startEnvoy` takes them
  */
 export async function startGateway(options) {
   const directory = scratchDirectory();
@@ -35,6 +35,7 @@ export async function startGateway(options) {
     logLevel: options.logLevel,
     componentLogLevel: options.componentLogLevel,
     concurrency: options.concurrency,
+    drainSeconds: options.drainSeconds,
   });
   const ports = {};
   for (const { name } of listeners) {

@@ -87,7 +87,8 @@ export function useSessions({ converse, changes = {}, env = basicEnv, upstreams 
   };
 }
 
-async function openSession({ gateway, upstream }, { headers = [], token = tokens.web, ...request } = {}, sending) {
+/** Opens a session through a gateway to a `useSocketUpstream`: `{ client, upstream, seen, answer, record() }`. */
+export async function openSession({ gateway, upstream }, { headers = [], token = tokens.web, ...request } = {}, sending) {
   const authorized = [...headers, ['authorization', `Bearer ${token}`]];
   const answer = await gateway.send(upgradeRequest({ ...request, headers: authorized }), sending);
   assert.equal(answer.status, 101, `answered ${answer.status}: ${answer.body}`);
