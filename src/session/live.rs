@@ -216,7 +216,8 @@ impl Live {
         let millis =
             |since| u64::try_from(now.duration_since(since).unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
         let (client, upstream) = (self.client.counts(), self.upstream.counts());
-        let own_close = self.ending.as_ref().map(|decided| decided.ending.close());
+        let own_close = || self.ending.as_ref().map(|decided| decided.ending.close());
+        let is_over = status == Status::Closed;
         Record {
             id: self.id,
             kind: Kind::WebSocket,
@@ -234,7 +235,7 @@ impl Live {
             cost_usd: self.meter.cost(),
             frames: Traffic { client: client.frames, upstream: upstream.frames },
             bytes: Traffic { client: client.bytes, upstream: upstream.bytes },
-            close: own_close.or_else(|| self.closed.clone()),
+            close: is_over.then(|| own_close().or_else(|| self.closed.clone())).flatten(),
             incomplete: self.is_incomplete,
         }
     }
