@@ -196,7 +196,7 @@ mod tests {
         let path = format!("/sessions{query}");
         let request = Request::read("", method.as_bytes(), &Target::parse(path.as_bytes()), || true).unwrap();
         let answer = request.unwrap_or_else(|answer| panic!("{}", answer.status));
-        serde_json::from_slice(&answer.run(&mut process.borrow_mut(), &[], at(now)).body).unwrap()
+        serde_json::from_slice(&answer.run(&mut process.borrow_mut(), at(now)).body).unwrap()
     }
 
     #[test]

@@ -21,6 +21,8 @@
 //!                            ├─ 401, 403                 its words about our key do not pass
 //!                            ├─ a minted secret          session::minting seals it
 //!                            ├─ 201 to a call            call::Calls keeps it, to end it in time
+//!                            ├─ 2xx to REST              session::exchange reads what its body tells
+//!                            │    usage::BodyMeter        JSON, or server-sent events
 //!                            └─ 101                      session::handshake answers the offer; session::live follows
 //!                                 ws::Follower             frames, skipped by length unless they matter
 //!                                 usage::Meter             what an event says of tokens, priced

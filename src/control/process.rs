@@ -19,6 +19,8 @@ pub struct Process {
     pub metrics: Metrics,
     /// Whether a control API can ask for what runs here.
     is_listed: bool,
+    /// The callers of all configurations that this worker ever had, sorted.
+    pub(super) names: Vec<String>,
     /// The number of the last session that was let in.
     last: u32,
     /// Sessions that the last tick found told to stop.
@@ -44,10 +46,18 @@ impl Process {
             registry: Registry::default(),
             metrics: Metrics::default(),
             is_listed: false,
+            names: Vec::new(),
             last: 0,
             stops: Vec::new(),
             missing: Vec::new(),
         }
+    }
+
+    /// These callers may come in. The control API of one listener tells of those of another, too.
+    pub fn know_callers(&mut self, names: Vec<String>) {
+        self.names.extend(names);
+        self.names.sort_unstable();
+        self.names.dedup();
     }
 
     /// From now on sessions are listed, and what callers use is counted whether it is limited or not.
@@ -82,7 +92,8 @@ impl Process {
     }
 
     /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
-    pub fn used(&mut self, caller: &Caller, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+    pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+        self.metrics.used(&caller.name, model, used);
         self.is_counted(caller)
             && self.callers.add(&*self.store, &self.presence, &caller.name, &caller.limits, used, now)
     }

@@ -99,10 +99,13 @@ impl RootContext for Root {
         match config::load(&configuration, &|name| std::env::var(name).ok()) {
             Ok(Planned { plan, warnings }) => {
                 warnings.iter().for_each(|warning| warn!("realtime_byok: {warning}"));
+                let mut process = self.worker.process.borrow_mut();
+                process.know_callers(plan.callers.names());
                 if plan.control.is_some() {
-                    self.worker.process.borrow_mut().list_sessions();
+                    process.list_sessions();
                 }
-                plan.policies.guarded().for_each(|policy| self.worker.process.borrow_mut().metrics.expect(policy));
+                plan.policies.guarded().for_each(|policy| process.metrics.expect(policy));
+                drop(process);
                 self.worker.flush();
                 self.plan = Some(Rc::new(plan));
                 self.set_tick_period(TICK);

@@ -151,10 +151,8 @@ impl Live {
                     self.is_incomplete |= matches!(metered, Metered::Rejected(_));
                     let is_spent = match &metered {
                         Metered::Counted(counted) => {
-                            let mut process = process.borrow_mut();
                             let used = (&counted.usage, counted.cost);
-                            process.metrics.used(&self.caller.name, &counted.model, used);
-                            process.used(&self.caller, used, now)
+                            process.borrow_mut().used(&self.caller, &counted.model, used, now)
                         }
                         Metered::ResponseStarted => process.borrow().is_over_budget(&self.caller),
                         _ => continue,

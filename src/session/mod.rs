@@ -6,10 +6,12 @@
 //!          ├─ the body is needed ▶ Held ─┬─ not fine ─▶ Answered
 //!          │                             ├─ fine ─────▶ Forwarded
 //!          │                             └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; Answered in local mode
-//!          └─ all checks pass ────────────────────────▶ Forwarded ─ the upstream refuses the key ─▶ Answered
+//!          └─ all checks pass ────────────────────────▶ Forwarded ─┬─ the upstream refuses the key ─▶ Answered
+//!                                                                  └─ a REST answer was counted ────▶ Spent
 //! ```
 
 mod admission;
+mod exchange;
 mod handshake;
 mod live;
 mod minting;
@@ -36,18 +38,20 @@ use crate::metrics::{Metric, MintedBy, Presented};
 use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
 use crate::policy::{BodyModel, Handling, Placement, Route};
 use crate::secret::{Digest, Secret};
-use crate::usage::{Kind, Record, Status};
+use crate::usage::{Kind, Record, Status, ask_for_usage};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
+use exchange::{RestExchange, is_counted, must_ask};
 use handshake::Handshake;
 use live::Live;
 use minting::{Minted, Minting};
 use refusal::{
-    form_denial, invalid_answer, limit_denial, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
-    upstream_secret_rejected,
+    ambiguous_stream, form_denial, invalid_answer, limit_denial, no_policy, provider_key_rejected, route_not_allowed,
+    unreadable_body, upstream_secret_rejected,
 };
 
+pub use exchange::{Gap, RestUsage};
 pub use live::Relay;
 pub use refusal::body_unavailable;
 pub use surroundings::{Answered, Exchanged, RequestStep, Response, ResponseStep, Surroundings};
@@ -73,6 +77,8 @@ enum State {
     Open(Box<Live>),
     /// The upstream began a call.
     Called(Box<Called>),
+    /// A REST exchange whose usage was counted, and is over.
+    Spent(Box<RestUsage>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
     Minting(Box<Minting>),
     /// The answer's body is gathered.
@@ -116,6 +122,8 @@ pub enum Ended {
     Unopened,
     /// A session, which is over.
     Closed(Box<Record>),
+    /// A REST exchange whose usage was to be counted.
+    Exchanged(Box<RestUsage>),
     /// A call, which goes on without it.
     Called(Box<Call>),
 }
@@ -139,6 +147,8 @@ struct Forwarded {
     handshake: Option<Handshake>,
     /// What follows a WebSocket, from before its 101: a client need not wait for that.
     live: Option<Box<Live>>,
+    /// What counts a REST exchange.
+    exchange: Option<Box<RestExchange>>,
     /// What ends a call that it begins.
     provider_key: Option<(Placement, Rc<Secret>)>,
     provider: String,
@@ -224,7 +234,7 @@ impl Session {
     ) -> ResponseStep {
         let status = response.status();
         let is_rejected = matches!(status, Some(401 | 403));
-        match &self.state {
+        match &mut self.state {
             State::Forwarded(_) | State::Minting(_) if is_rejected && response.is_from_upstream() => {
                 let (provider, credential) = match &self.state {
                     State::Forwarded(sent) => (sent.provider.as_str(), sent.presented()),
@@ -248,7 +258,10 @@ impl Session {
                     self.call_begins(response, around);
                     ResponseStep::Pass
                 }
-                _ => ResponseStep::Pass,
+                _ => match &mut sent.exchange {
+                    Some(exchange) => exchange.answered(status, response),
+                    None => ResponseStep::Pass,
+                },
             },
             State::Minting(_) if matches!(status, Some(200..=299)) => {
                 if ends {
@@ -323,6 +336,40 @@ impl Session {
         is_overdue
     }
 
+    /// Whether bytes of the response are to be read as they pass.
+    pub fn is_read(&self) -> bool {
+        let State::Forwarded(sent) = &self.state else { return false };
+        sent.exchange.as_ref().is_some_and(|exchange| exchange.is_read())
+    }
+
+    /// Bytes of the response are on their way. `ends` says that none follow. `now` may be a second old.
+    pub fn response_bytes(&mut self, bytes: &[u8], ends: bool, process: &RefCell<Process>, now: SystemTime) -> Relay {
+        let State::Forwarded(sent) = &mut self.state else { return Relay::Pass };
+        let Some(mut exchange) = sent.exchange.take() else { return Relay::Pass };
+        let relay = exchange.pass(bytes, ends, &self.plan.prices);
+        if ends {
+            self.state = State::Spent(self.used(*exchange, process, || now));
+        } else {
+            sent.exchange = Some(exchange);
+        }
+        relay
+    }
+
+    /// A REST exchange is over, in whatever way: tells what it has used, once.
+    fn used(
+        &self,
+        exchange: RestExchange,
+        process: &RefCell<Process>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Box<RestUsage> {
+        let used = exchange.end(&self.plan.prices);
+        if used.is_told() {
+            let model = used.model.as_deref().unwrap_or_default();
+            process.borrow_mut().used(&used.caller, model, (&used.usage, used.cost), now());
+        }
+        Box::new(used)
+    }
+
     fn open(&mut self, mut edits: Edits, around: &impl Surroundings) -> ResponseStep {
         if let State::Forwarded(sent) = &mut self.state
             && let Some(mut live) = sent.live.take()
@@ -346,7 +393,13 @@ impl Session {
         exchanged: &impl Exchanged,
         now: impl FnOnce() -> SystemTime,
     ) -> Ended {
+        if let State::Forwarded(sent) = &mut self.state
+            && let Some(exchange) = sent.exchange.take()
+        {
+            return Ended::Exchanged(self.used(*exchange, process, now));
+        }
         match (std::mem::replace(&mut self.state, State::Untouched), self.seat.take()) {
+            (State::Spent(used), _) => Ended::Exchanged(used),
             (State::Called(called), seat) => Ended::Called(Box::new(called.go_on(seat, exchanged))),
             (State::Open(live), seat) => {
                 let now = now();
@@ -401,8 +454,7 @@ impl Session {
         };
         let method = headers.first(b":method").unwrap_or_default();
         let request = Request::read(&control.path, method, &target, is_authorized)?;
-        let names = self.plan.callers.names();
-        let run = |request: Request| request.run(&mut around.process().borrow_mut(), &names, around.now());
+        let run = |request: Request| request.run(&mut around.process().borrow_mut(), around.now());
         Some(request.map_or_else(|answer| answer, run))
     }
 
@@ -430,6 +482,7 @@ impl Session {
         let seat = start(&admission, around)?;
         let handshake = (admission.purpose == Purpose::WebSocket)
             .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
+        let exchange = RestExchange::new(&admission, &inbound, &choice, false);
         let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, around);
         if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
             let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
@@ -447,7 +500,7 @@ impl Session {
             edits.remove("sec-websocket-extensions");
         }
         let provider = choice.provider.name.clone();
-        let sent = Forwarded { admission, handshake, live, provider_key, provider, model };
+        let sent = Forwarded { admission, handshake, live, exchange, provider_key, provider, model };
         Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 
@@ -504,10 +557,17 @@ fn complete(
         (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
         _ => None,
     };
+    let asking = if !body.is_empty() && is_counted(&admission, &inbound) && must_ask(&inbound, choice.provider) {
+        ask_for_usage(rewritten.as_deref().unwrap_or(body)).map_err(|_| ambiguous_stream())?
+    } else {
+        None
+    };
+    let exchange = RestExchange::new(&admission, &inbound, &choice, asking.is_some());
+    let rewritten = asking.or(rewritten);
     let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
     start(&admission, around)?;
     let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
-    let sent = Forwarded { admission, handshake: None, live: None, provider_key: None, provider, model };
+    let sent = Forwarded { admission, handshake: None, live: None, exchange, provider_key: None, provider, model };
     Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
 }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use super::Surroundings;
 use super::admission::{Admission, Choice, Purpose};
+use super::exchange::is_counted;
 use crate::auth::Offered;
 use crate::config::Plan;
 use crate::http::{Edits, Fate, Headers, Param, Target, Value};
@@ -24,7 +25,11 @@ pub fn edits(
     around: &impl Surroundings,
 ) -> Edits {
     let (policy, target) = (&admission.policy, inbound.target);
+    let must_be_plain = inbound.has_accept_encoding && is_counted(admission, &inbound);
     let mut edits = inbound.strip(offered);
+    if must_be_plain {
+        edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
+    }
     let mut added: Vec<(&str, &[u8])> = Vec::new();
     let credential = credential(choice.provider, admission.upstream_secret(), around);
     match &credential {

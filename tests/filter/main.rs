@@ -14,5 +14,6 @@ mod limits;
 mod metrics;
 mod models;
 mod policies;
+mod rest_usage;
 mod slots;
 mod upstream;

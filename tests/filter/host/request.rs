@@ -215,6 +215,22 @@ impl Exchange {
         stream::request_body(self.context, chunk, ends);
     }
 
+    /// All of the response's body that the client got.
+    pub fn received(&self) -> Vec<u8> {
+        stream::received(self.context)
+    }
+
+    /// It is over, and about to be logged.
+    pub fn log(&self) {
+        call(self.context, || exports::log(self.context));
+    }
+
+    /// What the filter has left for a field of the access log; empty if nothing.
+    pub fn access_log_field(&self, field: &str) -> String {
+        let value = stream::property(self.context, &format!("wasm.realtime_byok.{field}"));
+        String::from_utf8(value.unwrap_or_default()).expect("text")
+    }
+
     fn send_body(&self, request: &Request<'_>) {
         if request.vm.withholds_bodies() && self.fate() == Fate::Waiting {
             return;
