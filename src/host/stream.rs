@@ -178,7 +178,12 @@ impl HttpContext for Stream {
         let process = &self.worker.process;
         match session.borrow_mut().end(process, &self.envoy(), now) {
             Ended::Unopened => {}
-            Ended::Closed(record) => calls::log_session(&record),
+            Ended::Closed(record, joined) => {
+                calls::log_session(&record);
+                if let Some(call) = joined {
+                    self.worker.calls.begin(*call, process);
+                }
+            }
             Ended::Exchanged(used) => {
                 calls::log_exchange(&used);
                 if let Some(gap) = used.gap {

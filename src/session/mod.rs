@@ -11,6 +11,7 @@
 //! ```
 
 mod admission;
+mod called;
 mod exchange;
 mod handshake;
 mod live;
@@ -28,7 +29,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::answer::Answer;
 use crate::auth::{Offered, bearer};
-use crate::call::{Call, Hangup, id_in};
+use crate::call::{Call, id_in};
 use crate::config::Plan;
 use crate::control::{Process, Request, Seat};
 use crate::denial::Denial;
@@ -38,10 +39,11 @@ use crate::metrics::{Metric, MintedBy, Presented};
 use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
 use crate::policy::{BodyModel, Handling, Placement, Route};
 use crate::secret::{Digest, Secret};
-use crate::usage::{Kind, Record, Status, ask_for_usage};
+use crate::usage::{ClosedBy, Record, Status, ask_for_usage};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
+use called::{Called, Joined, call_joined};
 use exchange::{RestExchange, is_counted, must_ask};
 use handshake::Handshake;
 use live::Live;
@@ -73,8 +75,8 @@ enum State {
     Held(Box<Held>),
     /// On its way to the upstream.
     Forwarded(Box<Forwarded>),
-    /// A WebSocket that is followed.
-    Open(Box<Live>),
+    /// A WebSocket that is followed, and the call that it has joined.
+    Open(Box<Live>, Option<Box<Joined>>),
     /// The upstream began a call.
     Called(Box<Called>),
     /// A REST exchange whose usage was counted, and is over.
@@ -94,34 +96,12 @@ enum Admitted {
     Forward(Box<Forwarded>, Edits, Option<Seat>),
 }
 
-/// A call that begins, and what ends it.
-struct Called {
-    call: Call,
-    provider_key: Option<(Placement, Rc<Secret>)>,
-}
-
-impl Called {
-    /// The stream that began it is over, and has told what ends it.
-    fn go_on(self, seat: Option<Seat>, exchanged: &impl Exchanged) -> Call {
-        let Self { mut call, provider_key } = self;
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
-        let (cluster, authority) = (exchanged.cluster().and_then(text), exchanged.authority().and_then(text));
-        if let (Some(key), Some(cluster), Some(authority), Some(path)) =
-            (provider_key, cluster, authority, exchanged.path())
-        {
-            call.hangup = Some(Hangup::new(call.id(), cluster, authority, &path, key));
-        }
-        call.seat = seat;
-        call
-    }
-}
-
 /// What a stream came to.
 pub enum Ended {
     /// Nothing that lasts.
     Unopened,
-    /// A session, which is over.
-    Closed(Box<Record>),
+    /// A session, which is over, and the call that it had joined, if that must end with it.
+    Closed(Box<Record>, Option<Box<Call>>),
     /// A REST exchange whose usage was to be counted.
     Exchanged(Box<RestUsage>),
     /// A call, which goes on without it.
@@ -149,6 +129,8 @@ struct Forwarded {
     live: Option<Box<Live>>,
     /// What counts a REST exchange.
     exchange: Option<Box<RestExchange>>,
+    /// The call that a WebSocket joins.
+    joined: Option<Box<Joined>>,
     /// What ends a call that it begins.
     provider_key: Option<(Placement, Rc<Secret>)>,
     provider: String,
@@ -304,7 +286,7 @@ impl Session {
     /// Whether bytes that pass are a WebSocket's that is followed.
     pub fn is_followed(&self) -> bool {
         match &self.state {
-            State::Open(_) => true,
+            State::Open(..) => true,
             State::Forwarded(sent) => sent.live.is_some(),
             _ => false,
         }
@@ -313,7 +295,7 @@ impl Session {
     /// Bytes of the client's WebSocket are on their way. `now` may be a second old.
     pub fn client_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.client_bytes(window, now),
+            State::Open(live, _) => live.client_bytes(window, now),
             State::Forwarded(sent) => sent.live.as_mut().map_or(Relay::Pass, |live| live.client_bytes(window, now)),
             _ => Relay::Pass,
         }
@@ -322,14 +304,14 @@ impl Session {
     /// Bytes of the upstream's WebSocket are on their way. `now` may be a second old.
     pub fn upstream_bytes(&mut self, window: impl Window, process: &RefCell<Process>, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.upstream_bytes(window, &self.plan.prices, process, now),
+            State::Open(live, _) => live.upstream_bytes(window, &self.plan.prices, process, now),
             _ => Relay::Pass,
         }
     }
 
     /// Time passed. Says whether the stream is to be cut now.
     pub fn tick(&mut self, process: &mut Process, now: SystemTime) -> bool {
-        let (State::Open(live), Some(seat)) = (&mut self.state, &self.seat) else { return false };
+        let (State::Open(live, _), Some(seat)) = (&mut self.state, &self.seat) else { return false };
         let has_changed = live.has_moved();
         let is_overdue = live.tick(process.ending(seat), now);
         process.update(seat, has_changed, &|| live.record(Status::Open, now));
@@ -379,7 +361,8 @@ impl Session {
             if let Some(seat) = &mut self.seat {
                 around.process().borrow_mut().opened(seat, &|| live.record(Status::Open, now), now);
             }
-            self.state = State::Open(live);
+            let joined = sent.joined.take();
+            self.state = State::Open(live, joined);
             edits.remove("sec-websocket-extensions");
             return ResponseStep::Open(edits);
         }
@@ -401,13 +384,15 @@ impl Session {
         match (std::mem::replace(&mut self.state, State::Untouched), self.seat.take()) {
             (State::Spent(used), _) => Ended::Exchanged(used),
             (State::Called(called), seat) => Ended::Called(Box::new(called.go_on(seat, exchanged))),
-            (State::Open(live), seat) => {
+            (State::Open(live, joined), seat) => {
                 let now = now();
                 let record = live.record(Status::Closed, now);
                 if let Some(seat) = seat {
                     process.borrow_mut().leave(seat, Some(&record), now);
                 }
-                Ended::Closed(Box::new(record))
+                let is_ended_here = record.close.as_ref().is_some_and(|close| close.by == ClosedBy::Gateway);
+                let call = joined.filter(|_| is_ended_here).map(|joined| joined.end(&record, exchanged, now));
+                Ended::Closed(Box::new(record), call.map(Box::new))
             }
             (_, seat) => {
                 if let Some(seat) = seat {
@@ -424,19 +409,11 @@ impl Session {
         let Some(id) = id_in(&location) else { return };
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Answered) else { return };
         let Forwarded { admission, provider_key, provider, model, .. } = *sent;
-        let now = around.now();
-        let max_duration = admission.limits().max_duration;
-        let record = Record {
-            kind: Kind::WebRtc,
-            upstream_id: Some(id.to_owned()),
-            model,
-            ..admission.record(around.random().map_or(0, u128::from_le_bytes), provider, now)
-        };
+        let called = Called::new(id, &admission, provider, model, provider_key, around);
         if let Some(seat) = &mut self.seat {
-            around.process().borrow_mut().opened(seat, &|| record.clone(), now);
+            around.process().borrow_mut().opened(seat, &|| called.record().clone(), around.now());
         }
-        let call = Call { record, started: now, max_duration, hangup: None, seat: None, is_told: false };
-        self.state = State::Called(Box::new(Called { call, provider_key }));
+        self.state = State::Called(Box::new(called));
     }
 
     /// Whether the response waits for its body.
@@ -477,7 +454,8 @@ impl Session {
             return Ok(Admitted::Hold(Box::new(admission), need));
         }
         let named = admission.named_in_query(&inbound)?;
-        let is_subject = named.is_some() || admission.purpose != Purpose::Rest;
+        let joined = call_joined(&inbound.target).filter(|_| admission.purpose == Purpose::WebSocket);
+        let is_subject = named.is_some() || (admission.purpose != Purpose::Rest && joined.is_none());
         let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
         let seat = start(&admission, around)?;
         let handshake = (admission.purpose == Purpose::WebSocket)
@@ -488,8 +466,9 @@ impl Session {
             let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
             edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
         }
-        let is_call = admission.purpose == Purpose::Call;
-        let provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let is_call = admission.purpose == Purpose::Call || joined.is_some();
+        let mut provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let joined = joined.map(|id| Box::new(Joined::new(id, provider_key.take())));
         let model = choice.model.map(str::to_owned);
         let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
             let id = around.random().map_or(0, u128::from_le_bytes);
@@ -500,7 +479,7 @@ impl Session {
             edits.remove("sec-websocket-extensions");
         }
         let provider = choice.provider.name.clone();
-        let sent = Forwarded { admission, handshake, live, exchange, provider_key, provider, model };
+        let sent = Forwarded { admission, handshake, live, joined, exchange, provider_key, provider, model };
         Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 
@@ -567,7 +546,16 @@ fn complete(
     let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
     start(&admission, around)?;
     let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
-    let sent = Forwarded { admission, handshake: None, live: None, exchange, provider_key: None, provider, model };
+    let sent = Forwarded {
+        admission,
+        handshake: None,
+        live: None,
+        joined: None,
+        exchange,
+        provider_key: None,
+        provider,
+        model,
+    };
     Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
 }
 

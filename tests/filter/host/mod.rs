@@ -28,6 +28,15 @@ thread_local! {
     static WORKER: RefCell<Worker> = RefCell::default();
 }
 
+/// A request that the module sent by itself.
+#[derive(Clone, Debug)]
+pub struct HttpCall {
+    /// Where it goes.
+    pub cluster: String,
+    /// Its header lines.
+    pub lines: Lines,
+}
+
 /// What one of Envoy's workers holds for the module.
 #[derive(Default)]
 struct Worker {
@@ -43,6 +52,8 @@ struct Worker {
     log: Vec<(Level, String)>,
     streams: BTreeMap<u32, Stream>,
     statistics: Statistics,
+    /// The requests that the module sent by itself.
+    http_calls: Vec<HttpCall>,
     /// Shared data: values with their versions.
     shared: BTreeMap<String, (Vec<u8>, u32)>,
     shared_version: u32,

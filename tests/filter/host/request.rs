@@ -205,6 +205,15 @@ impl Exchange {
         Some((event["error"]["code"].as_str().expect("a code").to_owned(), code))
     }
 
+    /// Envoy knows this of the stream.
+    pub fn property(&self, path: &str, value: &str) {
+        let set = |worker: &mut super::Worker| {
+            let stream = worker.streams.get_mut(&self.context).expect("an open stream");
+            stream.properties.insert(path.to_owned(), value.into());
+        };
+        worker(set);
+    }
+
     /// Trailers of a response come.
     pub fn response_trailers(&self, lines: &[(String, Vec<u8>)]) {
         stream::response_trailers(self.context, Lines::from_iter(lines.iter().cloned()));
