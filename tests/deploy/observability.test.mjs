@@ -8,6 +8,7 @@ import { WebSocketServer } from 'ws';
 import { chatRequest, restRequest, until, upgradeRequest } from '../e2e/harness/index.mjs';
 import { responseDone, sessionCreated } from '../e2e/harness/sessions.mjs';
 import { closePayload, opcodes, peer } from '../e2e/harness/websocket.mjs';
+import { fences } from '../docs/markdown.mjs';
 import { deployPath, deployText, documents, environment } from './files.mjs';
 import { prometheusIsMissing, promtool, startPrometheus } from './prometheus.mjs';
 import { read } from './promql.mjs';
@@ -28,9 +29,10 @@ const asSent = (expression) =>
     .replaceAll('$__rate_interval', '1m')
     .replaceAll('$__range', '1h')
     .replace(/"\$(\w+)"/g, (_, name) => `"${variables.find((one) => one.name === name).allValue}"`);
-const queries = panels.flatMap(({ title, targets }) =>
-  targets.map(({ expr }) => ({ title, expression: asSent(expr) })),
-);
+const queries = [
+  ...panels.flatMap(({ title, targets }) => targets.map(({ expr }) => [`the panel ${title}`, asSent(expr)])),
+  ...fences('README.md').flatMap(({ language, place, text }) => (language === 'promql' ? [[place, text.trim()]] : [])),
+];
 
 let upstream;
 let provider;
@@ -178,6 +180,19 @@ describe('statistics', () => {
     assert.deepEqual(names.filter((name) => name !== undefined && !known.includes(name)), []);
   });
 
+  test('are those of the README, with the labels that it says', () => {
+    const row = /^\| `realtime_byok_(\w+)` \| (`[^|]+`) \|/gm;
+    const told = Array.from(deployText('../README.md').matchAll(row), ([, name, labels]) => [
+      name,
+      Array.from(labels.matchAll(/`(\w+)`/g), ([, label]) => label),
+    ]);
+    const own = Object.entries(expected).map(([name, [[labels]]]) => [name.replace('_ms_count', '_ms'), labels]);
+    assert.deepEqual(
+      told.map(([name, labels]) => [name, labels.toSorted()]).toSorted(),
+      own.map(([name, labels]) => [name, Object.keys(labels).toSorted()]).toSorted(),
+    );
+  });
+
   test('no path but theirs leads to the admin', async () => {
     const base = `http://127.0.0.1:${await gateway.envoy.port('metrics')}`;
     for (const path of ['/', '/stats', '/config_dump', '/stats/prometheus/../../config_dump', '/quitquitquit']) {
@@ -200,9 +215,9 @@ describe('statistics', () => {
 });
 
 test('the access log has what a session came to, and nothing of other requests', async () => {
-  const entries = () => gateway.accessLog().filter(({ session }) => session?.id);
+  const entries = () => gateway.accessLog().filter(({ realtime_byok: own }) => own?.id);
   const [closed, spent] = await until('two sessions', () => entries().length === 2 && entries());
-  const { id, duration_ms: duration, ...others } = closed.session;
+  const { id, duration_ms: duration, ...others } = closed.realtime_byok;
   assert.match(id, /^rb_[0-9a-f]{32}$/);
   assert.match(duration, /^\d+$/);
   assert.deepEqual(others, {
@@ -216,9 +231,9 @@ test('the access log has what a session came to, and nothing of other requests',
     tokens: '1500',
     cost_usd: '0.046920',
   });
-  assert.deepEqual([spent.session.close_code, spent.session.close_reason], ['4429', 'budget_exceeded']);
+  assert.deepEqual([spent.realtime_byok.close_code, spent.realtime_byok.close_reason], ['4429', 'budget_exceeded']);
   const [other] = gateway.accessLog().filter(({ status }) => status === 502);
-  assert.ok(Object.values(other.session).every((field) => field === null));
+  assert.ok(Object.values(other.realtime_byok).every((field) => field === null));
 });
 
 describe('rules and dashboard', () => {
@@ -226,7 +241,7 @@ describe('rules and dashboard', () => {
   const added = ['job', 'instance'];
   const expressions = [
     ...rules.map(({ alert, expr }) => [alert, expr]),
-    ...queries.map(({ title, expression }) => [title, expression]),
+    ...queries,
   ];
   const labelsOf = (metric) =>
     metric === 'up' ? [] : scraped.filter((one) => one.metric === metric).flatMap(({ labels }) => Object.keys(labels));
@@ -309,15 +324,15 @@ describe('Prometheus', { skip: prometheusIsMissing }, () => {
   });
 
   test('finds every series that rules and dashboard select', async () => {
-    const selected = [...rules.map(({ expr }) => expr), ...queries.map(({ expression }) => expression)];
+    const selected = [...rules.map(({ expr }) => expr), ...queries.map(([, expression]) => expression)];
     const selectors = new Set(selected.flatMap((expression) => read(expression).selectors.map(({ text }) => text)));
     for (const selector of selectors) {
       await until(`series of ${selector}`, async () => (await prometheus.query(selector)).length > 0);
     }
   });
 
-  for (const { title, expression } of queries) {
-    test(`has an answer for the panel ${title}`, async () => {
+  for (const [name, expression] of queries) {
+    test(`has an answer for ${name}`, async () => {
       await until('a value', async () => (await prometheus.query(expression)).length > 0);
     });
   }
