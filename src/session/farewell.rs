@@ -20,8 +20,9 @@ use crate::ws::{CloseCode, CloseFrame, Sender, Violation, text_frame};
 /// How long a side may take to close after it was told to.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long the upstream may take to answer a Close before its client is told without that.
-const ANSWER: Duration = Duration::from_secs(1);
+/// How long the upstream may take to answer a Close before its client is told without that. More than the time between
+/// two ticks, since `now` may be as old as the last.
+const ANSWER: Duration = Duration::from_millis(1500);
 
 /// An ending that was decided, and how far it has come.
 #[derive(Debug)]
@@ -160,8 +161,12 @@ impl Farewell {
     /// Time passed. Says whether the connection is to be cut now.
     pub fn tick(&mut self, now: SystemTime) -> bool {
         let waited = now.duration_since(self.since).unwrap_or_default();
-        if waited >= ANSWER {
-            self.expect_no_answer();
+        if self.to_client == ToClient::AtClose {
+            if waited >= ANSWER {
+                self.expect_no_answer();
+                self.since = now;
+            }
+            return false;
         }
         self.ending == Ending::IdleTimeout || waited >= GRACE
     }

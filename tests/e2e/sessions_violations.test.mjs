@@ -82,7 +82,7 @@ describe('of the client', { concurrency: 16 }, () => {
   test('one that the upstream does not answer is told all the same, in the place of what it says', async () => {
     const { client, upstream } = await open();
     client.write(frame(text, '{}'));
-    const talking = setInterval(() => upstream.send(ping, ''), 50);
+    const talking = setInterval(() => upstream.send(ping, ''), 50).unref();
     await assertBroken(client);
     clearInterval(talking);
     client.destroy();

@@ -308,9 +308,12 @@ fn a_client_at_fault_is_told_without_an_answer_of_the_upstream_when_that_takes_t
     let echo = text_frame("{}");
     live.client_bytes(echo.as_slice(), at(1));
     assert!(!live.tick(None, at(2)));
-    let Relay::Replace(0, bytes) = live.upstream_bytes(echo.as_slice(), &prices(), &process(), at(2)) else {
+    assert_eq!(live.upstream_bytes(echo.as_slice(), &prices(), &process(), at(2)), Relay::Pass);
+    assert!(!live.tick(None, at(3)));
+    let Relay::Replace(0, bytes) = live.upstream_bytes(echo.as_slice(), &prices(), &process(), at(3)) else {
         panic!("it passed")
     };
+    assert!(!live.tick(None, at(4)) && live.tick(None, at(5)));
     let close = told_to_close(&bytes);
     assert_eq!((close.code().value(), close.reason()), (1002, "protocol_error: client frame is not masked"));
 }
