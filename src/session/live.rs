@@ -16,8 +16,8 @@ use crate::control::Process;
 use crate::limits::{Ending, Progress, SessionLimits};
 use crate::policy::Policy;
 use crate::usage::{
-    Close, ClosedBy, Counted, Kind, Meter, Metered, ModelRole, Peek, PriceList, Record, RecordId, Status, Timestamp,
-    Traffic, inspect, peek,
+    Close, ClosedBy, Kind, Meter, Metered, ModelRole, Peek, PriceList, Record, RecordId, Status, Timestamp, Traffic,
+    inspect, peek,
 };
 use crate::ws::{CloseFrame, Event, Follower, Interest, Pass, Sender, Window};
 
@@ -159,8 +159,9 @@ impl Live {
                     let metered = self.meter.event(&message.payload, prices);
                     self.is_incomplete |= matches!(metered, Metered::Rejected(_));
                     let is_spent = match &metered {
-                        Metered::Counted(Counted { usage, cost, .. }) => {
-                            process.borrow_mut().used(&self.caller, (usage, *cost), now)
+                        Metered::Counted(counted) => {
+                            let used = (&counted.usage, counted.cost);
+                            process.borrow_mut().used(&self.caller, &counted.model, used, now)
                         }
                         Metered::ResponseStarted => process.borrow().is_over_budget(&self.caller),
                         _ => continue,

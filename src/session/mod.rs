@@ -6,10 +6,13 @@
 //!          ├─ the body is needed ▶ Held ─┬─ not fine ─▶ Answered
 //!          │                             ├─ fine ─────▶ Forwarded
 //!          │                             └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; Answered in local mode
-//!          └─ all checks pass ────────────────────────▶ Forwarded ─ the upstream refuses the key ─▶ Answered
+//!          └─ all checks pass ────────────────────────▶ Forwarded ─┬─ the upstream refuses the key ─▶ Answered
+//!                                                                  └─ a REST answer was counted ────▶ Spent
 //! ```
 
 mod admission;
+mod called;
+mod exchange;
 mod farewell;
 mod handshake;
 mod live;
@@ -27,27 +30,31 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::answer::Answer;
 use crate::auth::{Offered, bearer};
-use crate::call::{Call, Hangup, id_in};
+use crate::call::{Call, id_in};
 use crate::config::Plan;
 use crate::control::{Process, Request, Seat};
 use crate::denial::Denial;
 use crate::http::{Edits, Headers, Target, Value};
 use crate::inbound::Inbound;
+use crate::metrics::{Metric, MintedBy, Presented};
 use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
 use crate::policy::{BodyModel, Handling, Placement, Route};
 use crate::secret::{Digest, Secret};
-use crate::usage::{Kind, Record, Status};
+use crate::usage::{ClosedBy, Record, Status, ask_for_usage};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
+use called::{Called, Joined, call_joined};
+use exchange::{RestExchange, is_counted, must_ask};
 use handshake::Handshake;
 use live::Live;
 use minting::{Minted, Minting};
 use refusal::{
-    form_denial, invalid_answer, limit_denial, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
-    upstream_secret_rejected,
+    ambiguous_stream, form_denial, invalid_answer, limit_denial, no_policy, provider_key_rejected, route_not_allowed,
+    unreadable_body, upstream_secret_rejected,
 };
 
+pub use exchange::{Gap, RestUsage};
 pub use live::Relay;
 pub use refusal::body_unavailable;
 pub use surroundings::{Answered, Exchanged, RequestStep, Response, ResponseStep, Surroundings};
@@ -69,10 +76,12 @@ enum State {
     Held(Box<Held>),
     /// On its way to the upstream.
     Forwarded(Box<Forwarded>),
-    /// A WebSocket that is followed.
-    Open(Box<Live>),
+    /// A WebSocket that is followed, and the call that it has joined.
+    Open(Box<Live>, Option<Box<Joined>>),
     /// The upstream began a call.
     Called(Box<Called>),
+    /// A REST exchange whose usage was counted, and is over.
+    Spent(Box<RestUsage>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
     Minting(Box<Minting>),
     /// The answer's body is gathered.
@@ -88,36 +97,16 @@ enum Admitted {
     Forward(Box<Forwarded>, Edits, Option<Seat>),
 }
 
-/// A call that begins, and what ends it.
-struct Called {
-    call: Call,
-    provider_key: Option<(Placement, Rc<Secret>)>,
-}
-
-impl Called {
-    /// The stream that began it is over, and has told what ends it.
-    fn go_on(self, seat: Option<Seat>, exchanged: &impl Exchanged) -> Call {
-        let Self { mut call, provider_key } = self;
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
-        let (cluster, authority) = (exchanged.cluster().and_then(text), exchanged.authority().and_then(text));
-        if let (Some(key), Some(cluster), Some(authority), Some(path)) =
-            (provider_key, cluster, authority, exchanged.path())
-        {
-            call.hangup = Some(Hangup::new(call.id(), cluster, authority, &path, key));
-        }
-        call.seat = seat;
-        call
-    }
-}
-
 /// What a stream came to.
 pub enum Ended {
     /// Nothing that lasts.
     Unopened,
-    /// A session, which is over.
-    Closed(Box<Record>),
+    /// A session, which is over, and the call that it had joined, if that must end with it.
+    Closed(Box<Record>, Option<Box<Call>>),
+    /// A REST exchange whose usage was to be counted.
+    Exchanged(Box<RestUsage>),
     /// A call, which goes on without it.
-    Called(Call),
+    Called(Box<Call>),
 }
 
 /// A mint request's answer on its way back.
@@ -139,6 +128,10 @@ struct Forwarded {
     handshake: Option<Handshake>,
     /// What follows a WebSocket, from before its 101: a client need not wait for that.
     live: Option<Box<Live>>,
+    /// What counts a REST exchange.
+    exchange: Option<Box<RestExchange>>,
+    /// The call that a WebSocket joins.
+    joined: Option<Box<Joined>>,
     /// What ends a call that it begins.
     provider_key: Option<(Placement, Rc<Secret>)>,
     provider: String,
@@ -166,7 +159,7 @@ impl Session {
                 self.seat = seat;
                 (State::Forwarded(sent), RequestStep::Forward(edits, None))
             }
-            Err(denial) => (State::Answered, self.refusal(denial, &headers)),
+            Err(denial) => (State::Answered, self.refusal(denial, &headers, around)),
         };
         self.state = state;
         step
@@ -198,7 +191,7 @@ impl Session {
                 self.state = state;
                 step
             }
-            Err(denial) => self.refusal(denial, &headers),
+            Err(denial) => self.refusal(denial, &headers, around),
         }
     }
 
@@ -224,13 +217,20 @@ impl Session {
     ) -> ResponseStep {
         let status = response.status();
         let is_rejected = matches!(status, Some(401 | 403));
-        match &self.state {
+        match &mut self.state {
             State::Forwarded(_) | State::Minting(_) if is_rejected && response.is_from_upstream() => {
-                let denial = match &self.state {
-                    State::Forwarded(sent) if sent.admission.upstream_secret().is_some() => upstream_secret_rejected(),
-                    _ => provider_key_rejected(),
+                let (provider, credential) = match &self.state {
+                    State::Forwarded(sent) => (sent.provider.as_str(), sent.presented()),
+                    State::Minting(minting) => (minting.provider(), Presented::Key),
+                    _ => return ResponseStep::Pass,
                 };
-                self.replace(denial)
+                let metric = Metric::UpstreamRejected { provider, credential };
+                around.process().borrow_mut().metrics.add(metric);
+                let denial = match credential {
+                    Presented::ClientSecret => upstream_secret_rejected(),
+                    Presented::Key => provider_key_rejected(),
+                };
+                self.replace(denial, around)
             }
             State::Forwarded(sent) => match (status, &sent.handshake) {
                 (Some(101), Some(handshake)) => {
@@ -241,11 +241,14 @@ impl Session {
                     self.call_begins(response, around);
                     ResponseStep::Pass
                 }
-                _ => ResponseStep::Pass,
+                _ => match &mut sent.exchange {
+                    Some(exchange) => exchange.answered(status, response),
+                    None => ResponseStep::Pass,
+                },
             },
             State::Minting(_) if matches!(status, Some(200..=299)) => {
                 if ends {
-                    return self.replace(invalid_answer(InvalidAnswer::NotReadable));
+                    return self.replace(invalid_answer(InvalidAnswer::NotReadable), around);
                 }
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Answered) {
                     let content_encoding = response.content_encoding();
@@ -262,7 +265,7 @@ impl Session {
     pub fn response_body(&mut self, chunk: &[u8], ends: bool, around: &impl Surroundings) -> ResponseStep {
         let State::Sealing(sealing) = &mut self.state else { return ResponseStep::Pass };
         if sealing.body.len().saturating_add(chunk.len()) > MAX_ANSWER {
-            return self.replace(invalid_answer(InvalidAnswer::TooLong));
+            return self.replace(invalid_answer(InvalidAnswer::TooLong), around);
         }
         sealing.body.extend_from_slice(chunk);
         if !ends {
@@ -271,19 +274,20 @@ impl Session {
         match sealing.seal(&self.plan, around) {
             Ok(body) => {
                 self.state = State::Untouched;
+                around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Provider));
                 let mut edits = Edits::default();
                 edits.remove("content-encoding");
                 edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
                 ResponseStep::Release(edits, body)
             }
-            Err(denial) => self.replace(denial),
+            Err(denial) => self.replace(denial, around),
         }
     }
 
     /// Whether bytes that pass are a WebSocket's that is followed.
     pub fn is_followed(&self) -> bool {
         match &self.state {
-            State::Open(_) => true,
+            State::Open(..) => true,
             State::Forwarded(sent) => sent.live.is_some(),
             _ => false,
         }
@@ -292,7 +296,7 @@ impl Session {
     /// Bytes of the client's WebSocket are on their way. `now` may be a second old.
     pub fn client_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.client_bytes(window, now),
+            State::Open(live, _) => live.client_bytes(window, now),
             State::Forwarded(sent) => sent.live.as_mut().map_or(Relay::Pass, |live| live.client_bytes(window, now)),
             _ => Relay::Pass,
         }
@@ -301,18 +305,52 @@ impl Session {
     /// Bytes of the upstream's WebSocket are on their way. `now` may be a second old.
     pub fn upstream_bytes(&mut self, window: impl Window, process: &RefCell<Process>, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.upstream_bytes(window, &self.plan.prices, process, now),
+            State::Open(live, _) => live.upstream_bytes(window, &self.plan.prices, process, now),
             _ => Relay::Pass,
         }
     }
 
     /// Time passed. Says whether the stream is to be cut now.
     pub fn tick(&mut self, process: &mut Process, now: SystemTime) -> bool {
-        let (State::Open(live), Some(seat)) = (&mut self.state, &self.seat) else { return false };
+        let (State::Open(live, _), Some(seat)) = (&mut self.state, &self.seat) else { return false };
         let has_changed = live.has_moved();
         let is_overdue = live.tick(process.ending(seat), now);
         process.update(seat, has_changed, &|| live.record(Status::Open, now));
         is_overdue
+    }
+
+    /// Whether bytes of the response are to be read as they pass.
+    pub fn is_read(&self) -> bool {
+        let State::Forwarded(sent) = &self.state else { return false };
+        sent.exchange.as_ref().is_some_and(|exchange| exchange.is_read())
+    }
+
+    /// Bytes of the response are on their way. `ends` says that none follow. `now` may be a second old.
+    pub fn response_bytes(&mut self, bytes: &[u8], ends: bool, process: &RefCell<Process>, now: SystemTime) -> Relay {
+        let State::Forwarded(sent) = &mut self.state else { return Relay::Pass };
+        let Some(mut exchange) = sent.exchange.take() else { return Relay::Pass };
+        let relay = exchange.pass(bytes, ends, &self.plan.prices);
+        if ends {
+            self.state = State::Spent(self.used(*exchange, process, || now));
+        } else {
+            sent.exchange = Some(exchange);
+        }
+        relay
+    }
+
+    /// A REST exchange is over, in whatever way: tells what it has used, once.
+    fn used(
+        &self,
+        exchange: RestExchange,
+        process: &RefCell<Process>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Box<RestUsage> {
+        let used = exchange.end(&self.plan.prices);
+        if used.is_told() {
+            let model = used.model.as_deref().unwrap_or_default();
+            process.borrow_mut().used(&used.caller, model, (&used.usage, used.cost), now());
+        }
+        Box::new(used)
     }
 
     fn open(&mut self, mut edits: Edits, around: &impl Surroundings) -> ResponseStep {
@@ -324,7 +362,8 @@ impl Session {
             if let Some(seat) = &mut self.seat {
                 around.process().borrow_mut().opened(seat, &|| live.record(Status::Open, now), now);
             }
-            self.state = State::Open(live);
+            let joined = sent.joined.take();
+            self.state = State::Open(live, joined);
             edits.remove("sec-websocket-extensions");
             return ResponseStep::Open(edits);
         }
@@ -338,15 +377,23 @@ impl Session {
         exchanged: &impl Exchanged,
         now: impl FnOnce() -> SystemTime,
     ) -> Ended {
+        if let State::Forwarded(sent) = &mut self.state
+            && let Some(exchange) = sent.exchange.take()
+        {
+            return Ended::Exchanged(self.used(*exchange, process, now));
+        }
         match (std::mem::replace(&mut self.state, State::Untouched), self.seat.take()) {
-            (State::Called(called), seat) => Ended::Called(called.go_on(seat, exchanged)),
-            (State::Open(live), seat) => {
+            (State::Spent(used), _) => Ended::Exchanged(used),
+            (State::Called(called), seat) => Ended::Called(Box::new(called.go_on(seat, exchanged))),
+            (State::Open(live, joined), seat) => {
                 let now = now();
                 let record = live.record(Status::Closed, now);
                 if let Some(seat) = seat {
                     process.borrow_mut().leave(seat, Some(&record), now);
                 }
-                Ended::Closed(Box::new(record))
+                let is_ended_here = record.close.as_ref().is_some_and(|close| close.by == ClosedBy::Gateway);
+                let call = joined.filter(|_| is_ended_here).map(|joined| joined.end(&record, exchanged, now));
+                Ended::Closed(Box::new(record), call.map(Box::new))
             }
             (_, seat) => {
                 if let Some(seat) = seat {
@@ -363,19 +410,11 @@ impl Session {
         let Some(id) = id_in(&location) else { return };
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Answered) else { return };
         let Forwarded { admission, provider_key, provider, model, .. } = *sent;
-        let now = around.now();
-        let max_duration = admission.limits().max_duration;
-        let record = Record {
-            kind: Kind::WebRtc,
-            upstream_id: Some(id.to_owned()),
-            model,
-            ..admission.record(around.random().map_or(0, u128::from_le_bytes), provider, now)
-        };
+        let called = Called::new(id, &admission, provider, model, provider_key, around);
         if let Some(seat) = &mut self.seat {
-            around.process().borrow_mut().opened(seat, &|| record.clone(), now);
+            around.process().borrow_mut().opened(seat, &|| called.record().clone(), around.now());
         }
-        let call = Call { record, started: now, max_duration, hangup: None, seat: None, is_told: false };
-        self.state = State::Called(Box::new(Called { call, provider_key }));
+        self.state = State::Called(Box::new(called));
     }
 
     /// Whether the response waits for its body.
@@ -393,8 +432,7 @@ impl Session {
         };
         let method = headers.first(b":method").unwrap_or_default();
         let request = Request::read(&control.path, method, &target, is_authorized)?;
-        let names = self.plan.callers.names();
-        let run = |request: Request| request.run(&mut around.process().borrow_mut(), &names, around.now());
+        let run = |request: Request| request.run(&mut around.process().borrow_mut(), around.now());
         Some(request.map_or_else(|answer| answer, run))
     }
 
@@ -417,18 +455,21 @@ impl Session {
             return Ok(Admitted::Hold(Box::new(admission), need));
         }
         let named = admission.named_in_query(&inbound)?;
-        let is_subject = named.is_some() || admission.purpose != Purpose::Rest;
+        let joined = call_joined(&inbound.target).filter(|_| admission.purpose == Purpose::WebSocket);
+        let is_subject = named.is_some() || (admission.purpose != Purpose::Rest && joined.is_none());
         let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
         let seat = start(&admission, around)?;
         let handshake = (admission.purpose == Purpose::WebSocket)
             .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
+        let exchange = RestExchange::new(&admission, &inbound, &choice, false);
         let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, around);
         if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
             let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
             edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
         }
-        let is_call = admission.purpose == Purpose::Call;
-        let provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let is_call = admission.purpose == Purpose::Call || joined.is_some();
+        let mut provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let joined = joined.map(|id| Box::new(Joined::new(id, provider_key.take())));
         let model = choice.model.map(str::to_owned);
         let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
             let id = around.random().map_or(0, u128::from_le_bytes);
@@ -439,17 +480,26 @@ impl Session {
             edits.remove("sec-websocket-extensions");
         }
         let provider = choice.provider.name.clone();
-        let sent = Forwarded { admission, handshake, live, provider_key, provider, model };
+        let sent = Forwarded { admission, handshake, live, joined, exchange, provider_key, provider, model };
         Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 
-    fn refusal(&self, denial: Denial, headers: &Headers) -> RequestStep {
+    fn refusal(&self, denial: Denial, headers: &Headers, around: &impl Surroundings) -> RequestStep {
+        around.process().borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         RequestStep::Refuse(denial, onward::edits_of_refused(&self.plan, headers))
     }
 
-    fn replace(&mut self, denial: Denial) -> ResponseStep {
+    fn replace(&mut self, denial: Denial, around: &impl Surroundings) -> ResponseStep {
+        around.process().borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         self.state = State::Answered;
         ResponseStep::Refuse(denial)
+    }
+}
+
+impl Forwarded {
+    /// What it was sent on with.
+    fn presented(&self) -> Presented {
+        if self.admission.upstream_secret().is_some() { Presented::ClientSecret } else { Presented::Key }
     }
 }
 
@@ -487,10 +537,26 @@ fn complete(
         (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
         _ => None,
     };
+    let asking = if !body.is_empty() && is_counted(&admission, &inbound) && must_ask(&inbound, choice.provider) {
+        ask_for_usage(rewritten.as_deref().unwrap_or(body)).map_err(|_| ambiguous_stream())?
+    } else {
+        None
+    };
+    let exchange = RestExchange::new(&admission, &inbound, &choice, asking.is_some());
+    let rewritten = asking.or(rewritten);
     let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
     start(&admission, around)?;
     let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
-    let sent = Forwarded { admission, handshake: None, live: None, provider_key: None, provider, model };
+    let sent = Forwarded {
+        admission,
+        handshake: None,
+        live: None,
+        joined: None,
+        exchange,
+        provider_key: None,
+        provider,
+        model,
+    };
     Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
 }
 
@@ -510,6 +576,7 @@ fn mint(
     start(&admission, around)?;
     match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
         Minted::Answer(body) => {
+            around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Gateway));
             let answer = Answer::json(200, body.into_bytes());
             Ok((State::Answered, RequestStep::Answer(Answered { answer, details: "realtime_byok.minted" })))
         }
