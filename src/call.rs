@@ -84,13 +84,16 @@ impl Calls {
     /// the end cannot be told to the upstream.
     pub fn tick(&self, process: &mut Process, now: SystemTime) -> Overdue {
         let mut overdue = Overdue::default();
+        let mut ended: Vec<Close> = Vec::new();
         let mut calls = self.0.borrow_mut();
         calls.retain_mut(|call| {
             let ending = call.ending(process, now);
             match (ending, call.hangup.take()) {
                 (Some(ending), Some(hangup)) => {
-                    call.leave(process, Some(ending.close()), now);
+                    let close = call.record.close.clone().unwrap_or_else(|| ending.close());
+                    call.leave(process, Some(close.clone()), now);
                     overdue.hangups.push((call.id().to_owned(), hangup));
+                    ended.push(close);
                     return false;
                 }
                 (Some(_), None) if !call.is_told => {
@@ -106,6 +109,14 @@ impl Calls {
                 process.update(seat, false, &|| call.record(Status::Open, now));
             }
             !is_over
+        });
+        // A call that was joined is here twice, and ends once.
+        calls.retain_mut(|call| {
+            let close = overdue.hangups.iter().zip(&ended).find(|((id, _), _)| id == call.id()).map(|(_, close)| close);
+            if let Some(close) = close {
+                call.leave(process, Some(close.clone()), now);
+            }
+            close.is_none()
         });
         overdue
     }
@@ -196,7 +207,7 @@ mod tests {
         let path = format!("/sessions{query}");
         let request = Request::read("", method.as_bytes(), &Target::parse(path.as_bytes()), || true).unwrap();
         let answer = request.unwrap_or_else(|answer| panic!("{}", answer.status));
-        serde_json::from_slice(&answer.run(&mut process.borrow_mut(), &[], at(now)).body).unwrap()
+        serde_json::from_slice(&answer.run(&mut process.borrow_mut(), at(now)).body).unwrap()
     }
 
     #[test]
@@ -255,6 +266,18 @@ mod tests {
         let overdue = calls.tick(&mut process.borrow_mut(), at(102));
         assert_eq!(overdue.hangups.len(), 1);
         assert_eq!(listed(&process, "GET", "", 103)["data"][0]["close"]["reason"], "session_stopped");
+    }
+
+    #[test]
+    fn a_call_ends_with_the_session_that_joined_it_and_is_hung_up_once() {
+        let (calls, process) = (Calls::default(), process());
+        calls.begin(call(1, None, &process), &process);
+        let joined = Call { seat: None, max_duration: Some(Duration::ZERO), ..call(1, None, &process) };
+        let record = Record { close: Some(Ending::Budget.close()), ..joined.record.clone() };
+        calls.begin(Call { record, ..joined }, &process);
+        assert_eq!(calls.tick(&mut process.borrow_mut(), at(101)).hangups.len(), 1);
+        assert!(calls.0.borrow().is_empty());
+        assert_eq!(listed(&process, "GET", "?status=closed", 103)["data"][0]["close"]["code"], 4429);
     }
 
     #[test]

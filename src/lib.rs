@@ -21,6 +21,8 @@
 //!                            ├─ 401, 403                 its words about our key do not pass
 //!                            ├─ a minted secret          session::minting seals it
 //!                            ├─ 201 to a call            call::Calls keeps it, to end it in time
+//!                            ├─ 2xx to REST              session::exchange reads what its body tells
+//!                            │    usage::BodyMeter        JSON, or server-sent events
 //!                            └─ 101                      session::handshake answers the offer; session::live follows
 //!                                 ws::Follower             frames, skipped by length unless they matter
 //!                                 usage::Meter             what an event says of tokens, priced
@@ -44,6 +46,7 @@
 //! | [`call`] | WebRTC calls |
 //! | [`ws`] | frames, and nothing of what they hold |
 //! | [`usage`] | what events say was used, and nothing of frames; prices; the record of a session |
+//! | [`metrics`] | what is measured, and Envoy's names for it |
 //! | [`limits`] | what ends a session; what callers use over all workers |
 //! | [`control`] | all sessions of the process: let in, listed, stopped; the API for that |
 pub mod answer;
@@ -57,6 +60,7 @@ mod host;
 pub mod http;
 pub mod inbound;
 pub mod limits;
+pub mod metrics;
 pub mod mint;
 pub mod policy;
 pub mod secret;

@@ -248,8 +248,8 @@ pub struct Policy {
     pub session: Option<SessionLimits>,
     /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`.
     pub lock: Option<Vec<String>>,
-    /// Whether the WebSockets of the route are followed, and what they use counted; they are without this. `session` and
-    /// `lock` need it.
+    /// Whether the WebSockets of the route are followed, and what they and REST answers use counted; they are without
+    /// this. `session` and `lock` need it.
     pub meter: Option<bool>,
 }
 

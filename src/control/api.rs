@@ -53,9 +53,9 @@ impl Request {
         Some(Self::of(&Resource::of(rest), method, target))
     }
 
-    /// Does what is asked. `names` are those of all callers.
-    pub fn run(&self, process: &mut Process, names: &[&str], now: SystemTime) -> Answer {
-        let Process { store, presence, registry, callers, .. } = process;
+    /// Does what is asked.
+    pub fn run(&self, process: &mut Process, now: SystemTime) -> Answer {
+        let Process { store, presence, registry, callers, names, .. } = process;
         let store = &**store;
         match self {
             Self::List(filter) => list(200, &registry.list(store, presence, filter, now)),

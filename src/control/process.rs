@@ -7,6 +7,7 @@ use super::registry::{Registry, Slot};
 use crate::auth::Caller;
 use crate::limits::store::{key, update};
 use crate::limits::{CallerLimits, Callers, Ending, Exceeded, Presence, Store};
+use crate::metrics::Metrics;
 use crate::usage::{MicroUsd, Record, Tally};
 
 /// One in every VM, whatever the number of its root contexts.
@@ -15,8 +16,12 @@ pub struct Process {
     pub(super) presence: Presence,
     pub(super) callers: Callers,
     pub(super) registry: Registry,
+    /// What this worker has measured.
+    pub metrics: Metrics,
     /// Whether a control API can ask for what runs here, as far as is known.
     is_listed: bool,
+    /// The callers of all configurations that this worker ever had, sorted.
+    pub(super) names: Vec<String>,
     /// The number of the last session that was let in.
     last: u32,
     /// Sessions that the last tick found told to stop.
@@ -40,11 +45,20 @@ impl Process {
             presence: Presence::new(random),
             callers: Callers::default(),
             registry: Registry::default(),
+            metrics: Metrics::default(),
             is_listed: false,
+            names: Vec::new(),
             last: 0,
             stops: Vec::new(),
             missing: Vec::new(),
         }
+    }
+
+    /// These callers may come in. The control API of one listener tells of those of another, too.
+    pub fn know_callers(&mut self, names: Vec<String>) {
+        self.names.extend(names);
+        self.names.sort_unstable();
+        self.names.dedup();
     }
 
     /// From now on the sessions of all workers are listed, and what callers use is counted whether it is limited or not.
@@ -73,13 +87,16 @@ impl Process {
         if self.is_counted(&seat.caller) {
             self.callers.opened(&seat.caller.name, now);
         }
+        let record = record();
+        self.metrics.session_began(&record);
         if self.is_listed() {
-            seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record()));
+            seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record));
         }
     }
 
     /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
-    pub fn used(&mut self, caller: &Caller, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+    pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+        self.metrics.used(&caller.name, model, used);
         self.is_counted(caller)
             && self.callers.add(&*self.store, &self.presence, &caller.name, &caller.limits, used, now)
     }
@@ -108,6 +125,9 @@ impl Process {
 
     /// A session is over, and came to this if it was opened.
     pub fn leave(&mut self, seat: Seat, record: Option<&Record>, now: SystemTime) {
+        if let Some(record) = record {
+            self.metrics.session_ended(record);
+        }
         if let (Some(slot), Some(record)) = (seat.slot, record) {
             self.registry.end(&*self.store, &self.presence, slot, record);
         }

@@ -4,7 +4,7 @@
 
 use std::ptr::null_mut;
 
-use proxy_wasm::types::{BufferType, MapType, Status};
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -54,6 +54,9 @@ unsafe extern "C" {
     fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> Status;
     fn proxy_set_effective_context(context: u32) -> Status;
     fn proxy_close_stream(stream: u32) -> Status;
+    fn proxy_define_metric(kind: MetricType, name: *const u8, name_size: usize, id: *mut u32) -> Status;
+    fn proxy_increment_metric(id: u32, offset: i64) -> Status;
+    fn proxy_record_metric(id: u32, value: u64) -> Status;
 }
 
 /// The ABI's number of the client's HTTP stream.
@@ -150,6 +153,25 @@ pub fn set_effective_context(context: u32) -> Result<(), Status> {
 pub fn reset_stream() -> Result<(), Status> {
     // SAFETY: takes no pointer.
     done(unsafe { proxy_close_stream(HTTP_REQUEST) })
+}
+
+/// The id of a metric, which is made if there is none of this name yet.
+pub fn define_metric(kind: MetricType, name: &str) -> Result<u32, Status> {
+    let mut id = 0;
+    // SAFETY: name and its length belong together; the pointer is to a local that outlives the call.
+    done(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) }).map(|()| id)
+}
+
+/// Adds to a counter or a gauge; only gauges take less than nothing.
+pub fn increment_metric(id: u32, offset: i64) -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_increment_metric(id, offset) })
+}
+
+/// Adds a value to a histogram.
+pub fn record_metric(id: u32, value: u64) -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_record_metric(id, value) })
 }
 
 fn done(status: Status) -> Result<(), Status> {

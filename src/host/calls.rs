@@ -10,7 +10,8 @@ use crate::answer::Answer;
 use crate::call::Hangup;
 use crate::denial::Denial;
 use crate::http::{Edit, Edits, Headers, Span};
-use crate::usage::Record;
+use crate::session::RestUsage;
+use crate::usage::{MicroUsd, Record};
 use crate::ws::Window;
 
 /// How long an upstream may take to end a call.
@@ -59,13 +60,34 @@ pub fn log_session(record: &Record) {
         ("code", code),
         ("duration", record.duration_ms.to_string()),
         ("tokens", record.usage.total_tokens.to_string()),
-        ("cost", format!("{}.{:06}", record.cost_usd.0 / 1_000_000, record.cost_usd.0 % 1_000_000)),
+        ("cost", dollars(record.cost_usd)),
         ("close", reason.to_owned()),
     ];
+    log_fields(&fields);
+}
+
+/// Leaves what is known of a REST exchange for the access log. Tokens and cost that were not told are not known.
+pub fn log_exchange(used: &RestUsage) {
+    let told = |value: String| if used.is_told() { value } else { String::new() };
+    log_fields(&[
+        ("caller", used.caller.name.clone()),
+        ("policy", used.policy.name.clone()),
+        ("provider", used.provider.name.clone()),
+        ("model", used.model.clone().unwrap_or_default()),
+        ("tokens", told(used.usage.total_tokens.to_string())),
+        ("cost", told(dollars(used.cost))),
+    ]);
+}
+
+fn log_fields(fields: &[(&str, String)]) {
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
         // A field that cannot be set is missing in the access log, and nothing else.
         let _ = abi::set_property(&format!("realtime_byok.{name}"), value.as_bytes());
     }
+}
+
+fn dollars(cost: MicroUsd) -> String {
+    format!("{}.{:06}", cost.0 / 1_000_000, cost.0 % 1_000_000)
 }
 
 /// One read of a WebSocket, in Envoy's buffer.

@@ -3,6 +3,7 @@
 mod abi;
 mod calls;
 mod holds;
+mod metrics;
 mod root;
 mod stream;
 mod worker;
@@ -13,6 +14,6 @@ use proxy_wasm::types::LogLevel;
 use root::Root;
 
 proxy_wasm::main! {{
-    proxy_wasm::set_log_level(LogLevel::Info);
+    proxy_wasm::set_log_level(LogLevel::Debug);
     proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root::new()) });
 }}

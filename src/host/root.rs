@@ -12,6 +12,7 @@ use super::worker::Worker;
 use super::{abi, calls};
 use crate::call::Overdue;
 use crate::config::{self, Plan, Planned};
+use crate::metrics::Metric;
 use crate::session;
 
 /// How often what is overdue is looked for.
@@ -77,6 +78,7 @@ impl Root {
             if abi::set_effective_context(context).is_ok() && calls::refuse(&denial).is_err() {
                 error!("realtime_byok: cannot answer a request that waits for its body");
             }
+            self.worker.process.borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         }
     }
 }
@@ -97,9 +99,14 @@ impl RootContext for Root {
         match config::load(&configuration, &|name| std::env::var(name).ok()) {
             Ok(Planned { plan, warnings }) => {
                 warnings.iter().for_each(|warning| warn!("realtime_byok: {warning}"));
+                let mut process = self.worker.process.borrow_mut();
+                process.know_callers(plan.callers.names());
                 if plan.control.is_some() {
-                    self.worker.process.borrow_mut().list_sessions();
+                    process.list_sessions();
                 }
+                plan.policies.guarded().for_each(|policy| process.metrics.expect(policy));
+                drop(process);
+                self.worker.flush();
                 self.plan = Some(Rc::new(plan));
                 self.set_tick_period(TICK);
                 true
@@ -115,6 +122,7 @@ impl RootContext for Root {
         let now = self.get_current_time();
         self.worker.clock.set(Some(now));
         self.answer_withheld(&self.worker.holds.overdue(now));
+        self.worker.flush();
         if !self.worker.process.borrow_mut().tick(now) {
             return;
         }

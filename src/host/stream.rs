@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use log::error;
+use log::{debug, error};
 use proxy_wasm::hostcalls::get_current_time;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
@@ -148,6 +148,16 @@ impl HttpContext for Stream {
             let relay = session.upstream_bytes(&read, &self.worker.process, self.clock());
             return relayed(&read, relay);
         }
+        if session.is_read() {
+            let read = Read { buffer: BufferType::HttpResponseBody, size: body_size };
+            let relay = session.response_bytes(
+                &calls::response_body(body_size),
+                end_of_stream,
+                &self.worker.process,
+                self.clock(),
+            );
+            return relayed(&read, relay);
+        }
         if !session.is_sealing() {
             return Action::Continue;
         }
@@ -168,13 +178,25 @@ impl HttpContext for Stream {
         let process = &self.worker.process;
         match session.borrow_mut().end(process, &self.envoy(), now) {
             Ended::Unopened => {}
-            Ended::Closed(record) => calls::log_session(&record),
-            Ended::Called(call) => self.worker.calls.begin(call, process),
+            Ended::Closed(record, joined) => {
+                calls::log_session(&record);
+                if let Some(call) = joined {
+                    self.worker.calls.begin(*call, process);
+                }
+            }
+            Ended::Exchanged(used) => {
+                calls::log_exchange(&used);
+                if let Some(gap) = used.gap {
+                    debug!("realtime_byok: what an exchange of caller {} used is not known: {gap}", used.caller.name);
+                }
+            }
+            Ended::Called(call) => self.worker.calls.begin(*call, process),
         }
+        self.worker.flush();
     }
 }
 
-/// Never pauses: a WebSocket's bytes go on, or others in their place.
+/// Never pauses: bytes go on, or others in their place.
 fn relayed(read: &Read, relay: Relay) -> Action {
     match relay {
         Relay::Pass => Action::Continue,
@@ -233,6 +255,10 @@ impl Response for Envoy<'_> {
 
     fn subprotocols(&self) -> Vec<u8> {
         abi::property("response\0headers\0sec-websocket-protocol").unwrap_or_default()
+    }
+
+    fn content_type(&self) -> Vec<u8> {
+        abi::header_map_value(MapType::HttpResponseHeaders, "content-type").unwrap_or_default()
     }
 
     fn content_encoding(&self) -> Vec<u8> {

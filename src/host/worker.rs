@@ -8,6 +8,7 @@ use proxy_wasm::types::Status;
 
 use super::abi;
 use super::holds::Holds;
+use super::metrics::{self, Ids};
 use crate::call::Calls;
 use crate::control::Process;
 use crate::limits::{Entry, Mismatch, Store};
@@ -23,6 +24,8 @@ pub struct Worker {
     pub open: RefCell<Vec<(u32, Weak<RefCell<Session>>)>>,
     /// The sessions of all workers.
     pub process: RefCell<Process>,
+    /// Envoy's statistics that this VM has used.
+    pub ids: RefCell<Ids>,
     /// The time of the last tick: good enough for what passes between two.
     pub clock: Cell<Option<SystemTime>>,
 }
@@ -36,6 +39,11 @@ impl Worker {
         WORKER.with(Rc::clone)
     }
 
+    /// Tells Envoy what was measured since this was last called.
+    pub fn flush(&self) {
+        metrics::flush(&mut self.process.borrow_mut().metrics, &mut self.ids.borrow_mut());
+    }
+
     fn new() -> Self {
         // Two workers of the same id would take each other's sessions for their own. A host without randomness gives no
         // VM a start: HashMap's keys need it too.
@@ -45,6 +53,7 @@ impl Worker {
             calls: Calls::default(),
             open: RefCell::default(),
             process: RefCell::new(Process::new(Box::new(SharedData), random)),
+            ids: RefCell::default(),
             clock: Cell::default(),
         }
     }

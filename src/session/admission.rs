@@ -4,12 +4,14 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::Surroundings;
+use super::exchange::{is_counted, must_ask};
 use super::refusal::{
-    form_denial, missing_token, model_of_another_secret, origin_not_allowed, route_not_allowed, token_denial,
-    unreadable_body, unsupported_content_type,
+    form_denial, limit_denial, missing_token, model_of_another_secret, origin_not_allowed, route_not_allowed,
+    token_denial, unreadable_body, unsupported_content_type,
 };
 use crate::auth::{Caller, Offered, TokenError};
 use crate::config::{MintMode, Plan};
+use crate::control::Seat;
 use crate::denial::Denial;
 use crate::glob::Globs;
 use crate::inbound::{BodyType, Exchange, Inbound};
@@ -124,10 +126,11 @@ impl Admission {
     }
 
     /// Why the headers must wait for the body, if they must: it may name a model that decides the provider, has another
-    /// name there, or is not allowed.
+    /// name there, or is not allowed, or ask for a stream that tells no usage.
     pub fn body_need(&self, inbound: &Inbound<'_>, ends: bool) -> Result<Option<BodyNeed>, Denial> {
         let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
         let has_names = self.policy.has_choice() || !self.policy.aliases.is_empty();
+        let is_strict = has_rule || self.must_tell_usage(inbound);
         match (self.purpose, inbound.body_type()) {
             (Purpose::WebSocket, _) => Ok(None),
             (Purpose::Mint(_), BodyType::Sdp | BodyType::Other) => Err(unsupported_content_type()),
@@ -138,11 +141,18 @@ impl Admission {
             (Purpose::Call, BodyType::Sdp) => Ok(None),
             (Purpose::Call, _) if has_rule => Err(unreadable_body()),
             (Purpose::Call, _) => Ok(None),
-            (Purpose::Rest, _) if ends || !(has_rule || (has_names && !passes_without_model(inbound))) => Ok(None),
+            (Purpose::Rest, _) if ends || !(is_strict || (has_names && !passes_without_model(inbound))) => Ok(None),
             (Purpose::Rest, BodyType::Json) => Ok(Some(BodyNeed::Model)),
             (Purpose::Rest, BodyType::CodedJson) => Err(unreadable_body()),
-            (Purpose::Rest, BodyType::Sdp | BodyType::Other) => Ok(has_rule.then_some(BodyNeed::Absence)),
+            (Purpose::Rest, BodyType::Sdp | BodyType::Other) => Ok(is_strict.then_some(BodyNeed::Absence)),
         }
+    }
+
+    /// Whether what a request uses draws on a budget of the day, and is told only to those who ask for it in the body.
+    fn must_tell_usage(&self, inbound: &Inbound<'_>) -> bool {
+        let limits = &self.caller.limits;
+        let has_budget = limits.tokens_per_day.is_some() || limits.cost_per_day.is_some();
+        has_budget && is_counted(self, inbound) && must_ask(inbound, &self.policy.default_provider)
     }
 
     /// Resolves the model that a request names in its query or body, and checks it and those that its path names.
@@ -193,6 +203,16 @@ impl Admission {
     pub fn limits(&self) -> SessionLimits {
         let policy = self.policy.limits;
         self.grant.as_ref().map_or(policy, |grant| grant.tighten(&policy))
+    }
+
+    /// The last of all checks: whether the caller may start this now. Only a session has a seat.
+    pub fn start(&self, around: &impl Surroundings) -> Result<Option<Seat>, Denial> {
+        let mut process = around.process().borrow_mut();
+        let started = match self.purpose {
+            Purpose::WebSocket | Purpose::Call => process.admit(&self.caller, around.now()).map(Some),
+            Purpose::Mint(_) | Purpose::Rest => process.check_budget(&self.caller, around.now()).map(|()| None),
+        };
+        started.map_err(limit_denial)
     }
 
     /// The record of a session that begins now.

@@ -15,8 +15,8 @@ use crate::control::Process;
 use crate::limits::{Ending, Progress, SessionLimits};
 use crate::policy::Policy;
 use crate::usage::{
-    Close, ClosedBy, Counted, Kind, Meter, Metered, ModelRole, Peek, PriceList, Record, RecordId, Status, Timestamp,
-    Traffic, inspect, peek,
+    Close, ClosedBy, Kind, Meter, Metered, ModelRole, Peek, PriceList, Record, RecordId, Status, Timestamp, Traffic,
+    inspect, peek,
 };
 use crate::ws::{CloseCode, CloseFrame, Event, Follower, Interest, Sender, Violation, Window, text_frame};
 
@@ -26,7 +26,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// The longest message that is read, of either side.
 const MAX_MESSAGE: usize = 1 << 20;
 
-/// How much of a message tells whether it matters.
+/// How much of an upstream's message tells whether it matters.
 const HEAD: u16 = 128;
 
 /// What becomes of bytes on their way.
@@ -75,7 +75,7 @@ impl Live {
             user: admission.grant.as_ref().and_then(|grant| grant.user.clone()),
             provider: provider.to_owned(),
             limits: admission.limits(),
-            client: Follower::new(Sender::Client, HEAD),
+            client: Follower::new(Sender::Client, 0),
             upstream: Follower::new(Sender::Server, HEAD),
             meter: Meter::new(model),
             started: None,
@@ -150,8 +150,9 @@ impl Live {
                     let metered = self.meter.event(&message.payload, prices);
                     self.is_incomplete |= matches!(metered, Metered::Rejected(_));
                     let is_spent = match &metered {
-                        Metered::Counted(Counted { usage, cost, .. }) => {
-                            process.borrow_mut().used(&self.caller, (usage, *cost), now)
+                        Metered::Counted(counted) => {
+                            let used = (&counted.usage, counted.cost);
+                            process.borrow_mut().used(&self.caller, &counted.model, used, now)
                         }
                         Metered::ResponseStarted => process.borrow().is_over_budget(&self.caller),
                         _ => continue,

@@ -6,11 +6,15 @@
 //!          ├─ the body is needed ▶ Held ─┬─ not fine ─▶ Answered
 //!          │                             ├─ fine ─────▶ Forwarded
 //!          │                             └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; Answered in local mode
-//!          └─ all checks pass ────────────────────────▶ Forwarded ─ the upstream refuses the key ─▶ Answered
+//!          └─ all checks pass ────────────────────────▶ Forwarded ─┬─ the upstream refuses the key ─▶ Answered
+//!                                                                  └─ a REST answer was counted ────▶ Spent
 //! ```
 
 mod admission;
+mod called;
+mod exchange;
 mod handshake;
+mod held;
 mod live;
 mod minting;
 mod onward;
@@ -26,27 +30,32 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::answer::Answer;
 use crate::auth::{Offered, bearer};
-use crate::call::{Call, Hangup, id_in};
+use crate::call::{Call, id_in};
 use crate::config::Plan;
 use crate::control::{Process, Request, Seat};
 use crate::denial::Denial;
 use crate::http::{Edits, Headers, Target, Value};
 use crate::inbound::Inbound;
-use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
-use crate::policy::{BodyModel, Handling, Placement, Route};
+use crate::metrics::{Metric, MintedBy, Presented};
+use crate::mint::{InvalidAnswer, MAX_ANSWER, decoded};
+use crate::policy::{Handling, Placement, Route};
 use crate::secret::{Digest, Secret};
-use crate::usage::{Kind, Record, Status};
+use crate::usage::{ClosedBy, Record, Status};
 use crate::ws::Window;
 
-use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
+use admission::{Admission, BodyNeed, Purpose};
+use called::{Called, Joined, call_joined};
+use exchange::RestExchange;
 use handshake::Handshake;
+use held::Held;
 use live::Live;
-use minting::{Minted, Minting};
+use minting::Minting;
 use refusal::{
-    form_denial, invalid_answer, limit_denial, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
+    form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
     upstream_secret_rejected,
 };
 
+pub use exchange::{Gap, RestUsage};
 pub use live::Relay;
 pub use refusal::body_unavailable;
 pub use surroundings::{Answered, Exchanged, RequestStep, Response, ResponseStep, Surroundings};
@@ -68,10 +77,12 @@ enum State {
     Held(Box<Held>),
     /// On its way to the upstream.
     Forwarded(Box<Forwarded>),
-    /// A WebSocket that is followed.
-    Open(Box<Live>),
+    /// A WebSocket that is followed, and the call that it has joined.
+    Open(Box<Live>, Option<Box<Joined>>),
     /// The upstream began a call.
     Called(Box<Called>),
+    /// A REST exchange whose usage was counted, and is over.
+    Spent(Box<RestUsage>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
     Minting(Box<Minting>),
     /// The answer's body is gathered.
@@ -87,36 +98,16 @@ enum Admitted {
     Forward(Box<Forwarded>, Edits, Option<Seat>),
 }
 
-/// A call that begins, and what ends it.
-struct Called {
-    call: Call,
-    provider_key: Option<(Placement, Rc<Secret>)>,
-}
-
-impl Called {
-    /// The stream that began it is over, and has told what ends it.
-    fn go_on(self, seat: Option<Seat>, exchanged: &impl Exchanged) -> Call {
-        let Self { mut call, provider_key } = self;
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
-        let (cluster, authority) = (exchanged.cluster().and_then(text), exchanged.authority().and_then(text));
-        if let (Some(key), Some(cluster), Some(authority), Some(path)) =
-            (provider_key, cluster, authority, exchanged.path())
-        {
-            call.hangup = Some(Hangup::new(call.id(), cluster, authority, &path, key));
-        }
-        call.seat = seat;
-        call
-    }
-}
-
 /// What a stream came to.
 pub enum Ended {
     /// Nothing that lasts.
     Unopened,
-    /// A session, which is over.
-    Closed(Box<Record>),
+    /// A session, which is over, and the call that it had joined, if that must end with it.
+    Closed(Box<Record>, Option<Box<Call>>),
+    /// A REST exchange whose usage was to be counted.
+    Exchanged(Box<RestUsage>),
     /// A call, which goes on without it.
-    Called(Call),
+    Called(Box<Call>),
 }
 
 /// A mint request's answer on its way back.
@@ -126,18 +117,16 @@ struct Sealing {
     body: Vec<u8>,
 }
 
-struct Held {
-    headers: Headers,
-    admission: Admission,
-    need: BodyNeed,
-}
-
 /// What is kept of a request for its response.
 struct Forwarded {
     admission: Admission,
     handshake: Option<Handshake>,
     /// What follows a WebSocket, from before its 101: a client need not wait for that.
     live: Option<Box<Live>>,
+    /// What counts a REST exchange.
+    exchange: Option<Box<RestExchange>>,
+    /// The call that a WebSocket joins.
+    joined: Option<Box<Joined>>,
     /// What ends a call that it begins.
     provider_key: Option<(Placement, Rc<Secret>)>,
     provider: String,
@@ -165,7 +154,7 @@ impl Session {
                 self.seat = seat;
                 (State::Forwarded(sent), RequestStep::Forward(edits, None))
             }
-            Err(denial) => (State::Answered, self.refusal(denial, &headers)),
+            Err(denial) => (State::Answered, self.refusal(denial, &headers, around)),
         };
         self.state = state;
         step
@@ -187,17 +176,17 @@ impl Session {
         }
         let State::Held(held) = std::mem::replace(&mut self.state, State::Answered) else { return RequestStep::Pass };
         let Held { headers, admission, need } = *held;
-        let completed = match need {
-            BodyNeed::Absence if is_unreadable => Err(unreadable_body()),
-            BodyNeed::Mint(endpoint) => mint(&self.plan, admission, &headers, endpoint, &body(), around),
-            BodyNeed::Model | BodyNeed::Absence => complete(&self.plan, admission, &headers, &body(), around),
+        let completed = if is_unreadable {
+            Err(unreadable_body())
+        } else {
+            held::complete(&self.plan, admission, &headers, need, &body(), around)
         };
         match completed {
             Ok((state, step)) => {
                 self.state = state;
                 step
             }
-            Err(denial) => self.refusal(denial, &headers),
+            Err(denial) => self.refusal(denial, &headers, around),
         }
     }
 
@@ -223,13 +212,20 @@ impl Session {
     ) -> ResponseStep {
         let status = response.status();
         let is_rejected = matches!(status, Some(401 | 403));
-        match &self.state {
+        match &mut self.state {
             State::Forwarded(_) | State::Minting(_) if is_rejected && response.is_from_upstream() => {
-                let denial = match &self.state {
-                    State::Forwarded(sent) if sent.admission.upstream_secret().is_some() => upstream_secret_rejected(),
-                    _ => provider_key_rejected(),
+                let (provider, credential) = match &self.state {
+                    State::Forwarded(sent) => (sent.provider.as_str(), sent.presented()),
+                    State::Minting(minting) => (minting.provider(), Presented::Key),
+                    _ => return ResponseStep::Pass,
                 };
-                self.replace(denial)
+                let metric = Metric::UpstreamRejected { provider, credential };
+                around.process().borrow_mut().metrics.add(metric);
+                let denial = match credential {
+                    Presented::ClientSecret => upstream_secret_rejected(),
+                    Presented::Key => provider_key_rejected(),
+                };
+                self.replace(denial, around)
             }
             State::Forwarded(sent) => match (status, &sent.handshake) {
                 (Some(101), Some(handshake)) => {
@@ -240,11 +236,14 @@ impl Session {
                     self.call_begins(response, around);
                     ResponseStep::Pass
                 }
-                _ => ResponseStep::Pass,
+                _ => match &mut sent.exchange {
+                    Some(exchange) => exchange.answered(status, response),
+                    None => ResponseStep::Pass,
+                },
             },
             State::Minting(_) if matches!(status, Some(200..=299)) => {
                 if ends {
-                    return self.replace(invalid_answer(InvalidAnswer::NotReadable));
+                    return self.replace(invalid_answer(InvalidAnswer::NotReadable), around);
                 }
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Answered) {
                     let content_encoding = response.content_encoding();
@@ -261,7 +260,7 @@ impl Session {
     pub fn response_body(&mut self, chunk: &[u8], ends: bool, around: &impl Surroundings) -> ResponseStep {
         let State::Sealing(sealing) = &mut self.state else { return ResponseStep::Pass };
         if sealing.body.len().saturating_add(chunk.len()) > MAX_ANSWER {
-            return self.replace(invalid_answer(InvalidAnswer::TooLong));
+            return self.replace(invalid_answer(InvalidAnswer::TooLong), around);
         }
         sealing.body.extend_from_slice(chunk);
         if !ends {
@@ -270,19 +269,20 @@ impl Session {
         match sealing.seal(&self.plan, around) {
             Ok(body) => {
                 self.state = State::Untouched;
+                around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Provider));
                 let mut edits = Edits::default();
                 edits.remove("content-encoding");
                 edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
                 ResponseStep::Release(edits, body)
             }
-            Err(denial) => self.replace(denial),
+            Err(denial) => self.replace(denial, around),
         }
     }
 
     /// Whether bytes that pass are a WebSocket's that is followed.
     pub fn is_followed(&self) -> bool {
         match &self.state {
-            State::Open(_) => true,
+            State::Open(..) => true,
             State::Forwarded(sent) => sent.live.is_some(),
             _ => false,
         }
@@ -291,7 +291,7 @@ impl Session {
     /// Bytes of the client's WebSocket are on their way. `now` may be a second old.
     pub fn client_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.client_bytes(window, now),
+            State::Open(live, _) => live.client_bytes(window, now),
             State::Forwarded(sent) => sent.live.as_mut().map_or(Relay::Pass, |live| live.client_bytes(window, now)),
             _ => Relay::Pass,
         }
@@ -300,18 +300,52 @@ impl Session {
     /// Bytes of the upstream's WebSocket are on their way. `now` may be a second old.
     pub fn upstream_bytes(&mut self, window: impl Window, process: &RefCell<Process>, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.upstream_bytes(window, &self.plan.prices, process, now),
+            State::Open(live, _) => live.upstream_bytes(window, &self.plan.prices, process, now),
             _ => Relay::Pass,
         }
     }
 
     /// Time passed. Says whether the stream is to be cut now.
     pub fn tick(&mut self, process: &mut Process, now: SystemTime) -> bool {
-        let (State::Open(live), Some(seat)) = (&mut self.state, &self.seat) else { return false };
+        let (State::Open(live, _), Some(seat)) = (&mut self.state, &self.seat) else { return false };
         let has_changed = live.has_moved();
         let is_overdue = live.tick(process.ending(seat), now);
         process.update(seat, has_changed, &|| live.record(Status::Open, now));
         is_overdue
+    }
+
+    /// Whether bytes of the response are to be read as they pass.
+    pub fn is_read(&self) -> bool {
+        let State::Forwarded(sent) = &self.state else { return false };
+        sent.exchange.as_ref().is_some_and(|exchange| exchange.is_read())
+    }
+
+    /// Bytes of the response are on their way. `ends` says that none follow. `now` may be a second old.
+    pub fn response_bytes(&mut self, bytes: &[u8], ends: bool, process: &RefCell<Process>, now: SystemTime) -> Relay {
+        let State::Forwarded(sent) = &mut self.state else { return Relay::Pass };
+        let Some(mut exchange) = sent.exchange.take() else { return Relay::Pass };
+        let relay = exchange.pass(bytes, ends, &self.plan.prices);
+        if ends {
+            self.state = State::Spent(self.used(*exchange, process, || now));
+        } else {
+            sent.exchange = Some(exchange);
+        }
+        relay
+    }
+
+    /// A REST exchange is over, in whatever way: tells what it has used, once.
+    fn used(
+        &self,
+        exchange: RestExchange,
+        process: &RefCell<Process>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Box<RestUsage> {
+        let used = exchange.end(&self.plan.prices);
+        if used.is_told() {
+            let model = used.model.as_deref().unwrap_or_default();
+            process.borrow_mut().used(&used.caller, model, (&used.usage, used.cost), now());
+        }
+        Box::new(used)
     }
 
     fn open(&mut self, mut edits: Edits, around: &impl Surroundings) -> ResponseStep {
@@ -323,7 +357,8 @@ impl Session {
             if let Some(seat) = &mut self.seat {
                 around.process().borrow_mut().opened(seat, &|| live.record(Status::Open, now), now);
             }
-            self.state = State::Open(live);
+            let joined = sent.joined.take();
+            self.state = State::Open(live, joined);
             edits.remove("sec-websocket-extensions");
             return ResponseStep::Open(edits);
         }
@@ -337,15 +372,23 @@ impl Session {
         exchanged: &impl Exchanged,
         now: impl FnOnce() -> SystemTime,
     ) -> Ended {
+        if let State::Forwarded(sent) = &mut self.state
+            && let Some(exchange) = sent.exchange.take()
+        {
+            return Ended::Exchanged(self.used(*exchange, process, now));
+        }
         match (std::mem::replace(&mut self.state, State::Untouched), self.seat.take()) {
-            (State::Called(called), seat) => Ended::Called(called.go_on(seat, exchanged)),
-            (State::Open(live), seat) => {
+            (State::Spent(used), _) => Ended::Exchanged(used),
+            (State::Called(called), seat) => Ended::Called(Box::new(called.go_on(seat, exchanged))),
+            (State::Open(live, joined), seat) => {
                 let now = now();
                 let record = live.record(Status::Closed, now);
                 if let Some(seat) = seat {
                     process.borrow_mut().leave(seat, Some(&record), now);
                 }
-                Ended::Closed(Box::new(record))
+                let is_ended_here = record.close.as_ref().is_some_and(|close| close.by == ClosedBy::Gateway);
+                let call = joined.filter(|_| is_ended_here).map(|joined| joined.end(&record, exchanged, now));
+                Ended::Closed(Box::new(record), call.map(Box::new))
             }
             (_, seat) => {
                 if let Some(seat) = seat {
@@ -362,19 +405,11 @@ impl Session {
         let Some(id) = id_in(&location) else { return };
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Answered) else { return };
         let Forwarded { admission, provider_key, provider, model, .. } = *sent;
-        let now = around.now();
-        let max_duration = admission.limits().max_duration;
-        let record = Record {
-            kind: Kind::WebRtc,
-            upstream_id: Some(id.to_owned()),
-            model,
-            ..admission.record(around.random().map_or(0, u128::from_le_bytes), provider, now)
-        };
+        let called = Called::new(id, &admission, provider, model, provider_key, around);
         if let Some(seat) = &mut self.seat {
-            around.process().borrow_mut().opened(seat, &|| record.clone(), now);
+            around.process().borrow_mut().opened(seat, &|| called.record().clone(), around.now());
         }
-        let call = Call { record, started: now, max_duration, hangup: None, seat: None, is_told: false };
-        self.state = State::Called(Box::new(Called { call, provider_key }));
+        self.state = State::Called(Box::new(called));
     }
 
     /// Whether the response waits for its body.
@@ -392,8 +427,7 @@ impl Session {
         };
         let method = headers.first(b":method").unwrap_or_default();
         let request = Request::read(&control.path, method, &target, is_authorized)?;
-        let names = self.plan.callers.names();
-        let run = |request: Request| request.run(&mut around.process().borrow_mut(), &names, around.now());
+        let run = |request: Request| request.run(&mut around.process().borrow_mut(), around.now());
         Some(request.map_or_else(|answer| answer, run))
     }
 
@@ -416,18 +450,21 @@ impl Session {
             return Ok(Admitted::Hold(Box::new(admission), need));
         }
         let named = admission.named_in_query(&inbound)?;
-        let is_subject = named.is_some() || admission.purpose != Purpose::Rest;
+        let joined = call_joined(&inbound.target).filter(|_| admission.purpose == Purpose::WebSocket);
+        let is_subject = named.is_some() || (admission.purpose != Purpose::Rest && joined.is_none());
         let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
-        let seat = start(&admission, around)?;
+        let seat = admission.start(around)?;
         let handshake = (admission.purpose == Purpose::WebSocket)
             .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
+        let exchange = RestExchange::new(&admission, &inbound, &choice, false);
         let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, around);
         if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
             let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
             edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
         }
-        let is_call = admission.purpose == Purpose::Call;
-        let provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let is_call = admission.purpose == Purpose::Call || joined.is_some();
+        let mut provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let joined = joined.map(|id| Box::new(Joined::new(id, provider_key.take())));
         let model = choice.model.map(str::to_owned);
         let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
             let id = around.random().map_or(0, u128::from_le_bytes);
@@ -438,17 +475,26 @@ impl Session {
             edits.remove("sec-websocket-extensions");
         }
         let provider = choice.provider.name.clone();
-        let sent = Forwarded { admission, handshake, live, provider_key, provider, model };
+        let sent = Forwarded { admission, handshake, live, joined, exchange, provider_key, provider, model };
         Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 
-    fn refusal(&self, denial: Denial, headers: &Headers) -> RequestStep {
+    fn refusal(&self, denial: Denial, headers: &Headers, around: &impl Surroundings) -> RequestStep {
+        around.process().borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         RequestStep::Refuse(denial, onward::edits_of_refused(&self.plan, headers))
     }
 
-    fn replace(&mut self, denial: Denial) -> ResponseStep {
+    fn replace(&mut self, denial: Denial, around: &impl Surroundings) -> ResponseStep {
+        around.process().borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         self.state = State::Answered;
         ResponseStep::Refuse(denial)
+    }
+}
+
+impl Forwarded {
+    /// What it was sent on with.
+    fn presented(&self) -> Presented {
+        if self.admission.upstream_secret().is_some() { Presented::ClientSecret } else { Presented::Key }
     }
 }
 
@@ -458,85 +504,4 @@ impl Sealing {
         let body = decoded(Some(&self.content_encoding), &self.body).map_err(invalid_answer)?;
         self.minting.answer(secrets, &body, around)
     }
-}
-
-/// The last of all checks: whether the caller may start this now. Only a session has a seat.
-fn start(admission: &Admission, around: &impl Surroundings) -> Result<Option<Seat>, Denial> {
-    let mut process = around.process().borrow_mut();
-    let started = match admission.purpose {
-        Purpose::WebSocket | Purpose::Call => process.admit(&admission.caller, around.now()).map(Some),
-        Purpose::Mint(_) | Purpose::Rest => process.check_budget(&admission.caller, around.now()).map(|()| None),
-    };
-    started.map_err(limit_denial)
-}
-
-/// The body came: finds and resolves its model, and edits the request that waited for it.
-fn complete(
-    plan: &Plan,
-    admission: Admission,
-    headers: &Headers,
-    body: &[u8],
-    around: &impl Surroundings,
-) -> Result<(State, RequestStep), Denial> {
-    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
-    let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
-    let name = model.as_ref().map(|model| model.name.as_str());
-    let choice = admission.choose(&inbound, name, !body.is_empty() && !passes_without_model(&inbound))?;
-    let rewritten = match (&model, choice.model) {
-        (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
-        _ => None,
-    };
-    let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
-    start(&admission, around)?;
-    let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
-    let sent = Forwarded { admission, handshake: None, live: None, provider_key: None, provider, model };
-    Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
-}
-
-/// The body came, and says what secret to mint.
-fn mint(
-    plan: &Plan,
-    admission: Admission,
-    headers: &Headers,
-    endpoint: MintEndpoint,
-    body: &[u8],
-    around: &impl Surroundings,
-) -> Result<(State, RequestStep), Denial> {
-    let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
-    let request = minting::parse(endpoint, body)?;
-    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
-    let choice = admission.choose(&inbound, request.model(), true)?;
-    start(&admission, around)?;
-    match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
-        Minted::Answer(body) => {
-            let answer = Answer::json(200, body.into_bytes());
-            Ok((State::Answered, RequestStep::Answer(Answered { answer, details: "realtime_byok.minted" })))
-        }
-        Minted::Forward(body, minting) => {
-            let body = body.into_bytes();
-            let mut edits = edits_with_body(plan, &admission, headers, &choice, Some(&body), around)?;
-            edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
-            Ok((State::Minting(minting), RequestStep::Forward(edits, Some(body))))
-        }
-    }
-}
-
-/// The edits of a request whose body was held, and may be replaced.
-fn edits_with_body(
-    plan: &Plan,
-    admission: &Admission,
-    headers: &Headers,
-    choice: &Choice<'_>,
-    body: Option<&[u8]>,
-    around: &impl Surroundings,
-) -> Result<Edits, Denial> {
-    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
-    let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
-    let mut edits = onward::edits(plan, admission, inbound, &offered, choice, around);
-    if let Some(body) = body
-        && headers.first(b"content-length").is_some()
-    {
-        edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
-    }
-    Ok(edits)
 }

@@ -68,6 +68,12 @@ pub(super) fn unreadable_body() -> Denial {
     Denial::new(Reason::MalformedRequest, message)
 }
 
+pub(super) fn ambiguous_stream() -> Denial {
+    let message = "The body must say once whether it asks for a stream: `stream`, `stream_options` and its \
+                   `include_usage` may each stand there only once.";
+    Denial::new(Reason::MalformedRequest, message)
+}
+
 pub(super) fn route_not_allowed() -> Denial {
     Denial::new(Reason::RouteNotAllowed, "This gateway token or client secret may not be used on this route.")
 }

@@ -32,6 +32,8 @@ pub trait Response {
     fn is_from_upstream(&self) -> bool;
     /// All lines of `sec-websocket-protocol`, joined by commas; empty if there are none.
     fn subprotocols(&self) -> Vec<u8>;
+    /// `content-type`; empty if there is none.
+    fn content_type(&self) -> Vec<u8>;
     /// `content-encoding`; empty if there is none.
     fn content_encoding(&self) -> Vec<u8>;
     /// `location`.

@@ -136,3 +136,24 @@ fn a_call_is_a_session() {
     );
     assert_eq!(call.authenticated().body("v=0").send().refused(), (429, "session_limit_exceeded".into()));
 }
+
+#[test]
+fn a_websocket_that_joins_a_call_needs_no_model_and_takes_the_call_with_it_when_it_is_ended() {
+    let vm = controlled(json!({ "policies": { "default": { "provider": "openai", "models": ["gpt-realtime*"] } } }));
+    let join = |path| vm.upgrade(path).authenticated().send();
+    assert_eq!(join("/v1/realtime?call_id=a&call_id=b").refused(), (400, "model_required".into()));
+    let sideband = join("/v1/realtime?call_id=rtc_7");
+    assert_eq!(sideband.upstream().lines.all(":path"), ["/v1/realtime?call_id=rtc_7"]);
+    sideband.respond(101, ACCEPTED);
+    ask(&vm, "DELETE", "/sessions?caller=web-app");
+    vm.wait(Duration::from_secs(1));
+    sideband.property("xds\0cluster_name", "openai");
+    sideband.property("request\0host", "api.openai.com");
+    sideband.property("request\0path", "/v1/realtime?call_id=rtc_7");
+    drop(sideband);
+    vm.wait(Duration::from_secs(1));
+    let [hangup] = vm.http_calls().try_into().unwrap();
+    assert_eq!(hangup.cluster, "openai");
+    assert_eq!(hangup.lines.all(":path"), ["/v1/realtime/calls/rtc_7/hangup"]);
+    assert_eq!(hangup.lines.all("authorization"), ["Bearer sk-openai-provider-key"]);
+}

@@ -144,6 +144,7 @@ impl World {
     fn new() -> Self {
         let mut process = Process::new(Box::new(Memory::default()), 1);
         process.list_sessions();
+        process.know_callers(vec!["web-app".into(), "other".into(), "web-app".into()]);
         Self { process }
     }
 
@@ -157,7 +158,7 @@ impl World {
         let target = format!("{PATH}{path}");
         let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), || true).unwrap();
         let request = read.unwrap_or_else(|answer| panic!("{method} {path}: {}", answer.status));
-        let answer = request.run(&mut self.process, &["web-app", "other"], now());
+        let answer = request.run(&mut self.process, now());
         (answer.status, serde_json::from_slice(&answer.body).unwrap())
     }
 }
@@ -220,7 +221,7 @@ fn what_runs_elsewhere_is_listed_though_nobody_there_was_told_to() {
     assert_eq!((body["data"].as_array().unwrap().len(), &body["data"][0]["id"]), (1, &id().to_string().into()));
     assert!(elsewhere.exchange());
     assert_eq!(elsewhere.ending(&seat), Some(Ending::Stopped));
-    elsewhere.used(&caller(), (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000)), now());
+    elsewhere.used(&caller(), "gpt-realtime", (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000)), now());
     assert_eq!(world.ask("GET", "/usage").1["data"][0]["cost_usd"], 0.41);
 }
 
@@ -245,11 +246,11 @@ fn usage_is_listed_by_caller_for_today() {
     let mut world = World::new();
     world.open(&record(1, 1));
     let used = (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000));
-    assert!(!world.process.used(&caller(), used, now()));
+    assert!(!world.process.used(&caller(), "gpt-realtime", used, now()));
     let (status, body) = world.ask("GET", "/usage");
     assert_eq!((status, &body["object"], body["data"].as_array().unwrap().len()), (200, &"list".into(), 2));
-    let row = &body["data"][0];
+    let row = &body["data"][1];
     assert_eq!((&row["caller"], &row["date"]), (&"web-app".into(), &"1970-01-01".into()));
     assert_eq!((&row["sessions"], &row["cost_usd"], &row["usage"]["responses"]), (&1.into(), &0.41.into(), &1.into()));
-    assert_eq!((&body["data"][1]["caller"], &body["data"][1]["sessions"]), (&"other".into(), &0.into()));
+    assert_eq!((&body["data"][0]["caller"], &body["data"][0]["sessions"]), (&"other".into(), &0.into()));
 }

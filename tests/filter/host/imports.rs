@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::slice::from_raw_parts;
 
-use super::{Level, Lines, WORKER, worker};
+use super::{HttpCall, Level, Lines, WORKER, worker};
 
 /// The ABI's `proxy_status_t`.
 #[repr(u32)]
@@ -271,6 +271,32 @@ unsafe extern "C" fn proxy_set_shared_data(
     })
 }
 
+/// The calls are kept, and not answered.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_http_call(
+    cluster: *const u8,
+    cluster_size: usize,
+    headers: *const u8,
+    headers_size: usize,
+    _body: *const u8,
+    _body_size: usize,
+    _trailers: *const u8,
+    _trailers_size: usize,
+    _timeout: u32,
+    token: *mut u32,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let (cluster, headers) = unsafe { (text(cluster, cluster_size), bytes(headers, headers_size)) };
+    let call = HttpCall { cluster: cluster.to_owned(), lines: Lines::parse(headers) };
+    let number = worker(|worker| {
+        worker.http_calls.push(call);
+        worker.http_calls.len()
+    });
+    // SAFETY: a live local of the module's.
+    unsafe { *token = u32::try_from(number).expect("few calls") };
+    Status::Ok
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn proxy_set_effective_context(context: u32) -> Status {
     worker(|worker| {
@@ -291,6 +317,25 @@ extern "C" fn proxy_close_stream(_: u32) -> Status {
     })
 }
 
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_define_metric(_: u32, name: *const u8, size: usize, id: *mut u32) -> Status {
+    // SAFETY: as in `text`; a live local of the module's.
+    unsafe { *id = worker(|worker| worker.statistics.define(text(name, size))) };
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> Status {
+    worker(|worker| worker.statistics.add(id, offset));
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_record_metric(id: u32, value: u64) -> Status {
+    worker(|worker| worker.statistics.add(id, i64::try_from(value).unwrap()));
+    Status::Ok
+}
+
 /// Imports that the SDK names and the filter does not use. Their arguments do not matter: a call ends the process.
 macro_rules! unused {
     ($($name:ident)*) => {
@@ -307,7 +352,6 @@ unused! {
     proxy_add_header_map_value
     proxy_call_foreign_function
     proxy_continue_stream
-    proxy_define_metric
     proxy_dequeue_shared_queue
     proxy_done
     proxy_enqueue_shared_queue
@@ -319,9 +363,6 @@ unused! {
     proxy_grpc_close
     proxy_grpc_send
     proxy_grpc_stream
-    proxy_http_call
-    proxy_increment_metric
-    proxy_record_metric
     proxy_register_shared_queue
     proxy_resolve_shared_queue
     proxy_set_header_map_pairs

@@ -205,6 +205,15 @@ impl Exchange {
         Some((event["error"]["code"].as_str().expect("a code").to_owned(), code))
     }
 
+    /// Envoy knows this of the stream.
+    pub fn property(&self, path: &str, value: &str) {
+        let set = |worker: &mut super::Worker| {
+            let stream = worker.streams.get_mut(&self.context).expect("an open stream");
+            stream.properties.insert(path.to_owned(), value.into());
+        };
+        worker(set);
+    }
+
     /// Trailers of a response come.
     pub fn response_trailers(&self, lines: &[(String, Vec<u8>)]) {
         stream::response_trailers(self.context, Lines::from_iter(lines.iter().cloned()));
@@ -213,6 +222,22 @@ impl Exchange {
     /// More of the body comes.
     pub fn send_chunk(&self, chunk: &[u8], ends: bool) {
         stream::request_body(self.context, chunk, ends);
+    }
+
+    /// All of the response's body that the client got.
+    pub fn received(&self) -> Vec<u8> {
+        stream::received(self.context)
+    }
+
+    /// It is over, and about to be logged.
+    pub fn log(&self) {
+        call(self.context, || exports::log(self.context));
+    }
+
+    /// What the filter has left for a field of the access log; empty if nothing.
+    pub fn access_log_field(&self, field: &str) -> String {
+        let value = stream::property(self.context, &format!("wasm.realtime_byok.{field}"));
+        String::from_utf8(value.unwrap_or_default()).expect("text")
     }
 
     fn send_body(&self, request: &Request<'_>) {

@@ -137,6 +137,11 @@ pub(super) fn is_over(context: u32) -> bool {
     stream(context, |stream| stream.is_over())
 }
 
+/// A property of a stream.
+pub(super) fn property(context: u32, path: &str) -> Option<Vec<u8>> {
+    stream(context, |stream| stream.property(path))
+}
+
 /// The answer that the client has, if it has one.
 pub(super) fn answer(context: u32) -> Option<Answer> {
     stream(context, |stream| stream.response.clone())
