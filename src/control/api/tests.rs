@@ -142,11 +142,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::on(Memory::default())
-    }
-
-    fn on(store: Memory) -> Self {
-        let mut process = Process::new(Box::new(store), 1);
+        let mut process = Process::new(Box::new(Memory::default()), 1);
         process.list_sessions();
         process.know_callers(vec!["web-app".into(), "other".into(), "web-app".into()]);
         Self { process }
@@ -218,14 +214,18 @@ fn what_runs_elsewhere_is_listed_though_nobody_there_was_told_to() {
         seat
     };
     let _before = open(&mut elsewhere, 1);
-    let mut world = World::on(store);
+    let mut world = World { process: Process::new(Box::new(store), 1) };
+    world.process.list_sessions();
+    assert!(elsewhere.tick(now()));
     let seat = open(&mut elsewhere, 0xab);
     let (_, body) = world.ask("DELETE", "/sessions?caller=web-app");
     assert_eq!((body["data"].as_array().unwrap().len(), &body["data"][0]["id"]), (1, &id().to_string().into()));
     assert!(elsewhere.exchange());
     assert_eq!(elsewhere.ending(&seat), Some(Ending::Stopped));
+    elsewhere.know_callers(vec!["web-app".into(), "never-seen".into()]);
     elsewhere.used(&caller(), "gpt-realtime", (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000)), now());
-    assert_eq!(world.ask("GET", "/usage").1["data"][1]["cost_usd"], 0.41);
+    let (_, body) = world.ask("GET", "/usage");
+    assert_eq!((body["data"].as_array().unwrap().len(), &body["data"][0]["cost_usd"]), (1, &0.41.into()));
 }
 
 #[test]
