@@ -37,7 +37,7 @@ build: rust node-packages ## Build the module, target/wasm32-wasip1/release/real
 	@node $(SETUP)/optimise.mjs $(MODULE)
 
 .PHONY: test
-test: setup fmt-check lint unit build e2e ## Run every check and test; what CI runs
+test: setup fmt-check lint unit build e2e conformance ## Run every check and test; what CI runs
 
 .PHONY: image
 image: ## Build the container images: the gateway, and the plugin alone
@@ -73,7 +73,7 @@ e2e: setup build ## Run the end-to-end and deployment tests (TESTS='tests/e2e/sl
 	@node --test --test-concurrency=2 --test-timeout=600000 $(or $(TESTS),$(NODE_TESTS))
 
 .PHONY: conformance
-conformance: setup build ## Run the Autobahn cases with the filter and without; the README says which differ
+conformance: setup build ## Run the Autobahn cases with the filter and without, in about a minute
 	$(call say,Autobahn cases)
 	@node --test --test-timeout=600000 tests/conformance/*.test.mjs
 

@@ -13,6 +13,7 @@
 mod admission;
 mod called;
 mod exchange;
+mod farewell;
 mod handshake;
 mod held;
 mod live;
