@@ -83,7 +83,7 @@ bench: build envoy node-packages ## Measure Envoy's CPU per request: no filter, 
 	@node benches/run.mjs
 
 .PHONY: setup
-setup: rust envoy node-packages certificate browser ## Install what the tests need
+setup: rust envoy node-packages certificate browser prometheus ## Install what the tests need
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
@@ -96,13 +96,15 @@ fmt-check: rust
 
 # Set-up leaves a stamp behind, so that it runs again only when what it pins has changed.
 
-.PHONY: rust envoy node-packages certificate browser
+.PHONY: rust envoy node-packages certificate browser prometheus
 rust: $(DONE)/rust
 envoy: $(DONE)/python
 node-packages: $(DONE)/node
 certificate: .work/tls/tls.crt
 browser:
 	@$(SETUP)/chromium.sh
+prometheus:
+	@$(SETUP)/prometheus.sh .work/prometheus
 
 $(DONE)/rust: rust-toolchain.toml $(SETUP)/rust.sh
 	@$(SETUP)/require.sh rustup

@@ -24,7 +24,7 @@ use crate::ws::{CloseFrame, Event, Follower, Interest, Pass, Sender, Window};
 /// The longest message that is read, of either side.
 const MAX_MESSAGE: usize = 1 << 20;
 
-/// How much of a message tells whether it matters.
+/// How much of an upstream's message tells whether it matters.
 const HEAD: u16 = 128;
 
 /// What becomes of bytes on their way.
@@ -71,7 +71,7 @@ impl Live {
             user: admission.grant.as_ref().and_then(|grant| grant.user.clone()),
             provider: provider.to_owned(),
             limits: admission.limits(),
-            client: Follower::new(Sender::Client, HEAD),
+            client: Follower::new(Sender::Client, 0),
             upstream: Follower::new(Sender::Server, HEAD),
             meter: Meter::new(model),
             started: None,
@@ -249,7 +249,7 @@ impl Live {
             cost_usd: self.meter.cost(),
             frames: Traffic { client: client.frames, upstream: upstream.frames },
             bytes: Traffic { client: client.bytes, upstream: upstream.bytes },
-            close: self.closed.clone(),
+            close: self.closed.clone().filter(|_| status == Status::Closed),
             incomplete: self.is_incomplete,
         }
     }

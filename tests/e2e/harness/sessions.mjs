@@ -67,11 +67,14 @@ export function useSocketUpstream(options) {
   return useFor(() => startSocketUpstream(options));
 }
 
-/** A gateway with prices in front of a `useSocketUpstream`; `changes` as `basicConfiguration` takes them. */
-export function useSessions({ converse, changes = {}, env = basicEnv, ...options } = {}) {
+/**
+ * A gateway with prices in front of a `useSocketUpstream`; `changes` as `basicConfiguration` takes them. `upstreams` is
+ * called for further clusters, once the parts that were asked for earlier run.
+ */
+export function useSessions({ converse, changes = {}, env = basicEnv, upstreams = () => ({}), ...options } = {}) {
   const upstream = useSocketUpstream({ converse });
   const gateway = useGateway(() => ({
-    upstreams: { upstream: upstream.port },
+    upstreams: { upstream: upstream.port, ...upstreams() },
     env,
     configuration: basicConfiguration({ prices, ...changes }),
     ...options,
@@ -84,7 +87,8 @@ export function useSessions({ converse, changes = {}, env = basicEnv, ...options
   };
 }
 
-async function openSession({ gateway, upstream }, { headers = [], token = tokens.web, ...request } = {}, sending) {
+/** Opens a session through a gateway to a `useSocketUpstream`: `{ client, upstream, seen, answer, record() }`. */
+export async function openSession({ gateway, upstream }, { headers = [], token = tokens.web, ...request } = {}, sending) {
   const authorized = [...headers, ['authorization', `Bearer ${token}`]];
   const answer = await gateway.send(upgradeRequest({ ...request, headers: authorized }), sending);
   assert.equal(answer.status, 101, `answered ${answer.status}: ${answer.body}`);
