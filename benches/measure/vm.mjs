@@ -2,7 +2,7 @@
 // session needs. What it allocates is exactly what it allocates in a worker of Envoy's.
 import { randomFillSync } from 'node:crypto';
 
-const status = { ok: 0, notFound: 1 };
+const status = { ok: 0, notFound: 1, casMismatch: 8 };
 const buffers = { requestBody: 0, responseBody: 1, pluginConfiguration: 7 };
 const root = 1;
 
@@ -14,6 +14,8 @@ export class Vm {
   #buffers = {};
   #now = 1_800_000_000_000_000_000n;
   #contexts = root;
+  #metrics = 0;
+  #shared = new Map();
 
   /** Starts `module`, a `WebAssembly.Module`, with a configuration. `environment` is what it sees of Envoy's. */
   constructor(module, configuration, environment) {
@@ -93,6 +95,24 @@ export class Vm {
       proxy_set_tick_period_milliseconds: done,
       proxy_replace_header_map_value: done,
       proxy_remove_header_map_value: done,
+      proxy_record_metric: done,
+      proxy_increment_metric: done,
+      proxy_define_metric: (_type, _name, _nameSize, id) => {
+        this.#write(id, (this.#metrics += 1));
+        return status.ok;
+      },
+      proxy_get_shared_data: (key, keySize, data, size, cas) => {
+        const known = this.#shared.get(this.#text(key, keySize));
+        if (known) this.#write(cas, known.cas);
+        return this.#give(known?.value, data, size);
+      },
+      proxy_set_shared_data: (key, keySize, value, valueSize, cas) => {
+        const name = this.#text(key, keySize);
+        const known = this.#shared.get(name);
+        if (cas !== 0 && known && known.cas !== cas) return status.casMismatch;
+        this.#shared.set(name, { value: Buffer.from(this.#bytes(value, valueSize)), cas: (known?.cas ?? 0) + 1 });
+        return status.ok;
+      },
       proxy_get_current_time_nanoseconds: (at) => {
         this.#view().setBigUint64(at, this.#now, true);
         return status.ok;
@@ -112,20 +132,19 @@ export class Vm {
   }
 
   #wasi() {
-    const write = (at, value) => this.#view().setUint32(at, value, true);
     return {
       random_get: (at, length) => {
         randomFillSync(this.#bytes(at, length));
         return 0;
       },
       environ_sizes_get: (count, size) => {
-        write(count, this.#environment.length);
-        write(size, Buffer.concat(this.#environment).length);
+        this.#write(count, this.#environment.length);
+        this.#write(size, Buffer.concat(this.#environment).length);
         return 0;
       },
       environ_get: (pointers, at) => {
         this.#environment.forEach((line, index) => {
-          write(pointers + 4 * index, at);
+          this.#write(pointers + 4 * index, at);
           this.#bytes(at, line.length).set(line);
           at += line.length;
         });
@@ -140,8 +159,8 @@ export class Vm {
     const bytes = Buffer.from(value);
     const at = bytes.length === 0 ? 0 : this.#exports.proxy_on_memory_allocate(bytes.length);
     if (at !== 0) this.#bytes(at, bytes.length).set(bytes);
-    this.#view().setUint32(data, at, true);
-    this.#view().setUint32(size, bytes.length, true);
+    this.#write(data, at);
+    this.#write(size, bytes.length);
     return status.ok;
   }
 
@@ -151,6 +170,10 @@ export class Vm {
 
   #bytes(at, length) {
     return new Uint8Array(this.#exports.memory.buffer, at, length);
+  }
+
+  #write(at, value) {
+    this.#view().setUint32(at, value, true);
   }
 
   #view() {

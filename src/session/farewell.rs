@@ -26,6 +26,10 @@ const GRACE: Duration = Duration::from_secs(2);
 /// two ticks, since `now` may be as old as the last.
 const ANSWER: Duration = Duration::from_millis(1500);
 
+/// How long an operator's stop waits for a chance to tell the client: no longer than to the next tick, so that it takes
+/// effect within two seconds.
+const CHANCE: Duration = Duration::from_millis(900);
+
 /// An ending that was decided, and how far it has come.
 #[derive(Debug)]
 pub struct Farewell {
@@ -170,7 +174,12 @@ impl Farewell {
             }
             return false;
         }
-        self.ending == Ending::IdleTimeout || waited >= GRACE
+        let patience = match (&self.ending, self.to_client) {
+            (Ending::IdleTimeout, _) => Duration::ZERO,
+            (Ending::Stopped, ToClient::AtBoundary) => CHANCE,
+            _ => GRACE,
+        };
+        waited >= patience
     }
 
     fn expect_no_answer(&mut self) {

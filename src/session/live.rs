@@ -232,6 +232,7 @@ impl Live {
         let millis =
             |since| u64::try_from(now.duration_since(since).unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
         let (client, upstream) = (self.client.counts(), self.upstream.counts());
+        let is_over = status == Status::Closed;
         Record {
             id: self.id,
             kind: Kind::WebSocket,
@@ -249,7 +250,7 @@ impl Live {
             cost_usd: self.meter.cost(),
             frames: Traffic { client: client.frames, upstream: upstream.frames },
             bytes: Traffic { client: client.bytes, upstream: upstream.bytes },
-            close: self.closed.clone().filter(|_| status == Status::Closed),
+            close: self.closed.clone().filter(|_| is_over),
             incomplete: self.is_incomplete,
         }
     }

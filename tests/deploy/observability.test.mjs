@@ -10,6 +10,7 @@ import { responseDone, sessionCreated } from '../e2e/harness/sessions.mjs';
 import { closePayload, opcodes, peer } from '../e2e/harness/websocket.mjs';
 import { fences } from '../docs/markdown.mjs';
 import { deployPath, deployText, documents, environment } from './files.mjs';
+import { dashboardProblems } from './grafana-schema.mjs';
 import { prometheusIsMissing, promtool, startPrometheus } from './prometheus.mjs';
 import { read } from './promql.mjs';
 import { startProvider, startShipped } from './stand.mjs';
@@ -278,6 +279,14 @@ describe('rules and dashboard', () => {
     assert.deepEqual(selectors.map(({ metric, labels }) => [metric, labels]), [['x', ['c']], ['y', []]]);
     assert.deepEqual(groupings, [{ labels: ['a', 'b'], metrics: ['x'] }]);
     assert.deepEqual(labelsOf('realtime_byok_nothing_total'), []);
+  });
+
+  test("the dashboard has Grafana's shape", async () => {
+    assert.equal(await dashboardProblems(dashboard), '');
+    const [variable, ...others] = dashboard.templating.list;
+    const broken = { ...dashboard, templating: { list: [{ ...variable, kind: 'query' }, ...others] } };
+    assert.match(await dashboardProblems(broken), /'"?kind"?' does not exist/);
+    assert.match(await dashboardProblems({ ...dashboard, refresh: 30 }), /not assignable to type 'string/);
   });
 
   test('panels lie side by side, each with a number and a title of its own', () => {

@@ -88,7 +88,8 @@ describe('a new configuration', () => {
     const olds = await onEachWorker(brief);
     const stopTalking = keepTalking(olds);
     const old = await listed(workers, '?status=open');
-    assert.equal(await brief.replaceListeners({ configuration: limited(workers, { policies: { default: { provider: 'openai', session: { max_tokens: 5 } } } }) }), 'accepted');
+    const policies = { default: { provider: 'openai', session: { max_tokens: 5 } } };
+    assert.equal(await brief.replaceListeners({ configuration: limited(workers, { policies }) }), 'accepted');
     assert.equal(await knock(brief), 'session_limit_exceeded');
     await Promise.all(olds.map(({ client }) => client.ended({ timeoutMs: 15_000 })));
     stopTalking();

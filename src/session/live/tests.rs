@@ -393,3 +393,24 @@ fn every_cut_of_an_upstreams_stream_counts_the_same() {
         assert_eq!((record.usage.total_tokens, record.upstream_id.as_deref()), (120, Some("sess_1")), "cut at {cut}");
     }
 }
+
+#[test]
+fn an_operators_stop_takes_effect_within_two_seconds_though_nobody_speaks() {
+    let mut live = live(free(), &[], Globs::All);
+    assert!(!live.tick(Some(Ending::Stopped), at(1)));
+    assert!(live.tick(None, at(2)));
+    let close = live.record(Status::Closed, at(2)).close.unwrap();
+    assert_eq!((close.by, close.code), (ClosedBy::Gateway, 4410));
+}
+
+#[test]
+fn a_client_that_was_told_of_a_stop_has_its_grace() {
+    let mut live = live(free(), &[], Globs::All);
+    assert!(!live.tick(Some(Ending::Stopped), at(1)));
+    let next = text_frame("{}");
+    let Relay::Replace(0, bytes) = live.upstream_bytes(next.as_slice(), &prices(), &process(), at(1)) else {
+        panic!("the client was not told")
+    };
+    assert_eq!(told(&bytes), ("session_stopped".into(), 4410));
+    assert!(!live.tick(None, at(2)) && live.tick(None, at(3)));
+}

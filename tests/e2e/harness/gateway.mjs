@@ -51,7 +51,8 @@ export async function startGateway(options) {
      * Sends a request (`upgradeRequest`, `restRequest`, or any value for `requestBytes`) with an `x-case` of
      * its own, and returns the answer with that `case`. It goes to the listener `to`, or over `socket`.
      */
-    async send(request, { secure = false, to = secure ? 'https' : 'http', timeoutMs, after = Buffer.alloc(0), socket } = {}) {
+    async send(request, sending = {}) {
+      const { secure = false, to = secure ? 'https' : 'http', timeoutMs, after = Buffer.alloc(0), socket } = sending;
       const id = nextCase();
       const bytes = requestBytes({ ...request, headers: [...request.headers, ['x-case', id]] });
       const answer = await exchange(ports[to], Buffer.concat([bytes, after]), {
