@@ -126,7 +126,12 @@ impl<'de> Deserializer<'de> for Node<'de, '_> {
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        match self.value.as_f64() {
+        // What is a fraction in Envoy's YAML is a string in the Struct that Envoy makes of it.
+        let number = match self.value {
+            Value::String(text) => serde_json::from_slice::<Value>(text.as_bytes()).ok().and_then(|read| read.as_f64()),
+            value => value.as_f64(),
+        };
+        match number {
             Some(number) => visitor.visit_f64(number),
             None => Err(Stop::unfit(&visitor)),
         }
