@@ -35,6 +35,9 @@ const EXPORTS = [
 // What rustc emits for wasm32-wasip1, and every Envoy since 1.33 takes.
 const FEATURES = ['bulk-memory', 'sign-ext', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'multivalue'];
 
+// For size. `low-memory-unused`: what lies below 1024 is the far end of the stack, which nothing reads by a pointer to zero.
+const OPTIMISATIONS = ['-Oz', '--low-memory-unused', '--const-hoisting'];
+
 const module = process.argv[2];
 const binaryen = fileURLToPath(new URL('../node_modules/binaryen/bin/', import.meta.url));
 const linked = readFileSync(module);
@@ -63,7 +66,7 @@ if (!existsSync(kept)) {
   const graph = [{ name: 'host', root: true, reaches: EXPORTS }, ...nodes];
   writeFileSync(join(scratch, 'graph.json'), JSON.stringify(graph));
   run('wasm-metadce', module, '--graph-file', join(scratch, 'graph.json'), '-o', join(scratch, 'used.wasm'));
-  run('wasm-opt', join(scratch, 'used.wasm'), '-Oz', '-o', join(scratch, 'optimised.wasm'));
+  run('wasm-opt', join(scratch, 'used.wasm'), ...OPTIMISATIONS, '-o', join(scratch, 'optimised.wasm'));
   renameSync(join(scratch, 'optimised.wasm'), kept);
   rmSync(scratch, { recursive: true });
 }
