@@ -36,6 +36,7 @@
 //! | [`config`] | from the configuration's bytes to a [`config::Plan`] that cannot be wrong, or all errors with their paths |
 //! | [`session`] | one stream's life as one enum |
 //! | [`inbound`], [`http`] | what a request brought; ordered byte headers, token lists, targets, edits |
+//! | [`json`] | JSON in place: members, strings, numbers to six decimals |
 //! | [`auth`], [`denial`] | slots, callers and their tokens; the closed list of refusals |
 //! | [`policy`], [`glob`] | which policy, provider, key and model |
 //! | [`secret`], [`mint`] | key material; sealed client secrets; what mint requests and answers say |
@@ -57,6 +58,7 @@ pub mod glob;
 mod host;
 pub mod http;
 pub mod inbound;
+pub mod json;
 pub mod limits;
 pub mod mint;
 pub mod policy;
