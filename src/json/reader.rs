@@ -116,7 +116,8 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn fail<T>(&self) -> Result<T, NotJson> {
+    /// The error that there is no JSON from here on.
+    pub fn fail<T>(&self) -> Result<T, NotJson> {
         Err(NotJson { at: self.at })
     }
 
