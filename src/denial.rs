@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use crate::answer::Answer;
 
 /// Every way in which a request can be refused. Each has one status, one type and one code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +35,12 @@ pub enum Reason {
     InvalidGatewayObject,
     /// The upstream's answer to a mint request cannot be used.
     InvalidUpstreamResponse,
+    /// The caller has too many sessions open.
+    SessionLimitExceeded,
+    /// The caller started too many sessions within a minute.
+    RateLimitExceeded,
+    /// The caller's budget of the day is used up.
+    BudgetExceeded,
     /// The upstream refused the provider's key.
     ProviderKeyRejected,
     /// The request's body is needed before its headers go on, and Envoy does not hand it over.
@@ -54,6 +60,7 @@ impl Reason {
             Self::MissingGatewayToken | Self::InvalidGatewayToken | Self::ExpiredGatewayToken => 401,
             Self::RouteNotAllowed | Self::OriginNotAllowed | Self::ModelNotAllowed => 403,
             Self::NoPolicy => 404,
+            Self::SessionLimitExceeded | Self::RateLimitExceeded | Self::BudgetExceeded => 429,
             Self::BodyUnavailable => 500,
             Self::ProviderKeyRejected | Self::InvalidUpstreamResponse => 502,
         }
@@ -76,6 +83,9 @@ impl Reason {
             Self::UnsupportedContentType => "unsupported_content_type",
             Self::InvalidGatewayObject => "invalid_gateway_object",
             Self::InvalidUpstreamResponse => "invalid_upstream_response",
+            Self::SessionLimitExceeded => "session_limit_exceeded",
+            Self::RateLimitExceeded => "rate_limit_exceeded",
+            Self::BudgetExceeded => "budget_exceeded",
             Self::ProviderKeyRejected => "provider_key_rejected",
             Self::BodyUnavailable => "body_unavailable",
         }
@@ -86,6 +96,7 @@ impl Reason {
         match self.status() {
             401 => "authentication_error",
             403 => "permission_error",
+            429 => "rate_limit_error",
             500 => "server_error",
             502 => "upstream_error",
             _ => "invalid_request_error",
@@ -105,12 +116,13 @@ pub struct Denial {
     pub reason: Reason,
     message: Cow<'static, str>,
     param: Option<Cow<'static, str>>,
+    retry_after: Option<u64>,
 }
 
 impl Denial {
     /// A refusal with a message for people. It must hold nothing that a client sent as a credential.
     pub fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, message: message.into(), param: None }
+        Self { reason, message: message.into(), param: None, retry_after: None }
     }
 
     /// Names the parameter that is at fault.
@@ -118,35 +130,20 @@ impl Denial {
         Self { param: Some(param.into()), ..self }
     }
 
-    /// The headers of the answer beside `content-length`.
-    pub fn headers(&self) -> Vec<(&'static str, &'static str)> {
-        let mut headers = vec![("content-type", "application/json")];
-        if self.reason.status() == 401 {
-            headers.push(("www-authenticate", r#"Bearer realm="realtime-byok""#));
-        }
-        headers
+    /// Says in how many seconds it is worth a new try.
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
-    /// The body, in the shape of OpenAI's errors.
-    pub fn body(&self) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Body<'a> {
-            error: Fields<'a>,
+    /// What the client gets.
+    pub fn answer(&self) -> Answer {
+        let reason = self.reason;
+        let param = self.param.as_deref();
+        let mut answer = Answer::error(reason.status(), reason.error_type(), reason.code(), &self.message, param);
+        if let Some(seconds) = self.retry_after {
+            answer.headers.push(("retry-after", seconds.to_string().into()));
         }
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            message: &'a str,
-            r#type: &'static str,
-            param: Option<&'a str>,
-            code: &'static str,
-        }
-        let error = Fields {
-            message: &self.message,
-            r#type: self.reason.error_type(),
-            param: self.param.as_deref(),
-            code: self.reason.code(),
-        };
-        serde_json::to_vec(&Body { error }).unwrap_or_default()
+        answer
     }
 }
 
@@ -155,19 +152,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_has_the_shape_of_openai() {
-        let denial = Denial::new(Reason::ModelNotAllowed, "Choose \"another\".").param("model");
+    fn a_denial_says_what_to_mend_and_when_to_try_again() {
+        let answer = Denial::new(Reason::RateLimitExceeded, "Too fast.").param("model").retry_after(7).answer();
+        assert_eq!(answer.status, 429);
+        assert_eq!(answer.headers, [("content-type", "application/json".into()), ("retry-after", "7".into())]);
         assert_eq!(
-            String::from_utf8(denial.body()).unwrap(),
-            r#"{"error":{"message":"Choose \"another\".","type":"permission_error","param":"model","code":"model_not_allowed"}}"#
+            String::from_utf8(answer.body).unwrap(),
+            r#"{"error":{"message":"Too fast.","type":"rate_limit_error","param":"model","code":"rate_limit_exceeded"}}"#
         );
-        assert_eq!(denial.headers(), [("content-type", "application/json")]);
-    }
-
-    #[test]
-    fn only_a_401_says_how_to_authenticate() {
-        let headers = Denial::new(Reason::ExpiredGatewayToken, "").headers();
-        assert!(headers.contains(&("www-authenticate", r#"Bearer realm="realtime-byok""#)));
         assert_eq!(Reason::ExpiredGatewayToken.details(), "realtime_byok.expired_gateway_token");
     }
 }

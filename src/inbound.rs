@@ -2,7 +2,7 @@
 
 use crate::auth::{Gateway, Offered, Slots};
 use crate::denial::{Denial, Reason};
-use crate::http::{Edits, Headers, Param, Target, Value, members, trim};
+use crate::http::{Edits, Headers, Param, Target, Value, is_json, media_type, members, trim};
 
 /// The version that OpenAI has refused since its beta ended.
 const BETA_REALTIME: &[u8] = b"realtime=v1";
@@ -61,6 +61,8 @@ pub struct Inbound<'a> {
     pub subprotocols: Vec<&'a [u8]>,
     /// Whether it has a `sec-websocket-key`.
     pub has_websocket_key: bool,
+    /// Whether it accepts content codings by name.
+    pub has_accept_encoding: bool,
     upgrade: Option<&'a [u8]>,
     content_type: Option<&'a [u8]>,
     content_encoding: Option<&'a [u8]>,
@@ -78,6 +80,7 @@ impl<'a> Inbound<'a> {
             slots: Slots::default(),
             subprotocols: Vec::new(),
             has_websocket_key: false,
+            has_accept_encoding: false,
             upgrade: None,
             content_type: None,
             content_encoding: None,
@@ -114,6 +117,7 @@ impl<'a> Inbound<'a> {
             b"openai-beta" if !is_stripped => self.betas.push(value),
             b"sec-websocket-protocol" => self.subprotocols.push(value),
             b"sec-websocket-key" => self.has_websocket_key = true,
+            b"accept-encoding" => self.has_accept_encoding = true,
             b"upgrade" => self.upgrade = Some(value),
             b"origin" => self.origins.push(value),
             b"content-type" => self.content_type = Some(value),
@@ -150,12 +154,8 @@ impl<'a> Inbound<'a> {
 
     /// What its body is said to be.
     pub fn body_type(&self) -> BodyType {
-        let media_type = self.content_type.and_then(|value| value.split(|&byte| byte == b';').next()).map(trim);
-        let is_json = media_type.is_some_and(|media_type| {
-            media_type.eq_ignore_ascii_case(b"application/json")
-                || media_type.last_chunk::<5>().is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"))
-        });
-        let is_sdp = media_type.is_some_and(|media_type| media_type.eq_ignore_ascii_case(b"application/sdp"));
+        let media_type = self.content_type.map(media_type).unwrap_or_default();
+        let (is_json, is_sdp) = (is_json(media_type), media_type.eq_ignore_ascii_case(b"application/sdp"));
         let is_coded = self.content_encoding.is_some_and(|coding| !trim(coding).eq_ignore_ascii_case(b"identity"));
         match (is_json, is_coded) {
             (true, false) => BodyType::Json,

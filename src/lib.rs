@@ -13,13 +13,16 @@
 //!                            │ session::admission        who it is, what it is for, where it comes from, which model
 //!                            │   auth::{Slots, Callers}    a gateway token
 //!                            │   secret::seal              a client secret
-//!                            ├─▶ Refuse(denial::Denial)  answered here; no upstream hears of it
+//!                            │ control::Process          whether its caller may have one more session
+//!                            ├─▶ Answer, Refuse(Denial)  answered here; no upstream hears of it
 //!                            ├─▶ Hold                    the body names the model, or says what to mint
 //!                            └─▶ Forward(http::Edits)    session::onward: what goes, then what comes
 //! upstream's answer ─▶ session
 //!                            ├─ 401, 403                 its words about our key do not pass
 //!                            ├─ a minted secret          session::minting seals it
 //!                            ├─ 201 to a call            call::Calls keeps it, to end it in time
+//!                            ├─ 2xx to REST              session::exchange reads what its body tells
+//!                            │    usage::BodyMeter        JSON, or server-sent events
 //!                            └─ 101                      session::handshake answers the offer; session::live follows
 //!                                 ws::Follower             frames, skipped by length unless they matter
 //!                                 usage::Meter             what an event says of tokens, priced
@@ -29,7 +32,7 @@
 //! # The modules
 //!
 //! Only `host` knows Envoy, and decides nothing; everything else takes values, time and randomness among them, and returns
-//! values. Arrows go one way: `host → session → {policy, auth, mint, ws, usage, limits} → {http, secret}`.
+//! values. Arrows go one way: `host → session → {policy, auth, mint, control, ws, usage, limits} → {http, secret}`.
 //!
 //! | module | holds |
 //! |---|---|
@@ -37,18 +40,17 @@
 //! | [`session`] | one stream's life as one enum |
 //! | [`inbound`], [`http`] | what a request brought; ordered byte headers, token lists, targets, edits |
 //! | [`json`] | JSON in place: members, strings, numbers to six decimals |
-//! | [`auth`], [`denial`] | slots, callers and their tokens; the closed list of refusals |
+//! | [`auth`] | slots, callers and their tokens |
+//! | [`denial`], [`answer`] | the closed list of refusals; what the filter answers by itself |
 //! | [`policy`], [`glob`] | which policy, provider, key and model |
 //! | [`secret`], [`mint`] | key material; sealed client secrets; what mint requests and answers say |
 //! | [`call`] | WebRTC calls |
 //! | [`ws`] | frames, and nothing of what they hold |
 //! | [`usage`] | what events say was used, and nothing of frames; prices; the record of a session |
+//! | [`metrics`] | what is measured, and Envoy's names for it |
 //! | [`limits`] | what ends a session; what callers use over all workers |
-//! | [`control`] | the control API's requests and answers, and records over all workers |
-//!
-//! What callers may use over all workers ([`limits::Callers`]) and [`control`] are complete by themselves, and not joined
-//! to the host yet: a configuration that asks for them is refused.
-
+//! | [`control`] | all sessions of the process: let in, listed, stopped; the API for that |
+pub mod answer;
 pub mod auth;
 pub mod call;
 pub mod config;
@@ -60,6 +62,7 @@ pub mod http;
 pub mod inbound;
 pub mod json;
 pub mod limits;
+pub mod metrics;
 pub mod mint;
 pub mod policy;
 pub mod secret;

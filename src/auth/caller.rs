@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use crate::glob::Globs;
+use crate::limits::CallerLimits;
 use crate::secret::Digest;
 
 /// Who may come in.
@@ -17,6 +18,8 @@ pub struct Caller {
     pub models: Globs,
     /// The pages that may connect in its name; checked when a request has an `Origin`.
     pub origins: Globs,
+    /// What it may use up.
+    pub limits: CallerLimits,
 }
 
 /// Which policies a caller may use.
@@ -73,8 +76,8 @@ pub struct Callers {
 impl Callers {
     /// Adds a token; gives its owner's name back if somebody has it already.
     pub fn insert(&mut self, digest: Digest, token: Token) -> Result<(), String> {
-        if let Some(known) = self.tokens.get(&digest) {
-            return Err(known.caller.name.clone());
+        if let Some(owner) = self.owner(&digest) {
+            return Err(owner.to_owned());
         }
         self.names.insert(token.caller.name.clone(), token.caller.clone());
         self.tokens.insert(digest, token);
@@ -84,6 +87,16 @@ impl Callers {
     /// The caller of this name.
     pub fn named(&self, name: &str) -> Option<&Rc<Caller>> {
         self.names.get(name)
+    }
+
+    /// The name of whoever has the token of this digest.
+    pub fn owner(&self, digest: &Digest) -> Option<&str> {
+        self.tokens.get(digest).map(|token| token.caller.name.as_str())
+    }
+
+    /// All callers' names.
+    pub fn names(&self) -> Vec<String> {
+        self.names.keys().cloned().collect()
     }
 
     /// The owner of `token`, if it is good. `now` is asked only for a token that has a window.
@@ -97,7 +110,8 @@ impl Callers {
 }
 
 impl Validity {
-    fn check(self, now: SystemTime) -> Result<(), TokenError> {
+    /// Whether a token is good at this time.
+    pub fn check(self, now: SystemTime) -> Result<(), TokenError> {
         if self.not_before.is_some_and(|start| now < start) {
             Err(TokenError::Invalid)
         } else if self.not_after.is_some_and(|end| now >= end) {
@@ -115,7 +129,13 @@ mod tests {
     use super::*;
 
     fn caller(name: &str) -> Rc<Caller> {
-        Rc::new(Caller { name: name.into(), policies: Access::All, models: Globs::All, origins: Globs::All })
+        Rc::new(Caller {
+            name: name.into(),
+            policies: Access::All,
+            models: Globs::All,
+            origins: Globs::All,
+            limits: CallerLimits::default(),
+        })
     }
 
     fn at(seconds: u64) -> SystemTime {

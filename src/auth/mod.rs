@@ -4,4 +4,4 @@ mod caller;
 mod slots;
 
 pub use caller::{Access, Caller, Callers, Token, TokenError, Validity};
-pub use slots::{FormError, Gateway, Offered, Slots, Subprotocol};
+pub use slots::{FormError, Gateway, Offered, Slots, Subprotocol, bearer};

@@ -13,6 +13,7 @@ use crate::glob::Globs;
 use crate::http::is_token;
 use crate::inbound::Strip;
 use crate::policy::{Credential, Handling, Key, Kind, Placement, Policies, Policy, Pool, Provider};
+use crate::secret::Digest;
 use crate::secret::seal::{SealingKey, SealingKeyError, SealingKeys};
 use crate::usage::PriceList;
 
@@ -30,6 +31,18 @@ pub struct Plan {
     pub secrets: Option<Secrets>,
     /// What models cost.
     pub prices: PriceList,
+    /// The control API, if there is one.
+    pub control: Option<Control>,
+}
+
+/// Where sessions are listed and stopped, and by whom.
+pub struct Control {
+    /// The path that it lives under, without a slash at its end.
+    pub path: String,
+    /// The token's digest.
+    pub token: Digest,
+    /// When the token is good.
+    pub validity: Validity,
 }
 
 /// Client secrets: what seals and opens them, and whether they are minted here.
@@ -128,7 +141,8 @@ impl Builder<'_> {
         let callers = self.callers(&top.key("callers"), &raw.callers.0);
         let secrets = self.secrets(&top.key("client_secrets"), &raw.client_secrets);
         let prices = self.prices(&top.key("prices"), raw.prices.as_ref());
-        Plan { gateway, strip, callers, policies, secrets, prices }
+        let control = raw.control.as_ref().and_then(|raw| self.control(&top.key("control"), raw, &callers));
+        Plan { gateway, strip, callers, policies, secrets, prices, control }
     }
 
     pub(super) fn error(&mut self, path: &Path, message: impl Into<String>) {
@@ -138,16 +152,10 @@ impl Builder<'_> {
     /// What is understood and not done yet must not be taken for done.
     fn refuse_what_is_not_in_force(&mut self, raw: &Raw) {
         let top = Path::default();
-        let mut given = vec![
-            (top.key("control"), raw.control.is_some()),
-            (top.key("quota"), raw.quota.is_some()),
-            (top.key("events"), raw.events.is_some()),
-        ];
-        for (name, caller) in &raw.callers.0 {
-            given.push((top.key("callers").key(name).key("limits"), caller.limits.is_some()));
-        }
-        for (path, _) in given.iter().filter(|(_, is_given)| *is_given) {
-            self.error(path, "this version does not do this yet; remove it");
+        for (name, is_given) in [("quota", raw.quota.is_some()), ("events", raw.events.is_some())] {
+            if is_given {
+                self.error(&top.key(name), "this version does not do this yet; remove it");
+            }
         }
     }
 
@@ -364,6 +372,7 @@ impl Builder<'_> {
                 policies: self.access(&path.key("policies"), raw.policies.as_ref()),
                 models: self.globs(&path.key("models"), raw.models.as_ref()),
                 origins: self.globs(&path.key("origins"), raw.origins.as_ref()),
+                limits: self.caller_limits(&path.key("limits"), raw.limits.as_ref()),
             });
             if raw.tokens.is_empty() {
                 self.error(&path.key("tokens"), "found no token, expected at least one");
@@ -379,6 +388,14 @@ impl Builder<'_> {
     }
 
     fn token(&mut self, path: &Path, raw: &raw::Token, caller: &Rc<Caller>, callers: &mut Callers) {
+        let validity = self.validity(path, raw);
+        let Some(digest) = self.reader.token(path, raw) else { return };
+        if let Err(owner) = callers.insert(digest, Token { caller: caller.clone(), validity }) {
+            self.error(path, format!("caller \"{owner}\" has this token already"));
+        }
+    }
+
+    fn validity(&mut self, path: &Path, raw: &raw::Token) -> Validity {
         let validity =
             Validity { not_before: raw.not_before.map(|time| time.0), not_after: raw.not_after.map(|time| time.0) };
         if let (Some(start), Some(end)) = (validity.not_before, validity.not_after)
@@ -386,10 +403,24 @@ impl Builder<'_> {
         {
             self.error(path, "not_after is not later than not_before");
         }
-        let Some(digest) = self.reader.token(path, raw) else { return };
-        if let Err(owner) = callers.insert(digest, Token { caller: caller.clone(), validity }) {
-            self.error(path, format!("caller \"{owner}\" has this token already"));
+        validity
+    }
+
+    /// Whoever has a token of a caller's must not be able to stop the sessions of all.
+    fn control(&mut self, path: &Path, raw: &raw::Control, callers: &Callers) -> Option<Control> {
+        let (path, token) = (path.key("path"), path.key("token"));
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        let segments = raw.path.strip_prefix('/').map(|rest| rest.split('/'));
+        let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");
+        if !raw.path.bytes().all(is_plain) || !segments.is_some_and(|mut segments| segments.all(is_segment)) {
+            self.error(&path, "expected a path such as /realtime-byok, without a slash at its end");
         }
+        let validity = self.validity(&token, &raw.token);
+        let digest = self.reader.token(&token, &raw.token)?;
+        if let Some(owner) = callers.owner(&digest) {
+            self.error(&token, format!("caller \"{owner}\" has this token; the control API needs one of its own"));
+        }
+        Some(Control { path: raw.path.clone(), token: digest, validity })
     }
 
     fn access(&mut self, path: &Path, names: Option<&Vec<String>>) -> Access {

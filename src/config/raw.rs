@@ -28,7 +28,7 @@ pub struct Raw {
     pub prices: Option<Named<Price>>,
     /// Secrets for clients that are worthless elsewhere.
     pub client_secrets: ClientSecrets,
-    /// The control API. Refused by this version.
+    /// The control API.
     pub control: Option<Control>,
     /// Quotas in the mesh's rate-limit service. Refused by this version.
     pub quota: Option<Quota>,
@@ -195,7 +195,7 @@ pub struct Caller {
     /// Globs of the origins that may connect in its name (`https://app.example.com`), checked when a request has an
     /// `Origin`. Without this: all.
     pub origins: Option<Vec<String>>,
-    /// What it may use up. Refused by this version.
+    /// What it may use up, counted by all of Envoy's workers together.
     pub limits: Option<CallerLimits>,
 }
 
@@ -235,8 +235,8 @@ pub struct Policy {
     pub session: Option<SessionLimits>,
     /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`.
     pub lock: Option<Vec<String>>,
-    /// Whether the WebSockets of the route are followed, and what they use counted; they are without this. `session` and
-    /// `lock` need it.
+    /// Whether the WebSockets of the route are followed, and what they and REST answers use counted; they are without
+    /// this. `session` and `lock` need it.
     pub meter: Option<bool>,
 }
 

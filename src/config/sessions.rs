@@ -3,7 +3,7 @@
 
 use super::plan::Builder;
 use super::{Path, raw};
-use crate::limits::SessionLimits;
+use crate::limits::{CallerLimits, SessionLimits};
 use crate::usage::{InvalidPath, Lock, MicroUsd, Price, PriceList, Rate};
 
 impl Builder<'_> {
@@ -29,6 +29,25 @@ impl Builder<'_> {
             idle_timeout: raw.idle_timeout.map(|span| span.0),
             max_tokens: raw.max_tokens,
             max_cost,
+        }
+    }
+
+    pub(super) fn caller_limits(&mut self, path: &Path, raw: Option<&raw::CallerLimits>) -> CallerLimits {
+        let Some(raw) = raw else { return CallerLimits::default() };
+        for (name, is_zero) in [
+            ("concurrent_sessions", raw.concurrent_sessions == Some(0)),
+            ("sessions_per_minute", raw.sessions_per_minute == Some(0)),
+            ("tokens_per_day", raw.tokens_per_day == Some(0)),
+        ] {
+            if is_zero {
+                self.error(&path.key(name), "found 0, expected at least 1");
+            }
+        }
+        CallerLimits {
+            concurrent_sessions: raw.concurrent_sessions,
+            sessions_per_minute: raw.sessions_per_minute,
+            tokens_per_day: raw.tokens_per_day,
+            cost_per_day: raw.cost_usd_per_day.and_then(|usd| self.micro_usd(&path.key("cost_usd_per_day"), usd)),
         }
     }
 

@@ -4,9 +4,11 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::registry::{Filter, Registry};
+use super::process::Process;
+use super::registry::Filter;
+use crate::answer::Answer;
 use crate::http::{Param, Target};
-use crate::limits::{CallerUsage, Callers, Presence, Store};
+use crate::limits::CallerUsage;
 use crate::usage::RecordId;
 
 /// What the control API is asked.
@@ -24,33 +26,6 @@ pub enum Request {
     Usage,
 }
 
-/// A response.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The headers beside `content-length`.
-    pub headers: Vec<(&'static str, &'static str)>,
-    /// JSON.
-    pub body: Vec<u8>,
-}
-
-/// What a request needs of the process.
-pub struct Process<'a> {
-    /// What the workers share.
-    pub store: &'a dyn Store,
-    /// Who they are.
-    pub presence: &'a Presence,
-    /// Their sessions.
-    pub registry: &'a mut Registry,
-    /// What callers use.
-    pub callers: &'a mut Callers,
-    /// The names of all callers.
-    pub names: &'a [&'a str],
-    /// The time.
-    pub now: SystemTime,
-}
-
 /// What a request is about, which its path says.
 enum Resource<'a> {
     Sessions,
@@ -60,41 +35,47 @@ enum Resource<'a> {
 }
 
 impl Request {
-    /// Reads a request whose path is `path` or below, by whole segments; `None` if it is not. `is_authorized` says that
-    /// it holds the control token; without it, nothing else of the request is judged.
-    pub fn read(path: &str, method: &[u8], target: &Target<'_>, is_authorized: bool) -> Option<Result<Self, Answer>> {
-        let rest = target.path.strip_prefix(path.trim_end_matches('/').as_bytes())?;
+    /// Reads a request whose path is `path` or below, by whole segments; `None` if it is not. `is_authorized` says
+    /// whether it holds the control token; without it, nothing else of the request is judged.
+    pub fn read(
+        path: &str,
+        method: &[u8],
+        target: &Target<'_>,
+        is_authorized: impl FnOnce() -> bool,
+    ) -> Option<Result<Self, Answer>> {
+        let rest = target.path.strip_prefix(path.as_bytes())?;
         if !rest.is_empty() && !rest.starts_with(b"/") {
             return None;
         }
-        if !is_authorized {
+        if !is_authorized() {
             return Some(Err(unauthorized()));
         }
         Some(Self::of(&Resource::of(rest), method, target))
     }
 
     /// Does what is asked.
-    pub fn run(&self, process: &mut Process<'_>) -> Answer {
-        let Process { store, presence, registry, callers, names, now } = process;
+    pub fn run(&self, process: &mut Process, now: SystemTime) -> Answer {
+        let Process { store, presence, registry, callers, names, .. } = process;
+        let store = &**store;
         match self {
-            Self::List(filter) => list(200, &registry.list(*store, presence, filter, *now)),
-            Self::Find(id) => match registry.list(*store, presence, &Filter::id(*id), *now).first() {
+            Self::List(filter) => list(200, &registry.list(store, presence, filter, now)),
+            Self::Find(id) => match registry.list(store, presence, &Filter::id(*id), now).first() {
                 Some(record) => json(200, record),
                 None => not_found(),
             },
             Self::Stop(id) => {
                 let filter = Filter::id(*id);
-                if let Some(record) = registry.stop(*store, presence, &filter, *now).first() {
+                if let Some(record) = registry.stop(store, presence, &filter, now).first() {
                     return json(202, record);
                 }
-                match registry.list(*store, presence, &filter, *now).first() {
+                match registry.list(store, presence, &filter, now).first() {
                     Some(record) => json(200, record),
                     None => not_found(),
                 }
             }
-            Self::StopAll(filter) => list(202, &registry.stop(*store, presence, filter, *now)),
+            Self::StopAll(filter) => list(202, &registry.stop(store, presence, filter, now)),
             Self::Usage => {
-                let usage: Vec<CallerUsage> = names.iter().map(|name| callers.usage(*store, name, *now)).collect();
+                let usage: Vec<CallerUsage> = names.iter().map(|name| callers.usage(store, name, now)).collect();
                 list(200, &usage)
             }
         }
@@ -175,14 +156,13 @@ fn is_nothing(param: &Param<'_>) -> bool {
 }
 
 fn unauthorized() -> Answer {
-    let mut answer = error(401, "invalid_control_token", "Send the control token as `authorization: Bearer <token>`.");
-    answer.headers.push(("www-authenticate", r#"Bearer realm="realtime-byok""#));
-    answer
+    let message = "Send the control token as `authorization: Bearer <token>`.";
+    Answer::error(401, "authentication_error", "invalid_control_token", message, None)
 }
 
 fn not_allowed(methods: &'static str) -> Answer {
     let mut answer = error(405, "method_not_allowed", "The methods that can be used here are in the header `allow`.");
-    answer.headers.push(("allow", methods));
+    answer.headers.push(("allow", methods.into()));
     answer
 }
 
@@ -211,26 +191,12 @@ fn list<T: Serialize>(status: u16, data: &[T]) -> Answer {
     json(status, &List { object: "list", data })
 }
 
-/// An error in the shape of OpenAI's.
-fn error(status: u16, code: &'static str, message: &str) -> Answer {
-    #[derive(Serialize)]
-    struct Body<'a> {
-        error: Fields<'a>,
-    }
-    #[derive(Serialize)]
-    struct Fields<'a> {
-        message: &'a str,
-        r#type: &'static str,
-        param: Option<&'a str>,
-        code: &'static str,
-    }
-    let r#type = if status == 401 { "authentication_error" } else { "invalid_request_error" };
-    json(status, &Body { error: Fields { message, r#type, param: None, code } })
+fn error(status: u16, code: &str, message: &str) -> Answer {
+    Answer::error(status, "invalid_request_error", code, message, None)
 }
 
 fn json<T: Serialize>(status: u16, body: &T) -> Answer {
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    Answer { status, headers: vec![("content-type", "application/json")], body }
+    Answer::json(status, serde_json::to_vec(body).unwrap_or_default())
 }
 
 #[cfg(test)]

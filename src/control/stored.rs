@@ -168,14 +168,14 @@ fn close(reader: &mut Reader<'_>) -> Result<Option<Close>, Damaged> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::usage::{Input, MicroUsd, Output, Tally, Tokens};
 
     /// A record of this id, started so many seconds after 1970.
-    pub(in crate::control) fn record(id: u128, started: u64) -> Record {
+    pub(crate) fn record(id: u128, started: u64) -> Record {
         Record {
             id: RecordId::new(id),
             kind: Kind::WebSocket,

@@ -4,7 +4,7 @@
 
 use std::ptr::null_mut;
 
-use proxy_wasm::types::{BufferType, MapType, Status};
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -44,8 +44,19 @@ unsafe extern "C" {
         headers_size: usize,
         grpc_status: i32,
     ) -> Status;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> Status;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> Status;
     fn proxy_set_effective_context(context: u32) -> Status;
     fn proxy_close_stream(stream: u32) -> Status;
+    fn proxy_define_metric(kind: MetricType, name: *const u8, name_size: usize, id: *mut u32) -> Status;
+    fn proxy_increment_metric(id: u32, offset: i64) -> Status;
+    fn proxy_record_metric(id: u32, value: u64) -> Status;
 }
 
 /// The ABI's number of the client's HTTP stream.
@@ -117,6 +128,21 @@ pub fn send_local_response(status: u16, details: &str, headers: &[u8], body: &[u
     })
 }
 
+/// What all VMs of the same `vm_id` share at a key, and its version.
+pub fn shared_data(key: &str) -> Option<(Vec<u8>, u32)> {
+    let mut cas = 0;
+    // SAFETY: key and its length belong together; the pointers are to locals that outlive the call.
+    let bytes =
+        returned(|data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas) })?;
+    Some((bytes, cas))
+}
+
+/// Replaces that, if its version is still `cas`.
+pub fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<(), Status> {
+    // SAFETY: pointers and lengths are those of live slices.
+    done(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
+}
+
 /// Makes the calls that follow apply to another context.
 pub fn set_effective_context(context: u32) -> Result<(), Status> {
     // SAFETY: takes no pointer.
@@ -127,6 +153,25 @@ pub fn set_effective_context(context: u32) -> Result<(), Status> {
 pub fn reset_stream() -> Result<(), Status> {
     // SAFETY: takes no pointer.
     done(unsafe { proxy_close_stream(HTTP_REQUEST) })
+}
+
+/// The id of a metric, which is made if there is none of this name yet.
+pub fn define_metric(kind: MetricType, name: &str) -> Result<u32, Status> {
+    let mut id = 0;
+    // SAFETY: name and its length belong together; the pointer is to a local that outlives the call.
+    done(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) }).map(|()| id)
+}
+
+/// Adds to a counter or a gauge; only gauges take less than nothing.
+pub fn increment_metric(id: u32, offset: i64) -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_increment_metric(id, offset) })
+}
+
+/// Adds a value to a histogram.
+pub fn record_metric(id: u32, value: u64) -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_record_metric(id, value) })
 }
 
 fn done(status: Status) -> Result<(), Status> {

@@ -6,10 +6,12 @@ use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::types::{BufferType, MapType, Status};
 
 use super::abi;
+use crate::answer::Answer;
 use crate::call::Hangup;
 use crate::denial::Denial;
 use crate::http::{Edit, Edits, Headers, Span};
-use crate::usage::Record;
+use crate::session::RestUsage;
+use crate::usage::{MicroUsd, Record};
 use crate::ws::Window;
 
 /// How long an upstream may take to end a call.
@@ -35,14 +37,12 @@ pub fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
 
 /// Answers the stream with a denial.
 pub fn refuse(denial: &Denial) -> Result<(), Status> {
-    let headers = serialized(&denial.headers());
-    abi::send_local_response(denial.reason.status(), &denial.reason.details(), &headers, &denial.body())
+    answer(&denial.answer(), &denial.reason.details())
 }
 
-/// Answers the stream with 200 and a JSON body.
-pub fn answer(body: &[u8]) -> Result<(), Status> {
-    let headers = serialized(&[("content-type", "application/json")]);
-    abi::send_local_response(200, "realtime_byok.minted", &headers, body)
+/// Answers the stream.
+pub fn answer(answer: &Answer, details: &str) -> Result<(), Status> {
+    abi::send_local_response(answer.status, details, &serialized(&answer.headers), &answer.body)
 }
 
 /// Leaves what is known of a session for the access log.
@@ -60,13 +60,34 @@ pub fn log_session(record: &Record) {
         ("code", code),
         ("duration", record.duration_ms.to_string()),
         ("tokens", record.usage.total_tokens.to_string()),
-        ("cost", format!("{}.{:06}", record.cost_usd.0 / 1_000_000, record.cost_usd.0 % 1_000_000)),
+        ("cost", dollars(record.cost_usd)),
         ("close", reason.to_owned()),
     ];
+    log_fields(&fields);
+}
+
+/// Leaves what is known of a REST exchange for the access log. Tokens and cost that were not told are not known.
+pub fn log_exchange(used: &RestUsage) {
+    let told = |value: String| if used.is_told() { value } else { String::new() };
+    log_fields(&[
+        ("caller", used.caller.name.clone()),
+        ("policy", used.policy.name.clone()),
+        ("provider", used.provider.name.clone()),
+        ("model", used.model.clone().unwrap_or_default()),
+        ("tokens", told(used.usage.total_tokens.to_string())),
+        ("cost", told(dollars(used.cost))),
+    ]);
+}
+
+fn log_fields(fields: &[(&str, String)]) {
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
         // A field that cannot be set is missing in the access log, and nothing else.
         let _ = abi::set_property(&format!("realtime_byok.{name}"), value.as_bytes());
     }
+}
+
+fn dollars(cost: MicroUsd) -> String {
+    format!("{}.{:06}", cost.0 / 1_000_000, cost.0 % 1_000_000)
 }
 
 /// One read of a WebSocket, in Envoy's buffer.
@@ -146,14 +167,14 @@ fn lines(buffer: Vec<u8>) -> Option<Headers> {
     Some(Headers::new(buffer, spans))
 }
 
-fn serialized(headers: &[(&str, &str)]) -> Vec<u8> {
+fn serialized<T: AsRef<str>>(headers: &[(&str, T)]) -> Vec<u8> {
     let length = |text: &str| u32::try_from(text.len()).unwrap_or_default().to_le_bytes();
     let mut bytes = u32::try_from(headers.len()).unwrap_or_default().to_le_bytes().to_vec();
     for (name, value) in headers {
         bytes.extend(length(name));
-        bytes.extend(length(value));
+        bytes.extend(length(value.as_ref()));
     }
-    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+    for text in headers.iter().flat_map(|(name, value)| [name, value.as_ref()]) {
         bytes.extend(text.bytes());
         bytes.push(0);
     }

@@ -7,39 +7,48 @@ use log::{error, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, MapType};
 
-use super::stream::{Stream, Worker};
+use super::stream::Stream;
+use super::worker::Worker;
 use super::{abi, calls};
-use crate::call::Call;
+use crate::call::Overdue;
 use crate::config::{self, Plan, Planned};
+use crate::metrics::Metric;
 use crate::session;
 
 /// How often what is overdue is looked for.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The plugin's root context.
-#[derive(Default)]
 pub struct Root {
     plan: Option<Rc<Plan>>,
     worker: Rc<Worker>,
 }
 
 impl Root {
-    fn hang_up(&self, call: &Call) {
-        let done = call.hangup.as_ref().map(calls::hang_up);
-        if !matches!(done, Some(Ok(()))) {
-            warn!(
-                "realtime_byok: cannot end call {}, whose time is up; the filter has no key for it, or no cluster",
-                call.id
-            );
+    /// A plugin without a configuration.
+    pub fn new() -> Self {
+        Self { plan: None, worker: Worker::this() }
+    }
+
+    fn end_calls(&self, now: SystemTime) {
+        let Overdue { hangups, endless } = self.worker.calls.tick(&mut self.worker.process.borrow_mut(), now);
+        for (id, hangup) in hangups {
+            if calls::hang_up(&hangup).is_err() {
+                warn!("realtime_byok: cannot end call {id}: no cluster of the route's, or its timeout");
+            }
+        }
+        for id in endless {
+            warn!("realtime_byok: cannot end call {id}, whose time is up: the filter has no key for it");
         }
     }
 
     /// The contexts of sessions that are to be cut; forgets those that are over.
     fn overdue_sessions(&self, now: SystemTime) -> Vec<u32> {
         let mut overdue = Vec::new();
+        let mut process = self.worker.process.borrow_mut();
         self.worker.open.borrow_mut().retain(|(context, session)| {
             let Some(session) = session.upgrade() else { return false };
-            let is_overdue = session.borrow_mut().tick(now);
+            let is_overdue = session.borrow_mut().tick(&mut process, now);
             overdue.extend(is_overdue.then_some(*context));
             !is_overdue
         });
@@ -69,6 +78,7 @@ impl Root {
             if abi::set_effective_context(context).is_ok() && calls::refuse(&denial).is_err() {
                 error!("realtime_byok: cannot answer a request that waits for its body");
             }
+            self.worker.process.borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         }
     }
 }
@@ -89,6 +99,14 @@ impl RootContext for Root {
         match config::load(&configuration, &|name| std::env::var(name).ok()) {
             Ok(Planned { plan, warnings }) => {
                 warnings.iter().for_each(|warning| warn!("realtime_byok: {warning}"));
+                let mut process = self.worker.process.borrow_mut();
+                process.know_callers(plan.callers.names());
+                if plan.control.is_some() {
+                    process.list_sessions();
+                }
+                plan.policies.guarded().for_each(|policy| process.metrics.expect(policy));
+                drop(process);
+                self.worker.flush();
                 self.plan = Some(Rc::new(plan));
                 self.set_tick_period(TICK);
                 true
@@ -103,11 +121,19 @@ impl RootContext for Root {
     fn on_tick(&mut self) {
         let now = self.get_current_time();
         self.worker.clock.set(Some(now));
-        self.cut(&self.overdue_sessions(now));
-        for call in self.worker.calls.overdue(now) {
-            self.hang_up(&call);
-        }
         self.answer_withheld(&self.worker.holds.overdue(now));
+        self.worker.flush();
+        if !self.worker.process.borrow_mut().tick(now) {
+            return;
+        }
+        self.cut(&self.overdue_sessions(now));
+        if self.worker.process.borrow_mut().exchange() {
+            self.cut(&self.overdue_sessions(now));
+        }
+        self.end_calls(now);
+        for key in self.worker.process.borrow_mut().take_damaged() {
+            error!("realtime_byok: shared data at {key} cannot be read; what was counted there begins anew");
+        }
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {

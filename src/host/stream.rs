@@ -1,20 +1,20 @@
 //! One HTTP stream: each callback is one call of the session, each of its steps a few hostcalls.
 
-use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::SystemTime;
 
-use log::error;
+use log::{debug, error};
 use proxy_wasm::hostcalls::get_current_time;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
 
 use super::calls::Read;
-use super::holds::Holds;
+use super::worker::Worker;
 use super::{abi, calls};
-use crate::call::Calls;
 use crate::config::Plan;
-use crate::session::{Exchanged, Relay, RequestStep, Response, ResponseStep, Session, Surroundings};
+use crate::control::Process;
+use crate::session::{Ended, Exchanged, Relay, RequestStep, Response, ResponseStep, Session, Surroundings};
 
 /// The stream's context. Without a configuration it lets nothing through.
 pub struct Stream {
@@ -23,27 +23,18 @@ pub struct Stream {
     worker: Rc<Worker>,
 }
 
-/// What the streams of one plugin on one worker share with its root.
-#[derive(Default)]
-pub struct Worker {
-    /// Requests that wait for their body.
-    pub holds: Holds,
-    /// Calls that are under way.
-    pub calls: Calls,
-    /// WebSockets that are followed, by their contexts.
-    pub open: RefCell<Vec<(u32, Weak<RefCell<Session>>)>>,
-    /// The time of the last tick: good enough for what passes between two.
-    pub clock: Cell<Option<SystemTime>>,
-}
-
 impl Stream {
     /// The stream of this context.
     pub fn new(context: u32, plan: Option<Rc<Plan>>, worker: Rc<Worker>) -> Self {
         Self { context, session: plan.map(|plan| Rc::new(RefCell::new(Session::new(plan)))), worker }
     }
 
+    fn envoy(&self) -> Envoy<'_> {
+        Envoy(&self.worker)
+    }
+
     fn clock(&self) -> SystemTime {
-        self.worker.clock.get().unwrap_or_else(|| Envoy.now())
+        self.worker.clock.get().unwrap_or_else(now)
     }
 
     fn take(&self, step: RequestStep, body_size: usize) -> Action {
@@ -53,7 +44,7 @@ impl Stream {
             RequestStep::Forward(edits, None) => calls::edit(MapType::HttpRequestHeaders, &edits),
             RequestStep::Forward(edits, Some(body)) => calls::edit(MapType::HttpRequestHeaders, &edits)
                 .and_then(|()| calls::set_request_body(body_size, &body)),
-            RequestStep::Answer(body) => return stop(calls::answer(&body)),
+            RequestStep::Answer(answered) => return stop(calls::answer(&answered.answer, answered.details)),
             RequestStep::Refuse(denial, edits) => {
                 return stop(calls::edit(MapType::HttpRequestHeaders, &edits).and_then(|()| calls::refuse(&denial)));
             }
@@ -104,9 +95,9 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let Some(session) = &self.session else { return stop(abi::reset_stream()) };
-        let step = session.borrow_mut().request_headers(calls::request_headers(), end_of_stream, &Envoy);
+        let step = session.borrow_mut().request_headers(calls::request_headers(), end_of_stream, &self.envoy());
         if matches!(step, RequestStep::Hold) {
-            self.worker.holds.wait(self.context, Envoy.now());
+            self.worker.holds.wait(self.context, now());
         }
         self.take(step, 0)
     }
@@ -123,7 +114,7 @@ impl HttpContext for Stream {
             return Action::Continue;
         }
         self.worker.holds.body_came();
-        let step = session.request_body(body_size, end_of_stream, &Envoy, || calls::request_body(body_size));
+        let step = session.request_body(body_size, end_of_stream, &self.envoy(), || calls::request_body(body_size));
         self.take(step, body_size)
     }
 
@@ -139,13 +130,13 @@ impl HttpContext for Stream {
         }
         let body = calls::request_body(usize::MAX);
         let body_size = body.len();
-        let step = session.request_body(body_size, true, &Envoy, || body);
+        let step = session.request_body(body_size, true, &self.envoy(), || body);
         self.take(step, body_size)
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let Some(session) = &self.session else { return Action::Continue };
-        let step = session.borrow_mut().response_headers(end_of_stream, &Envoy, &Envoy);
+        let step = session.borrow_mut().response_headers(end_of_stream, &self.envoy(), &self.envoy());
         self.take_response(step, 0)
     }
 
@@ -154,13 +145,23 @@ impl HttpContext for Stream {
         let mut session = session.borrow_mut();
         if session.is_followed() && body_size > 0 {
             let read = Read { buffer: BufferType::HttpResponseBody, size: body_size };
-            let relay = session.upstream_bytes(&read, self.clock());
+            let relay = session.upstream_bytes(&read, &self.worker.process, self.clock());
+            return relayed(&read, relay);
+        }
+        if session.is_read() {
+            let read = Read { buffer: BufferType::HttpResponseBody, size: body_size };
+            let relay = session.response_bytes(
+                &calls::response_body(body_size),
+                end_of_stream,
+                &self.worker.process,
+                self.clock(),
+            );
             return relayed(&read, relay);
         }
         if !session.is_sealing() {
             return Action::Continue;
         }
-        let step = session.response_body(&calls::response_body(body_size), end_of_stream, &Envoy);
+        let step = session.response_body(&calls::response_body(body_size), end_of_stream, &self.envoy());
         self.take_response(step, body_size)
     }
 
@@ -168,23 +169,34 @@ impl HttpContext for Stream {
         let Some(session) = self.session.as_ref().filter(|session| session.borrow().is_sealing()) else {
             return Action::Continue;
         };
-        let step = session.borrow_mut().response_body(&[], true, &Envoy);
+        let step = session.borrow_mut().response_body(&[], true, &self.envoy());
         self.take_response(step, 0)
     }
 
     fn on_log(&mut self) {
         let Some(session) = &self.session else { return };
-        let mut session = session.borrow_mut();
-        if let Some(record) = session.record(Envoy.now()) {
-            calls::log_session(&record);
+        let process = &self.worker.process;
+        match session.borrow_mut().end(process, &self.envoy(), now) {
+            Ended::Unopened => {}
+            Ended::Closed(record, joined) => {
+                calls::log_session(&record);
+                if let Some(call) = joined {
+                    self.worker.calls.begin(*call, process);
+                }
+            }
+            Ended::Exchanged(used) => {
+                calls::log_exchange(&used);
+                if let Some(gap) = used.gap {
+                    debug!("realtime_byok: what an exchange of caller {} used is not known: {gap}", used.caller.name);
+                }
+            }
+            Ended::Called(call) => self.worker.calls.begin(*call, process),
         }
-        if let Some(call) = session.end(&Envoy) {
-            self.worker.calls.begin(call);
-        }
+        self.worker.flush();
     }
 }
 
-/// Never pauses: a WebSocket's bytes go on, or others in their place.
+/// Never pauses: bytes go on, or others in their place.
 fn relayed(read: &Read, relay: Relay) -> Action {
     match relay {
         Relay::Pass => Action::Continue,
@@ -195,10 +207,15 @@ fn relayed(read: &Read, relay: Relay) -> Action {
     }
 }
 
-/// Envoy, as it is in a stream's callback.
-struct Envoy;
+/// The time. Without a clock nothing that has a window is good: the time before all windows.
+fn now() -> SystemTime {
+    get_current_time().unwrap_or(SystemTime::UNIX_EPOCH)
+}
 
-impl Surroundings for Envoy {
+/// Envoy, as it is in a stream's callback.
+struct Envoy<'a>(&'a Worker);
+
+impl Surroundings for Envoy<'_> {
     fn route_policy(&self) -> Option<Vec<u8>> {
         abi::property("xds\0route_metadata\0filter_metadata\0realtime_byok\0policy")
     }
@@ -208,8 +225,11 @@ impl Surroundings for Envoy {
     }
 
     fn now(&self) -> SystemTime {
-        // Without a clock nothing that has a window is good: the time before all windows.
-        get_current_time().unwrap_or(SystemTime::UNIX_EPOCH)
+        now()
+    }
+
+    fn process(&self) -> &RefCell<Process> {
+        &self.0.process
     }
 
     fn random<const N: usize>(&self) -> Option<[u8; N]> {
@@ -223,7 +243,7 @@ impl Surroundings for Envoy {
     }
 }
 
-impl Response for Envoy {
+impl Response for Envoy<'_> {
     fn status(&self) -> Option<u16> {
         let status = abi::header_map_value(MapType::HttpResponseHeaders, ":status")?;
         std::str::from_utf8(&status).ok()?.parse().ok()
@@ -237,6 +257,10 @@ impl Response for Envoy {
         abi::property("response\0headers\0sec-websocket-protocol").unwrap_or_default()
     }
 
+    fn content_type(&self) -> Vec<u8> {
+        abi::header_map_value(MapType::HttpResponseHeaders, "content-type").unwrap_or_default()
+    }
+
     fn content_encoding(&self) -> Vec<u8> {
         abi::property("response\0headers\0content-encoding").unwrap_or_default()
     }
@@ -246,7 +270,7 @@ impl Response for Envoy {
     }
 }
 
-impl Exchanged for Envoy {
+impl Exchanged for Envoy<'_> {
     fn cluster(&self) -> Option<Vec<u8>> {
         abi::property("xds\0cluster_name")
     }

@@ -3,9 +3,11 @@
 mod edit;
 mod headers;
 mod list;
+mod media;
 mod target;
 
 pub use edit::{Edit, Edits, Value};
 pub use headers::{Headers, Span};
 pub use list::{is_token, members, trim};
+pub use media::{is_json, media_type};
 pub use target::{Fate, Param, Target};

@@ -74,15 +74,6 @@ const SECONDS_PER_DAY: u64 = 86_400;
 const CLOCK_SKEW: u64 = 60;
 
 impl CallerLimit {
-    /// `error.code` of the refusal.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Sessions => "session_limit_exceeded",
-            Self::Rate => "rate_limit_exceeded",
-            Self::Budget => "budget_exceeded",
-        }
-    }
-
     /// What a client is told.
     pub fn message(self) -> &'static str {
         match self {

@@ -78,6 +78,14 @@ impl Policy {
 pub struct Policies(HashMap<String, Handling>);
 
 impl Policies {
+    /// All policies that ask for something.
+    pub fn guarded(&self) -> impl Iterator<Item = &Policy> {
+        self.0.values().filter_map(|handling| match handling {
+            Handling::Guarded(policy) => Some(&**policy),
+            Handling::Untouched => None,
+        })
+    }
+
     /// The policy of a route: the one that its metadata names, else the one of its name, else `default`. What metadata
     /// names must exist.
     pub fn find(&self, route: &Route) -> Option<&Handling> {

@@ -1,8 +1,10 @@
 //! Who may do what: the checks of a guarded request, in the order of their precedence.
 
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use super::Surroundings;
+use super::exchange::{is_counted, must_ask};
 use super::refusal::{
     form_denial, missing_token, model_of_another_secret, origin_not_allowed, route_not_allowed, token_denial,
     unreadable_body, unsupported_content_type,
@@ -18,7 +20,7 @@ use crate::policy::{Policy, Provider, check_path, in_path, in_query};
 use crate::secret::Secret;
 use crate::secret::claims::{Claims, Limits, unix_seconds};
 use crate::secret::seal::{OpenError, PREFIX, Plaintext};
-use crate::usage::MicroUsd;
+use crate::usage::{Kind, MicroUsd, Record, RecordId, Status, Tally, Timestamp, Traffic};
 
 /// A request that may go on, but for the model that its body may name.
 pub struct Admission {
@@ -123,10 +125,11 @@ impl Admission {
     }
 
     /// Why the headers must wait for the body, if they must: it may name a model that decides the provider, has another
-    /// name there, or is not allowed.
+    /// name there, or is not allowed, or ask for a stream that tells no usage.
     pub fn body_need(&self, inbound: &Inbound<'_>, ends: bool) -> Result<Option<BodyNeed>, Denial> {
         let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
         let has_names = self.policy.has_choice() || !self.policy.aliases.is_empty();
+        let is_strict = has_rule || self.must_tell_usage(inbound);
         match (self.purpose, inbound.body_type()) {
             (Purpose::WebSocket, _) => Ok(None),
             (Purpose::Mint(_), BodyType::Sdp | BodyType::Other) => Err(unsupported_content_type()),
@@ -137,11 +140,18 @@ impl Admission {
             (Purpose::Call, BodyType::Sdp) => Ok(None),
             (Purpose::Call, _) if has_rule => Err(unreadable_body()),
             (Purpose::Call, _) => Ok(None),
-            (Purpose::Rest, _) if ends || !(has_rule || (has_names && !passes_without_model(inbound))) => Ok(None),
+            (Purpose::Rest, _) if ends || !(is_strict || (has_names && !passes_without_model(inbound))) => Ok(None),
             (Purpose::Rest, BodyType::Json) => Ok(Some(BodyNeed::Model)),
             (Purpose::Rest, BodyType::CodedJson) => Err(unreadable_body()),
-            (Purpose::Rest, BodyType::Sdp | BodyType::Other) => Ok(has_rule.then_some(BodyNeed::Absence)),
+            (Purpose::Rest, BodyType::Sdp | BodyType::Other) => Ok(is_strict.then_some(BodyNeed::Absence)),
         }
+    }
+
+    /// Whether what a request uses draws on a budget of the day, and is told only to those who ask for it in the body.
+    fn must_tell_usage(&self, inbound: &Inbound<'_>) -> bool {
+        let limits = &self.caller.limits;
+        let has_budget = limits.tokens_per_day.is_some() || limits.cost_per_day.is_some();
+        has_budget && is_counted(self, inbound) && must_ask(inbound, &self.policy.default_provider)
     }
 
     /// Resolves the model that a request names in its query or body, and checks it and those that its path names.
@@ -192,6 +202,30 @@ impl Admission {
     pub fn limits(&self) -> SessionLimits {
         let policy = self.policy.limits;
         self.grant.as_ref().map_or(policy, |grant| grant.tighten(&policy))
+    }
+
+    /// The record of a session that begins now.
+    pub fn record(&self, id: u128, provider: String, now: SystemTime) -> Record {
+        Record {
+            id: RecordId::new(id),
+            kind: Kind::WebSocket,
+            status: Status::Open,
+            upstream_id: None,
+            caller: self.caller.name.clone(),
+            user: self.grant.as_ref().and_then(|grant| grant.user.clone()),
+            policy: self.policy.name.clone(),
+            provider,
+            model: None,
+            started_at: Timestamp::from(now),
+            duration_ms: 0,
+            idle_ms: 0,
+            usage: Tally::default(),
+            cost_usd: MicroUsd(0),
+            frames: Traffic::default(),
+            bytes: Traffic::default(),
+            close: None,
+            incomplete: false,
+        }
     }
 
     /// The upstream's own secret that this request came with, sealed.

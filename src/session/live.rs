@@ -5,11 +5,13 @@
 //! take the place of what would follow there. If nothing comes to take the place of, or the client does not close, the
 //! connection is cut after a grace.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use super::admission::Admission;
 use crate::auth::Caller;
+use crate::control::Process;
 use crate::limits::{Ending, Progress, SessionLimits};
 use crate::policy::Policy;
 use crate::usage::{
@@ -124,7 +126,13 @@ impl Live {
     }
 
     /// Bytes of the upstream's are on their way to the client.
-    pub fn upstream_bytes(&mut self, window: impl Window, prices: &PriceList, now: SystemTime) -> Relay {
+    pub fn upstream_bytes(
+        &mut self,
+        window: impl Window,
+        prices: &PriceList,
+        process: &RefCell<Process>,
+        now: SystemTime,
+    ) -> Relay {
         self.is_active = true;
         match &self.ending {
             Some(decided) if decided.is_told => return Relay::Replace(0, Vec::new()),
@@ -141,8 +149,16 @@ impl Live {
                 Event::Message(message) => {
                     let metered = self.meter.event(&message.payload, prices);
                     self.is_incomplete |= matches!(metered, Metered::Rejected(_));
-                    let counts = matches!(metered, Metered::Counted(_) | Metered::ResponseStarted);
-                    if counts && self.ending.is_none() && self.limits.is_spent(self.meter.tally(), self.meter.cost()) {
+                    let is_spent = match &metered {
+                        Metered::Counted(counted) => {
+                            let used = (&counted.usage, counted.cost);
+                            process.borrow_mut().used(&self.caller, &counted.model, used, now)
+                        }
+                        Metered::ResponseStarted => process.borrow().is_over_budget(&self.caller),
+                        _ => continue,
+                    };
+                    let is_spent = is_spent || self.limits.is_spent(self.meter.tally(), self.meter.cost());
+                    if is_spent && self.ending.is_none() {
                         let from = pass.position();
                         drop(pass);
                         self.decide(Ending::Budget, now);
@@ -170,8 +186,13 @@ impl Live {
         }
     }
 
-    /// Time passed. Says whether the connection is to be cut now.
-    pub fn tick(&mut self, now: SystemTime) -> bool {
+    /// Whether something came since the last tick.
+    pub fn has_moved(&self) -> bool {
+        self.is_active
+    }
+
+    /// Time passed; `told` is why it must end, if others say so. Says whether the connection is to be cut now.
+    pub fn tick(&mut self, told: Option<Ending>, now: SystemTime) -> bool {
         let Some(started) = self.started else { return false };
         if std::mem::take(&mut self.is_active) {
             self.last_activity = now;
@@ -179,7 +200,7 @@ impl Live {
         if self.ending.is_none() {
             let (usage, cost) = (self.meter.tally(), self.meter.cost());
             let progress = Progress { started, last_activity: self.last_activity, usage, cost };
-            if let Some(ending) = self.limits.check(&progress, now) {
+            if let Some(ending) = told.or_else(|| self.limits.check(&progress, now)) {
                 self.decide(ending, now);
             }
         }
@@ -199,7 +220,7 @@ impl Live {
         Record {
             id: self.id,
             kind: Kind::WebSocket,
-            status,
+            status: if self.ending.is_some() && status == Status::Open { Status::Stopping } else { status },
             upstream_id: self.meter.upstream_id().map(str::to_owned),
             caller: self.caller.name.clone(),
             user: self.user.clone(),
@@ -277,6 +298,8 @@ mod tests {
     use super::*;
     use crate::auth::Access;
     use crate::glob::Globs;
+    use crate::limits::CallerLimits;
+    use crate::limits::store::memory::Memory;
     use crate::policy::{Credential, Kind as ProviderKind, Provider};
     use crate::session::admission::Purpose;
     use crate::usage::{Lock, MicroUsd, Price, Rate};
@@ -305,7 +328,13 @@ mod tests {
             lock: Lock::new(lock).unwrap(),
             is_metered: true,
         };
-        let caller = Caller { name: "web-app".into(), policies: Access::All, models: Globs::All, origins: Globs::All };
+        let caller = Caller {
+            name: "web-app".into(),
+            policies: Access::All,
+            models: Globs::All,
+            origins: Globs::All,
+            limits: CallerLimits::default(),
+        };
         let admission =
             Admission { policy: Rc::new(policy), caller: Rc::new(caller), grant: None, purpose: Purpose::WebSocket };
         let mut live = Live::new(&admission, "openai", Some("gpt-realtime"), 7, at(0));
@@ -345,6 +374,10 @@ mod tests {
         PriceList::new([("gpt-*".to_owned(), price)])
     }
 
+    fn process() -> RefCell<Process> {
+        RefCell::new(Process::new(Box::new(Memory::default()), 1))
+    }
+
     /// The error code and the close code that the client is told.
     fn told(bytes: &[u8]) -> (String, u16) {
         let mut follower = Follower::new(Sender::Server, HEAD);
@@ -364,8 +397,8 @@ mod tests {
         let from_client = client_text(r#"{"type":"input_audio_buffer.append","audio":"AAAA"}"#);
         assert_eq!(live.client_bytes(from_client.as_slice(), at(1)), Relay::Pass);
         let from_upstream = [done("r1", 100, 10), done("r2", 50, 5), done("r2", 50, 5)].concat();
-        assert_eq!(live.upstream_bytes(from_upstream.as_slice(), &prices(), at(2)), Relay::Pass);
-        live.tick(at(2));
+        assert_eq!(live.upstream_bytes(from_upstream.as_slice(), &prices(), &process(), at(2)), Relay::Pass);
+        live.tick(None, at(2));
         let record = live.record(Status::Closed, at(10));
         assert_eq!((record.usage.responses, record.usage.input_tokens, record.usage.output_tokens), (2, 150, 15));
         assert_eq!(record.cost_usd, MicroUsd(150 * 4 + 15 * 16));
@@ -383,14 +416,14 @@ mod tests {
             let mut live = live(limits, &[], Globs::All);
             let (first, second) = (done("r1", 100, 10), done("r2", 1, 1));
             let both = [first.clone(), second].concat();
-            let Relay::Replace(from, bytes) = live.upstream_bytes(both.as_slice(), &prices(), at(1)) else {
+            let Relay::Replace(from, bytes) = live.upstream_bytes(both.as_slice(), &prices(), &process(), at(1)) else {
                 panic!("the second message passed")
             };
             assert_eq!((from, told(&bytes)), (first.len(), ("budget_exceeded".into(), 4429)));
             let more = done("r3", 1, 1);
-            assert_eq!(live.upstream_bytes(more.as_slice(), &prices(), at(1)), Relay::Replace(0, vec![]));
+            assert_eq!(live.upstream_bytes(more.as_slice(), &prices(), &process(), at(1)), Relay::Replace(0, vec![]));
             assert_eq!(live.client_bytes(client_text("{}").as_slice(), at(1)), Relay::Replace(0, vec![]));
-            assert!(!live.tick(at(2)) && live.tick(at(3)));
+            assert!(!live.tick(None, at(2)) && live.tick(None, at(3)));
             assert_eq!(live.record(Status::Closed, at(3)).close.unwrap().code, 4429);
         }
     }
@@ -398,14 +431,16 @@ mod tests {
     #[test]
     fn a_session_that_lasts_too_long_is_told_at_the_next_boundary_and_cut_after_the_grace() {
         let mut live = live(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
-        assert!(!live.tick(at(4)));
-        assert!(!live.tick(at(5)));
+        assert!(!live.tick(None, at(4)));
+        assert!(!live.tick(None, at(5)));
         let frame = text_frame(r#"{"type":"response.output_text.delta","delta":"x"}"#);
         let (head, tail) = frame.split_at(5);
-        let Relay::Replace(0, bytes) = live.upstream_bytes(head, &prices(), at(6)) else { panic!("it passed") };
+        let Relay::Replace(0, bytes) = live.upstream_bytes(head, &prices(), &process(), at(6)) else {
+            panic!("it passed")
+        };
         assert_eq!(told(&bytes), ("max_duration_exceeded".into(), 4408));
-        assert_eq!(live.upstream_bytes(tail, &prices(), at(6)), Relay::Replace(0, vec![]));
-        assert!(!live.tick(at(7)) && live.tick(at(8)));
+        assert_eq!(live.upstream_bytes(tail, &prices(), &process(), at(6)), Relay::Replace(0, vec![]));
+        assert!(!live.tick(None, at(7)) && live.tick(None, at(8)));
     }
 
     #[test]
@@ -413,10 +448,10 @@ mod tests {
         let mut live = live(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
         let frame = text_frame(r#"{"type":"response.output_text.delta","delta":"x"}"#);
         let (head, tail) = frame.split_at(5);
-        assert_eq!(live.upstream_bytes(head, &prices(), at(1)), Relay::Pass);
-        assert!(!live.tick(at(5)));
+        assert_eq!(live.upstream_bytes(head, &prices(), &process(), at(1)), Relay::Pass);
+        assert!(!live.tick(None, at(5)));
         let rest = [tail, done("r", 1, 1).as_slice()].concat();
-        let Relay::Replace(from, bytes) = live.upstream_bytes(rest.as_slice(), &prices(), at(6)) else {
+        let Relay::Replace(from, bytes) = live.upstream_bytes(rest.as_slice(), &prices(), &process(), at(6)) else {
             panic!("it passed")
         };
         assert_eq!((from, told(&bytes).1), (tail.len(), 4408));
@@ -426,9 +461,9 @@ mod tests {
     fn an_idle_session_is_cut_at_once() {
         let mut live = live(SessionLimits { idle_timeout: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
         live.client_bytes(client_text("{}").as_slice(), at(2));
-        assert!(!live.tick(at(3)));
-        assert!(!live.tick(at(7)));
-        assert!(live.tick(at(8)));
+        assert!(!live.tick(None, at(3)));
+        assert!(!live.tick(None, at(7)));
+        assert!(live.tick(None, at(8)));
     }
 
     #[test]
@@ -459,7 +494,8 @@ mod tests {
                 }
                 assert!(passed >= fine.len() && passed < both.len(), "{text} cut at {cut}: {passed} bytes passed");
                 let next = text_frame("{}");
-                let Relay::Replace(0, bytes) = live.upstream_bytes(next.as_slice(), &prices(), at(1)) else {
+                let Relay::Replace(0, bytes) = live.upstream_bytes(next.as_slice(), &prices(), &process(), at(1))
+                else {
                     panic!("{text}: the client was not told")
                 };
                 assert_eq!(told(&bytes), (code.0.to_owned(), code.1), "{text}");
@@ -487,7 +523,8 @@ mod tests {
 
         let mut from_upstream = live(free(), &[], Globs::All);
         let bytes = [text_frame("{}"), vec![0xf1, 0]].concat();
-        let Relay::Replace(from, close) = from_upstream.upstream_bytes(bytes.as_slice(), &prices(), at(1)) else {
+        let Relay::Replace(from, close) = from_upstream.upstream_bytes(bytes.as_slice(), &prices(), &process(), at(1))
+        else {
             panic!("it passed")
         };
         assert_eq!(from, text_frame("{}").len());
@@ -500,7 +537,7 @@ mod tests {
     fn a_side_that_closes_is_known_with_its_words() {
         let mut live = live(free(), &[], Globs::All);
         let close = CloseFrame::new(CloseCode::new(4001).unwrap(), "bye").encode(None);
-        assert_eq!(live.upstream_bytes(close.as_slice(), &prices(), at(1)), Relay::Pass);
+        assert_eq!(live.upstream_bytes(close.as_slice(), &prices(), &process(), at(1)), Relay::Pass);
         let close = live.record(Status::Closed, at(1)).close.unwrap();
         assert_eq!((close.by, close.code, close.reason.as_str()), (ClosedBy::Upstream, 4001, "bye"));
     }
@@ -518,7 +555,7 @@ mod tests {
             let mut live = live(free(), &[], Globs::All);
             let (first, second) = stream.split_at(cut);
             for bytes in [first, second] {
-                assert_eq!(live.upstream_bytes(bytes, &prices(), at(1)), Relay::Pass);
+                assert_eq!(live.upstream_bytes(bytes, &prices(), &process(), at(1)), Relay::Pass);
             }
             let record = live.record(Status::Closed, at(1));
             assert_eq!(

@@ -66,6 +66,11 @@ pub fn parse(endpoint: MintEndpoint, body: &[u8]) -> Result<MintRequest<'_>, Den
 }
 
 impl Minting {
+    /// The provider that is asked.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
     /// The answer that the client gets for the upstream's.
     pub fn answer(&self, secrets: &Secrets, body: &[u8], around: &impl Surroundings) -> Result<Vec<u8>, Denial> {
         let answer = MintAnswer::parse(body).map_err(invalid_answer)?;

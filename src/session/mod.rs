@@ -6,10 +6,13 @@
 //!          ├─ the body is needed ▶ Held ─┬─ not fine ─▶ Answered
 //!          │                             ├─ fine ─────▶ Forwarded
 //!          │                             └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; Answered in local mode
-//!          └─ all checks pass ────────────────────────▶ Forwarded ─ the upstream refuses the key ─▶ Answered
+//!          └─ all checks pass ────────────────────────▶ Forwarded ─┬─ the upstream refuses the key ─▶ Answered
+//!                                                                  └─ a REST answer was counted ────▶ Spent
 //! ```
 
 mod admission;
+mod called;
+mod exchange;
 mod handshake;
 mod live;
 mod minting;
@@ -17,41 +20,50 @@ mod onward;
 mod refusal;
 mod surroundings;
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::auth::Offered;
-use crate::call::{Call, Hangup, id_in};
+use crate::answer::Answer;
+use crate::auth::{Offered, bearer};
+use crate::call::{Call, id_in};
 use crate::config::Plan;
+use crate::control::{Process, Request, Seat};
 use crate::denial::Denial;
-use crate::http::{Edits, Headers, Value};
+use crate::http::{Edits, Headers, Target, Value};
 use crate::inbound::Inbound;
+use crate::metrics::{Metric, MintedBy, Presented};
 use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
 use crate::policy::{BodyModel, Handling, Placement, Route};
-use crate::secret::Secret;
-use crate::usage::{Record, Status};
+use crate::secret::{Digest, Secret};
+use crate::usage::{ClosedBy, Record, Status, ask_for_usage};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
+use called::{Called, Joined, call_joined};
+use exchange::{RestExchange, is_counted, must_ask};
 use handshake::Handshake;
 use live::Live;
 use minting::{Minted, Minting};
 use refusal::{
-    form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
-    upstream_secret_rejected,
+    ambiguous_stream, form_denial, invalid_answer, limit_denial, no_policy, provider_key_rejected, route_not_allowed,
+    unreadable_body, upstream_secret_rejected,
 };
 
+pub use exchange::{Gap, RestUsage};
 pub use live::Relay;
 pub use refusal::body_unavailable;
-pub use surroundings::{Exchanged, RequestStep, Response, ResponseStep, Surroundings};
+pub use surroundings::{Answered, Exchanged, RequestStep, Response, ResponseStep, Surroundings};
 
 /// One HTTP stream.
 pub struct Session {
     plan: Rc<Plan>,
     state: State,
+    /// Its place among the sessions of the process, from its admission to its end.
+    seat: Option<Seat>,
 }
 
 enum State {
@@ -63,10 +75,12 @@ enum State {
     Held(Box<Held>),
     /// On its way to the upstream.
     Forwarded(Box<Forwarded>),
-    /// A WebSocket that is followed.
-    Open(Box<Live>),
+    /// A WebSocket that is followed, and the call that it has joined.
+    Open(Box<Live>, Option<Box<Joined>>),
     /// The upstream began a call.
     Called(Box<Called>),
+    /// A REST exchange whose usage was counted, and is over.
+    Spent(Box<RestUsage>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
     Minting(Box<Minting>),
     /// The answer's body is gathered.
@@ -79,13 +93,19 @@ enum State {
 enum Admitted {
     Untouched,
     Hold(Box<Admission>, BodyNeed),
-    Forward(Box<Forwarded>, Edits),
+    Forward(Box<Forwarded>, Edits, Option<Seat>),
 }
 
-/// A call that begins, and what ends it.
-struct Called {
-    call: Call,
-    provider_key: Option<(Placement, Rc<Secret>)>,
+/// What a stream came to.
+pub enum Ended {
+    /// Nothing that lasts.
+    Unopened,
+    /// A session, which is over, and the call that it had joined, if that must end with it.
+    Closed(Box<Record>, Option<Box<Call>>),
+    /// A REST exchange whose usage was to be counted.
+    Exchanged(Box<RestUsage>),
+    /// A call, which goes on without it.
+    Called(Box<Call>),
 }
 
 /// A mint request's answer on its way back.
@@ -107,26 +127,38 @@ struct Forwarded {
     handshake: Option<Handshake>,
     /// What follows a WebSocket, from before its 101: a client need not wait for that.
     live: Option<Box<Live>>,
+    /// What counts a REST exchange.
+    exchange: Option<Box<RestExchange>>,
+    /// The call that a WebSocket joins.
+    joined: Option<Box<Joined>>,
     /// What ends a call that it begins.
     provider_key: Option<(Placement, Rc<Secret>)>,
+    provider: String,
     model: Option<String>,
 }
 
 impl Session {
     /// A stream that nothing has been seen of, under the configuration of this moment.
     pub fn new(plan: Rc<Plan>) -> Self {
-        Self { plan, state: State::Arrived }
+        Self { plan, state: State::Arrived, seat: None }
     }
 
     /// The request's headers came. `ends` says that no body follows.
     pub fn request_headers(&mut self, headers: Headers, ends: bool, around: &impl Surroundings) -> RequestStep {
+        if let Some(answer) = self.control(&headers, around) {
+            self.state = State::Answered;
+            return RequestStep::Answer(Answered { answer, details: "realtime_byok.control" });
+        }
         let (state, step) = match self.admit(&headers, ends, around) {
             Ok(Admitted::Untouched) => (State::Untouched, RequestStep::Pass),
             Ok(Admitted::Hold(admission, need)) => {
                 (State::Held(Box::new(Held { headers, admission: *admission, need })), RequestStep::Hold)
             }
-            Ok(Admitted::Forward(sent, edits)) => (State::Forwarded(sent), RequestStep::Forward(edits, None)),
-            Err(denial) => (State::Answered, self.refusal(denial, &headers)),
+            Ok(Admitted::Forward(sent, edits, seat)) => {
+                self.seat = seat;
+                (State::Forwarded(sent), RequestStep::Forward(edits, None))
+            }
+            Err(denial) => (State::Answered, self.refusal(denial, &headers, around)),
         };
         self.state = state;
         step
@@ -158,7 +190,7 @@ impl Session {
                 self.state = state;
                 step
             }
-            Err(denial) => self.refusal(denial, &headers),
+            Err(denial) => self.refusal(denial, &headers, around),
         }
     }
 
@@ -184,13 +216,20 @@ impl Session {
     ) -> ResponseStep {
         let status = response.status();
         let is_rejected = matches!(status, Some(401 | 403));
-        match &self.state {
+        match &mut self.state {
             State::Forwarded(_) | State::Minting(_) if is_rejected && response.is_from_upstream() => {
-                let denial = match &self.state {
-                    State::Forwarded(sent) if sent.admission.upstream_secret().is_some() => upstream_secret_rejected(),
-                    _ => provider_key_rejected(),
+                let (provider, credential) = match &self.state {
+                    State::Forwarded(sent) => (sent.provider.as_str(), sent.presented()),
+                    State::Minting(minting) => (minting.provider(), Presented::Key),
+                    _ => return ResponseStep::Pass,
                 };
-                self.replace(denial)
+                let metric = Metric::UpstreamRejected { provider, credential };
+                around.process().borrow_mut().metrics.add(metric);
+                let denial = match credential {
+                    Presented::ClientSecret => upstream_secret_rejected(),
+                    Presented::Key => provider_key_rejected(),
+                };
+                self.replace(denial, around)
             }
             State::Forwarded(sent) => match (status, &sent.handshake) {
                 (Some(101), Some(handshake)) => {
@@ -201,11 +240,14 @@ impl Session {
                     self.call_begins(response, around);
                     ResponseStep::Pass
                 }
-                _ => ResponseStep::Pass,
+                _ => match &mut sent.exchange {
+                    Some(exchange) => exchange.answered(status, response),
+                    None => ResponseStep::Pass,
+                },
             },
             State::Minting(_) if matches!(status, Some(200..=299)) => {
                 if ends {
-                    return self.replace(invalid_answer(InvalidAnswer::NotReadable));
+                    return self.replace(invalid_answer(InvalidAnswer::NotReadable), around);
                 }
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Answered) {
                     let content_encoding = response.content_encoding();
@@ -222,7 +264,7 @@ impl Session {
     pub fn response_body(&mut self, chunk: &[u8], ends: bool, around: &impl Surroundings) -> ResponseStep {
         let State::Sealing(sealing) = &mut self.state else { return ResponseStep::Pass };
         if sealing.body.len().saturating_add(chunk.len()) > MAX_ANSWER {
-            return self.replace(invalid_answer(InvalidAnswer::TooLong));
+            return self.replace(invalid_answer(InvalidAnswer::TooLong), around);
         }
         sealing.body.extend_from_slice(chunk);
         if !ends {
@@ -231,19 +273,20 @@ impl Session {
         match sealing.seal(&self.plan, around) {
             Ok(body) => {
                 self.state = State::Untouched;
+                around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Provider));
                 let mut edits = Edits::default();
                 edits.remove("content-encoding");
                 edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
                 ResponseStep::Release(edits, body)
             }
-            Err(denial) => self.replace(denial),
+            Err(denial) => self.replace(denial, around),
         }
     }
 
     /// Whether bytes that pass are a WebSocket's that is followed.
     pub fn is_followed(&self) -> bool {
         match &self.state {
-            State::Open(_) => true,
+            State::Open(..) => true,
             State::Forwarded(sent) => sent.live.is_some(),
             _ => false,
         }
@@ -252,63 +295,112 @@ impl Session {
     /// Bytes of the client's WebSocket are on their way. `now` may be a second old.
     pub fn client_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.client_bytes(window, now),
+            State::Open(live, _) => live.client_bytes(window, now),
             State::Forwarded(sent) => sent.live.as_mut().map_or(Relay::Pass, |live| live.client_bytes(window, now)),
             _ => Relay::Pass,
         }
     }
 
     /// Bytes of the upstream's WebSocket are on their way. `now` may be a second old.
-    pub fn upstream_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
+    pub fn upstream_bytes(&mut self, window: impl Window, process: &RefCell<Process>, now: SystemTime) -> Relay {
         match &mut self.state {
-            State::Open(live) => live.upstream_bytes(window, &self.plan.prices, now),
+            State::Open(live, _) => live.upstream_bytes(window, &self.plan.prices, process, now),
             _ => Relay::Pass,
         }
     }
 
     /// Time passed. Says whether the stream is to be cut now.
-    pub fn tick(&mut self, now: SystemTime) -> bool {
-        match &mut self.state {
-            State::Open(live) => live.tick(now),
-            _ => false,
-        }
+    pub fn tick(&mut self, process: &mut Process, now: SystemTime) -> bool {
+        let (State::Open(live, _), Some(seat)) = (&mut self.state, &self.seat) else { return false };
+        let has_changed = live.has_moved();
+        let is_overdue = live.tick(process.ending(seat), now);
+        process.update(seat, has_changed, &|| live.record(Status::Open, now));
+        is_overdue
     }
 
-    /// What is known of the session that it is, at its end.
-    pub fn record(&self, now: SystemTime) -> Option<Record> {
-        match &self.state {
-            State::Open(live) => Some(live.record(Status::Closed, now)),
-            _ => None,
+    /// Whether bytes of the response are to be read as they pass.
+    pub fn is_read(&self) -> bool {
+        let State::Forwarded(sent) = &self.state else { return false };
+        sent.exchange.as_ref().is_some_and(|exchange| exchange.is_read())
+    }
+
+    /// Bytes of the response are on their way. `ends` says that none follow. `now` may be a second old.
+    pub fn response_bytes(&mut self, bytes: &[u8], ends: bool, process: &RefCell<Process>, now: SystemTime) -> Relay {
+        let State::Forwarded(sent) = &mut self.state else { return Relay::Pass };
+        let Some(mut exchange) = sent.exchange.take() else { return Relay::Pass };
+        let relay = exchange.pass(bytes, ends, &self.plan.prices);
+        if ends {
+            self.state = State::Spent(self.used(*exchange, process, || now));
+        } else {
+            sent.exchange = Some(exchange);
         }
+        relay
+    }
+
+    /// A REST exchange is over, in whatever way: tells what it has used, once.
+    fn used(
+        &self,
+        exchange: RestExchange,
+        process: &RefCell<Process>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Box<RestUsage> {
+        let used = exchange.end(&self.plan.prices);
+        if used.is_told() {
+            let model = used.model.as_deref().unwrap_or_default();
+            process.borrow_mut().used(&used.caller, model, (&used.usage, used.cost), now());
+        }
+        Box::new(used)
     }
 
     fn open(&mut self, mut edits: Edits, around: &impl Surroundings) -> ResponseStep {
         if let State::Forwarded(sent) = &mut self.state
             && let Some(mut live) = sent.live.take()
         {
-            live.start(around.now());
-            self.state = State::Open(live);
+            let now = around.now();
+            live.start(now);
+            if let Some(seat) = &mut self.seat {
+                around.process().borrow_mut().opened(seat, &|| live.record(Status::Open, now), now);
+            }
+            let joined = sent.joined.take();
+            self.state = State::Open(live, joined);
             edits.remove("sec-websocket-extensions");
             return ResponseStep::Open(edits);
         }
         ResponseStep::Edit(edits)
     }
 
-    /// The stream is over; a call that it began goes on without it.
-    pub fn end(&mut self, exchanged: &impl Exchanged) -> Option<Call> {
-        if !matches!(self.state, State::Called(_)) {
-            return None;
-        }
-        let State::Called(called) = std::mem::replace(&mut self.state, State::Untouched) else { return None };
-        let Called { mut call, provider_key } = *called;
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
-        let (cluster, authority) = (exchanged.cluster().and_then(text), exchanged.authority().and_then(text));
-        if let (Some(key), Some(cluster), Some(authority), Some(path)) =
-            (provider_key, cluster, authority, exchanged.path())
+    /// The stream is over. `now` is asked only for what has a duration.
+    pub fn end(
+        &mut self,
+        process: &RefCell<Process>,
+        exchanged: &impl Exchanged,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Ended {
+        if let State::Forwarded(sent) = &mut self.state
+            && let Some(exchange) = sent.exchange.take()
         {
-            call.hangup = Some(Hangup::new(&call.id, cluster, authority, &path, key));
+            return Ended::Exchanged(self.used(*exchange, process, now));
         }
-        Some(call)
+        match (std::mem::replace(&mut self.state, State::Untouched), self.seat.take()) {
+            (State::Spent(used), _) => Ended::Exchanged(used),
+            (State::Called(called), seat) => Ended::Called(Box::new(called.go_on(seat, exchanged))),
+            (State::Open(live, joined), seat) => {
+                let now = now();
+                let record = live.record(Status::Closed, now);
+                if let Some(seat) = seat {
+                    process.borrow_mut().leave(seat, Some(&record), now);
+                }
+                let is_ended_here = record.close.as_ref().is_some_and(|close| close.by == ClosedBy::Gateway);
+                let call = joined.filter(|_| is_ended_here).map(|joined| joined.end(&record, exchanged, now));
+                Ended::Closed(Box::new(record), call.map(Box::new))
+            }
+            (_, seat) => {
+                if let Some(seat) = seat {
+                    process.borrow_mut().leave(seat, None, now());
+                }
+                Ended::Unopened
+            }
+        }
     }
 
     /// Keeps the call that a 201 names.
@@ -316,23 +408,31 @@ impl Session {
         let Some(location) = response.location() else { return };
         let Some(id) = id_in(&location) else { return };
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Answered) else { return };
-        let max_duration = sent.admission.limits().max_duration;
-        let grant = sent.admission.grant;
-        let call = Call {
-            id: id.to_owned(),
-            caller: sent.admission.caller.name.clone(),
-            user: grant.and_then(|grant| grant.user),
-            model: sent.model,
-            started: around.now(),
-            max_duration,
-            hangup: None,
-        };
-        self.state = State::Called(Box::new(Called { call, provider_key: sent.provider_key }));
+        let Forwarded { admission, provider_key, provider, model, .. } = *sent;
+        let called = Called::new(id, &admission, provider, model, provider_key, around);
+        if let Some(seat) = &mut self.seat {
+            around.process().borrow_mut().opened(seat, &|| called.record().clone(), around.now());
+        }
+        self.state = State::Called(Box::new(called));
     }
 
     /// Whether the response waits for its body.
     pub fn is_sealing(&self) -> bool {
         matches!(self.state, State::Sealing(..))
+    }
+
+    /// What the control API answers, if the request is for that. It needs no policy, and no route.
+    fn control(&self, headers: &Headers, around: &impl Surroundings) -> Option<Answer> {
+        let control = self.plan.control.as_ref()?;
+        let target = Target::parse(headers.first(b":path")?);
+        let is_authorized = || {
+            let offered = headers.first(b"authorization").and_then(bearer).map(Digest::of);
+            offered.is_some_and(|token| token == control.token) && control.validity.check(around.now()).is_ok()
+        };
+        let method = headers.first(b":method").unwrap_or_default();
+        let request = Request::read(&control.path, method, &target, is_authorized)?;
+        let run = |request: Request| request.run(&mut around.process().borrow_mut(), around.now());
+        Some(request.map_or_else(|answer| answer, run))
     }
 
     fn admit(&self, headers: &Headers, ends: bool, around: &impl Surroundings) -> Result<Admitted, Denial> {
@@ -354,17 +454,21 @@ impl Session {
             return Ok(Admitted::Hold(Box::new(admission), need));
         }
         let named = admission.named_in_query(&inbound)?;
-        let is_subject = named.is_some() || admission.purpose != Purpose::Rest;
+        let joined = call_joined(&inbound.target).filter(|_| admission.purpose == Purpose::WebSocket);
+        let is_subject = named.is_some() || (admission.purpose != Purpose::Rest && joined.is_none());
         let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
+        let seat = start(&admission, around)?;
         let handshake = (admission.purpose == Purpose::WebSocket)
             .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
+        let exchange = RestExchange::new(&admission, &inbound, &choice, false);
         let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, around);
         if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
             let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
             edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
         }
-        let is_call = admission.purpose == Purpose::Call;
-        let provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let is_call = admission.purpose == Purpose::Call || joined.is_some();
+        let mut provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let joined = joined.map(|id| Box::new(Joined::new(id, provider_key.take())));
         let model = choice.model.map(str::to_owned);
         let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
             let id = around.random().map_or(0, u128::from_le_bytes);
@@ -374,17 +478,27 @@ impl Session {
             // RFC 6455 section 9: without an extension, frames can be read.
             edits.remove("sec-websocket-extensions");
         }
-        let sent = Forwarded { admission, handshake, live, provider_key, model };
-        Ok(Admitted::Forward(Box::new(sent), edits))
+        let provider = choice.provider.name.clone();
+        let sent = Forwarded { admission, handshake, live, joined, exchange, provider_key, provider, model };
+        Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 
-    fn refusal(&self, denial: Denial, headers: &Headers) -> RequestStep {
+    fn refusal(&self, denial: Denial, headers: &Headers, around: &impl Surroundings) -> RequestStep {
+        around.process().borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         RequestStep::Refuse(denial, onward::edits_of_refused(&self.plan, headers))
     }
 
-    fn replace(&mut self, denial: Denial) -> ResponseStep {
+    fn replace(&mut self, denial: Denial, around: &impl Surroundings) -> ResponseStep {
+        around.process().borrow_mut().metrics.add(Metric::Rejected(denial.reason));
         self.state = State::Answered;
         ResponseStep::Refuse(denial)
+    }
+}
+
+impl Forwarded {
+    /// What it was sent on with.
+    fn presented(&self) -> Presented {
+        if self.admission.upstream_secret().is_some() { Presented::ClientSecret } else { Presented::Key }
     }
 }
 
@@ -394,6 +508,16 @@ impl Sealing {
         let body = decoded(Some(&self.content_encoding), &self.body).map_err(invalid_answer)?;
         self.minting.answer(secrets, &body, around)
     }
+}
+
+/// The last of all checks: whether the caller may start this now. Only a session has a seat.
+fn start(admission: &Admission, around: &impl Surroundings) -> Result<Option<Seat>, Denial> {
+    let mut process = around.process().borrow_mut();
+    let started = match admission.purpose {
+        Purpose::WebSocket | Purpose::Call => process.admit(&admission.caller, around.now()).map(Some),
+        Purpose::Mint(_) | Purpose::Rest => process.check_budget(&admission.caller, around.now()).map(|()| None),
+    };
+    started.map_err(limit_denial)
 }
 
 /// The body came: finds and resolves its model, and edits the request that waited for it.
@@ -412,9 +536,26 @@ fn complete(
         (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
         _ => None,
     };
+    let asking = if !body.is_empty() && is_counted(&admission, &inbound) && must_ask(&inbound, choice.provider) {
+        ask_for_usage(rewritten.as_deref().unwrap_or(body)).map_err(|_| ambiguous_stream())?
+    } else {
+        None
+    };
+    let exchange = RestExchange::new(&admission, &inbound, &choice, asking.is_some());
+    let rewritten = asking.or(rewritten);
     let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
-    let model = choice.model.map(str::to_owned);
-    let sent = Forwarded { admission, handshake: None, live: None, provider_key: None, model };
+    start(&admission, around)?;
+    let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
+    let sent = Forwarded {
+        admission,
+        handshake: None,
+        live: None,
+        joined: None,
+        exchange,
+        provider_key: None,
+        provider,
+        model,
+    };
     Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
 }
 
@@ -431,8 +572,13 @@ fn mint(
     let request = minting::parse(endpoint, body)?;
     let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
     let choice = admission.choose(&inbound, request.model(), true)?;
+    start(&admission, around)?;
     match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
-        Minted::Answer(body) => Ok((State::Answered, RequestStep::Answer(body.into_bytes()))),
+        Minted::Answer(body) => {
+            around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Gateway));
+            let answer = Answer::json(200, body.into_bytes());
+            Ok((State::Answered, RequestStep::Answer(Answered { answer, details: "realtime_byok.minted" })))
+        }
         Minted::Forward(body, minting) => {
             let body = body.into_bytes();
             let mut edits = edits_with_body(plan, &admission, headers, &choice, Some(&body), around)?;

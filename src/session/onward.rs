@@ -4,6 +4,8 @@ use std::rc::Rc;
 
 use super::Surroundings;
 use super::admission::{Admission, Choice, Purpose};
+use super::called::call_joined;
+use super::exchange::is_counted;
 use crate::auth::Offered;
 use crate::config::Plan;
 use crate::http::{Edits, Fate, Headers, Param, Target, Value};
@@ -24,7 +26,11 @@ pub fn edits(
     around: &impl Surroundings,
 ) -> Edits {
     let (policy, target) = (&admission.policy, inbound.target);
+    let must_be_plain = inbound.has_accept_encoding && is_counted(admission, &inbound);
     let mut edits = inbound.strip(offered);
+    if must_be_plain {
+        edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
+    }
     let mut added: Vec<(&str, &[u8])> = Vec::new();
     let credential = credential(choice.provider, admission.upstream_secret(), around);
     match &credential {
@@ -41,8 +47,8 @@ pub fn edits(
     let in_query = matches!(admission.purpose, Purpose::WebSocket | Purpose::Call);
     let model = choice.model.filter(|_| in_query);
     let is_local_grant = admission.grant.as_ref().is_some_and(|grant| grant.upstream.is_none());
-    if let Some(model) = model.filter(|_| is_local_grant && !target.params().any(|param| policy.is_model_param(&param)))
-    {
+    let needs_model = is_local_grant && call_joined(&target).is_none();
+    if let Some(model) = model.filter(|_| needs_model && !target.params().any(|param| policy.is_model_param(&param))) {
         added.push(("model", model.as_bytes()));
     }
     let fate = |param: &Param<'_>| match model {

@@ -3,6 +3,7 @@
 use crate::auth::{FormError, TokenError};
 use crate::config::Plan;
 use crate::denial::{Denial, Reason};
+use crate::limits::{CallerLimit, Exceeded};
 use crate::mint::{InvalidAnswer, InvalidGatewayObject, MintRequestError};
 
 /// The answer to a request that waits for a body that Envoy keeps back.
@@ -52,9 +53,24 @@ pub(super) fn form_denial(error: FormError) -> Denial {
     }
 }
 
+pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial {
+    let reason = match limit {
+        CallerLimit::Sessions => Reason::SessionLimitExceeded,
+        CallerLimit::Rate => Reason::RateLimitExceeded,
+        CallerLimit::Budget => Reason::BudgetExceeded,
+    };
+    Denial::new(reason, limit.message()).retry_after(retry_after)
+}
+
 pub(super) fn unreadable_body() -> Denial {
     let message =
         "The body must be one JSON object, without a content coding, that names its model once and by a string.";
+    Denial::new(Reason::MalformedRequest, message)
+}
+
+pub(super) fn ambiguous_stream() -> Denial {
+    let message = "The body must say once whether it asks for a stream: `stream`, `stream_options` and its \
+                   `include_usage` may each stand there only once.";
     Denial::new(Reason::MalformedRequest, message)
 }
 

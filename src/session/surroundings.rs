@@ -1,7 +1,10 @@
 //! What a session asks of the world around it, and what it tells that to do.
 
+use std::cell::RefCell;
 use std::time::SystemTime;
 
+use crate::answer::Answer;
+use crate::control::Process;
 use crate::denial::Denial;
 use crate::http::Edits;
 
@@ -17,6 +20,8 @@ pub trait Surroundings {
     fn random<const N: usize>(&self) -> Option<[u8; N]>;
     /// Whether the client speaks HTTP/1.
     fn is_http1(&self) -> bool;
+    /// All sessions of the process.
+    fn process(&self) -> &RefCell<Process>;
 }
 
 /// What a session asks of a response, each only when needed.
@@ -27,6 +32,8 @@ pub trait Response {
     fn is_from_upstream(&self) -> bool;
     /// All lines of `sec-websocket-protocol`, joined by commas; empty if there are none.
     fn subprotocols(&self) -> Vec<u8>;
+    /// `content-type`; empty if there is none.
+    fn content_type(&self) -> Vec<u8>;
     /// `content-encoding`; empty if there is none.
     fn content_encoding(&self) -> Vec<u8>;
     /// `location`.
@@ -51,10 +58,18 @@ pub enum RequestStep {
     Hold,
     /// It goes on, edited; a body given here replaces the one that was waited for.
     Forward(Edits, Option<Vec<u8>>),
-    /// It is answered here, with 200 and this JSON.
-    Answer(Vec<u8>),
+    /// It is answered here.
+    Answer(Answered),
     /// It is refused here, after these edits, which keep credentials out of access logs.
     Refuse(Denial, Edits),
+}
+
+/// What is answered here, and why.
+pub struct Answered {
+    /// The response.
+    pub answer: Answer,
+    /// What Envoy's `%RESPONSE_CODE_DETAILS%` shows.
+    pub details: &'static str,
 }
 
 /// What becomes of a response.

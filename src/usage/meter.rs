@@ -360,7 +360,10 @@ mod tests {
         for (body, metered) in [
             (r#"{"object":"list","data":[]}"#, Metered::Ignored),
             (r#"{"error":{"message":"no"}}"#, Metered::Ignored),
-            (r#"{"id":"resp_1","object":"response","status":"queued","usage":null}"#, Metered::Ignored),
+            (
+                r#"{"id":"resp_1","object":"response","status":"queued","usage":null}"#,
+                Metered::Rejected(Rejected::Missing("usage")),
+            ),
             (r#"{"object":"chat.completion"}"#, Metered::Rejected(Rejected::Missing("usage"))),
             (r#"{"object":"response","status":"completed"}"#, Metered::Rejected(Rejected::Missing("usage"))),
             (r#"{"usage":{"input_tokens":1}}"#, Metered::Rejected(Rejected::Missing("output_tokens"))),

@@ -2,8 +2,9 @@
 //!
 //! An upstream's message is first looked at with [`peek`], which tells from its beginning whether the rest is worth
 //! collecting. What is collected goes whole to a [`Meter`], which counts it once, prices it and keeps the sums of one
-//! session. A REST answer goes to a [`BodyMeter`] in whatever pieces it arrives. A client's message goes to
-//! [`inspect()`] where a policy locks fields or restricts models. At any time a [`Record`] says what is known.
+//! session. A REST answer goes to a [`BodyMeter`] in whatever pieces it arrives; where its usage had to be asked for in
+//! the client's place, an [`UnaskedUsage`] keeps it from the client. A client's message goes to [`inspect()`] where a
+//! policy locks fields or restricts models. At any time a [`Record`] says what is known.
 //!
 //! - [`EventType`]: the events that matter, found by their type
 //! - [`Tally`]: counters by modality
@@ -24,6 +25,7 @@ mod rest;
 mod scan;
 mod sse;
 mod tally;
+mod unasked;
 
 #[cfg(test)]
 mod recorded;
@@ -37,3 +39,4 @@ pub use record::{Close, ClosedBy, Kind, Record, RecordId, Status, Timestamp, Tra
 pub use rest::BodyMeter;
 pub use sse::{SseItem, SseReader};
 pub use tally::{Input, Output, Tally, Tokens, Transcription};
+pub use unasked::{Ambiguous, UnaskedUsage, ask_for_usage};

@@ -71,10 +71,6 @@ pub(super) fn read_body(body: &str) -> Result<Option<Report>, Rejected> {
         (Some(usage), Some("list")) => Used::reading(usage),
         (Some(usage), _) => Used::response(usage),
         (None, Some("chat.completion")) => Err(Rejected::Missing("usage")),
-        // One in the background is not done yet.
-        (None, Some("response")) if matches!(text(status).as_deref(), Some("queued" | "in_progress")) => {
-            return Ok(None);
-        }
         (None, Some("response")) => without_usage(status),
         (None, _) => return Ok(None),
     };
@@ -92,6 +88,15 @@ pub(super) fn read_chat_chunk(chunk: &str) -> Result<ChatChunk, Rejected> {
             ChatChunk::Usage(Box::new(report))
         }
     })
+}
+
+/// Whether this is the chunk of a streamed chat completion that tells the usage of all others, and nothing else.
+pub(super) fn is_usage_alone(chunk: &str) -> bool {
+    let is_empty = |choices: &str| choices.bytes().all(|byte| b"[] \t\r\n".contains(&byte));
+    match fields(chunk, ["choices", "usage"]) {
+        Ok([Some(choices), Some(usage)]) => is_empty(choices) && usage.starts_with('{'),
+        _ => false,
+    }
 }
 
 fn read_response(event: &str) -> Result<Report, Rejected> {

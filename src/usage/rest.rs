@@ -41,6 +41,11 @@ impl BodyMeter {
         Self { body: Body::Stream { reader: SseReader::new(max_len), stream: Stream::default() } }
     }
 
+    /// Whether more of the body could tell anything. A JSON body over the bound cannot.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.body, Body::OversizedJson)
+    }
+
     /// Reads a chunk of the body, as the upstream sent it and not compressed. Returns what it has meant, without
     /// [`Metered::Ignored`].
     pub fn read(&mut self, chunk: &[u8], meter: &mut Meter, prices: &PriceList) -> Vec<Metered> {
@@ -203,6 +208,12 @@ mod tests {
         assert_eq!(tally.total_tokens, 13);
         let oversized = (Tally::default(), vec![Metered::Rejected(Rejected::Oversized)]);
         assert_eq!(read(BodyMeter::json(body.len() - 1), &body.chunks(7).collect::<Vec<_>>()), oversized);
+        let mut body_meter = BodyMeter::json(body.len() - 1);
+        let mut is_open = |chunk| {
+            body_meter.read(chunk, &mut Meter::new(None), &PriceList::default());
+            body_meter.is_open()
+        };
+        assert_eq!((is_open(&body[1..]), is_open(&body[..1])), (true, false));
         assert_eq!(read(BodyMeter::json(10), &[]), (Tally::default(), vec![]));
         let cut = read(BodyMeter::json(1000), &[&body[..20]]).1;
         assert_eq!(cut, [Metered::Rejected(Rejected::Malformed)]);

@@ -8,14 +8,12 @@ use super::{assert_errors, errors, with};
 fn a_setting_that_nothing_obeys_yet_is_refused() {
     let key = json!({ "env": "OPENAI_API_KEY" });
     for (place, value) in [
-        ("control", json!({ "path": "/realtime-byok", "token": { "env": "TOKEN" } })),
         ("quota", json!({ "cluster": "ratelimit", "domain": "realtime", "timeout": "100ms", "on_error": "deny" })),
         (
             "events",
             json!({ "cluster": "billing", "authority": "a", "path": "/", "interval": "10s", "signing_key": key,
                     "timeout": "1s", "on_error": "allow", "queue": 1000 }),
         ),
-        ("callers.web-app.limits", json!({ "concurrent_sessions": 20, "cost_usd_per_day": 25.5 })),
     ] {
         assert_errors([(place, value)], &[&format!("{place}: this version does not do this yet; remove it")]);
     }

@@ -23,6 +23,7 @@ export function demoBootstrap(upstream) {
   bootstrap.static_resources.clusters = [openai(named(clusters, 'openai'), upstream)];
 
   const listener = named(listeners, 'gateway');
+  bootstrap.static_resources.listeners = [listener];
   listener.address.socket_address = { address: '127.0.0.1', port_value: 0 };
   const [chain] = listener.filter_chains;
   chain.transport_socket.typed_config.common_tls_context.tls_certificates = [

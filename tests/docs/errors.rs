@@ -32,7 +32,10 @@ fn follows(reason: Reason) -> Option<Reason> {
         Reason::MalformedRequest => Some(Reason::UnsupportedContentType),
         Reason::UnsupportedContentType => Some(Reason::InvalidGatewayObject),
         Reason::InvalidGatewayObject => Some(Reason::InvalidUpstreamResponse),
-        Reason::InvalidUpstreamResponse => Some(Reason::ProviderKeyRejected),
+        Reason::InvalidUpstreamResponse => Some(Reason::SessionLimitExceeded),
+        Reason::SessionLimitExceeded => Some(Reason::RateLimitExceeded),
+        Reason::RateLimitExceeded => Some(Reason::BudgetExceeded),
+        Reason::BudgetExceeded => Some(Reason::ProviderKeyRejected),
         Reason::ProviderKeyRejected => Some(Reason::BodyUnavailable),
         Reason::BodyUnavailable => None,
     }

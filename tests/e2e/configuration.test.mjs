@@ -245,12 +245,6 @@ describe('a bad update', () => {
     ['a header to strip that is none', { gateway: { strip_headers: ['ok', 'a:b'] } }, ['gateway.strip_headers[1]: ']],
   ];
   const notInForce = [
-    [
-      'limits',
-      { callers: { 'web-app': { tokens: [{ sha256: digest }], limits: { concurrent_sessions: 1 } } } },
-      ['callers.web-app.limits'],
-    ],
-    ['control', { control: { path: '/control', token: { sha256: digest } } }, ['control']],
     ['quota', { quota: { cluster: 'upstream', domain: 'realtime' } }, ['quota']],
     ['events', { events: { cluster: 'upstream', path: '/hooks' } }, ['events']],
   ].map(([name, ...rest]) => [`${name} is not in force yet`, ...rest]);

@@ -81,6 +81,9 @@ pub fn error(answer: &Answer) -> Value {
     error.clone()
 }
 
+/// Subprotocols and the rest of an accepted WebSocket.
+pub const ACCEPTED: [(&str, &str); 2] = [("upgrade", "websocket"), ("connection", "Upgrade")];
+
 /// The pair that [`Exchange::refused`] gives.
 pub fn refusal(status: u16, code: &str) -> (u16, String) {
     (status, code.to_owned())

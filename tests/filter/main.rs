@@ -6,10 +6,14 @@ use realtime_byok as _;
 
 mod answers;
 mod bodies;
+mod control;
 mod fixture;
 mod host;
 mod invariants;
+mod limits;
+mod metrics;
 mod models;
 mod policies;
+mod rest_usage;
 mod slots;
 mod upstream;

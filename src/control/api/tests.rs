@@ -1,15 +1,19 @@
-use std::time::{Duration, UNIX_EPOCH};
+use std::rc::Rc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::super::Seat;
 use super::super::stored::tests::record;
 use super::*;
-use crate::limits::CallerLimits;
+use crate::auth::{Access, Caller};
+use crate::glob::Globs;
 use crate::limits::store::memory::Memory;
-use crate::usage::{Close, ClosedBy, MicroUsd, Record, Tally};
+use crate::limits::{CallerLimits, Ending};
+use crate::usage::{MicroUsd, Record, Tally};
 
 const PATH: &str = "/realtime-byok";
 
 fn read(method: &str, target: &str) -> Option<Result<Request, u16>> {
-    let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), true);
+    let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), || true);
     read.map(|request| request.map_err(|answer| answer.status))
 }
 
@@ -54,13 +58,6 @@ fn requests_are_told_apart_by_method_and_whole_segments() {
 }
 
 #[test]
-fn a_path_may_end_in_a_slash() {
-    let target = Target::parse(b"/a/b/usage");
-    assert_eq!(Request::read("/a/b/", b"GET", &target, true), Some(Ok(Request::Usage)));
-    assert_eq!(Request::read("/", b"GET", &Target::parse(b"/usage"), true), Some(Ok(Request::Usage)));
-}
-
-#[test]
 fn queries_are_read_strictly() {
     for (query, want) in [
         ("?", Ok(filter(None, None, None))),
@@ -101,10 +98,10 @@ fn without_the_token_nothing_is_told() {
     for (method, path) in [("GET", "/sessions"), ("GET", "/nothing"), ("POST", "/sessions"), ("DELETE", "/sessions?x")]
     {
         let target = format!("{PATH}{path}");
-        let answer = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), false);
+        let answer = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), || false);
         let answer = answer.unwrap().unwrap_err();
         assert_eq!(answer.status, 401);
-        assert!(answer.headers.contains(&("www-authenticate", r#"Bearer realm="realtime-byok""#)));
+        assert!(answer.headers.contains(&("www-authenticate", r#"Bearer realm="realtime-byok""#.into())));
         assert_eq!(
             String::from_utf8(answer.body).unwrap(),
             concat!(
@@ -113,7 +110,7 @@ fn without_the_token_nothing_is_told() {
             )
         );
     }
-    assert_eq!(Request::read(PATH, b"GET", &Target::parse(b"/v1/realtime"), false), None);
+    assert_eq!(Request::read(PATH, b"GET", &Target::parse(b"/v1/realtime"), || false), None);
 }
 
 #[test]
@@ -128,66 +125,77 @@ fn an_error_has_its_code_and_a_405_the_methods() {
         ("POST", "/usage", 405, "method_not_allowed", Some("GET")),
     ] {
         let target = format!("{PATH}{path}");
-        let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), true);
+        let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), || true);
         let answer = read.unwrap().unwrap_err();
         let body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
         assert_eq!((answer.status, &body["error"]["code"]), (status, &code.into()), "{method} {path}");
         assert_eq!(body["error"]["type"], "invalid_request_error");
-        let found = answer.headers.iter().find(|(name, _)| *name == "allow").map(|(_, value)| *value);
+        let found = answer.headers.iter().find(|(name, _)| *name == "allow").map(|(_, value)| &**value);
         assert_eq!(found, allow);
-        assert!(answer.headers.contains(&("content-type", "application/json")));
+        assert!(answer.headers.contains(&("content-type", "application/json".into())));
     }
 }
 
 struct World {
-    store: Memory,
-    presence: Presence,
-    registry: Registry,
-    callers: Callers,
+    process: Process,
 }
 
 impl World {
     fn new() -> Self {
-        Self {
-            store: Memory::default(),
-            presence: Presence::new(1),
-            registry: Registry::default(),
-            callers: Callers::default(),
-        }
+        let mut process = Process::new(Box::new(Memory::default()), 1);
+        process.list_sessions();
+        process.know_callers(vec!["web-app".into(), "other".into(), "web-app".into()]);
+        Self { process }
+    }
+
+    fn open(&mut self, record: &Record) -> Seat {
+        let mut seat = self.process.admit(&caller(), now()).unwrap_or_else(|_| panic!("there is room"));
+        self.process.opened(&mut seat, &|| record.clone(), now());
+        seat
     }
 
     fn ask(&mut self, method: &str, path: &str) -> (u16, serde_json::Value) {
         let target = format!("{PATH}{path}");
-        let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), true).unwrap();
-        let answer = read.unwrap_or_else(|answer| panic!("{method} {path}: {}", answer.status)).run(&mut Process {
-            store: &self.store,
-            presence: &self.presence,
-            registry: &mut self.registry,
-            callers: &mut self.callers,
-            names: &["web-app", "other"],
-            now: UNIX_EPOCH + Duration::from_secs(100),
-        });
+        let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), || true).unwrap();
+        let request = read.unwrap_or_else(|answer| panic!("{method} {path}: {}", answer.status));
+        let answer = request.run(&mut self.process, now());
         (answer.status, serde_json::from_slice(&answer.body).unwrap())
     }
+}
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(100)
+}
+
+fn caller() -> Rc<Caller> {
+    Rc::new(Caller {
+        name: "web-app".into(),
+        policies: Access::All,
+        models: Globs::All,
+        origins: Globs::All,
+        limits: CallerLimits::default(),
+    })
 }
 
 #[test]
 fn a_session_is_shown_stopped_and_shown_as_closed() {
     let mut world = World::new();
-    let slot = world.registry.begin(&world.store, &mut world.presence, 7, &record(0xab, 50));
+    let seat = world.open(&record(0xab, 50));
     let session = format!("/sessions/{}", id());
     let (status, body) = world.ask("GET", &session);
     assert_eq!((status, &body["status"], &body["duration_ms"]), (200, &"open".into(), &50_000.into()));
     assert_eq!(serde_json::from_value::<Record>(body).unwrap().id, id());
     assert_eq!(world.ask("GET", "/sessions").1["data"][0]["id"], id().to_string());
+    assert_eq!(world.process.ending(&seat), None);
     let (status, body) = world.ask("DELETE", &session);
     assert_eq!((status, &body["status"]), (202, &"stopping".into()));
+    assert!(world.process.exchange());
+    assert_eq!(world.process.ending(&seat), Some(Ending::Stopped));
     assert_eq!(world.ask("DELETE", &session).0, 202);
     let (_, body) = world.ask("GET", "/sessions?status=open");
     assert_eq!((&body["object"], &body["data"][0]["status"]), (&"list".into(), &"stopping".into()));
-    let close = Close { by: ClosedBy::Gateway, code: 4410, reason: "session_stopped".into() };
-    let closed = Record { close: Some(close), ..record(0xab, 50) };
-    world.registry.end(&world.store, &world.presence, slot, &closed);
+    let closed = Record { close: Some(Ending::Stopped.close()), ..record(0xab, 50) };
+    world.process.leave(seat, Some(&closed), now());
     let (status, body) = world.ask("DELETE", &session);
     assert_eq!((status, &body["status"], &body["close"]["code"]), (200, &"closed".into(), &4410.into()));
     for method in ["GET", "DELETE"] {
@@ -200,9 +208,9 @@ fn a_session_is_shown_stopped_and_shown_as_closed() {
 fn stopping_all_of_a_caller_answers_with_those_that_were_not_closed() {
     let mut world = World::new();
     for id in 1..=3 {
-        let slot = world.registry.begin(&world.store, &mut world.presence, id, &record(id.into(), id.into()));
+        let seat = world.open(&record(id, id.try_into().unwrap()));
         if id == 2 {
-            world.registry.end(&world.store, &world.presence, slot, &record(2, 2));
+            world.process.leave(seat, Some(&record(2, 2)), now());
         }
     }
     let (status, body) = world.ask("DELETE", "/sessions?caller=web-app");
@@ -215,16 +223,13 @@ fn stopping_all_of_a_caller_answers_with_those_that_were_not_closed() {
 #[test]
 fn usage_is_listed_by_caller_for_today() {
     let mut world = World::new();
-    let (store, now) = (world.store.clone(), UNIX_EPOCH + Duration::from_secs(90));
-    let limits = CallerLimits::default();
-    world.callers.start(&store, &mut world.presence, "web-app", &limits, now).unwrap();
-    world.callers.opened("web-app", now);
+    world.open(&record(1, 1));
     let used = (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000));
-    world.callers.add(&store, &world.presence, "web-app", &limits, used, now);
+    assert!(!world.process.used(&caller(), "gpt-realtime", used, now()));
     let (status, body) = world.ask("GET", "/usage");
     assert_eq!((status, &body["object"], body["data"].as_array().unwrap().len()), (200, &"list".into(), 2));
-    let row = &body["data"][0];
+    let row = &body["data"][1];
     assert_eq!((&row["caller"], &row["date"]), (&"web-app".into(), &"1970-01-01".into()));
     assert_eq!((&row["sessions"], &row["cost_usd"], &row["usage"]["responses"]), (&1.into(), &0.41.into(), &1.into()));
-    assert_eq!((&body["data"][1]["caller"], &body["data"][1]["sessions"]), (&"other".into(), &0.into()));
+    assert_eq!((&body["data"][0]["caller"], &body["data"][0]["sessions"]), (&"other".into(), &0.into()));
 }

@@ -30,7 +30,7 @@ unsafe extern "C" {
     #[link_name = "proxy_on_response_trailers"]
     pub safe fn response_trailers(context: u32, count: usize) -> Action;
     #[link_name = "proxy_on_log"]
-    safe fn log(context: u32);
+    pub safe fn log(context: u32);
     #[link_name = "proxy_on_done"]
     safe fn done(context: u32) -> bool;
     #[link_name = "proxy_on_delete"]

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::slice::from_raw_parts;
 
-use super::{Level, Lines, WORKER, worker};
+use super::{HttpCall, Level, Lines, WORKER, worker};
 
 /// The ABI's `proxy_status_t`.
 #[repr(u32)]
@@ -13,6 +13,7 @@ enum Status {
     Ok = 0,
     NotFound = 1,
     BadArgument = 2,
+    CasMismatch = 8,
 }
 
 const REQUEST_BODY: u32 = 0;
@@ -232,6 +233,71 @@ unsafe extern "C" fn proxy_send_local_response(
 }
 
 #[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_get_shared_data(
+    key: *const u8,
+    key_size: usize,
+    data: *mut *mut u8,
+    size: *mut usize,
+    cas: *mut u32,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let key = unsafe { text(key, key_size) };
+    let Some((value, version)) = worker(|worker| worker.shared.get(key).cloned()) else { return Status::NotFound };
+    // SAFETY: as in `give`.
+    unsafe {
+        *cas = version;
+        give(&value, data, size)
+    }
+}
+
+/// As Envoy does it: a key that is absent takes any version, and version 0 overwrites whatever is there.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_set_shared_data(
+    key: *const u8,
+    key_size: usize,
+    value: *const u8,
+    value_size: usize,
+    cas: u32,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let (key, value) = unsafe { (text(key, key_size), bytes(value, value_size)) };
+    worker(|worker| {
+        if worker.shared.get(key).is_some_and(|(_, version)| cas != 0 && cas != *version) {
+            return Status::CasMismatch;
+        }
+        worker.shared_version += 1;
+        worker.shared.insert(key.to_owned(), (value.to_vec(), worker.shared_version));
+        Status::Ok
+    })
+}
+
+/// The calls are kept, and not answered.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_http_call(
+    cluster: *const u8,
+    cluster_size: usize,
+    headers: *const u8,
+    headers_size: usize,
+    _body: *const u8,
+    _body_size: usize,
+    _trailers: *const u8,
+    _trailers_size: usize,
+    _timeout: u32,
+    token: *mut u32,
+) -> Status {
+    // SAFETY: as in `bytes`.
+    let (cluster, headers) = unsafe { (text(cluster, cluster_size), bytes(headers, headers_size)) };
+    let call = HttpCall { cluster: cluster.to_owned(), lines: Lines::parse(headers) };
+    let number = worker(|worker| {
+        worker.http_calls.push(call);
+        worker.http_calls.len()
+    });
+    // SAFETY: a live local of the module's.
+    unsafe { *token = u32::try_from(number).expect("few calls") };
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn proxy_set_effective_context(context: u32) -> Status {
     worker(|worker| {
         if !worker.streams.contains_key(&context) {
@@ -251,6 +317,25 @@ extern "C" fn proxy_close_stream(_: u32) -> Status {
     })
 }
 
+#[unsafe(no_mangle)]
+unsafe extern "C" fn proxy_define_metric(_: u32, name: *const u8, size: usize, id: *mut u32) -> Status {
+    // SAFETY: as in `text`; a live local of the module's.
+    unsafe { *id = worker(|worker| worker.statistics.define(text(name, size))) };
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> Status {
+    worker(|worker| worker.statistics.add(id, offset));
+    Status::Ok
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_record_metric(id: u32, value: u64) -> Status {
+    worker(|worker| worker.statistics.add(id, i64::try_from(value).unwrap()));
+    Status::Ok
+}
+
 /// Imports that the SDK names and the filter does not use. Their arguments do not matter: a call ends the process.
 macro_rules! unused {
     ($($name:ident)*) => {
@@ -267,24 +352,18 @@ unused! {
     proxy_add_header_map_value
     proxy_call_foreign_function
     proxy_continue_stream
-    proxy_define_metric
     proxy_dequeue_shared_queue
     proxy_done
     proxy_enqueue_shared_queue
     proxy_get_log_level
     proxy_get_metric
-    proxy_get_shared_data
     proxy_get_status
     proxy_grpc_call
     proxy_grpc_cancel
     proxy_grpc_close
     proxy_grpc_send
     proxy_grpc_stream
-    proxy_http_call
-    proxy_increment_metric
-    proxy_record_metric
     proxy_register_shared_queue
     proxy_resolve_shared_queue
     proxy_set_header_map_pairs
-    proxy_set_shared_data
 }

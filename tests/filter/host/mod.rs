@@ -9,6 +9,7 @@ mod exports;
 mod imports;
 mod lines;
 mod request;
+mod statistics;
 mod stream;
 mod vm;
 
@@ -20,10 +21,20 @@ pub use request::{Exchange, Request};
 pub use stream::{Answer, Fate, Message};
 pub use vm::{Level, Vm};
 
+use statistics::Statistics;
 use stream::Stream;
 
 thread_local! {
     static WORKER: RefCell<Worker> = RefCell::default();
+}
+
+/// A request that the module sent by itself.
+#[derive(Clone, Debug)]
+pub struct HttpCall {
+    /// Where it goes.
+    pub cluster: String,
+    /// Its header lines.
+    pub lines: Lines,
 }
 
 /// What one of Envoy's workers holds for the module.
@@ -40,6 +51,12 @@ struct Worker {
     /// Every line that the module logged.
     log: Vec<(Level, String)>,
     streams: BTreeMap<u32, Stream>,
+    statistics: Statistics,
+    /// The requests that the module sent by itself.
+    http_calls: Vec<HttpCall>,
+    /// Shared data: values with their versions.
+    shared: BTreeMap<String, (Vec<u8>, u32)>,
+    shared_version: u32,
     /// Whether the module runs.
     is_inside: bool,
     /// What the module did that no module may.

@@ -189,6 +189,31 @@ impl Exchange {
         stream::response_body(self.context, chunk, ends);
     }
 
+    /// Bytes of the upstream's WebSocket come; the client gets them, or what the filter puts in their place.
+    pub fn send_upstream(&self, bytes: &[u8]) {
+        stream::response_body(self.context, bytes, false);
+    }
+
+    /// The error code and the close code that the client got, if it was told to close.
+    pub fn closed_with(&self) -> Option<(String, u16)> {
+        let received = stream::received(self.context);
+        let at = received.windows(2).rposition(|pair| pair[0] == 0x88)?;
+        let code = u16::from_be_bytes([received[at + 2], received[at + 3]]);
+        let start = received.windows(16).rposition(|window| window == br#"{"type":"error","#.as_slice())?;
+        let event: serde_json::Value =
+            serde_json::Deserializer::from_slice(&received[start..]).into_iter().next()?.expect("an event");
+        Some((event["error"]["code"].as_str().expect("a code").to_owned(), code))
+    }
+
+    /// Envoy knows this of the stream.
+    pub fn property(&self, path: &str, value: &str) {
+        let set = |worker: &mut super::Worker| {
+            let stream = worker.streams.get_mut(&self.context).expect("an open stream");
+            stream.properties.insert(path.to_owned(), value.into());
+        };
+        worker(set);
+    }
+
     /// Trailers of a response come.
     pub fn response_trailers(&self, lines: &[(String, Vec<u8>)]) {
         stream::response_trailers(self.context, Lines::from_iter(lines.iter().cloned()));
@@ -197,6 +222,22 @@ impl Exchange {
     /// More of the body comes.
     pub fn send_chunk(&self, chunk: &[u8], ends: bool) {
         stream::request_body(self.context, chunk, ends);
+    }
+
+    /// All of the response's body that the client got.
+    pub fn received(&self) -> Vec<u8> {
+        stream::received(self.context)
+    }
+
+    /// It is over, and about to be logged.
+    pub fn log(&self) {
+        call(self.context, || exports::log(self.context));
+    }
+
+    /// What the filter has left for a field of the access log; empty if nothing.
+    pub fn access_log_field(&self, field: &str) -> String {
+        let value = stream::property(self.context, &format!("wasm.realtime_byok.{field}"));
+        String::from_utf8(value.unwrap_or_default()).expect("text")
     }
 
     fn send_body(&self, request: &Request<'_>) {

@@ -51,6 +51,8 @@ pub(super) struct Stream {
     maps: BTreeMap<u32, Lines>,
     request_body: Option<Vec<u8>>,
     response_body: Option<Vec<u8>>,
+    /// What the client got of it.
+    received: Vec<u8>,
     pub properties: BTreeMap<String, Vec<u8>>,
     /// Set while the body gathers because the filter waits for more of it.
     is_buffering: bool,
@@ -135,6 +137,11 @@ pub(super) fn is_over(context: u32) -> bool {
     stream(context, |stream| stream.is_over())
 }
 
+/// A property of a stream.
+pub(super) fn property(context: u32, path: &str) -> Option<Vec<u8>> {
+    stream(context, |stream| stream.property(path))
+}
+
 /// The answer that the client has, if it has one.
 pub(super) fn answer(context: u32) -> Option<Answer> {
     stream(context, |stream| stream.response.clone())
@@ -206,6 +213,12 @@ pub(super) fn response_body(context: u32, chunk: &[u8], ends: bool) {
     stream(context, |stream| stream.response_body = Some(chunk.to_vec()));
     let action = call(context, || exports::response_body(context, chunk.len(), ends));
     assert_eq!(action, exports::CONTINUE, "a response's body never waits");
+    stream(context, |stream| stream.received.extend(stream.response_body.iter().flatten()));
+}
+
+/// All of the response's body that the client got.
+pub(super) fn received(context: u32) -> Vec<u8> {
+    stream(context, |stream| stream.received.clone())
 }
 
 /// The response's trailers come, which end it.

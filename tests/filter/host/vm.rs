@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::request::Request;
-use super::{call, exports, new_context, worker};
+use super::{HttpCall, call, exports, new_context, worker};
 
 /// The environment of the VM, as `host_env_keys` pass it.
 pub const ENVIRONMENT: [(&str, &str); 6] = [
@@ -119,6 +119,17 @@ impl Vm {
             worker(|worker| worker.clock += 1_000_000_000);
             call(self.root, || exports::tick(self.root));
         }
+    }
+
+    /// What Envoy has counted under names of this end; of a histogram, the sum.
+    pub fn statistics(&self, end: &str) -> Vec<(String, i64)> {
+        let named = |(name, value): (&String, &i64)| name.ends_with(end).then(|| (name.clone(), *value));
+        worker(|worker| worker.statistics.values().iter().filter_map(named).collect())
+    }
+
+    /// The requests that this thread's VMs sent by themselves.
+    pub fn http_calls(&self) -> Vec<HttpCall> {
+        worker(|worker| worker.http_calls.clone())
     }
 
     /// What this thread's VMs logged since the last one started.

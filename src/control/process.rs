@@ -1,0 +1,168 @@
+//! The sessions of a process, as one worker has to do with them: let in, listed, counted, told to stop.
+
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use super::registry::{Registry, Slot};
+use crate::auth::Caller;
+use crate::limits::{CallerLimits, Callers, Ending, Exceeded, Presence, Store};
+use crate::metrics::Metrics;
+use crate::usage::{MicroUsd, Record, Tally};
+
+/// One in every VM, whatever the number of its root contexts.
+pub struct Process {
+    pub(super) store: Box<dyn Store>,
+    pub(super) presence: Presence,
+    pub(super) callers: Callers,
+    pub(super) registry: Registry,
+    /// What this worker has measured.
+    pub metrics: Metrics,
+    /// Whether a control API can ask for what runs here.
+    is_listed: bool,
+    /// The callers of all configurations that this worker ever had, sorted.
+    pub(super) names: Vec<String>,
+    /// The number of the last session that was let in.
+    last: u32,
+    /// Sessions that the last tick found told to stop.
+    stops: Vec<u32>,
+    /// Sessions whose records the last tick found lost.
+    missing: Vec<u32>,
+}
+
+/// A session that was let in. It must be given back by [`Process::leave`], however far it came.
+pub struct Seat {
+    caller: Rc<Caller>,
+    number: u32,
+    slot: Option<Slot>,
+}
+
+impl Process {
+    /// A worker of this random id, among all that share the store.
+    pub fn new(store: Box<dyn Store>, random: u64) -> Self {
+        Self {
+            store,
+            presence: Presence::new(random),
+            callers: Callers::default(),
+            registry: Registry::default(),
+            metrics: Metrics::default(),
+            is_listed: false,
+            names: Vec::new(),
+            last: 0,
+            stops: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// These callers may come in. The control API of one listener tells of those of another, too.
+    pub fn know_callers(&mut self, names: Vec<String>) {
+        self.names.extend(names);
+        self.names.sort_unstable();
+        self.names.dedup();
+    }
+
+    /// From now on sessions are listed, and what callers use is counted whether it is limited or not.
+    pub fn list_sessions(&mut self) {
+        self.is_listed = true;
+    }
+
+    /// Lets a session of a caller in, unless one of the caller's limits is reached.
+    pub fn admit(&mut self, caller: &Rc<Caller>, now: SystemTime) -> Result<Seat, Exceeded> {
+        if is_limited(caller) {
+            self.callers.start(&*self.store, &mut self.presence, &caller.name, &caller.limits, now)?;
+        }
+        self.last = self.last.wrapping_add(1);
+        Ok(Seat { caller: caller.clone(), number: self.last, slot: None })
+    }
+
+    /// Whether a caller may begin what is no session, which only a budget of the day can forbid.
+    pub fn check_budget(&mut self, caller: &Caller, now: SystemTime) -> Result<(), Exceeded> {
+        self.callers.check_budget(&*self.store, &caller.name, &caller.limits, now)
+    }
+
+    /// The upstream opened a session.
+    pub fn opened(&mut self, seat: &mut Seat, record: &dyn Fn() -> Record, now: SystemTime) {
+        if self.is_counted(&seat.caller) {
+            self.callers.opened(&seat.caller.name, now);
+        }
+        let record = record();
+        self.metrics.session_began(&record);
+        if self.is_listed {
+            seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record));
+        }
+    }
+
+    /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
+    pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+        self.metrics.used(&caller.name, model, used);
+        self.is_counted(caller)
+            && self.callers.add(&*self.store, &self.presence, &caller.name, &caller.limits, used, now)
+    }
+
+    /// Whether a caller's budget of today was used up when it was last looked at, at the last tick or since.
+    pub fn is_over_budget(&self, caller: &Caller) -> bool {
+        self.callers.is_over_budget(&caller.name)
+    }
+
+    /// Why a session must end, if others say so: the operator, or its caller's other sessions.
+    pub fn ending(&self, seat: &Seat) -> Option<Ending> {
+        if self.stops.contains(&seat.number) {
+            return Some(Ending::Stopped);
+        }
+        self.is_over_budget(&seat.caller).then_some(Ending::Budget)
+    }
+
+    /// Lists what has become of an open session, if it has changed, or is not listed any more.
+    pub fn update(&mut self, seat: &Seat, has_changed: bool, record: &dyn Fn() -> Record) {
+        if let Some(slot) = seat.slot
+            && (has_changed || self.missing.contains(&seat.number))
+        {
+            self.registry.update(slot, &record());
+        }
+    }
+
+    /// A session is over, and came to this if it was opened.
+    pub fn leave(&mut self, seat: Seat, record: Option<&Record>, now: SystemTime) {
+        if let Some(record) = record {
+            self.metrics.session_ended(record);
+        }
+        if let (Some(slot), Some(record)) = (seat.slot, record) {
+            self.registry.end(&*self.store, &self.presence, slot, record);
+        }
+        if is_limited(&seat.caller) {
+            self.callers.end(&*self.store, &self.presence, &seat.caller.name, now);
+        }
+    }
+
+    /// Time passed: once a second, before the sessions look at [`ending`](Self::ending) and give their
+    /// [`update`](Self::update). False if it is called too early, by a second root context.
+    pub fn tick(&mut self, now: SystemTime) -> bool {
+        if !self.presence.tick(&*self.store, now) {
+            return false;
+        }
+        self.callers.tick(&*self.store, &self.presence, now);
+        true
+    }
+
+    /// Writes what the sessions gave, and reads what others want of them; true if one of them is to stop.
+    pub fn exchange(&mut self) -> bool {
+        let ticked = self.registry.tick(&*self.store, &self.presence);
+        (self.stops, self.missing) = (ticked.stops, ticked.missing);
+        !self.stops.is_empty()
+    }
+
+    /// Keys in shared data that were damaged since this was last asked, and started anew.
+    pub fn take_damaged(&mut self) -> Vec<String> {
+        let mut keys = self.presence.take_damaged();
+        keys.extend(self.callers.take_damaged());
+        keys.extend(self.registry.take_damaged());
+        keys
+    }
+
+    fn is_counted(&self, caller: &Caller) -> bool {
+        self.is_listed || is_limited(caller)
+    }
+}
+
+fn is_limited(caller: &Caller) -> bool {
+    caller.limits != CallerLimits::default()
+}

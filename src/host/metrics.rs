@@ -1,0 +1,39 @@
+//! What was measured, into Envoy's statistics.
+
+use std::collections::HashMap;
+
+use log::warn;
+use proxy_wasm::types::MetricType;
+
+use super::abi;
+use crate::metrics::{Metrics, StatKind};
+
+/// Envoy's ids of the statistics that this VM has used, by name; none for those that Envoy would not make.
+pub type Ids = HashMap<String, Option<u32>>;
+
+/// Takes what was measured since the last time, and makes it so in Envoy.
+pub fn flush(metrics: &mut Metrics, ids: &mut Ids) {
+    for change in metrics.take() {
+        let id = *ids.entry(change.stat).or_insert_with_key(|name| defined(change.kind, name));
+        let (Some(id), Some(amount)) = (id, change.amount) else { continue };
+        // What Envoy would not count is missing in its statistics, and nothing else.
+        let _ = match change.kind {
+            StatKind::Counter | StatKind::Gauge => abi::increment_metric(id, amount),
+            StatKind::Histogram => abi::record_metric(id, u64::try_from(amount).unwrap_or_default()),
+        };
+    }
+}
+
+/// The id of a statistic; a name that Envoy does not take is told once.
+fn defined(kind: StatKind, name: &str) -> Option<u32> {
+    let kind = match kind {
+        StatKind::Counter => MetricType::Counter,
+        StatKind::Gauge => MetricType::Gauge,
+        StatKind::Histogram => MetricType::Histogram,
+    };
+    let id = abi::define_metric(kind, name);
+    if let Err(status) = id {
+        warn!("realtime_byok: Envoy does not count {name}; status {}", status as u32);
+    }
+    id.ok()
+}
