@@ -28,7 +28,7 @@ pub fn ask_for_usage(body: &[u8]) -> Result<Option<Vec<u8>>, Ambiguous> {
         object if object.starts_with('{') => {
             let [asked] = pick(object, ["include_usage"]).map_err(|_| Ambiguous)?;
             match asked {
-                Some(asked) if asked == "true" => Ok(None),
+                Some("true") => Ok(None),
                 Some(asked) => Ok(replaced(text, asked, "true")),
                 None if is_empty(object) => Ok(replaced(text, options, r#"{"include_usage":true}"#)),
                 None => Ok(inserted(text, object, r#""include_usage":true,"#)),
