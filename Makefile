@@ -37,7 +37,7 @@ build: rust node-packages ## Build the module, target/wasm32-wasip1/release/real
 	@node $(SETUP)/optimise.mjs $(MODULE)
 
 .PHONY: test
-test: setup fmt-check lint unit build e2e ## Run every check and test; what CI runs
+test: setup fmt-check lint unit build e2e conformance ## Run every check and test; what CI runs
 
 .PHONY: image
 image: ## Build the container images: the gateway, and the plugin alone
@@ -73,7 +73,7 @@ e2e: setup build ## Run the end-to-end and deployment tests (TESTS='tests/e2e/sl
 	@node --test --test-concurrency=2 --test-timeout=600000 $(or $(TESTS),$(NODE_TESTS))
 
 .PHONY: conformance
-conformance: setup build ## Run the Autobahn cases with the filter and without; the README says which differ
+conformance: setup build ## Run the Autobahn cases with the filter and without, in about a minute
 	$(call say,Autobahn cases)
 	@node --test --test-timeout=600000 tests/conformance/*.test.mjs
 
@@ -83,7 +83,7 @@ bench: build envoy node-packages ## Measure Envoy's CPU per request: no filter, 
 	@node benches/run.mjs
 
 .PHONY: setup
-setup: rust envoy node-packages certificate browser ## Install what the tests need
+setup: rust envoy node-packages certificate browser prometheus ## Install what the tests need
 
 .PHONY: clean
 clean: ## Remove what was built and installed here
@@ -96,13 +96,15 @@ fmt-check: rust
 
 # Set-up leaves a stamp behind, so that it runs again only when what it pins has changed.
 
-.PHONY: rust envoy node-packages certificate browser
+.PHONY: rust envoy node-packages certificate browser prometheus
 rust: $(DONE)/rust
 envoy: $(DONE)/python
 node-packages: $(DONE)/node
 certificate: .work/tls/tls.crt
 browser:
 	@$(SETUP)/chromium.sh
+prometheus:
+	@$(SETUP)/prometheus.sh .work/prometheus
 
 $(DONE)/rust: rust-toolchain.toml $(SETUP)/rust.sh
 	@$(SETUP)/require.sh rustup

@@ -26,7 +26,8 @@
 //!                            └─ 101                      session::handshake answers the offer; session::live follows
 //!                                 ws::Follower             frames, skipped by length unless they matter
 //!                                 usage::Meter             what an event says of tokens, priced
-//!                                 limits::SessionLimits    whether it must end, and what its client is told
+//!                                 limits::SessionLimits    whether it must end
+//!                                 session::farewell        what its two sides are told, and when
 //! ```
 //!
 //! # The modules

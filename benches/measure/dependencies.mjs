@@ -4,4 +4,4 @@ import { createRequire } from 'node:module';
 const require = createRequire(new URL('../../tests/package.json', import.meta.url));
 
 export const autocannon = require('autocannon');
-export const { WebSocket, WebSocketServer } = require('ws');
+export const { Sender, WebSocket, WebSocketServer } = require('ws');

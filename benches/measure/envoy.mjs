@@ -32,25 +32,28 @@ export function realtimeByok(vmId, options) {
   return wasmFilter({ configuration: configuration(options), hostEnvKeys: ['OPENAI_API_KEY'], vmId });
 }
 
-/** The same job in Envoy's Lua filter. */
-export function lua() {
+/** Envoy's Lua filter with a script of this folder; by default, one that does the same job. */
+export function lua(script = 'exchange.lua') {
   return {
     name: 'envoy.filters.http.lua',
     typed_config: {
       '@type': 'type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua',
-      default_source_code: { inline_string: readFileSync(new URL('exchange.lua', import.meta.url), 'utf8') },
+      default_source_code: { inline_string: readFileSync(new URL(script, import.meta.url), 'utf8') },
     },
   };
 }
 
 /**
  * Starts an Envoy with one worker. `filters` is `{ variant: filter or null }`. Returns `{ envoy, variants }`, where
- * each variant is `{ name, port }`.
+ * each variant is `{ name, port }`. `hcm` are further settings of every connection manager.
  */
-export async function startVariants(filters, { routes = [directResponse], clusters = [] } = {}) {
+export async function startVariants(
+  filters,
+  { routes = [directResponse], clusters = [], hcm = { access_log: [] } } = {},
+) {
   const directory = scratchDirectory();
   const listeners = Object.entries(filters).map(([name, filter]) =>
-    listener({ name, directory, routes, filter, hcm: { access_log: [] } }),
+    listener({ name, directory, routes, filter, hcm }),
   );
   const envoy = await startEnvoy(bootstrap({ listeners, clusters }), { directory, env: environment, concurrency: 1 });
   const variants = [];

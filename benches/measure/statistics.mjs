@@ -7,5 +7,16 @@ export function median(values) {
 
 /** The median of how `a` compares with `b`, round by round, so that a slow drift of the machine cancels out. */
 export function medianRatio(a, b) {
-  return median(a.map((value, round) => value / b[round]));
+  return median(ratios(a, b));
+}
+
+/** Between which ratios the middle half of the rounds lies. */
+export function middleHalf(a, b) {
+  const sorted = ratios(a, b).toSorted((x, y) => x - y);
+  const at = (part) => sorted[Math.round(part * (sorted.length - 1))];
+  return [at(0.25), at(0.75)];
+}
+
+function ratios(a, b) {
+  return a.map((value, round) => value / b[round]);
 }

@@ -55,7 +55,8 @@ impl Request {
 
     /// Does what is asked.
     pub fn run(&self, process: &mut Process, now: SystemTime) -> Answer {
-        let Process { store, presence, registry, callers, names, .. } = process;
+        let names = if *self == Self::Usage { process.callers() } else { Vec::new() };
+        let Process { store, presence, registry, callers, .. } = process;
         let store = &**store;
         match self {
             Self::List(filter) => list(200, &registry.list(store, presence, filter, now)),

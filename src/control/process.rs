@@ -5,6 +5,8 @@ use std::time::SystemTime;
 
 use super::registry::{Registry, Slot};
 use crate::auth::Caller;
+use crate::limits::codec::{Reader, put_bytes};
+use crate::limits::store::{key, update};
 use crate::limits::{CallerLimits, Callers, Ending, Exceeded, Presence, Store};
 use crate::metrics::Metrics;
 use crate::usage::{MicroUsd, Record, Tally};
@@ -17,10 +19,13 @@ pub struct Process {
     pub(super) registry: Registry,
     /// What this worker has measured.
     pub metrics: Metrics,
-    /// Whether a control API can ask for what runs here.
+    /// Whether a control API can ask for what runs here, as far as is known.
     is_listed: bool,
-    /// The callers of all configurations that this worker ever had, sorted.
-    pub(super) names: Vec<String>,
+    /// The names of the callers of all configurations that this worker ever had, and of those that it has counted
+    /// something of; sorted.
+    names: Vec<String>,
+    /// Callers whose names this worker has told to whoever lists, sorted.
+    counted: Vec<String>,
     /// The number of the last session that was let in.
     last: u32,
     /// Sessions that the last tick found told to stop.
@@ -47,22 +52,35 @@ impl Process {
             metrics: Metrics::default(),
             is_listed: false,
             names: Vec::new(),
+            counted: Vec::new(),
             last: 0,
             stops: Vec::new(),
             missing: Vec::new(),
         }
     }
 
-    /// These callers may come in. The control API of one listener tells of those of another, too.
+    /// These callers may come in.
     pub fn know_callers(&mut self, names: Vec<String>) {
         self.names.extend(names);
         self.names.sort_unstable();
         self.names.dedup();
+        self.look_whether_listed();
     }
 
-    /// From now on sessions are listed, and what callers use is counted whether it is limited or not.
+    /// The names of all callers that this worker knows, and that others have counted something of; sorted.
+    pub fn callers(&self) -> Vec<String> {
+        let counted = self.store.read(&counted_key()).bytes;
+        let mut names = [self.names.clone(), decode_names(&counted)].concat();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// From now on the sessions of all workers are listed, and what callers use is counted whether it is limited or not.
     pub fn list_sessions(&mut self) {
         self.is_listed = true;
+        // Who comes too late has lost to another who has written the same.
+        let _ = update(&*self.store, &listed_key(), &mut |bytes| bytes.is_empty().then(|| vec![1]));
     }
 
     /// Lets a session of a caller in, unless one of the caller's limits is reached.
@@ -140,6 +158,7 @@ impl Process {
             return false;
         }
         self.callers.tick(&*self.store, &self.presence, now);
+        self.look_whether_listed();
         true
     }
 
@@ -158,9 +177,51 @@ impl Process {
         keys
     }
 
-    fn is_counted(&self, caller: &Caller) -> bool {
+    /// Whether what this caller does is counted; if it is listed, its name is told to whoever lists.
+    fn is_counted(&mut self, caller: &Caller) -> bool {
+        let name = &caller.name;
+        if self.is_listed
+            && let Err(at) = self.counted.binary_search(name)
+        {
+            let told = update(&*self.store, &counted_key(), &mut |bytes| {
+                let mut names = decode_names(bytes);
+                let at = names.binary_search(name).err()?;
+                names.insert(at, name.clone());
+                Some(encode_names(&names))
+            });
+            if told.is_ok() {
+                self.counted.insert(at, name.clone());
+            }
+        }
         self.is_listed || is_limited(caller)
     }
+
+    /// Whoever lists may be another plugin, in a VM of its own.
+    fn look_whether_listed(&mut self) {
+        self.is_listed = self.is_listed || !self.store.read(&listed_key()).is_absent();
+    }
+}
+
+/// Where it stands that sessions are listed.
+fn listed_key() -> String {
+    key(format_args!("listed"))
+}
+
+/// Where the names of the callers stand that something was counted of.
+fn counted_key() -> String {
+    key(format_args!("counted"))
+}
+
+fn encode_names(names: &[String]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    names.iter().for_each(|name| put_bytes(&mut bytes, name.as_bytes()));
+    bytes
+}
+
+/// Sorted names; those that can be read.
+fn decode_names(bytes: &[u8]) -> Vec<String> {
+    let mut reader = Reader::new(bytes);
+    std::iter::from_fn(|| reader.text().ok().map(str::to_owned)).collect()
 }
 
 fn is_limited(caller: &Caller) -> bool {

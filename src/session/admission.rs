@@ -6,11 +6,12 @@ use std::time::SystemTime;
 use super::Surroundings;
 use super::exchange::{is_counted, must_ask};
 use super::refusal::{
-    form_denial, missing_token, model_of_another_secret, origin_not_allowed, route_not_allowed, token_denial,
-    unreadable_body, unsupported_content_type,
+    form_denial, limit_denial, missing_token, model_of_another_secret, origin_not_allowed, route_not_allowed,
+    token_denial, unreadable_body, unsupported_content_type,
 };
 use crate::auth::{Caller, Offered, TokenError};
 use crate::config::{MintMode, Plan};
+use crate::control::Seat;
 use crate::denial::Denial;
 use crate::glob::Globs;
 use crate::inbound::{BodyType, Exchange, Inbound};
@@ -202,6 +203,16 @@ impl Admission {
     pub fn limits(&self) -> SessionLimits {
         let policy = self.policy.limits;
         self.grant.as_ref().map_or(policy, |grant| grant.tighten(&policy))
+    }
+
+    /// The last of all checks: whether the caller may start this now. Only a session has a seat.
+    pub fn start(&self, around: &impl Surroundings) -> Result<Option<Seat>, Denial> {
+        let mut process = around.process().borrow_mut();
+        let started = match self.purpose {
+            Purpose::WebSocket | Purpose::Call => process.admit(&self.caller, around.now()).map(Some),
+            Purpose::Mint(_) | Purpose::Rest => process.check_budget(&self.caller, around.now()).map(|()| None),
+        };
+        started.map_err(limit_denial)
     }
 
     /// The record of a session that begins now.

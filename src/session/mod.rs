@@ -13,7 +13,9 @@
 mod admission;
 mod called;
 mod exchange;
+mod farewell;
 mod handshake;
+mod held;
 mod live;
 mod minting;
 mod onward;
@@ -36,21 +38,22 @@ use crate::denial::Denial;
 use crate::http::{Edits, Headers, Target, Value};
 use crate::inbound::Inbound;
 use crate::metrics::{Metric, MintedBy, Presented};
-use crate::mint::{InvalidAnswer, MAX_ANSWER, MintEndpoint, decoded};
-use crate::policy::{BodyModel, Handling, Placement, Route};
+use crate::mint::{InvalidAnswer, MAX_ANSWER, decoded};
+use crate::policy::{Handling, Placement, Route};
 use crate::secret::{Digest, Secret};
-use crate::usage::{ClosedBy, Record, Status, ask_for_usage};
+use crate::usage::{ClosedBy, Record, Status};
 use crate::ws::Window;
 
-use admission::{Admission, BodyNeed, Choice, Purpose, passes_without_model};
+use admission::{Admission, BodyNeed, Purpose};
 use called::{Called, Joined, call_joined};
-use exchange::{RestExchange, is_counted, must_ask};
+use exchange::RestExchange;
 use handshake::Handshake;
+use held::Held;
 use live::Live;
-use minting::{Minted, Minting};
+use minting::Minting;
 use refusal::{
-    ambiguous_stream, form_denial, invalid_answer, limit_denial, no_policy, provider_key_rejected, route_not_allowed,
-    unreadable_body, upstream_secret_rejected,
+    form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
+    upstream_secret_rejected,
 };
 
 pub use exchange::{Gap, RestUsage};
@@ -115,12 +118,6 @@ struct Sealing {
     body: Vec<u8>,
 }
 
-struct Held {
-    headers: Headers,
-    admission: Admission,
-    need: BodyNeed,
-}
-
 /// What is kept of a request for its response.
 struct Forwarded {
     admission: Admission,
@@ -180,10 +177,10 @@ impl Session {
         }
         let State::Held(held) = std::mem::replace(&mut self.state, State::Answered) else { return RequestStep::Pass };
         let Held { headers, admission, need } = *held;
-        let completed = match need {
-            BodyNeed::Absence if is_unreadable => Err(unreadable_body()),
-            BodyNeed::Mint(endpoint) => mint(&self.plan, admission, &headers, endpoint, &body(), around),
-            BodyNeed::Model | BodyNeed::Absence => complete(&self.plan, admission, &headers, &body(), around),
+        let completed = if is_unreadable {
+            Err(unreadable_body())
+        } else {
+            held::complete(&self.plan, admission, &headers, need, &body(), around)
         };
         match completed {
             Ok((state, step)) => {
@@ -457,7 +454,7 @@ impl Session {
         let joined = call_joined(&inbound.target).filter(|_| admission.purpose == Purpose::WebSocket);
         let is_subject = named.is_some() || (admission.purpose != Purpose::Rest && joined.is_none());
         let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
-        let seat = start(&admission, around)?;
+        let seat = admission.start(around)?;
         let handshake = (admission.purpose == Purpose::WebSocket)
             .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
         let exchange = RestExchange::new(&admission, &inbound, &choice, false);
@@ -508,102 +505,4 @@ impl Sealing {
         let body = decoded(Some(&self.content_encoding), &self.body).map_err(invalid_answer)?;
         self.minting.answer(secrets, &body, around)
     }
-}
-
-/// The last of all checks: whether the caller may start this now. Only a session has a seat.
-fn start(admission: &Admission, around: &impl Surroundings) -> Result<Option<Seat>, Denial> {
-    let mut process = around.process().borrow_mut();
-    let started = match admission.purpose {
-        Purpose::WebSocket | Purpose::Call => process.admit(&admission.caller, around.now()).map(Some),
-        Purpose::Mint(_) | Purpose::Rest => process.check_budget(&admission.caller, around.now()).map(|()| None),
-    };
-    started.map_err(limit_denial)
-}
-
-/// The body came: finds and resolves its model, and edits the request that waited for it.
-fn complete(
-    plan: &Plan,
-    admission: Admission,
-    headers: &Headers,
-    body: &[u8],
-    around: &impl Surroundings,
-) -> Result<(State, RequestStep), Denial> {
-    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
-    let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
-    let name = model.as_ref().map(|model| model.name.as_str());
-    let choice = admission.choose(&inbound, name, !body.is_empty() && !passes_without_model(&inbound))?;
-    let rewritten = match (&model, choice.model) {
-        (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
-        _ => None,
-    };
-    let asking = if !body.is_empty() && is_counted(&admission, &inbound) && must_ask(&inbound, choice.provider) {
-        ask_for_usage(rewritten.as_deref().unwrap_or(body)).map_err(|_| ambiguous_stream())?
-    } else {
-        None
-    };
-    let exchange = RestExchange::new(&admission, &inbound, &choice, asking.is_some());
-    let rewritten = asking.or(rewritten);
-    let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
-    start(&admission, around)?;
-    let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
-    let sent = Forwarded {
-        admission,
-        handshake: None,
-        live: None,
-        joined: None,
-        exchange,
-        provider_key: None,
-        provider,
-        model,
-    };
-    Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
-}
-
-/// The body came, and says what secret to mint.
-fn mint(
-    plan: &Plan,
-    admission: Admission,
-    headers: &Headers,
-    endpoint: MintEndpoint,
-    body: &[u8],
-    around: &impl Surroundings,
-) -> Result<(State, RequestStep), Denial> {
-    let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
-    let request = minting::parse(endpoint, body)?;
-    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
-    let choice = admission.choose(&inbound, request.model(), true)?;
-    start(&admission, around)?;
-    match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
-        Minted::Answer(body) => {
-            around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Gateway));
-            let answer = Answer::json(200, body.into_bytes());
-            Ok((State::Answered, RequestStep::Answer(Answered { answer, details: "realtime_byok.minted" })))
-        }
-        Minted::Forward(body, minting) => {
-            let body = body.into_bytes();
-            let mut edits = edits_with_body(plan, &admission, headers, &choice, Some(&body), around)?;
-            edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
-            Ok((State::Minting(minting), RequestStep::Forward(edits, Some(body))))
-        }
-    }
-}
-
-/// The edits of a request whose body was held, and may be replaced.
-fn edits_with_body(
-    plan: &Plan,
-    admission: &Admission,
-    headers: &Headers,
-    choice: &Choice<'_>,
-    body: Option<&[u8]>,
-    around: &impl Surroundings,
-) -> Result<Edits, Denial> {
-    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
-    let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
-    let mut edits = onward::edits(plan, admission, inbound, &offered, choice, around);
-    if let Some(body) = body
-        && headers.first(b"content-length").is_some()
-    {
-        edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
-    }
-    Ok(edits)
 }

@@ -77,10 +77,12 @@ impl Partial {
         self.bytes.get(..self.length).unwrap_or_default()
     }
 
+    /// Appends bytes, no more than there is room for.
     fn extend(&mut self, fresh: &[u8]) {
-        for (slot, byte) in self.bytes.iter_mut().skip(self.length).zip(fresh) {
-            *slot = *byte;
-            self.length += 1;
+        let end = self.length + fresh.len();
+        if let Some(room) = self.bytes.get_mut(self.length..end) {
+            room.copy_from_slice(fresh);
+            self.length = end;
         }
     }
 }
@@ -313,6 +315,14 @@ impl<W: Window> Pass<'_, W> {
         decide: &mut impl FnMut(Start<'_>) -> Interest,
     ) -> Result<Step, Violation> {
         let head = self.follower.head;
+        if let Some(shown) = self.shown(frame, head)? {
+            let (length, known) = (frame.header.fin.then_some(frame.left), shown.len());
+            let interest = decide(Start { kind: open.kind, head: shown, length });
+            if interest != Interest::Skip {
+                self.take(&mut frame, known, head)?;
+            }
+            return self.decided(frame, open, interest);
+        }
         self.take(&mut frame, head - self.follower.gathered.len(), head)?;
         let gathered = &mut self.follower.gathered;
         let is_whole = frame.header.fin && frame.left == 0;
@@ -325,9 +335,26 @@ impl<W: Window> Pass<'_, W> {
             // The room is kept for the next head in this read.
             gathered.clear();
         }
+        self.decided(frame, open, interest)
+    }
+
+    fn decided(&mut self, frame: Frame, open: Open, interest: Interest) -> Result<Step, Violation> {
         self.follower.open = Some(Open { interest: Some(interest), ..open });
         self.follower.stage = Stage::Payload(frame);
         self.check_bound(frame)
+    }
+
+    /// A message's whole head where it stands, if it begins in this read and nothing has to be unmasked: most messages
+    /// are skipped, and need not be copied for that.
+    fn shown(&mut self, frame: Frame, head: usize) -> Result<Option<&[u8]>, Violation> {
+        let is_plain = frame.header.mask.is_none() || head == 0;
+        if !is_plain || frame.header.opcode == OpCode::Continuation || frame.left != frame.header.length {
+            return Ok(None);
+        }
+        let length = within(frame.left, head);
+        let is_whole = length == head || frame.header.fin;
+        let shown = self.cursor.peek(length)?;
+        Ok((is_whole && shown.len() == length).then_some(shown))
     }
 
     /// Moves at most `limit` bytes of the payload, unmasked, to what is gathered.

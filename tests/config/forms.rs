@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{loaded, variable, with};
 
-/// A `google.protobuf.Struct` as Envoy makes it of YAML: every number is a double.
+/// A `google.protobuf.Struct` with every number as a double, as Envoy makes it of whole numbers in YAML.
 fn as_struct(value: &Value) -> Struct {
     let members = value.as_object().expect("a map");
     Struct { fields: members.iter().map(|(name, value)| (name.clone(), as_value(value))).collect::<BTreeMap<_, _>>() }
@@ -51,6 +51,16 @@ fn json_and_struct_come_to_the_same() {
         assert_eq!(outcome(&as_struct(&configuration).encode_to_vec()), want, "{text}");
         // Istio and people write line feeds, the first byte of a Struct.
         assert_eq!(outcome(format!("\n\n{configuration:#}\n").as_bytes()), want, "{text}");
+    }
+}
+
+#[test]
+fn a_fraction_is_a_string_in_what_envoy_makes_of_yaml() {
+    let session = |usd: &str| with([("policies.voice.session", json!({ "max_cost_usd": usd }))]);
+    assert_eq!(outcome(&as_struct(&session("1.5")).encode_to_vec()), Ok(vec![]));
+    for usd in ["much", "", "1.5 USD", "true", "[1.5]"] {
+        let want = "policies.voice.session.max_cost_usd: found a string, expected a number";
+        assert_eq!(outcome(&as_struct(&session(usd)).encode_to_vec()), Err(want.to_owned()), "{usd}");
     }
 }
 

@@ -166,9 +166,14 @@ describe('compose', () => {
     assert.match(real, /^\$\{REALTIME_SEALING_KEY:\?/);
   });
 
-  test('opens one port, to this machine only', () => {
-    const ports = Object.values(compose.services).flatMap((service) => service.ports ?? []);
-    assert.deepEqual(ports, ['127.0.0.1:${GATEWAY_PORT:-8443}:8443']);
+  test('opens one port, to this machine only, and one more with metrics', () => {
+    const ports = (services) => services.flatMap((service) => service.ports ?? []);
+    const [always, withMetrics] = [false, true].map((hasProfile) =>
+      Object.values(compose.services).filter(({ profiles }) => Boolean(profiles) === hasProfile),
+    );
+    assert.deepEqual(ports(always), ['127.0.0.1:${GATEWAY_PORT:-8443}:8443']);
+    assert.deepEqual(ports(withMetrics), ['127.0.0.1:${GRAFANA_PORT:-3000}:3000']);
+    assert.ok(withMetrics.every(({ profiles }) => profiles.includes('metrics')));
   });
 
   test('plays every provider that envoy.yaml speaks to', () => {

@@ -11,7 +11,7 @@ use crate::markdown::{Fence, fences};
 use crate::repository;
 
 /// The environment that examples may ask for.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     "OPENAI_API_KEY",
     "AZURE_OPENAI_API_KEY",
     "AZURE_KEY_A",
@@ -19,6 +19,7 @@ const VARIABLES: [&str; 10] = [
     "CUSTOM_KEY",
     "WEB_APP_TOKEN",
     "BACKEND_TOKEN",
+    "CONTROL_TOKEN",
     "REALTIME_SEALING_KEY",
     "SEALING_KEY",
     "SIGNING_KEY",

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import {
   chatRequest, modulePath, providerKey, restRequest, route, tokens, upgradeRequest, useGateway, useRecorder,
 } from '../e2e/harness/index.mjs';
+import { assertRecord, controlToken, operator } from '../e2e/harness/control.mjs';
 import { examples, fences } from './markdown.mjs';
 
 const env = {
@@ -11,6 +12,7 @@ const env = {
   AZURE_OPENAI_API_KEY: 'azure-provider-key',
   WEB_APP_TOKEN: tokens.web,
   BACKEND_TOKEN: tokens.other,
+  CONTROL_TOKEN: controlToken,
 };
 const token = ['authorization', `Bearer ${tokens.web}`];
 const openai = useRecorder();
@@ -107,6 +109,35 @@ describe('the routes', () => {
       answer.socket.destroy();
       assert.deepEqual(recorder.requestsOf(answer.case).map(({ target }) => target), [path]);
     }
+  });
+});
+
+describe('the control API', () => {
+  const [{ value: configuration }] = examples('plugin configuration').filter(({ value }) => 'control' in value);
+  const gateway = useGateway(() => ({ upstreams: { upstream: openai.port }, env, configuration }));
+
+  test('answers the requests that are shown', async () => {
+    const { sessions, stopAll } = operator(gateway);
+    const { socket } = await gateway.send(upgradeRequest({ headers: [token] }));
+    const lines = fences('README.md').flatMap(({ language, text }) => (language === 'sh' ? text.split('\n') : []));
+    const commands = lines.filter((line) => line.includes('$CONTROL_TOKEN'));
+    assert.equal(commands.length, 2);
+    for (const command of commands) {
+      const [, method = 'GET'] = / -X (\w+) /.exec(command) ?? [];
+      const [, target] = /"https:\/\/[^/]+(\S+)"$/.exec(command);
+      const headers = [['host', 'gateway.test'], ['authorization', `Bearer ${controlToken}`]];
+      const answer = await gateway.send({ method, target, headers });
+      assert.deepEqual(answer.json(), { object: 'list', data: [] });
+    }
+    assert.equal((await sessions()).length, 1);
+    assert.equal((await stopAll('?caller=web-app'))[0].status, 'stopping');
+    socket.destroy();
+  });
+
+  test('shows records as the one that is shown', () => {
+    const [record, ...more] = fences('README.md').filter(({ language }) => language === 'json');
+    assert.deepEqual(more, []);
+    assertRecord(JSON.parse(record.text));
   });
 });
 

@@ -5,7 +5,7 @@ import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { route, sha256, until } from './harness/index.mjs';
 import { assertEnded, prices, sessionCreated, useSessions } from './harness/sessions.mjs';
-import { fragments, frame, opcodes, parseFrames, textMessages } from './harness/websocket.mjs';
+import { closeOf, fragments, frame, opcodes, parseFrames, textMessages } from './harness/websocket.mjs';
 
 const { text, binary, ping } = opcodes;
 const narrowToken = 'gt-narrow-8Vb2';
@@ -181,7 +181,9 @@ test('messages before the one that is refused have passed', async () => {
   await told({ client: one, upstream });
   await assertEnded(one, 4403, 'field_locked');
   await upstream.ended({ timeoutMs: 8_000 });
-  assert.ok(upstream.received().equals(good), 'to the byte');
+  assert.ok(upstream.received().subarray(0, good.length).equals(good), 'to the byte');
+  const [last, ...others] = parseFrames(upstream.received().subarray(good.length)).frames;
+  assert.deepEqual([closeOf(last), others], [{ code: 1000, reason: '' }, []], 'and then a Close');
 });
 
 describe('a model that is not allowed', { concurrency: 16 }, () => {

@@ -1,10 +1,11 @@
-// Violations of RFC 6455, from either side: they end the session, and the other side never sees them.
+// Violations of RFC 6455, from either side: they end the session, and the other side never sees them, but
+// what came before.
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from './harness/index.mjs';
-import { assertEnded, responseDone, useSessions } from './harness/sessions.mjs';
-import { closeOf, closePayload, frame, opcodes } from './harness/websocket.mjs';
+import { assertBroken, responseDone, useSessions } from './harness/sessions.mjs';
+import { closeOf, closePayload, frame, opcodes, parseFrames } from './harness/websocket.mjs';
 
 const { continuation, text, binary, close, ping, pong } = opcodes;
 const { open, gateway } = useSessions();
@@ -48,11 +49,14 @@ function violations(isClient) {
 /** Frames that stand before what is wrong, in the same read. */
 const goodEvent = JSON.stringify({ type: 'input_audio_buffer.append', audio: 'AAAA' });
 
-/** No frame of what the other side got, whole or cut, is the one at fault. */
-function assertUnseen(peer, good) {
+/** What the other side got is what was good, and then a Close frame; between them may be unfinished fragments. */
+function assertClosed(peer, good, closeCode) {
   assert.ok(peer.received().subarray(0, good.length).equals(good), 'what came before has passed');
-  const rest = peer.received().subarray(good.length);
-  assert.ok(rest.length === 0 || (rest[0] & 0x80) === 0, 'only unfinished fragments may have passed');
+  const { frames, rest } = parseFrames(peer.received().subarray(good.length));
+  assert.equal(rest.length, 0, 'no frame is cut');
+  const last = frames.pop();
+  assert.deepEqual([last.opcode, closeOf(last).code], [close, closeCode]);
+  assert.ok(frames.every(({ isFinal }) => !isFinal), 'only unfinished fragments may have passed');
 }
 
 describe('of the client', { concurrency: 16 }, () => {
@@ -62,19 +66,40 @@ describe('of the client', { concurrency: 16 }, () => {
         const { client, upstream, record } = await open();
         const good = place === 'alone' ? Buffer.alloc(0) : frame(text, goodEvent, { mask: true });
         client.write(Buffer.concat([good, bytes, frame(text, '{"type":"response.create"}', { mask: true })]));
-        if (good.length > 0) await upstream.bytesCame(good.length);
-        await until('the end', () => {
-          if (!client.hasEnded()) upstream.send(ping, '');
-          return client.frames().some(({ opcode }) => opcode === close) || client.hasEnded();
-        });
-        await assertEnded(client, 1002, 'protocol_error');
-        await upstream.ended({ timeoutMs: 8_000 });
-        assertUnseen(upstream, good);
-        const { code, close: reason } = await record();
-        assert.deepEqual([code, reason], ['1002', 'protocol_error']);
+        await upstream.frameCame(close);
+        const answer = frame(text, JSON.stringify(responseDone()));
+        upstream.write(Buffer.concat([answer, frame(close, closePayload(1002))]));
+        await assertBroken(client);
+        assert.ok(client.received().subarray(0, answer.length).equals(answer), 'what the upstream still said has passed');
+        upstream.socket.end();
+        await client.ended();
+        assertClosed(upstream, good, 1002);
+        const { code, close: reason, tokens } = await record();
+        assert.deepEqual([code, reason, tokens], ['1002', 'protocol_error', '1500']);
       });
     }
   }
+  test('one that the upstream does not answer is told all the same, in the place of what it says', async () => {
+    const { client, upstream } = await open();
+    client.write(frame(text, '{}'));
+    const talking = setInterval(() => upstream.send(ping, ''), 50).unref();
+    await assertBroken(client);
+    clearInterval(talking);
+    client.destroy();
+  });
+  test('one that begins in an earlier read goes no further', async () => {
+    const { client, upstream, record } = await open();
+    const bytes = frame(text, 'x'.repeat(125), { mask: true, lengthBytes: 2 });
+    client.write(bytes.subarray(0, 2));
+    await upstream.bytesCame(2);
+    client.write(bytes.subarray(2));
+    await sleep(100);
+    upstream.send(ping, '');
+    await assertBroken(client);
+    await upstream.ended({ timeoutMs: 8_000 });
+    assert.equal(upstream.received().length, 2);
+    assert.equal((await record()).code, '1002');
+  });
 });
 
 describe('of the upstream', { concurrency: 16 }, () => {
@@ -84,12 +109,16 @@ describe('of the upstream', { concurrency: 16 }, () => {
         const { client, upstream, record } = await open();
         const good = place === 'alone' ? Buffer.alloc(0) : frame(text, JSON.stringify(responseDone()));
         upstream.write(Buffer.concat([good, bytes, frame(text, JSON.stringify(responseDone('resp_2')))]));
-        const told = await client.frameCame(close);
-        assert.equal(closeOf(told).code, 1002);
-        assert.equal(client.frames().at(-1).opcode, close, 'nothing comes after the Close');
-        const before = client.received().subarray(0, client.received().length - told.payload.length - 2);
-        assertUnseen({ received: () => before }, good);
-        await client.ended({ timeoutMs: 8_000 });
+        await assertBroken(client);
+        assertClosed(client, good, 1002);
+        const answer = Buffer.concat([
+          frame(text, goodEvent, { mask: true }), frame(close, closePayload(1002), { mask: true }),
+        ]);
+        client.write(answer);
+        await upstream.bytesCame(answer.length);
+        assert.ok(upstream.received().equals(answer), 'what the client still said has passed, and its answer');
+        upstream.socket.end();
+        await client.ended();
         const { code, close: reason, tokens } = await record();
         assert.deepEqual([code, reason, tokens], ['1002', 'protocol_error', place === 'alone' ? '0' : '1500']);
       });
@@ -107,11 +136,19 @@ describe('of the upstream', { concurrency: 16 }, () => {
   });
 });
 
-test('a Close reason that is not UTF-8 ends with 1007', async () => {
+test('a Close reason that is not UTF-8 ends with 1007, as RFC 6455 says of text', async () => {
+  const payload = Buffer.concat([closePayload(1000), Buffer.of(0xff, 0xfe)]);
   const { client, upstream } = await open();
-  upstream.send(close, Buffer.concat([closePayload(1000), Buffer.of(0xff, 0xfe)]));
-  assert.equal(closeOf(await client.frameCame(close)).code, 1007);
+  upstream.send(close, payload);
+  await assertBroken(client, 1007);
   client.destroy();
+  const other = await open();
+  other.client.send(close, payload);
+  assert.equal(closeOf(await other.upstream.frameCame(close)).code, 1007);
+  other.upstream.send(close, closePayload(1007));
+  await assertBroken(other.client, 1007);
+  other.client.destroy();
+  assert.equal((await other.record()).code, '1007');
 });
 
 test('an abrupt end of either side ends the other', async () => {

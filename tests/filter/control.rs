@@ -61,6 +61,19 @@ fn a_session_is_listed_from_its_101_on_and_after_its_end() {
 }
 
 #[test]
+fn a_session_that_one_side_has_closed_is_open_until_its_connection_is() {
+    let vm = controlled(json!({}));
+    let session = open(&vm);
+    session.send_upstream(b"\x88\x02\x03\xe8");
+    vm.wait(Duration::from_secs(1));
+    let (_, list) = ask(&vm, "GET", "/sessions");
+    assert_eq!((&list["data"][0]["status"], &list["data"][0]["close"]), (&"open".into(), &Value::Null));
+    drop(session);
+    let (_, list) = ask(&vm, "GET", "/sessions");
+    assert_eq!(list["data"][0]["close"], json!({ "by": "upstream", "code": 1000, "reason": "" }));
+}
+
+#[test]
 fn a_stop_is_told_to_the_client_and_a_client_that_does_not_close_is_cut() {
     let vm = controlled(json!({}));
     let session = open(&vm);

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::tree::{Reader, Setting};
 use crate::config::value::Value;
+use crate::json::Decimal;
 
 /// Reads a map into a struct. Its fields are the names that are known; one that has a value here need not be given.
 macro_rules! map {
@@ -142,7 +143,13 @@ const WHOLE_NUMBER: &str = "a whole number from 0";
 
 impl Setting for f64 {
     fn read(value: &Value, reader: &mut Reader) -> Option<Self> {
-        if let Value::Number(number) = value { Some(number.to_f64()) } else { reader.unfit(value, "a number") }
+        let number = match value {
+            Value::Number(number) => Some(*number),
+            // What is a fraction in Envoy's YAML is a string in the Struct that Envoy makes of it.
+            Value::String(text) => Decimal::parse(text),
+            _ => None,
+        };
+        number.map(Decimal::to_f64).or_else(|| reader.unfit(value, "a number"))
     }
 }
 

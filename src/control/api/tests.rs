@@ -205,6 +205,30 @@ fn a_session_is_shown_stopped_and_shown_as_closed() {
 }
 
 #[test]
+fn what_runs_elsewhere_is_listed_though_nobody_there_was_told_to() {
+    let store = Memory::default();
+    let mut elsewhere = Process::new(Box::new(store.clone()), 2);
+    let open = |process: &mut Process, id| {
+        let mut seat = process.admit(&caller(), now()).unwrap_or_else(|_| panic!("there is room"));
+        process.opened(&mut seat, &|| record(id, 50), now());
+        seat
+    };
+    let _before = open(&mut elsewhere, 1);
+    let mut world = World { process: Process::new(Box::new(store), 1) };
+    world.process.list_sessions();
+    assert!(elsewhere.tick(now()));
+    let seat = open(&mut elsewhere, 0xab);
+    let (_, body) = world.ask("DELETE", "/sessions?caller=web-app");
+    assert_eq!((body["data"].as_array().unwrap().len(), &body["data"][0]["id"]), (1, &id().to_string().into()));
+    assert!(elsewhere.exchange());
+    assert_eq!(elsewhere.ending(&seat), Some(Ending::Stopped));
+    elsewhere.know_callers(vec!["web-app".into(), "never-seen".into()]);
+    elsewhere.used(&caller(), "gpt-realtime", (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000)), now());
+    let (_, body) = world.ask("GET", "/usage");
+    assert_eq!((body["data"].as_array().unwrap().len(), &body["data"][0]["cost_usd"]), (1, &0.41.into()));
+}
+
+#[test]
 fn stopping_all_of_a_caller_answers_with_those_that_were_not_closed() {
     let mut world = World::new();
     for id in 1..=3 {

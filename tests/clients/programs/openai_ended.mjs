@@ -1,5 +1,5 @@
 // The official SDK for Node in a session that is ended by the gateway. CLASS is `ws` or `websocket`; RECONNECT asks for
-// the SDK's own reconnecting. The SDK itself reads OPENAI_API_KEY and OPENAI_BASE_URL.
+// the SDK's own reconnecting; SAYS is what it says first. The SDK itself reads OPENAI_API_KEY and OPENAI_BASE_URL.
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { OpenAIRealtimeWS } from 'openai/realtime/ws';
@@ -14,7 +14,8 @@ const rt = new Realtime(
 const told = { events: [], errors: [], reconnecting: 0, order: [] };
 
 rt.on('event', ({ type }) => told.events.push(type));
-rt.on('session.created', () => rt.send({ type: 'response.create' }));
+const says = JSON.parse(process.env.SAYS ?? '{"type":"response.create"}');
+rt.on('session.created', () => rt.send(says));
 rt.on('error', ({ error }) => {
   told.errors.push(error ?? null);
   told.order.push('error');

@@ -17,11 +17,11 @@ export function scratchDirectory() {
  * Starts Envoy and waits until it is ready.
  *
  * `directory` receives the bootstrap and the access log and is removed by `stop`. `logLevel` is Envoy's
- * own, `componentLogLevel` a list such as `wasm:trace`. A start that fails throws with Envoy's log.
+ * own, `componentLogLevel` a list such as `wasm:trace`, `drainSeconds` how long what drains may stay. A start that fails throws with Envoy's log.
  */
 export async function startEnvoy(
   bootstrap,
-  { directory = scratchDirectory(), env = {}, logLevel = 'info', componentLogLevel, concurrency = 1 } = {},
+  { directory = scratchDirectory(), env = {}, logLevel = 'info', componentLogLevel, concurrency = 1, drainSeconds } = {},
 ) {
   const adminAddressPath = join(directory, 'admin');
   const envoy = startProcess(
@@ -39,6 +39,7 @@ export async function startEnvoy(
       '--log-level',
       logLevel,
       ...(componentLogLevel ? ['--component-log-level', componentLogLevel] : []),
+      ...(drainSeconds === undefined ? [] : ['--drain-time-s', String(drainSeconds)]),
     ],
     { env },
   );

@@ -18,8 +18,9 @@ let cases = 0;
  * - `env`: the environment of Envoy
  * - `routes`, `filtersBefore`, `filtersAfter`, `hcm`: parts of the listener, as `listener` takes them
  * - `tls: true` adds a second listener, `https`, with the self-signed certificate
+ * - `others`: further listeners by name, each with what it changes of these options
  * - `dynamic: true` loads the listeners from a file, which `replaceListeners` then swaps
- * - `logLevel`, `componentLogLevel`, `concurrency`: as `startEnvoy` takes them
+ * - `logLevel`, `componentLogLevel`, `concurrency`, `drainSeconds`: as `startEnvoy` takes them
  */
 export async function startGateway(options) {
   const directory = scratchDirectory();
@@ -34,6 +35,7 @@ export async function startGateway(options) {
     logLevel: options.logLevel,
     componentLogLevel: options.componentLogLevel,
     concurrency: options.concurrency,
+    drainSeconds: options.drainSeconds,
   });
   const ports = {};
   for (const { name } of listeners) {
@@ -47,14 +49,15 @@ export async function startGateway(options) {
     stop: envoy.stop,
     /**
      * Sends a request (`upgradeRequest`, `restRequest`, or any value for `requestBytes`) with an `x-case` of
-     * its own, and returns the answer with that `case`.
+     * its own, and returns the answer with that `case`. It goes to the listener `to`, or over `socket`.
      */
-    async send(request, { secure = false, timeoutMs, after = Buffer.alloc(0) } = {}) {
+    async send(request, sending = {}) {
+      const { secure = false, to = secure ? 'https' : 'http', timeoutMs, after = Buffer.alloc(0), socket } = sending;
       const id = nextCase();
       const bytes = requestBytes({ ...request, headers: [...request.headers, ['x-case', id]] });
-      const port = secure ? ports.https : ports.http;
-      const answer = await exchange(port, Buffer.concat([bytes, after]), {
+      const answer = await exchange(ports[to], Buffer.concat([bytes, after]), {
         secure,
+        socket,
         timeoutMs,
         bodiless: request.method === 'HEAD',
       });
@@ -110,18 +113,22 @@ export function nextCase() {
   return `case-${process.pid}-${cases}`;
 }
 
-function listenersOf(options, directory) {
-  const { env = {}, routes, filtersBefore, filtersAfter, hcm } = options;
-  const filter = options.filter === false ? null : wasmFilter({ hostEnvKeys: Object.keys(env), ...given(options) });
-  const shared = { directory, filter, ...defined({ routes, filtersBefore, filtersAfter, hcm }) };
+function listenersOf({ others = {}, ...options }, directory) {
   return [
-    listener({ name: 'http', ...shared }),
-    ...(options.tls ? [listener({ name: 'https', tls: true, ...shared })] : []),
+    listenerOf('http', options, directory),
+    ...(options.tls ? [listenerOf('https', options, directory, { tls: true })] : []),
+    ...Object.entries(others).map(([name, changes]) => listenerOf(name, { ...options, ...changes }, directory)),
   ];
 }
 
-function given({ configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module }) {
-  return defined({ configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module });
+function listenerOf(name, options, directory, { tls = false } = {}) {
+  const { env = {}, routes, filtersBefore, filtersAfter, hcm } = options;
+  const filter = options.filter === false ? null : wasmFilter({ hostEnvKeys: Object.keys(env), ...given(options) });
+  return listener({ name, directory, filter, tls, ...defined({ routes, filtersBefore, filtersAfter, hcm }) });
+}
+
+function given({ configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module, vmId }) {
+  return defined({ configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module, vmId });
 }
 
 function clustersOf({ upstreams = {}, clusters = [] }) {

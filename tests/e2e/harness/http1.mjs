@@ -28,14 +28,13 @@ export function requestBytes({ method = 'GET', target = '/', headers = [], body 
  * `{ status, headers: [[name, value]…], header(name), headerAll(name), body, json() }`.
  *
  * An answer of 101 carries the open `socket` (paused, with what came after the head in `rest`); the caller
- * resumes and destroys it. `bodiless` says that no body follows (HEAD). Rejects when the peer closes, or stays
- * silent, before a whole answer.
+ * resumes and destroys it. `bodiless` says that no body follows (HEAD); `socket` is a connection that is already there.
+ * Rejects when the peer closes, or stays silent, before a whole answer.
  */
-export function exchange(port, bytes, { secure = false, bodiless = false, timeoutMs = answerTimeoutMs } = {}) {
+export function exchange(port, bytes, options = {}) {
+  const { secure = false, bodiless = false, timeoutMs = answerTimeoutMs } = options;
   return new Promise((resolve, reject) => {
-    const socket = secure
-      ? tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] })
-      : net.connect({ host: '127.0.0.1', port });
+    const socket = options.socket ?? connect(port, secure);
     let received = Buffer.alloc(0);
     const finish = (settle, value) => {
       clearTimeout(timer);
@@ -70,6 +69,12 @@ export function exchange(port, bytes, { secure = false, bodiless = false, timeou
     });
     socket.write(bytes);
   });
+}
+
+function connect(port, secure) {
+  return secure
+    ? tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] })
+    : net.connect({ host: '127.0.0.1', port });
 }
 
 /** Headers and helpers of an answer, from its lines; also used for HTTP/2. */

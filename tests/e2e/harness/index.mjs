@@ -6,7 +6,7 @@ export { nextCase, startGateway, validateGateway } from './gateway.mjs';
 export { useAimock, useGateway, useRecorder } from './hooks.mjs';
 export { exchange, requestBytes } from './http1.mjs';
 export { exchangeHttp2 } from './http2.mjs';
-export { certificate, chromiumBinary, envoyBinary, modulePath, repository, workDirectory } from './paths.mjs';
+export { certificate, chromiumBinary, envoyBinary, modulePath, prometheusBinary, repository, workDirectory } from './paths.mjs';
 export { startProcess } from './process.mjs';
 export { startRecorder } from './recorder.mjs';
 export { chatRequest, restRequest, upgradeRequest } from './requests.mjs';

@@ -41,3 +41,11 @@ export function chromiumBinary() {
   );
   return candidates.find((candidate) => existsSync(candidate)) ?? null;
 }
+
+/** A program of Prometheus's, or null: in `PROMETHEUS_BIN`, a directory; as `make setup` got it; or on the PATH. */
+export function prometheusBinary(name) {
+  const directories = [process.env.PROMETHEUS_BIN, join(workDirectory, 'prometheus/usr/bin')];
+  directories.push(...(process.env.PATH ?? '').split(':'));
+  const candidates = directories.filter(Boolean).map((directory) => join(directory, name));
+  return candidates.find((candidate) => existsSync(candidate)) ?? null;
+}

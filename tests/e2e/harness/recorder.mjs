@@ -4,7 +4,7 @@ import http from 'node:http';
 import { frame, parseFrames } from './websocket.mjs';
 
 const websocketGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
-const lateMs = 200;
+const lateMs = 500;
 
 /**
  * Starts the recorder on a free port.
@@ -16,7 +16,7 @@ const lateMs = 200;
  * | none | 101 without a subprotocol, or 200 with JSON |
  * | `select NAME` | 101 that selects the subprotocol NAME, offered or not |
  * | `refuse STATUS` | that status, with a body and a header that quote the credentials received |
- * | `refuse-late STATUS` | the same, 200 ms later: time for bytes of the client to reach the gateway |
+ * | `refuse-late STATUS` | the same, 500 ms later: time for bytes of the client to reach the gateway |
  * | `sse` | 200 with three server-sent events |
  * | `json STATUS` | that status with JSON |
  * | `frames` | 101; then the payload of every frame, unmasked |

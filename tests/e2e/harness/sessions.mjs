@@ -8,7 +8,7 @@ import { record } from './recorder.mjs';
 import { upgradeRequest } from './requests.mjs';
 import { basicConfiguration, basicEnv, tokens } from './secrets.mjs';
 import { until } from './wait.mjs';
-import { closeOf, opcodes, peer } from './websocket.mjs';
+import { closeOf, opcodes, peer, textMessages } from './websocket.mjs';
 
 const websocketGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
@@ -67,11 +67,14 @@ export function useSocketUpstream(options) {
   return useFor(() => startSocketUpstream(options));
 }
 
-/** A gateway with prices in front of a `useSocketUpstream`; `changes` as `basicConfiguration` takes them. */
-export function useSessions({ converse, changes = {}, env = basicEnv, ...options } = {}) {
+/**
+ * A gateway with prices in front of a `useSocketUpstream`; `changes` as `basicConfiguration` takes them. `upstreams` is
+ * called for further clusters, once the parts that were asked for earlier run.
+ */
+export function useSessions({ converse, changes = {}, env = basicEnv, upstreams = () => ({}), ...options } = {}) {
   const upstream = useSocketUpstream({ converse });
   const gateway = useGateway(() => ({
-    upstreams: { upstream: upstream.port },
+    upstreams: { upstream: upstream.port, ...upstreams() },
     env,
     configuration: basicConfiguration({ prices, ...changes }),
     ...options,
@@ -84,7 +87,8 @@ export function useSessions({ converse, changes = {}, env = basicEnv, ...options
   };
 }
 
-async function openSession({ gateway, upstream }, { headers = [], token = tokens.web, ...request } = {}, sending) {
+/** Opens a session through a gateway to a `useSocketUpstream`: `{ client, upstream, seen, answer, record() }`. */
+export async function openSession({ gateway, upstream }, { headers = [], token = tokens.web, ...request } = {}, sending) {
   const authorized = [...headers, ['authorization', `Bearer ${token}`]];
   const answer = await gateway.send(upgradeRequest({ ...request, headers: authorized }), sending);
   assert.equal(answer.status, 101, `answered ${answer.status}: ${answer.body}`);
@@ -108,6 +112,17 @@ export async function assertEnded(client, closeCode, code) {
   const told = frames.at(-2);
   assert.deepEqual([told.opcode, told.isFinal], [opcodes.text, true]);
   assertErrorEvent(told.payload.toString('utf8'), code);
+}
+
+/** The client has got, at the end, the Close frame of a violation, and no event before it. */
+export async function assertBroken(client, closeCode = 1002) {
+  const close = await client.frameCame(opcodes.close);
+  const { code, reason } = closeOf(close);
+  assert.equal(code, closeCode);
+  assert.match(reason, /^protocol_error: \S/);
+  const frames = client.frames();
+  assert.equal(frames.at(-1), frames.find(({ opcode }) => opcode === opcodes.close), 'nothing comes after the Close');
+  assert.ok(!textMessages(frames).some((text) => text.includes('session_limit_exceeded')), 'no event is told');
 }
 
 /** The event has the contract's shape, key by key and in one compact object. */

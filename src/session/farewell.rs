@@ -1,0 +1,188 @@
+//! How a session ends: what its two sides are told, and when.
+//!
+//! Bytes can be written to a side only in the place of bytes that were on their way to it. So both sides are told one
+//! after the other, each at the first chance:
+//!
+//! - The upstream gets a Close frame in the place of what the client says next, or of what it may not say. An upstream
+//!   answers a Close at once, also when it has nothing to say by itself.
+//! - The client gets the error event and a Close frame in the place of what the upstream says next, which is that answer
+//!   if nothing else comes first.
+//!
+//! A frame that breaks RFC 6455 gives way to a Close frame alone, and what came before it, on either side, still passes:
+//! both sides then see what they would see without anything in between.
+
+use std::time::{Duration, SystemTime};
+
+use crate::limits::Ending;
+use crate::usage::{Close, ClosedBy};
+use crate::ws::{CloseCode, CloseFrame, Sender, Violation, text_frame};
+
+/// How long a side may take to close after it was told to.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the upstream may take to answer a Close before its client is told without that. More than the time between
+/// two ticks, since `now` may be as old as the last.
+const ANSWER: Duration = Duration::from_millis(1500);
+
+/// How long an operator's stop waits for a chance to tell the client: no longer than to the next tick, so that it takes
+/// effect within two seconds.
+const CHANCE: Duration = Duration::from_millis(900);
+
+/// An ending that was decided, and how far it has come.
+#[derive(Debug)]
+pub struct Farewell {
+    ending: Ending,
+    since: SystemTime,
+    /// What closes the client's side.
+    close: CloseFrame,
+    has_event: bool,
+    /// What closes the upstream's side.
+    upstream_code: CloseCode,
+    to_client: ToClient,
+    to_upstream: ToUpstream,
+}
+
+/// When the client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToClient {
+    /// At the upstream's next message boundary.
+    AtBoundary,
+    /// Where the upstream closes: what it says before passes.
+    AtClose,
+    /// It was told.
+    Told,
+}
+
+/// When the upstream is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToUpstream {
+    /// At the client's next message boundary.
+    AtBoundary,
+    /// By the client, which was told at the frame at fault and answers: what it says before that passes.
+    ByClient,
+    /// It was told, or is within a frame that goes no further: nothing more passes.
+    Told,
+}
+
+impl Farewell {
+    /// An ending that both sides are still to be told.
+    pub fn new(ending: Ending, now: SystemTime) -> Self {
+        let code = CloseCode::new(ending.close_code()).unwrap_or(CloseCode::NORMAL);
+        Self {
+            since: now,
+            close: CloseFrame::new(code, ending.code()),
+            has_event: true,
+            // The upstream did nothing wrong, and 1000 is what it hears from clients that are done.
+            upstream_code: CloseCode::NORMAL,
+            to_client: ToClient::AtBoundary,
+            to_upstream: ToUpstream::AtBoundary,
+            ending,
+        }
+    }
+
+    /// The ending that a violation of `sender`'s leads to.
+    pub fn broken(sender: Sender, violation: Violation, now: SystemTime) -> Self {
+        if violation == Violation::TooLong {
+            return Self::new(Ending::MessageTooBig, now);
+        }
+        let why = violation.to_string();
+        let ending = Ending::ProtocolError(why.clone().into());
+        let code = violation.close_code();
+        let (to_client, to_upstream) = match sender {
+            Sender::Client => (ToClient::AtClose, ToUpstream::AtBoundary),
+            Sender::Server => (ToClient::AtBoundary, ToUpstream::ByClient),
+        };
+        Self {
+            since: now,
+            close: CloseFrame::new(code, &format!("{}: {why}", ending.code())),
+            has_event: false,
+            upstream_code: code,
+            to_client,
+            to_upstream,
+            ending,
+        }
+    }
+
+    /// When the client is told.
+    pub fn to_client(&self) -> ToClient {
+        self.to_client
+    }
+
+    /// When the upstream is told.
+    pub fn to_upstream(&self) -> ToUpstream {
+        self.to_upstream
+    }
+
+    /// Whether what ended it makes its record incomplete.
+    pub fn is_protocol_error(&self) -> bool {
+        matches!(self.ending, Ending::ProtocolError(_))
+    }
+
+    /// How the session's record says that it ended.
+    pub fn close(&self) -> Close {
+        Close { by: ClosedBy::Gateway, code: self.close.code().value(), reason: self.ending.code().to_owned() }
+    }
+
+    /// The upstream answered the handshake only now: from here on there is somebody to tell.
+    pub fn restart(&mut self, now: SystemTime) {
+        self.since = now;
+    }
+
+    /// What the client gets at a message boundary.
+    pub fn tell_client(&mut self, event_id: &str, now: SystemTime) -> Vec<u8> {
+        let event = self.has_event.then(|| self.ending.event(event_id));
+        let mut bytes = event.map(|event| text_frame(&String::from_utf8_lossy(&event))).unwrap_or_default();
+        bytes.extend(self.close_client(now));
+        bytes
+    }
+
+    /// What the client gets at the start of a frame, within a message: a Close may stand there, and an event may not.
+    pub fn close_client(&mut self, now: SystemTime) -> Vec<u8> {
+        (self.to_client, self.since) = (ToClient::Told, now);
+        self.close.encode(None)
+    }
+
+    /// The client is within a frame that goes no further: it can be told nothing, and will not answer.
+    pub fn abandon_client(&mut self) {
+        self.to_client = ToClient::Told;
+        if self.to_upstream == ToUpstream::ByClient {
+            self.to_upstream = ToUpstream::AtBoundary;
+        }
+    }
+
+    /// What the upstream gets at the start of a frame, as from its client.
+    pub fn close_upstream(&mut self, mask: [u8; 4]) -> Vec<u8> {
+        self.to_upstream = ToUpstream::Told;
+        CloseFrame::new(self.upstream_code, "").encode(Some(mask))
+    }
+
+    /// The upstream is within a frame that goes no further: it can be told nothing, and will not answer.
+    pub fn abandon_upstream(&mut self) {
+        self.to_upstream = ToUpstream::Told;
+        self.expect_no_answer();
+    }
+
+    /// Time passed. Says whether the connection is to be cut now.
+    pub fn tick(&mut self, now: SystemTime) -> bool {
+        let waited = now.duration_since(self.since).unwrap_or_default();
+        if self.to_client == ToClient::AtClose {
+            if waited >= ANSWER {
+                self.expect_no_answer();
+                self.since = now;
+            }
+            return false;
+        }
+        let patience = match (&self.ending, self.to_client) {
+            (Ending::IdleTimeout, _) => Duration::ZERO,
+            (Ending::Stopped, ToClient::AtBoundary) => CHANCE,
+            _ => GRACE,
+        };
+        waited >= patience
+    }
+
+    fn expect_no_answer(&mut self) {
+        if self.to_client == ToClient::AtClose {
+            self.to_client = ToClient::AtBoundary;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! A request whose headers wait for its body, and what comes of it once that is there.
+
+use super::admission::{Admission, BodyNeed, Choice, passes_without_model};
+use super::exchange::{RestExchange, is_counted, must_ask};
+use super::minting::{self, Minted};
+use super::refusal::{ambiguous_stream, form_denial, route_not_allowed, unreadable_body};
+use super::surroundings::{Answered, RequestStep, Surroundings};
+use super::{Forwarded, State, onward};
+use crate::answer::Answer;
+use crate::auth::Offered;
+use crate::config::Plan;
+use crate::denial::Denial;
+use crate::http::{Edits, Headers, Value};
+use crate::inbound::Inbound;
+use crate::metrics::{Metric, MintedBy};
+use crate::mint::MintEndpoint;
+use crate::policy::BodyModel;
+use crate::usage::ask_for_usage;
+
+/// Admitted; the body must be seen before the headers go on.
+pub struct Held {
+    /// The headers that wait.
+    pub headers: Headers,
+    /// What was found so far.
+    pub admission: Admission,
+    /// Why they wait.
+    pub need: BodyNeed,
+}
+
+/// All of the body came.
+pub fn complete(
+    plan: &Plan,
+    admission: Admission,
+    headers: &Headers,
+    need: BodyNeed,
+    body: &[u8],
+    around: &impl Surroundings,
+) -> Result<(State, RequestStep), Denial> {
+    match need {
+        BodyNeed::Mint(endpoint) => mint(plan, admission, headers, endpoint, body, around),
+        BodyNeed::Model | BodyNeed::Absence => forward(plan, admission, headers, body, around),
+    }
+}
+
+/// Finds and resolves the model, and edits the request that waited for it.
+fn forward(
+    plan: &Plan,
+    admission: Admission,
+    headers: &Headers,
+    body: &[u8],
+    around: &impl Surroundings,
+) -> Result<(State, RequestStep), Denial> {
+    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
+    let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
+    let name = model.as_ref().map(|model| model.name.as_str());
+    let choice = admission.choose(&inbound, name, !body.is_empty() && !passes_without_model(&inbound))?;
+    let rewritten = match (&model, choice.model) {
+        (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
+        _ => None,
+    };
+    let asking = if !body.is_empty() && is_counted(&admission, &inbound) && must_ask(&inbound, choice.provider) {
+        ask_for_usage(rewritten.as_deref().unwrap_or(body)).map_err(|_| ambiguous_stream())?
+    } else {
+        None
+    };
+    let exchange = RestExchange::new(&admission, &inbound, &choice, asking.is_some());
+    let rewritten = asking.or(rewritten);
+    let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
+    admission.start(around)?;
+    let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
+    let sent = Forwarded {
+        admission,
+        handshake: None,
+        live: None,
+        joined: None,
+        exchange,
+        provider_key: None,
+        provider,
+        model,
+    };
+    Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
+}
+
+/// The body says what secret to mint.
+fn mint(
+    plan: &Plan,
+    admission: Admission,
+    headers: &Headers,
+    endpoint: MintEndpoint,
+    body: &[u8],
+    around: &impl Surroundings,
+) -> Result<(State, RequestStep), Denial> {
+    let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
+    let request = minting::parse(endpoint, body)?;
+    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
+    let choice = admission.choose(&inbound, request.model(), true)?;
+    admission.start(around)?;
+    match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
+        Minted::Answer(body) => {
+            around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Gateway));
+            let answer = Answer::json(200, body.into_bytes());
+            Ok((State::Answered, RequestStep::Answer(Answered { answer, details: "realtime_byok.minted" })))
+        }
+        Minted::Forward(body, minting) => {
+            let body = body.into_bytes();
+            let mut edits = edits_with_body(plan, &admission, headers, &choice, Some(&body), around)?;
+            edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
+            Ok((State::Minting(minting), RequestStep::Forward(edits, Some(body))))
+        }
+    }
+}
+
+/// The edits of a request whose body was held, and may be replaced.
+fn edits_with_body(
+    plan: &Plan,
+    admission: &Admission,
+    headers: &Headers,
+    choice: &Choice<'_>,
+    body: Option<&[u8]>,
+    around: &impl Surroundings,
+) -> Result<Edits, Denial> {
+    let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
+    let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
+    let mut edits = onward::edits(plan, admission, inbound, &offered, choice, around);
+    if let Some(body) = body
+        && headers.first(b"content-length").is_some()
+    {
+        edits.set("content-length", Value::Plain(body.len().to_string().into_bytes()));
+    }
+    Ok(edits)
+}

@@ -1,0 +1,416 @@
+//! Sessions with bytes in, bytes out and a clock in the test's hand.
+
+use std::time::Duration;
+
+use super::*;
+use crate::auth::Access;
+use crate::glob::Globs;
+use crate::limits::CallerLimits;
+use crate::limits::store::memory::Memory;
+use crate::policy::{Credential, Kind as ProviderKind, Provider};
+use crate::session::admission::Purpose;
+use crate::usage::{Lock, MicroUsd, Price, Rate};
+use crate::ws::{CloseCode, FrameHeader, OpCode, mask, text_frame};
+
+const MASK: [u8; 4] = [1, 2, 3, 4];
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + seconds)
+}
+
+fn live(limits: SessionLimits, lock: &[&str], models: Globs) -> Live {
+    let provider = Rc::new(Provider {
+        name: "openai".into(),
+        kind: ProviderKind::OpenAi,
+        credential: Credential::External,
+        account: vec![],
+    });
+    let policy = Policy {
+        name: "voice".into(),
+        default_provider: provider,
+        other_providers: vec![],
+        models,
+        aliases: vec![],
+        limits,
+        lock: Lock::new(lock).unwrap(),
+        is_metered: true,
+    };
+    let caller = Caller {
+        name: "web-app".into(),
+        policies: Access::All,
+        models: Globs::All,
+        origins: Globs::All,
+        limits: CallerLimits::default(),
+    };
+    let admission =
+        Admission { policy: Rc::new(policy), caller: Rc::new(caller), grant: None, purpose: Purpose::WebSocket };
+    let mut live = Live::new(&admission, "openai", Some("gpt-realtime"), 7, at(0));
+    live.start(at(0));
+    live
+}
+
+fn free() -> SessionLimits {
+    SessionLimits::default()
+}
+
+fn client_text(text: &str) -> Vec<u8> {
+    let header =
+        FrameHeader { fin: true, opcode: OpCode::Text, mask: Some(MASK), length: u64::try_from(text.len()).unwrap() };
+    let mut bytes = Vec::new();
+    header.encode(&mut bytes);
+    let mut payload = text.as_bytes().to_vec();
+    mask::apply(MASK, 0, &mut payload);
+    bytes.extend(payload);
+    bytes
+}
+
+fn done(id: &str, input: u64, output: u64) -> Vec<u8> {
+    let total = input + output;
+    text_frame(&format!(
+        r#"{{"type":"response.done","response":{{"id":"{id}","status":"completed","usage":{{"total_tokens":{total},"input_tokens":{input},"output_tokens":{output},"input_token_details":{{"text_tokens":{input},"audio_tokens":0}},"output_token_details":{{"text_tokens":{output},"audio_tokens":0}}}}}}}}"#
+    ))
+}
+
+fn prices() -> PriceList {
+    let rate = |usd| Some(Rate::try_from(usd).unwrap());
+    let price = Price { input_text: rate(4.0), output_text: rate(16.0), ..Price::default() };
+    PriceList::new([("gpt-*".to_owned(), price)])
+}
+
+fn process() -> RefCell<Process> {
+    RefCell::new(Process::new(Box::new(Memory::default()), 1))
+}
+
+/// The Close frame with which the upstream is left.
+fn left(code: u16) -> Vec<u8> {
+    CloseFrame::new(CloseCode::new(code).unwrap(), "").encode(Some([7, 0, 0, 0]))
+}
+
+/// A Close frame of the upstream's.
+fn closed(code: u16) -> Vec<u8> {
+    CloseFrame::new(CloseCode::new(code).unwrap(), "").encode(None)
+}
+
+/// The Close frame, and nothing before it, that the client is told.
+fn told_to_close(bytes: &[u8]) -> CloseFrame {
+    let mut follower = Follower::new(Sender::Server, HEAD);
+    let event = follower.pass(bytes).next(|_| Interest::Collect { max: MAX_MESSAGE });
+    let Some(Event::Close(Some(close))) = event else { panic!("{event:?} was told") };
+    close
+}
+
+/// The error code and the close code that the client is told.
+fn told(bytes: &[u8]) -> (String, u16) {
+    let mut follower = Follower::new(Sender::Server, HEAD);
+    let mut pass = follower.pass(bytes);
+    let Some(Event::Message(message)) = pass.next(|_| Interest::Collect { max: MAX_MESSAGE }) else {
+        panic!("no event was told")
+    };
+    let event: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+    assert_eq!((&event["type"], &event["error"]["type"]), (&"error".into(), &"session_limit_exceeded".into()));
+    let Some(Event::Close(Some(close))) = pass.next(|_| Interest::Skip) else { panic!("no Close frame was told") };
+    (event["error"]["code"].as_str().unwrap().to_owned(), close.code().value())
+}
+
+#[test]
+fn what_passes_is_counted_and_left_alone() {
+    let mut live = live(free(), &[], Globs::All);
+    let from_client = client_text(r#"{"type":"input_audio_buffer.append","audio":"AAAA"}"#);
+    assert_eq!(live.client_bytes(from_client.as_slice(), at(1)), Relay::Pass);
+    let from_upstream = [done("r1", 100, 10), done("r2", 50, 5), done("r2", 50, 5)].concat();
+    assert_eq!(live.upstream_bytes(from_upstream.as_slice(), &prices(), &process(), at(2)), Relay::Pass);
+    live.tick(None, at(2));
+    let record = live.record(Status::Closed, at(10));
+    assert_eq!((record.usage.responses, record.usage.input_tokens, record.usage.output_tokens), (2, 150, 15));
+    assert_eq!(record.cost_usd, MicroUsd(150 * 4 + 15 * 16));
+    assert_eq!((record.duration_ms, record.idle_ms), (10_000, 8_000));
+    assert_eq!((record.frames.client, record.frames.upstream), (1, 3));
+    assert!(!record.incomplete);
+}
+
+#[test]
+fn a_spent_budget_ends_the_session_behind_the_message_that_spent_it() {
+    for limits in
+        [SessionLimits { max_tokens: Some(110), ..free() }, SessionLimits { max_cost: Some(MicroUsd(560)), ..free() }]
+    {
+        let mut live = live(limits, &[], Globs::All);
+        let (first, second) = (done("r1", 100, 10), done("r2", 1, 1));
+        let both = [first.clone(), second].concat();
+        let Relay::Replace(from, bytes) = live.upstream_bytes(both.as_slice(), &prices(), &process(), at(1)) else {
+            panic!("the second message passed")
+        };
+        assert_eq!((from, told(&bytes)), (first.len(), ("budget_exceeded".into(), 4429)));
+        let more = done("r3", 1, 1);
+        assert_eq!(live.upstream_bytes(more.as_slice(), &prices(), &process(), at(1)), Relay::Replace(0, vec![]));
+        assert_eq!(live.client_bytes(client_text("{}").as_slice(), at(1)), Relay::Replace(0, left(1000)));
+        assert_eq!(live.client_bytes(client_text("{}").as_slice(), at(1)), Relay::Replace(0, vec![]));
+        assert!(!live.tick(None, at(2)) && live.tick(None, at(3)));
+        assert_eq!(live.record(Status::Closed, at(3)).close.unwrap().code, 4429);
+    }
+}
+
+#[test]
+fn a_session_that_lasts_too_long_is_told_at_the_next_boundary_and_cut_after_the_grace() {
+    let mut live = live(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
+    assert!(!live.tick(None, at(4)));
+    assert!(!live.tick(None, at(5)));
+    let frame = text_frame(r#"{"type":"response.output_text.delta","delta":"x"}"#);
+    let (head, tail) = frame.split_at(5);
+    let Relay::Replace(0, bytes) = live.upstream_bytes(head, &prices(), &process(), at(6)) else { panic!("it passed") };
+    assert_eq!(told(&bytes), ("max_duration_exceeded".into(), 4408));
+    assert_eq!(live.upstream_bytes(tail, &prices(), &process(), at(6)), Relay::Replace(0, vec![]));
+    assert!(!live.tick(None, at(7)) && live.tick(None, at(8)));
+}
+
+#[test]
+fn within_a_message_the_ending_waits_for_its_end() {
+    let mut live = live(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
+    let frame = text_frame(r#"{"type":"response.output_text.delta","delta":"x"}"#);
+    let (head, tail) = frame.split_at(5);
+    assert_eq!(live.upstream_bytes(head, &prices(), &process(), at(1)), Relay::Pass);
+    assert!(!live.tick(None, at(5)));
+    let rest = [tail, done("r", 1, 1).as_slice()].concat();
+    let Relay::Replace(from, bytes) = live.upstream_bytes(rest.as_slice(), &prices(), &process(), at(6)) else {
+        panic!("it passed")
+    };
+    assert_eq!((from, told(&bytes).1), (tail.len(), 4408));
+}
+
+#[test]
+fn an_idle_session_is_cut_at_once() {
+    let mut live = live(SessionLimits { idle_timeout: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
+    live.client_bytes(client_text("{}").as_slice(), at(2));
+    assert!(!live.tick(None, at(3)));
+    assert!(!live.tick(None, at(7)));
+    assert!(live.tick(None, at(8)));
+}
+
+#[test]
+fn an_event_that_a_client_may_not_send_never_reaches_the_upstream() {
+    for (text, code) in [
+        (r#"{"type":"session.update","session":{"instructions":"x"}}"#, ("field_locked", 4403)),
+        (r#"{"session":{"instructions":"x"},"ty\u0070e":"session.update"}"#, ("field_locked", 4403)),
+        (r#"{"type":"response.create","response":{"instructions":null}}"#, ("field_locked", 4403)),
+        (r#"{"type":"session.update","session":{"model":"gpt-5"}}"#, ("model_not_allowed", 4403)),
+        (r#"{"type":"x","type":"session.update"}"#, ("protocol_error", 1002)),
+        ("{", ("protocol_error", 1002)),
+    ] {
+        let fine = client_text(r#"{"type":"response.create"}"#);
+        let bad = client_text(text);
+        let both = [fine.clone(), bad].concat();
+        for cut in 0..=both.len() {
+            let mut live = live(free(), &["instructions"], Globs::only(["gpt-realtime*"]));
+            let (first, second) = both.split_at(cut);
+            let (mut passed, mut said) = (0, Vec::new());
+            for bytes in [first, second] {
+                match live.client_bytes(bytes, at(1)) {
+                    Relay::Pass => passed += bytes.len(),
+                    Relay::Replace(from, with) => {
+                        said.extend(with);
+                        passed += from;
+                    }
+                }
+            }
+            assert!(passed >= fine.len() && passed < both.len(), "{text} cut at {cut}: {passed} bytes passed");
+            let is_cut = (fine.len() + 1..both.len()).contains(&cut);
+            assert_eq!(said, if is_cut { vec![] } else { left(1000) }, "{text} cut at {cut}");
+            let next = text_frame("{}");
+            let Relay::Replace(0, bytes) = live.upstream_bytes(next.as_slice(), &prices(), &process(), at(1)) else {
+                panic!("{text}: the client was not told")
+            };
+            assert_eq!(told(&bytes), (code.0.to_owned(), code.1), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_must_be_read_and_is_too_long_is_refused() {
+    let long = client_text(&"x".repeat(MAX_MESSAGE + 1));
+    let mut locked = live(free(), &["tools"], Globs::All);
+    assert_eq!(locked.client_bytes(long.as_slice(), at(1)), Relay::Replace(0, left(1000)));
+    assert_eq!(locked.record(Status::Closed, at(1)).close.unwrap().code, 1009);
+    let mut open = live(free(), &[], Globs::All);
+    assert_eq!(open.client_bytes(long.as_slice(), at(1)), Relay::Pass);
+}
+
+#[test]
+fn a_silent_upstream_is_asked_to_close_and_its_answer_gives_way() {
+    let bad = client_text(r#"{"type":"session.update","session":{"tools":[]}}"#);
+    let mut live = live(free(), &["tools"], Globs::All);
+    assert_eq!(live.client_bytes(bad.as_slice(), at(1)), Relay::Replace(0, left(1000)));
+    assert_eq!(live.client_bytes(bad.as_slice(), at(1)), Relay::Replace(0, vec![]));
+    let Relay::Replace(0, bytes) = live.upstream_bytes(closed(1000).as_slice(), &prices(), &process(), at(1)) else {
+        panic!("the upstream's Close passed")
+    };
+    assert_eq!(told(&bytes), ("field_locked".into(), 4403));
+    assert_eq!(live.record(Status::Closed, at(1)).close.unwrap().code, 4403);
+}
+
+#[test]
+fn what_time_ends_is_told_as_soon_as_the_client_says_something() {
+    let mut live = live(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
+    let message = client_text(r#"{"type":"input_audio_buffer.append","audio":"AAAA"}"#);
+    let (head, tail) = message.split_at(10);
+    assert_eq!(live.client_bytes(head, at(4)), Relay::Pass);
+    assert!(!live.tick(None, at(5)));
+    let rest = [tail, message.as_slice()].concat();
+    assert_eq!(live.client_bytes(rest.as_slice(), at(5)), Relay::Replace(tail.len(), left(1000)));
+    let Relay::Replace(0, bytes) = live.upstream_bytes(closed(1000).as_slice(), &prices(), &process(), at(5)) else {
+        panic!("the upstream's Close passed")
+    };
+    assert_eq!(told(&bytes), ("max_duration_exceeded".into(), 4408));
+}
+
+#[test]
+fn a_close_within_a_message_gives_way_to_a_close_alone() {
+    let bad = client_text(r#"{"type":"session.update","session":{"tools":[]}}"#);
+    let mut live = live(free(), &["tools"], Globs::All);
+    let unfinished = [0x01, 1, b'{'];
+    assert_eq!(live.upstream_bytes(unfinished.as_slice(), &prices(), &process(), at(1)), Relay::Pass);
+    live.client_bytes(bad.as_slice(), at(1));
+    let rest = [vec![0x00, 1, b'"'], closed(1000)].concat();
+    let Relay::Replace(3, bytes) = live.upstream_bytes(rest.as_slice(), &prices(), &process(), at(1)) else {
+        panic!("the upstream's Close passed")
+    };
+    let close = told_to_close(&bytes);
+    assert_eq!((close.code().value(), close.reason()), (4403, "field_locked"));
+}
+
+#[test]
+fn a_violation_of_the_client_gives_way_to_a_close_and_what_the_upstream_still_says_passes() {
+    for (bad, code) in
+        [(text_frame("{}"), 1002), (CloseFrame::new(CloseCode::NORMAL, "").encode(None), 1002), (bad_reason(), 1007)]
+    {
+        let mut live = live(free(), &[], Globs::All);
+        let fine = client_text("{}");
+        let both = [fine.clone(), bad].concat();
+        assert_eq!(live.client_bytes(both.as_slice(), at(1)), Relay::Replace(fine.len(), left(code)));
+        let echo = text_frame("{}");
+        assert_eq!(live.upstream_bytes(echo.as_slice(), &prices(), &process(), at(1)), Relay::Pass);
+        let answer = [echo.clone(), closed(code)].concat();
+        let relay = live.upstream_bytes(answer.as_slice(), &prices(), &process(), at(1));
+        let Relay::Replace(from, bytes) = relay else { panic!("the upstream's Close passed") };
+        assert_eq!((from, told_to_close(&bytes).code().value()), (echo.len(), code));
+        let record = live.record(Status::Closed, at(1));
+        let close = record.close.unwrap();
+        assert_eq!((close.code, close.reason.as_str(), record.incomplete), (code, "protocol_error", true));
+    }
+}
+
+/// A Close frame of the client's whose reason is not UTF-8.
+fn bad_reason() -> Vec<u8> {
+    vec![0x88, 0x83, 0, 0, 0, 0, 0x03, 0xe8, 0xff]
+}
+
+#[test]
+fn a_client_at_fault_is_told_without_an_answer_of_the_upstream_when_that_takes_too_long() {
+    let mut live = live(free(), &[], Globs::All);
+    let echo = text_frame("{}");
+    live.client_bytes(echo.as_slice(), at(1));
+    assert!(!live.tick(None, at(2)));
+    assert_eq!(live.upstream_bytes(echo.as_slice(), &prices(), &process(), at(2)), Relay::Pass);
+    assert!(!live.tick(None, at(3)));
+    let Relay::Replace(0, bytes) = live.upstream_bytes(echo.as_slice(), &prices(), &process(), at(3)) else {
+        panic!("it passed")
+    };
+    assert!(!live.tick(None, at(4)) && live.tick(None, at(5)));
+    let close = told_to_close(&bytes);
+    assert_eq!((close.code().value(), close.reason()), (1002, "protocol_error: client frame is not masked"));
+}
+
+#[test]
+fn a_violation_of_the_upstream_gives_way_to_a_close_and_what_the_client_still_says_passes() {
+    let mut live = live(free(), &["tools"], Globs::All);
+    let fine = text_frame("{}");
+    let both = [fine.as_slice(), &[0xf1, 0]].concat();
+    let Relay::Replace(from, bytes) = live.upstream_bytes(both.as_slice(), &prices(), &process(), at(1)) else {
+        panic!("it passed")
+    };
+    assert_eq!((from, told_to_close(&bytes).code().value()), (fine.len(), 1002));
+    assert_eq!(live.upstream_bytes(fine.as_slice(), &prices(), &process(), at(1)), Relay::Replace(0, vec![]));
+    let echo = client_text("{}");
+    assert_eq!(live.client_bytes(echo.as_slice(), at(1)), Relay::Pass);
+    let locked = client_text(r#"{"type":"session.update","session":{"tools":[]}}"#);
+    assert_eq!(live.client_bytes(locked.as_slice(), at(1)), Relay::Replace(0, left(1002)));
+    assert!(!live.tick(None, at(2)) && live.tick(None, at(3)));
+    assert!(live.record(Status::Closed, at(3)).incomplete);
+}
+
+#[test]
+fn a_violation_that_began_in_an_earlier_read_goes_no_further() {
+    let long = [0x81, 126, 0, 1, 0];
+    let mut from_upstream = live(free(), &[], Globs::All);
+    let (first, rest) = long.split_at(2);
+    assert_eq!(from_upstream.upstream_bytes(first, &prices(), &process(), at(1)), Relay::Pass);
+    assert_eq!(from_upstream.upstream_bytes(rest, &prices(), &process(), at(1)), Relay::Replace(0, vec![]));
+    let message = client_text("{}");
+    assert_eq!(from_upstream.client_bytes(message.as_slice(), at(1)), Relay::Replace(0, left(1002)));
+
+    let mut from_client = live(free(), &[], Globs::All);
+    assert_eq!(from_client.client_bytes([0x81].as_slice(), at(1)), Relay::Pass);
+    assert_eq!(from_client.client_bytes([0x01, 0].as_slice(), at(1)), Relay::Replace(0, vec![]));
+    let message = text_frame("{}");
+    let Relay::Replace(0, bytes) = from_client.upstream_bytes(message.as_slice(), &prices(), &process(), at(1)) else {
+        panic!("it passed")
+    };
+    assert_eq!(told_to_close(&bytes).code().value(), 1002);
+}
+
+#[test]
+fn whoever_ends_it_first_is_on_record() {
+    let mut live = live(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
+    live.upstream_bytes(closed(4001).as_slice(), &prices(), &process(), at(1));
+    assert!(!live.tick(None, at(5)) && live.tick(None, at(7)));
+    let close = live.record(Status::Closed, at(7)).close.unwrap();
+    assert_eq!((close.by, close.code), (ClosedBy::Upstream, 4001));
+}
+
+#[test]
+fn a_side_that_closes_is_known_with_its_words() {
+    let mut live = live(free(), &[], Globs::All);
+    let close = CloseFrame::new(CloseCode::new(4001).unwrap(), "bye").encode(None);
+    assert_eq!(live.upstream_bytes(close.as_slice(), &prices(), &process(), at(1)), Relay::Pass);
+    let close = live.record(Status::Closed, at(1)).close.unwrap();
+    assert_eq!((close.by, close.code, close.reason.as_str()), (ClosedBy::Upstream, 4001, "bye"));
+}
+
+#[test]
+fn every_cut_of_an_upstreams_stream_counts_the_same() {
+    let stream = [
+        text_frame(r#"{"type":"session.created","session":{"id":"sess_1","model":"gpt-realtime"}}"#),
+        text_frame(r#"{"type":"response.output_audio.delta","delta":"AAAAAAAAAAAAAAAA"}"#),
+        done("r1", 100, 10),
+        done("r2", 7, 3),
+    ]
+    .concat();
+    for cut in 0..=stream.len() {
+        let mut live = live(free(), &[], Globs::All);
+        let (first, second) = stream.split_at(cut);
+        for bytes in [first, second] {
+            assert_eq!(live.upstream_bytes(bytes, &prices(), &process(), at(1)), Relay::Pass);
+        }
+        let record = live.record(Status::Closed, at(1));
+        assert_eq!((record.usage.total_tokens, record.upstream_id.as_deref()), (120, Some("sess_1")), "cut at {cut}");
+    }
+}
+
+#[test]
+fn an_operators_stop_takes_effect_within_two_seconds_though_nobody_speaks() {
+    let mut live = live(free(), &[], Globs::All);
+    assert!(!live.tick(Some(Ending::Stopped), at(1)));
+    assert!(live.tick(None, at(2)));
+    let close = live.record(Status::Closed, at(2)).close.unwrap();
+    assert_eq!((close.by, close.code), (ClosedBy::Gateway, 4410));
+}
+
+#[test]
+fn a_client_that_was_told_of_a_stop_has_its_grace() {
+    let mut live = live(free(), &[], Globs::All);
+    assert!(!live.tick(Some(Ending::Stopped), at(1)));
+    let next = text_frame("{}");
+    let Relay::Replace(0, bytes) = live.upstream_bytes(next.as_slice(), &prices(), &process(), at(1)) else {
+        panic!("the client was not told")
+    };
+    assert_eq!(told(&bytes), ("session_stopped".into(), 4410));
+    assert!(!live.tick(None, at(2)) && live.tick(None, at(3)));
+}
