@@ -1,6 +1,6 @@
 //! The configuration as a tree, whichever form it came in.
 
-use crate::json::{Decimal, NotJson, Reader};
+use crate::json::{Decimal, NotJson, Reader, Token};
 
 /// A value of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +26,8 @@ impl Value {
     /// Reads JSON.
     pub fn from_json(json: &str) -> Result<Self, NotJson> {
         let mut reader = Reader::new(json);
-        let value = read(&mut reader, MAX_DEPTH)?;
+        let first = reader.token()?;
+        let value = read(&mut reader, first, MAX_DEPTH)?;
         reader.end()?;
         Ok(value)
     }
@@ -63,33 +64,34 @@ fn place(members: &[(String, Value)], name: &str) -> Result<usize, usize> {
     members.binary_search_by(|(known, _)| known.as_str().cmp(name))
 }
 
-fn read(reader: &mut Reader<'_>, depth: usize) -> Result<Value, NotJson> {
-    match reader.peek() {
-        Some(b'{' | b'[') if depth == 0 => reader.fail(),
-        Some(b'{') => {
+/// The value that begins with `first`.
+fn read(reader: &mut Reader<'_>, first: Token<'_>, depth: usize) -> Result<Value, NotJson> {
+    Ok(match first {
+        Token::Object | Token::Array if depth == 0 => return reader.fail(),
+        Token::Object => {
             let mut members = Vec::new();
-            reader.object(&mut |reader, name| {
-                let value = read(reader, depth - 1)?;
-                insert(&mut members, name.into_owned(), value);
-                Ok(())
-            })?;
-            Ok(Value::Map(members))
+            while let Token::Name(name) = reader.token()? {
+                let name = reader.unquoted(name)?.into_owned();
+                let first = reader.token()?;
+                insert(&mut members, name, read(reader, first, depth - 1)?);
+            }
+            Value::Map(members)
         }
-        Some(b'[') => {
+        Token::Array => {
             let mut elements = Vec::new();
-            reader.array(&mut |reader, _| {
-                elements.push(read(reader, depth - 1)?);
-                Ok(())
-            })?;
-            Ok(Value::List(elements))
+            loop {
+                match reader.token()? {
+                    Token::Close => break Value::List(elements),
+                    first => elements.push(read(reader, first, depth - 1)?),
+                }
+            }
         }
-        Some(b'"') => Ok(Value::String(reader.string()?.into_owned())),
-        _ => Ok(match reader.skip()? {
-            "true" => Value::Bool(true),
-            "false" => Value::Bool(false),
-            number => Decimal::parse(number).map_or(Value::Null, Value::Number),
-        }),
-    }
+        Token::String(written) => Value::String(reader.unquoted(written)?.into_owned()),
+        Token::Plain("true") => Value::Bool(true),
+        Token::Plain("false") => Value::Bool(false),
+        Token::Plain(plain) => Decimal::parse(plain).map_or(Value::Null, Value::Number),
+        Token::Close | Token::Name(_) | Token::End => return reader.fail(),
+    })
 }
 
 #[cfg(test)]

@@ -6,31 +6,34 @@ mod reader;
 use std::borrow::Cow;
 
 pub use decimal::{Decimal, ONE};
-pub use reader::{NotJson, Reader};
+pub use reader::{NotJson, Reader, Token};
 
 /// Calls `each` with every member of the object that `json` is: its name, and its value as it is written. Values that are
 /// strings may hold surrogates without a partner; names may not.
 pub fn for_each_member<'a>(json: &'a str, each: &mut dyn FnMut(Cow<'a, str>, &'a str)) -> Result<(), NotJson> {
     let mut reader = Reader::new(json);
-    reader.object(&mut |reader, name| {
-        each(name, reader.skip()?);
-        Ok(())
-    })?;
+    if reader.token()? != Token::Object {
+        return reader.fail();
+    }
+    while let Token::Name(name) = reader.token()? {
+        each(reader.unquoted(name)?, reader.value()?);
+    }
     reader.end()
 }
 
 /// Whether `json` is one JSON value.
 pub fn is_valid(json: &str) -> bool {
     let mut reader = Reader::new(json);
-    reader.skip().and_then(|_| reader.end()).is_ok()
+    reader.value().and_then(|_| reader.end()).is_ok()
 }
 
 /// The text of the string that `json` is.
 pub fn string(json: &str) -> Result<String, NotJson> {
     let mut reader = Reader::new(json);
-    let text = reader.string()?;
+    let Token::String(written) = reader.token()? else { return reader.fail() };
+    let text = reader.unquoted(written)?.into_owned();
     reader.end()?;
-    Ok(text.into_owned())
+    Ok(text)
 }
 
 /// `text` as a JSON string.
@@ -83,16 +86,16 @@ mod tests {
             ("[1 2]", 3),
             ("[1}", 2),
             ("\"a\nb\"", 2),
-            (r#""\x""#, 2),
-            (r#""\u00g0""#, 5),
+            (r#""\x""#, 1),
+            (r#""\u00g0""#, 3),
             ("01", 1),
-            ("-", 1),
-            ("1.", 2),
-            ("1e+", 3),
+            ("-", 0),
+            ("1.", 0),
+            ("1e+", 0),
             ("\u{feff}{}", 0),
         ] {
             let mut reader = Reader::new(json);
-            assert_eq!(reader.skip().and_then(|_| reader.end()), Err(NotJson { at }), "{json:?}");
+            assert_eq!(reader.value().and_then(|_| reader.end()), Err(NotJson { at }), "{json:?}");
         }
     }
 
