@@ -57,10 +57,9 @@ impl<'a> Reader<'a> {
             return self.fail();
         }
         let read = self.parser.parse_next(self.parsed.as_bytes().get(self.at..).unwrap_or_default(), true);
-        let passed = self.text.get(self.at..self.at + read.consumed_bytes).unwrap_or_default();
-        let written = passed.trim_start_matches(BETWEEN);
-        self.at += passed.len();
-        self.start = self.at - written.len();
+        let end = self.at + read.consumed_bytes;
+        let written = self.text.get(self.at..end).unwrap_or_default().trim_start_matches(BETWEEN);
+        (self.start, self.at) = (end - written.len(), end);
         match read.event {
             Some(Ok(event)) => Ok(match event {
                 JsonEvent::StartObject => Token::Object,
@@ -72,7 +71,9 @@ impl<'a> Reader<'a> {
                 JsonEvent::Eof => Token::End,
             }),
             Some(Err(error)) => {
-                Err(NotJson { at: usize::try_from(error.location().start.offset).unwrap_or(self.text.len()) })
+                let at = usize::try_from(error.location().start.offset).ok();
+                // If the text ends within a token, the parser consumes nothing of it, and tells where it begins.
+                Err(NotJson { at: at.filter(|at| *at < end).unwrap_or(self.text.len()) })
             }
             None => self.fail(),
         }
@@ -90,7 +91,8 @@ impl<'a> Reader<'a> {
             match self.token()? {
                 Token::Object | Token::Array => open += 1,
                 Token::Close => open -= 1,
-                _ => {}
+                Token::Name(_) | Token::String(_) | Token::Plain(_) => {}
+                Token::End => return self.fail(),
             }
         }
         Ok(self.text.get(start..self.at).unwrap_or_default())
