@@ -78,7 +78,7 @@ conformance: setup build ## Run the Autobahn cases with the filter and without, 
 	@node --test --test-timeout=600000 tests/conformance/*.test.mjs
 
 .PHONY: bench
-bench: build envoy node-packages ## Measure Envoy's CPU per request: no filter, Lua, this filter
+bench: build envoy node-packages ## Measure Envoy's CPU beside no filter and beside Lua, and the VM's memory
 	$(call say,Measuring)
 	@node benches/run.mjs
 

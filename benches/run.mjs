@@ -12,7 +12,7 @@ const summaryPath = join(repository, 'target/bench/summary.json');
 
 const [, version] = /\/(\d+\.\d+\.\d+)\//.exec(execFileSync(envoyBinary(), ['--version'], { encoding: 'utf8' })) ?? [];
 console.log(`Envoy ${version}, one worker, on ${availableParallelism()} cores with a load of ${loadavg()[0].toFixed(1)}.`);
-console.log('CPU time of Envoy per request, not wall time; medians over interleaved rounds.');
+console.log('CPU time of Envoy per request or exchange, not wall time; medians over interleaved rounds.');
 
 const summary = [];
 for (const file of readdirSync(new URL('rows/', import.meta.url)).filter((name) => name.endsWith('.mjs')).sort()) {

@@ -68,7 +68,7 @@ async function relayed(envoy, variants) {
     await Promise.all(open[name].map((session) => session.talk(piecesOfRound)));
     return sessions * piecesOfRound;
   };
-  const results = await cpuPerRequest(envoy.pid, variants, load, { rounds: 61, warmUps: 10 });
+  const results = await cpuPerRequest(envoy.pid, variants, load, { rounds: 61, warmUps: 40 });
   await Promise.all(Object.values(open).flat().map((session) => session.close()));
   return results;
 }

@@ -381,7 +381,7 @@ impl Builder<'_> {
                 self.token(&path.key("tokens").index(index), raw, &caller, &mut callers);
             }
         }
-        if raw.is_empty() {
+        if raw.is_empty() && !self.declared.policies.is_empty() {
             self.reader.warnings.push(format!("{path}: there are none, so that every request is refused"));
         }
         callers

@@ -1,7 +1,9 @@
 //! How a session ends: what its two sides are told, and when.
 //!
-//! Bytes can be written to a side only in the place of bytes that were on their way to it. So both sides are told one
-//! after the other, each at the first chance:
+//! Bytes can be written to a side only in the place of bytes that were on their way to it. (Envoy would take bytes for
+//! the client at any time, from a tick too, while a paused response is kept open for them; but then it ends every stream
+//! of which one read is over its buffer limit, 32 KiB in hardened configurations.) So both sides are told one after the
+//! other, each at the first chance:
 //!
 //! - The upstream gets a Close frame in the place of what the client says next, or of what it may not say. An upstream
 //!   answers a Close at once, also when it has nothing to say by itself.

@@ -6,6 +6,62 @@ import { certificate } from '../e2e/harness/index.mjs';
 const timeoutMs = 30_000;
 
 /**
+ * A session that goes on: `say(text)` resolves once that is answered; `keepTalking()` sends the silence of a microphone;
+ * `closed()` resolves to `{ error, code, reason }`, how it ended and the last error event before.
+ */
+export async function dialogue({ url, offer }) {
+  const socket = new WebSocket(url, offer, { ca: readFileSync(certificate.chain), handshakeTimeout: timeoutMs });
+  const send = (event) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(event));
+  const waiting = { 'session.created': [], 'response.done': [] };
+  let error;
+  const closed = new Promise((resolve, reject) => {
+    socket.on('error', reject);
+    socket.on('close', (code, reason) => resolve({ error, code, reason: reason.toString() }));
+  });
+  socket.on('message', (data) => {
+    const event = JSON.parse(data);
+    if (event.type === 'error') error = event.error;
+    for (const resolve of waiting[event.type]?.splice(0) ?? []) resolve();
+  });
+  const next = (type) =>
+    within(Promise.race([
+      new Promise((resolve) => waiting[type].push(resolve)),
+      closed.then(({ code }) => Promise.reject(new Error(`the session was closed with ${code}`))),
+    ]), type);
+  const ask = (text) => {
+    const content = [{ type: 'input_text', text }];
+    send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content } });
+    send({ type: 'response.create', response: { output_modalities: ['text'] } });
+  };
+  await next('session.created');
+  return {
+    say(text) {
+      ask(text);
+      return next('response.done');
+    },
+    keepTalking() {
+      const audio = Buffer.alloc(480).toString('base64');
+      const timer = setInterval(() => send({ type: 'input_audio_buffer.append', audio }), 100);
+      socket.on('close', () => clearInterval(timer));
+    },
+    closed: () => within(closed, 'the end of the session'),
+    terminate: () => socket.terminate(),
+  };
+}
+
+async function within(promise, what) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no ${what} within ${timeoutMs / 1000} s`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
  * Offers these subprotocols and says `text`. Resolves to what came of it: `{ refused: { status, body } }`, where the
  * handshake got an HTTP answer, or `{ subprotocol, model, answer }`. Rejects where a session ends before its answer.
  */

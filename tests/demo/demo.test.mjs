@@ -71,11 +71,17 @@ describe('the demo', () => {
         /authorization: Bearer ek_/,
         /straight to it: 401 “Incorrect API key provided/,
         /with one letter changed: 401 invalid_gateway_token/,
+        /after “hello” +[\d.]+ s, \d+ \+ \d+ frames, 1 response, 1500 tokens, \$0\.04692/,
+        /after “hello again” +[\d.]+ s, \d+ \+ \d+ frames, 2 responses, 3000 tokens, \$0\.09384/,
+        /202 Accepted +rb_.+ is stopping/,
+        /the client's error event +session_stopped: “.+”/,
+        /the client's close event +4410 session_stopped/,
+        /its record +closed by the gateway, \$0\.09384 in all/,
       ]) {
         assert.match(output, expected);
       }
       assert.equal(output.match(/response\.done/g).length, 3);
-      assert.doesNotMatch(output, /(?:sk-demo|sk-page|gt-web|gt-backend)-[0-9a-f]{8}|ek_\w{20}/, 'secrets are shortened');
+      assert.doesNotMatch(output, /(?:sk-demo|sk-page|gt-web|gt-backend|gt-control)-[0-9a-f]{8}|ek_\w{20}/, 'secrets are shortened');
       await nothingLeft();
     });
   }
@@ -112,6 +118,7 @@ describe('the real API', () => {
     sealingKey: Buffer.alloc(32, 1).toString('base64'),
     webAppToken: 'gt-web',
     backendToken: 'gt-backend',
+    controlToken: 'gt-control',
   });
 
   test('Envoy takes the configuration: TLS with SNI, the system\'s trust store, the host\'s own name', async () => {

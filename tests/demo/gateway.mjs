@@ -23,7 +23,9 @@ export function demoBootstrap(upstream) {
   bootstrap.static_resources.clusters = [openai(named(clusters, 'openai'), upstream)];
 
   const listener = named(listeners, 'gateway');
-  bootstrap.static_resources.listeners = [listener];
+  const control = named(listeners, 'control');
+  bootstrap.static_resources.listeners = [listener, control];
+  control.address.socket_address.port_value = 0;
   listener.address.socket_address = { address: '127.0.0.1', port_value: 0 };
   const [chain] = listener.filter_chains;
   chain.transport_socket.typed_config.common_tls_context.tls_certificates = [
@@ -37,12 +39,13 @@ export function demoBootstrap(upstream) {
 }
 
 /** The environment that the configuration reads. */
-export function demoEnvironment({ providerKey, sealingKey, webAppToken, backendToken }) {
+export function demoEnvironment({ providerKey, sealingKey, webAppToken, backendToken, controlToken }) {
   return {
     OPENAI_API_KEY: providerKey,
     REALTIME_SEALING_KEY: sealingKey,
     WEB_APP_TOKEN: webAppToken,
     BACKEND_TOKEN: backendToken,
+    CONTROL_TOKEN: controlToken,
   };
 }
 

@@ -10,11 +10,26 @@ const fixtures = [
   { match: { userMessage: 'hello' }, response: { content: 'Hello! I never saw a key of yours.' } },
 ];
 
+/** What a response is said to have used: aimock counts no tokens. */
+const usage = {
+  total_tokens: 1500,
+  input_tokens: 1000,
+  output_tokens: 500,
+  input_token_details: {
+    text_tokens: 200,
+    audio_tokens: 800,
+    image_tokens: 0,
+    cached_tokens: 300,
+    cached_tokens_details: { text_tokens: 100, audio_tokens: 200, image_tokens: 0 },
+  },
+  output_token_details: { text_tokens: 100, audio_tokens: 400 },
+};
+
 /**
  * Starts everything. `real` is `{ host, key }` for the real API, else null for aimock.
  *
  * The stage has `url` (`wss:`, at a Cloudflare-style path, as in the ticket), `baseUrl` (`https:`, for REST), the
- * `webAppToken` and `backendToken` of this run, the `providerKey`, what the `upstream` is called, and
+ * `webAppToken`, `backendToken` and `controlToken` of this run, the `providerKey`, what the `upstream` is called, and
  * `received()`: the heads of the requests that reached the upstream so far, or null where TLS hides them. `directUrl` is
  * the upstream's own, for what happens without the gateway; null where a token must not be shown to it.
  */
@@ -25,9 +40,13 @@ export async function startStage(real) {
   };
   try {
     const providerKey = real?.key ?? `sk-demo-${random()}`;
-    const tokens = { webAppToken: `gt-web-${random()}`, backendToken: `gt-backend-${random()}` };
+    const tokens = {
+      webAppToken: `gt-web-${random()}`,
+      backendToken: `gt-backend-${random()}`,
+      controlToken: `gt-control-${random()}`,
+    };
     const sealingKey = randomBytes(32).toString('base64');
-    const mock = real ? null : await startOpenai({ keys: [providerKey], fixtures });
+    const mock = real ? null : await startOpenai({ keys: [providerKey], fixtures, usage });
     if (mock) parts.push(mock);
     const envoy = await startEnvoy(demoBootstrap(real ? { host: real.host } : { port: mock.port }), {
       directory: scratchDirectory(),
@@ -35,6 +54,7 @@ export async function startStage(real) {
     });
     parts.push(envoy);
     const origin = `localhost:${await envoy.port('gateway')}`;
+    const controlPort = await envoy.port('control');
     return {
       ...tokens,
       providerKey,
@@ -43,6 +63,12 @@ export async function startStage(real) {
       baseUrl: `https://${origin}/v1`,
       directUrl: mock && `ws://127.0.0.1:${mock.port}/v1/realtime?model=gpt-realtime`,
       received: () => mock?.requests().map(head) ?? null,
+      /** Asks the control API: `{ status, body }`. */
+      async control(method, path) {
+        const headers = { authorization: `Bearer ${tokens.controlToken}` };
+        const answer = await fetch(`http://127.0.0.1:${controlPort}/realtime-byok${path}`, { method, headers });
+        return { status: answer.status, body: await answer.json() };
+      },
       /** The gateway's own account of its last request. */
       lastLogged: () => lastLogged(envoy),
       stop,

@@ -11,6 +11,7 @@ export const environment = {
   AZURE_OPENAI_API_KEY: 'azure-provider-key',
   WEB_APP_TOKEN: 'web-app-gateway-token',
   BACKEND_TOKEN: 'backend-gateway-token',
+  CONTROL_TOKEN: 'operator-control-token',
   REALTIME_SEALING_KEY: newSealingKey(),
 };
 

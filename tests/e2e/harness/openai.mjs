@@ -4,7 +4,7 @@ import http from 'node:http';
 import { startAimock } from './aimock.mjs';
 import { useFor } from './hooks.mjs';
 import { callDesk } from './openai/calls.mjs';
-import { handOver, passOn } from './openai/conversation.mjs';
+import { handOver, interpret, passOn } from './openai/conversation.mjs';
 import {
   ApiError,
   expiredSecret,
@@ -30,13 +30,15 @@ export function useOpenai(options) {
  * Starts it on a free port. It takes the API keys in `keys`, and the client secrets that it has minted where OpenAI
  * takes them: on the realtime WebSocket and for `POST /v1/realtime/calls`. `fixtures` are aimock's.
  *
+ * `usage` is what it says that a response has used, to those who come with a key; without it nothing, as aimock.
+ *
  * A mint request may ask in `x-reply` for a faulty answer (`openai/faults.mjs`); any request for a refusal, with
  * `refuse STATUS`, that quotes the credential received.
  */
-export async function startOpenai({ keys = [providerKey], fixtures } = {}) {
+export async function startOpenai({ keys = [providerKey], fixtures, usage } = {}) {
   const aimockKey = `sk-aimock-${randomBytes(8).toString('hex')}`;
   const aimock = { ...(await startAimock({ keys: [aimockKey], fixtures })), key: aimockKey };
-  const upstream = { keys, aimock, secrets: secretBook(), calls: callDesk(aimock) };
+  const upstream = { keys, aimock, secrets: secretBook(), calls: callDesk(aimock), usage };
   const requests = [];
   const sockets = new Set();
   const server = http.createServer();
@@ -60,7 +62,7 @@ export async function startOpenai({ keys = [providerKey], fixtures } = {}) {
     const entry = record(incoming);
     requests.push(entry);
     try {
-      answerUpgrade(upstream, entry, socket, head);
+      answerUpgrade(upstream, incoming, entry, socket, head);
     } catch (error) {
       refuseUpgrade(error, socket);
     }
@@ -159,14 +161,19 @@ function textOf(part) {
   return typeof part === 'string' ? part : part.text();
 }
 
-function answerUpgrade(upstream, entry, socket, head) {
+function answerUpgrade(upstream, incoming, entry, socket, head) {
   const { pathname, searchParams } = new URL(entry.target, 'http://upstream');
   const [reply, argument] = replyOf(entry);
   if (reply === 'refuse') throw refusal(entry, Number(argument));
   if (!['/v1/realtime', '/v1/realtime/translations'].includes(pathname)) throw notFound('GET', pathname);
   const credential = authenticate(upstream, entry);
   if (credential.session === undefined && !searchParams.has('model')) throw missingParameter('model');
-  handOver({ entry, socket, head, aimock: upstream.aimock, model: credential.session?.model });
+  const { aimock, usage } = upstream;
+  if (usage === undefined || credential.session !== undefined) {
+    handOver({ entry, socket, head, aimock, model: credential.session?.model });
+  } else {
+    interpret({ incoming, entry, socket, head, aimock, usage });
+  }
 }
 
 /** Takes a key or a client secret: `{ session }`, which only a secret has. */

@@ -1,7 +1,29 @@
 // Conversations are aimock's: WebSockets are handed over to it, data channels relayed, other requests passed on.
 import http from 'node:http';
 import net from 'node:net';
-import { WebSocket } from 'ws';
+import { WebSocket, WebSocketServer } from 'ws';
+
+const server = new WebSocketServer({ noServer: true, handleProtocols: (offered) => offered.values().next().value });
+
+/**
+ * As `handOver`, message by message: what aimock says of a response's `usage`, which is nothing, is replaced by this.
+ */
+export function interpret({ incoming, entry, socket, head, aimock, usage }) {
+  const { search } = new URL(entry.target, 'http://upstream');
+  server.handleUpgrade(incoming, socket, head, (client) => {
+    const upstream = new WebSocket(`ws://127.0.0.1:${aimock.port}/v1/realtime${search}`, {
+      headers: { authorization: `Bearer ${aimock.key}` },
+    });
+    const up = queued((text) => upstream.send(text), false);
+    client.on('message', (data) => up.send(data.toString())).on('close', () => upstream.close());
+    upstream.on('open', up.open).on('error', () => client.terminate()).on('close', () => client.close());
+    upstream.on('message', (data) => {
+      const event = JSON.parse(data);
+      if (event.type === 'response.done') event.response.usage = usage;
+      client.send(JSON.stringify(event));
+    });
+  });
+}
 
 /** Replays a handshake to aimock with aimock's own key, and joins the two sockets. */
 export function handOver({ entry, socket, head, aimock, model }) {
