@@ -40,6 +40,7 @@
 //! | [`config`] | from the configuration's bytes to a [`config::Plan`] that cannot be wrong, or all errors with their paths |
 //! | [`session`] | one stream's life as one enum |
 //! | [`inbound`], [`http`] | what a request brought; ordered byte headers, token lists, targets, edits |
+//! | [`json`] | JSON in place: members, strings, numbers to six decimals |
 //! | [`auth`] | slots, callers and their tokens |
 //! | [`denial`], [`answer`] | the closed list of refusals; what the filter answers by itself |
 //! | [`policy`], [`glob`] | which policy, provider, key and model |
@@ -60,6 +61,7 @@ pub mod glob;
 mod host;
 pub mod http;
 pub mod inbound;
+pub mod json;
 pub mod limits;
 pub mod metrics;
 pub mod mint;
