@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! Envoy ─▶ host::stream ─▶ session::Session             one callback, one call; one step, a few hostcalls
+//!                            │ control::Request          the control API's own requests, which need no policy
 //!                            │ inbound::Inbound          every header line read once
 //!                            │ policy::Policies          which policy the route has
 //!                            │ session::admission        who it is, what it is for, where it comes from, which model
@@ -33,7 +34,8 @@
 //! # The modules
 //!
 //! Only `host` knows Envoy, and decides nothing; everything else takes values, time and randomness among them, and returns
-//! values. Arrows go one way: `host → session → {policy, auth, mint, control, ws, usage, limits} → {http, secret}`.
+//! values. Arrows go one way, from each to whatever stands behind it: `host → session → {call, config} → control →
+//! {inbound, metrics} → {auth, policy} → limits → {http, usage, denial, mint} → {secret, json, glob, answer, ws}`.
 //!
 //! | module | holds |
 //! |---|---|

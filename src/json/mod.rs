@@ -73,6 +73,18 @@ mod tests {
     }
 
     #[test]
+    fn surrogates_may_be_alone_only_where_nothing_reads_them() {
+        let json = r#"{"a":"\ud800","b":["\uDC00\ud83d","\\ud800\uD83D\uDE00"],"\ud83d\ude00":1}"#;
+        let values = [("a", r#""\ud800""#), ("b", r#"["\uDC00\ud83d","\\ud800\uD83D\uDE00"]"#), ("😀", "1")];
+        assert_eq!(members(json), Ok(values.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()));
+        assert_eq!(string(r#""\\ud800\uD83D\uDE00""#).unwrap(), r"\ud800😀");
+        assert_eq!(members(r#"{"a":1,"\ud800":1}"#), Err(NotJson { at: 7 }));
+        for bad in [r#""\ud80""#, r#""\ud8g0""#, r#""\ud800"#, r#""\ud800\""#, r#""\\ud800""x"#, r#"\ud800"#] {
+            assert!(!is_valid(bad), "{bad}");
+        }
+    }
+
+    #[test]
     fn errors_say_where() {
         for (json, at) in [
             ("", 0),

@@ -1,12 +1,15 @@
 //! One stream's life: what it is in, and what each of Envoy's callbacks does to it.
 //!
 //! ```text
-//! Arrived ─┬─ policy says auth off ──────────────────▶ Untouched
+//! Arrived ─┬─ it is the control API's ────────────────▶ Answered
+//!          ├─ policy says auth off ───────────────────▶ Untouched
 //!          ├─ any check fails ────────────────────────▶ Answered
 //!          ├─ the body is needed ▶ Held ─┬─ not fine ─▶ Answered
 //!          │                             ├─ fine ─────▶ Forwarded
 //!          │                             └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; Answered in local mode
 //!          └─ all checks pass ────────────────────────▶ Forwarded ─┬─ the upstream refuses the key ─▶ Answered
+//!                                                                  ├─ 101 to what is metered ───────▶ Open
+//!                                                                  ├─ 201 to a call ────────────────▶ Called
 //!                                                                  └─ a REST answer was counted ────▶ Spent
 //! ```
 
