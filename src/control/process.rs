@@ -118,7 +118,7 @@ impl Process {
 
     /// Whether a caller's budget of today was used up when it was last looked at, at the last tick or since.
     pub fn is_over_budget(&self, caller: &Caller) -> bool {
-        self.callers.is_over_budget(&caller.name)
+        self.callers.is_over_budget(&caller.name, &caller.limits)
     }
 
     /// Why a session must end, if others say so: the operator, or its caller's other sessions.

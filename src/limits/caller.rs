@@ -39,14 +39,15 @@ pub struct CallerUsage {
 #[derive(Debug)]
 struct Share {
     caller: String,
-    limits: CallerLimits,
     open: u32,
     /// What is still to be written, and the day that it is of.
     owed: Used,
     owed_day: u64,
     /// What is written is not all.
     is_dirty: bool,
-    is_over_budget: bool,
+    /// What all workers together have used today, as last seen. Two plugins, or two configurations of one, may limit a
+    /// caller of this name in two ways, so what that comes to is each asker's own matter.
+    seen: Used,
 }
 
 /// When a start that could not be counted can be tried again.
@@ -67,7 +68,6 @@ impl Callers {
         let me = presence.join(store).ok_or(uncounted)?;
         let moment = Moment::from(now);
         let (share, damage) = self.share(caller);
-        share.limits = *limits;
         let mut checked = Ok(());
         let written = share.write(store, damage, Some(me), moment, &mut |counters, open| {
             checked = counters.check(limits, moment);
@@ -99,7 +99,7 @@ impl Callers {
         share.settle(store, damage, presence.me(), now.into());
     }
 
-    /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
+    /// Counts what a session or a REST exchange has used; true if that uses up the budget of today in these limits.
     pub fn add(
         &mut self,
         store: &dyn Store,
@@ -110,10 +110,9 @@ impl Callers {
         now: SystemTime,
     ) -> bool {
         let (share, damage) = self.share(caller);
-        share.limits = *limits;
         share.owe(&Used { sessions: 0, usage: *usage, cost }, now.into());
         share.settle(store, damage, presence.me(), now.into());
-        share.is_over_budget
+        limits.is_spent(&share.seen)
     }
 
     /// Whether a REST exchange may begin.
@@ -131,14 +130,14 @@ impl Callers {
         self.read(store, caller, moment).check_budget(limits, moment)
     }
 
-    /// Whether a caller's budget of today was used up when that was last looked at: at the last tick, or since. Says
-    /// nothing of callers without open sessions here.
-    pub fn is_over_budget(&self, caller: &str) -> bool {
+    /// Whether the budget of today in these limits was used up when the caller's use was last looked at: at the last
+    /// tick, or since. Says nothing of callers without open sessions here.
+    pub fn is_over_budget(&self, caller: &str, limits: &CallerLimits) -> bool {
         let at = self.shares.binary_search_by(|share| share.caller.as_str().cmp(caller));
-        at.ok().and_then(|at| self.shares.get(at)).is_some_and(|share| share.is_over_budget)
+        at.ok().and_then(|at| self.shares.get(at)).is_some_and(|share| limits.is_spent(&share.seen))
     }
 
-    /// Writes what is owed, puts right what is wrong, and looks at the budgets. To be called every second.
+    /// Writes what is owed, puts right what is wrong, and looks at what was used. To be called every second.
     pub fn tick(&mut self, store: &dyn Store, presence: &Presence, now: SystemTime) {
         let Self { shares, damage } = self;
         shares.retain_mut(|share| {
@@ -183,12 +182,11 @@ impl Share {
     fn new(caller: &str) -> Self {
         Self {
             caller: caller.to_owned(),
-            limits: CallerLimits::default(),
             open: 0,
             owed: Used::default(),
             owed_day: 0,
             is_dirty: false,
-            is_over_budget: false,
+            seen: Used::default(),
         }
     }
 
@@ -214,7 +212,7 @@ impl Share {
             return self.settle(store, damage, me, now);
         }
         counters.advance(now);
-        self.is_over_budget = counters.check_budget(&self.limits, now).is_err();
+        self.seen = *counters.used();
     }
 
     /// Writes how many sessions are open here and what is owed, and then what `change` adds, which is told how many are
@@ -228,7 +226,7 @@ impl Share {
         change: &mut dyn FnMut(&mut Counters, u32),
     ) -> Result<(), Contended> {
         let key = caller_key(&self.caller);
-        let mut is_over_budget = self.is_over_budget;
+        let mut seen = self.seen;
         update(store, &key, &mut |bytes| {
             let mut counters = decode(bytes, &key, damage);
             counters.advance(now);
@@ -237,12 +235,12 @@ impl Share {
             }
             counters.add(self.owed_day, &self.owed);
             change(&mut counters, self.open);
-            is_over_budget = counters.check_budget(&self.limits, now).is_err();
+            seen = *counters.used();
             Some(counters.encode())
         })?;
         self.owed = Used::default();
         self.is_dirty = false;
-        self.is_over_budget = is_over_budget;
+        self.seen = seen;
         Ok(())
     }
 }
@@ -416,17 +414,34 @@ mod tests {
         other.start(&limits).unwrap();
         assert!(!one.add(&limits, 60));
         other.tick();
-        assert!(!other.callers.is_over_budget("web"));
+        assert!(!other.callers.is_over_budget("web", &limits));
         assert!(one.add(&limits, 40));
         other.tick();
-        assert!(other.callers.is_over_budget("web"));
-        assert!(one.callers.is_over_budget("web"));
+        assert!(other.callers.is_over_budget("web", &limits));
+        assert!(one.callers.is_over_budget("web", &limits));
         assert_eq!(one.start(&limits), Err(CallerLimit::Budget));
         let refused = other.callers.check_budget(&store, "web", &limits, now()).unwrap_err();
         assert_eq!(refused, Exceeded { limit: CallerLimit::Budget, retry_after: 3600 });
         other.tick_at(at(MIDNIGHT));
-        assert!(!other.callers.is_over_budget("web"));
+        assert!(!other.callers.is_over_budget("web", &limits));
         assert_eq!(other.callers.usage(&store, "web", at(MIDNIGHT)).usage, Tally::default());
+    }
+
+    #[test]
+    fn each_session_of_a_name_is_held_to_the_limits_that_it_came_with() {
+        let store = Memory::default();
+        let mut worker = Worker::new(&store, 1);
+        let (old, new) = (tokens_per_day(100), tokens_per_day(1000));
+        worker.start(&old).unwrap();
+        worker.start(&new).unwrap();
+        assert!(!worker.add(&new, 500), "the old limits cut a new session");
+        assert!(worker.add(&old, 1), "the new limits spare an old session");
+        worker.tick();
+        let is_over = |worker: &Worker<'_>, limits: &CallerLimits| worker.callers.is_over_budget("web", limits);
+        assert!(is_over(&worker, &old) && !is_over(&worker, &new));
+        assert!(!is_over(&worker, &concurrent(1)));
+        assert_eq!((worker.start(&old), worker.start(&new)), (Err(CallerLimit::Budget), Ok(())));
+        assert!(is_over(&worker, &old) && !is_over(&worker, &new));
     }
 
     #[test]

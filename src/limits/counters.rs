@@ -86,7 +86,7 @@ impl CallerLimit {
 
 impl CallerLimits {
     /// Whether the day's budget is used up.
-    fn is_spent(&self, used: &Used) -> bool {
+    pub(super) fn is_spent(&self, used: &Used) -> bool {
         self.tokens_per_day.is_some_and(|limit| super::tokens(&used.usage) >= limit)
             || self.cost_per_day.is_some_and(|limit| used.cost >= limit)
     }
