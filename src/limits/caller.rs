@@ -40,9 +40,9 @@ pub struct CallerUsage {
 struct Share {
     caller: String,
     open: u32,
-    /// What is still to be written, and the day that it is of.
+    /// What is still to be written, and the latest moment that it is of.
     owed: Used,
-    owed_day: u64,
+    owed_at: Moment,
     /// What is written is not all.
     is_dirty: bool,
     /// What all workers together have used today, as last seen. Two plugins, or two configurations of one, may limit a
@@ -184,17 +184,18 @@ impl Share {
             caller: caller.to_owned(),
             open: 0,
             owed: Used::default(),
-            owed_day: 0,
+            owed_at: Moment::default(),
             is_dirty: false,
             seen: Used::default(),
         }
     }
 
-    /// Keeps what was used until it is written.
+    /// Keeps what was used until it is written. `now` may be behind what was owed before.
     fn owe(&mut self, used: &Used, now: Moment) {
-        if self.owed_day != now.day() {
-            (self.owed, self.owed_day) = (Used::default(), now.day());
+        if !self.owed_at.counts_on(now.day()) {
+            self.owed = Used::default();
         }
+        self.owed_at = self.owed_at.max(now);
         self.owed.add(used);
         self.is_dirty = true;
     }
@@ -227,18 +228,20 @@ impl Share {
     ) -> Result<(), Contended> {
         let key = caller_key(&self.caller);
         let mut seen = self.seen;
+        // Who owes something of today must not write it to yesterday.
+        let now = now.max(self.owed_at);
         update(store, &key, &mut |bytes| {
             let mut counters = decode(bytes, &key, damage);
             counters.advance(now);
             if let Some(me) = me {
                 counters.set_open(me, self.open);
             }
-            counters.add(self.owed_day, &self.owed);
+            counters.add(self.owed_at, &self.owed);
             change(&mut counters, self.open);
             seen = *counters.used();
             Some(counters.encode())
         })?;
-        self.owed = Used::default();
+        (self.owed, self.owed_at) = (Used::default(), Moment::default());
         self.is_dirty = false;
         self.seen = seen;
         Ok(())
@@ -442,6 +445,34 @@ mod tests {
         assert!(!is_over(&worker, &concurrent(1)));
         assert_eq!((worker.start(&old), worker.start(&new)), (Err(CallerLimit::Budget), Ok(())));
         assert!(is_over(&worker, &old) && !is_over(&worker, &new));
+    }
+
+    #[test]
+    fn nothing_is_lost_when_the_day_turns_for_one_clock_before_another() {
+        let store = Memory::default();
+        let mut worker = Worker::new(&store, 1);
+        let limits = tokens_per_day(100);
+        let used = |worker: &mut Worker<'_>, seconds| {
+            let Worker { callers, presence, .. } = worker;
+            callers.add(&store, presence, "web", &limits, (&tokens(1), MicroUsd(1)), at(seconds))
+        };
+        used(&mut worker, MIDNIGHT - 600);
+        worker.callers.opened("web", at(MIDNIGHT));
+        used(&mut worker, MIDNIGHT - 1);
+        used(&mut worker, MIDNIGHT);
+        used(&mut worker, MIDNIGHT - 1);
+        let today = worker.callers.usage(&store, "web", at(MIDNIGHT + 1));
+        assert_eq!((today.sessions, today.usage.responses, today.cost_usd), (1, 3, MicroUsd(3)));
+    }
+
+    #[test]
+    fn what_is_owed_of_another_day_is_not_of_this_one() {
+        let store = Memory::default();
+        let mut worker = Worker::new(&store, 1);
+        worker.callers.opened("web", at(MIDNIGHT - 61));
+        worker.callers.opened("web", at(MIDNIGHT + 1));
+        worker.tick_at(at(MIDNIGHT + 1));
+        assert_eq!(worker.callers.usage(&store, "web", at(MIDNIGHT + 1)).sessions, 1);
     }
 
     #[test]
