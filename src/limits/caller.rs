@@ -123,7 +123,7 @@ impl Callers {
         limits: &CallerLimits,
         now: SystemTime,
     ) -> Result<(), Exceeded> {
-        if limits.tokens_per_day.is_none() && limits.cost_per_day.is_none() {
+        if !limits.has_budget() {
             return Ok(());
         }
         let moment = Moment::from(now);

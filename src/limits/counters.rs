@@ -86,6 +86,11 @@ impl CallerLimit {
 }
 
 impl CallerLimits {
+    /// Whether there is a budget of the day.
+    pub fn has_budget(&self) -> bool {
+        self.tokens_per_day.is_some() || self.cost_per_day.is_some()
+    }
+
     /// Whether the day's budget is used up.
     pub(super) fn is_spent(&self, used: &Used) -> bool {
         self.tokens_per_day.is_some_and(|limit| super::tokens(&used.usage) >= limit)
