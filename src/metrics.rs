@@ -8,6 +8,8 @@
 //! Envoy never forgets a name. Those of callers, policies and providers are as many as the configuration has; models come
 //! from strangers, so only the first [`MAX_MODELS`] of a VM are told apart.
 
+use std::collections::BTreeMap;
+
 use crate::denial::Reason;
 use crate::limits::Ending;
 use crate::policy::Policy;
@@ -136,7 +138,11 @@ pub struct Change {
 /// What was measured since it was last taken.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    changes: Vec<Change>,
+    /// Counters and gauges, by name, with the sum of what is added to each: ten thousand sessions that begin or speak
+    /// within a second take no more room than one.
+    sums: BTreeMap<String, (StatKind, Option<i64>)>,
+    /// Values of histograms.
+    values: Vec<Change>,
     models: Vec<String>,
 }
 
@@ -146,8 +152,11 @@ impl Metrics {
         let (stat, kind, amount) = self.stat(metric);
         // Envoy takes nothing above this; such amounts do not come about.
         let amount = i64::try_from(amount).unwrap_or(i64::MAX);
-        if amount != 0 || kind == StatKind::Histogram {
-            self.changes.push(Change { stat, kind, amount: Some(amount) });
+        if kind == StatKind::Histogram {
+            self.values.push(Change { stat, kind, amount: Some(amount) });
+        } else if amount != 0 {
+            let (_, sum) = self.sums.entry(stat).or_insert((kind, None));
+            *sum = Some(sum.unwrap_or_default().saturating_add(amount));
         }
     }
 
@@ -164,7 +173,7 @@ impl Metrics {
     /// Makes something known that has not happened, so that its first time is an increase.
     fn declare(&mut self, metric: Metric<'_>) {
         let (stat, kind, _) = self.stat(metric);
-        self.changes.push(Change { stat, kind, amount: None });
+        self.sums.entry(stat).or_insert((kind, None));
     }
 
     /// A session began.
@@ -196,9 +205,11 @@ impl Metrics {
         self.add(Metric::Cost { caller, model, micro_usd: cost.0 });
     }
 
-    /// Takes what was measured.
+    /// Takes what was measured: one change of each counter and gauge, and each value of a histogram.
     pub fn take(&mut self) -> Vec<Change> {
-        std::mem::take(&mut self.changes)
+        let sums = std::mem::take(&mut self.sums).into_iter();
+        let sums = sums.map(|(stat, (kind, amount))| Change { stat, kind, amount });
+        sums.chain(std::mem::take(&mut self.values)).collect()
     }
 
     fn stat(&mut self, metric: Metric<'_>) -> (String, StatKind, i128) {
@@ -370,9 +381,9 @@ mod tests {
         metrics.session_ended(&record(None));
         let duration = "realtime_byok.policy=.=voice;.;kind=.=websocket;.;session_duration_ms".to_owned();
         let ended = [
+            (active("websocket"), StatKind::Gauge, Some(-1)),
             ("realtime_byok.policy=.=voice;.;reason=.=disconnected;.;ended_total".into(), StatKind::Counter, Some(1)),
             (duration, StatKind::Histogram, Some(1500)),
-            (active("websocket"), StatKind::Gauge, Some(-1)),
         ];
         assert_eq!(changes(&mut metrics), ended);
     }
@@ -384,8 +395,8 @@ mod tests {
         {
             let mut metrics = Metrics::default();
             metrics.session_ended(&record(Some(Close { by, code: 1000, reason: "budget_exceeded".into() })));
-            let stat = metrics.take().remove(0).stat;
-            assert_eq!(stat, format!("realtime_byok.policy=.=voice;.;reason=.={reason};.;ended_total"));
+            let stat = format!("realtime_byok.policy=.=voice;.;reason=.={reason};.;ended_total");
+            assert!(changes(&mut metrics).contains(&(stat, StatKind::Counter, Some(1))), "{reason}");
         }
     }
 
@@ -430,6 +441,24 @@ mod tests {
     }
 
     #[test]
+    fn equal_changes_are_one_and_values_stay_apart() {
+        let mut metrics = Metrics::default();
+        for _ in 0..10_000 {
+            metrics.session_began(&record(None));
+        }
+        metrics.session_ended(&record(None));
+        metrics.session_ended(&Record { duration_ms: 7, ..record(None) });
+        metrics.declare(Metric::SessionsActive { policy: "voice", kind: Kind::WebSocket, change: 0 });
+        let changes = changes(&mut metrics);
+        let amounts = |measured: &str| -> Vec<_> {
+            changes.iter().filter(|(stat, ..)| stat.ends_with(measured)).filter_map(|(.., amount)| *amount).collect()
+        };
+        assert_eq!((amounts(";.;sessions_total"), amounts(";.;sessions_active")), (vec![10_000], vec![9_998]));
+        assert_eq!((amounts(";.;ended_total"), amounts(";.;session_duration_ms")), (vec![2], vec![1500, 7]));
+        assert_eq!(changes.len(), 5);
+    }
+
+    #[test]
     fn strangers_make_no_more_than_so_many_names() {
         let mut metrics = Metrics::default();
         let mut stats = std::collections::HashSet::new();
@@ -457,6 +486,7 @@ mod tests {
     fn amounts_beyond_envoys_are_cut() {
         let mut metrics = Metrics::default();
         metrics.used("web-app", "m", (&Tally::default(), MicroUsd(u64::MAX)));
+        metrics.used("web-app", "m", (&Tally::default(), MicroUsd(1)));
         assert_eq!(metrics.take().remove(0).amount, Some(i64::MAX));
     }
 }

@@ -28,11 +28,11 @@ pub struct Process {
     counted: Vec<String>,
     /// The number of the last session that was let in.
     last: u32,
-    /// Sessions that the last tick found told to stop.
+    /// Sessions that this tick found told to stop, sorted.
     stops: Vec<u32>,
-    /// Sessions whose records the last tick found lost.
+    /// Sessions whose records the last tick found lost, sorted.
     missing: Vec<u32>,
-    /// Calls that the last tick found ended by others.
+    /// Calls that the last tick found ended by others, sorted.
     hung_up: Vec<u32>,
 }
 
@@ -135,12 +135,12 @@ impl Process {
 
     /// Whether a caller's budget of today was used up when it was last looked at, at the last tick or since.
     pub fn is_over_budget(&self, caller: &Caller) -> bool {
-        self.callers.is_over_budget(&caller.name)
+        self.callers.is_over_budget(&caller.name, &caller.limits)
     }
 
     /// Why a session must end, if others say so: the operator, or its caller's other sessions.
     pub fn ending(&self, seat: &Seat) -> Option<Ending> {
-        if self.stops.contains(&seat.number) {
+        if self.stops.binary_search(&seat.number).is_ok() {
             return Some(Ending::Stopped);
         }
         self.is_over_budget(&seat.caller).then_some(Ending::Budget)
@@ -158,13 +158,13 @@ impl Process {
 
     /// Whether others have ended a call.
     pub fn is_hung_up(&self, seat: &Seat) -> bool {
-        self.hung_up.contains(&seat.number)
+        self.hung_up.binary_search(&seat.number).is_ok()
     }
 
     /// Lists what has become of an open session, if it has changed, or is not listed any more.
     pub fn update(&mut self, seat: &Seat, has_changed: bool, record: &dyn Fn() -> Record) {
         if let Some(slot) = seat.slot
-            && (has_changed || self.missing.contains(&seat.number))
+            && (has_changed || self.missing.binary_search(&seat.number).is_ok())
         {
             self.registry.update(slot, &record());
         }
@@ -189,6 +189,8 @@ impl Process {
         if !self.presence.tick(&*self.store, now) {
             return false;
         }
+        // Each session is told once.
+        self.stops.clear();
         self.callers.tick(&*self.store, &self.presence, now);
         self.look_whether_listed();
         true
@@ -196,7 +198,11 @@ impl Process {
 
     /// Writes what the sessions gave, and reads what others want of them; true if one of them is to stop.
     pub fn exchange(&mut self) -> bool {
-        let ticked = self.registry.tick(&*self.store, &self.presence);
+        let mut ticked = self.registry.tick(&*self.store, &self.presence);
+        // With ten thousand sessions, each looks itself up among as many.
+        ticked.stops.sort_unstable();
+        ticked.missing.sort_unstable();
+        ticked.hung_up.sort_unstable();
         (self.stops, self.missing, self.hung_up) = (ticked.stops, ticked.missing, ticked.hung_up);
         !self.stops.is_empty()
     }

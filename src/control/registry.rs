@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use super::ended;
 use super::page::{Page, SLOTS};
-use super::stored::{decode, encode, hang_up, has_id, is_call, is_hung_up, is_open, is_same, is_stopping, stop};
+use super::stored::{decode, encode, hang_up, id, is_call, is_closed, is_hung_up, is_open, is_same, is_stopping, stop};
 use crate::limits::store::{Contended, Damage, Entry, Store, key, update};
 use crate::limits::{Presence, Worker};
 use crate::usage::{Close, ClosedBy, Record, RecordId, Status};
@@ -304,15 +304,22 @@ impl Registry {
         store.write(key, &Page::new(dead.id).encode(), entry.cas).map_err(|_| Contended)
     }
 
-    /// All that is known of the sessions of a filter; of some of them more than once.
+    /// All that is known of the sessions of a filter; of some of them more than once, and more than it lets through.
     fn collect(&mut self, store: &dyn Store, presence: &Presence, filter: &Filter, now: SystemTime) -> Vec<Found> {
         let mut found = Vec::new();
+        let mut running = Vec::new();
         self.for_each_page(store, presence, |_, is_gone, _, page| {
-            for record in page.records().filter_map(|bytes| filter.matching(bytes)) {
-                found.push(match is_gone {
-                    true => Found { rank: LEFT_BEHIND, record: left_behind(record) },
-                    false => Found { rank: RUNS, record: aged(record, now) },
-                });
+            for bytes in page.records() {
+                let has_ended = is_gone || is_closed(bytes);
+                // Ten thousand records are not decoded for nothing. But what runs was not left behind.
+                match filter.is_closed {
+                    Some(false) if has_ended => {}
+                    Some(true) if !has_ended => running.extend(id(bytes)),
+                    _ => found.extend(filter.matching(bytes).map(|record| match is_gone {
+                        true => Found { rank: LEFT_BEHIND, record: left_behind(record) },
+                        false => Found { rank: RUNS, record: aged(record, now) },
+                    })),
+                }
             }
         });
         let mut age = 0;
@@ -323,6 +330,8 @@ impl Registry {
                 false => Found { rank: age, record },
             }));
         });
+        running.sort_unstable();
+        found.retain(|found| found.rank <= RUNS || running.binary_search(&found.record.id).is_err());
         found
     }
 
@@ -452,7 +461,7 @@ impl Filter {
     /// The record in these bytes, if the filter lets it through, whether or not it has ended.
     fn matching(&self, bytes: &[u8]) -> Option<Record> {
         // Most are not the one that is looked for, which can be seen without reading them.
-        if self.id.is_some_and(|id| !has_id(bytes, id)) {
+        if self.id.is_some_and(|wanted| id(bytes) != Some(wanted)) {
             return None;
         }
         let record = decode(bytes).ok()?;

@@ -102,9 +102,9 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Damaged> {
     })
 }
 
-/// Whether a record has this id.
-pub(super) fn has_id(bytes: &[u8], id: RecordId) -> bool {
-    id_of(bytes).and_then(|found| str::from_utf8(found).ok()).is_some_and(|found| found.parse() == Ok(id))
+/// A record's id.
+pub(super) fn id(bytes: &[u8]) -> Option<RecordId> {
+    str::from_utf8(id_of(bytes)?).ok()?.parse().ok()
 }
 
 /// Whether a record is of a WebRTC call.
@@ -120,6 +120,11 @@ pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
 /// Whether a record's session runs, and was not told to stop.
 pub(super) fn is_open(bytes: &[u8]) -> bool {
     bytes.first() == Some(&OPEN)
+}
+
+/// Whether a record's session has ended.
+pub(super) fn is_closed(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&CLOSED)
 }
 
 /// Whether a record's session is told to stop.
@@ -246,7 +251,7 @@ pub(crate) mod tests {
         for record in [open, closed] {
             let bytes = encode(&record, record.status);
             assert_eq!(decode(&bytes), Ok(record.clone()));
-            assert!(has_id(&bytes, record.id) && !has_id(&bytes, RecordId::new(8)));
+            assert_eq!((id(&bytes), is_closed(&bytes)), (Some(record.id), record.status == Status::Closed));
             for len in 0..bytes.len() {
                 assert_eq!(decode(&bytes[..len]), Err(Damaged), "{len}");
             }
@@ -297,7 +302,7 @@ pub(crate) mod tests {
         #[test]
         fn any_bytes_are_a_record_or_damage(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = decode(&bytes);
-            let _ = has_id(&bytes, RecordId::new(7));
+            let _ = id(&bytes);
         }
     }
 }

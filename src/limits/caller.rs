@@ -39,14 +39,15 @@ pub struct CallerUsage {
 #[derive(Debug)]
 struct Share {
     caller: String,
-    limits: CallerLimits,
     open: u32,
-    /// What is still to be written, and the day that it is of.
+    /// What is still to be written, and the latest moment that it is of.
     owed: Used,
-    owed_day: u64,
+    owed_at: Moment,
     /// What is written is not all.
     is_dirty: bool,
-    is_over_budget: bool,
+    /// What all workers together have used today, as last seen. Two plugins, or two configurations of one, may limit a
+    /// caller of this name in two ways, so what that comes to is each asker's own matter.
+    seen: Used,
 }
 
 /// When a start that could not be counted can be tried again.
@@ -67,7 +68,6 @@ impl Callers {
         let me = presence.join(store).ok_or(uncounted)?;
         let moment = Moment::from(now);
         let (share, damage) = self.share(caller);
-        share.limits = *limits;
         let mut checked = Ok(());
         let written = share.write(store, damage, Some(me), moment, &mut |counters, open| {
             checked = counters.check(limits, moment);
@@ -99,7 +99,7 @@ impl Callers {
         share.settle(store, damage, presence.me(), now.into());
     }
 
-    /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
+    /// Counts what a session or a REST exchange has used; true if that uses up the budget of today in these limits.
     pub fn add(
         &mut self,
         store: &dyn Store,
@@ -110,10 +110,9 @@ impl Callers {
         now: SystemTime,
     ) -> bool {
         let (share, damage) = self.share(caller);
-        share.limits = *limits;
         share.owe(&Used { sessions: 0, usage: *usage, cost }, now.into());
         share.settle(store, damage, presence.me(), now.into());
-        share.is_over_budget
+        limits.is_spent(&share.seen)
     }
 
     /// Whether a REST exchange may begin.
@@ -124,21 +123,21 @@ impl Callers {
         limits: &CallerLimits,
         now: SystemTime,
     ) -> Result<(), Exceeded> {
-        if limits.tokens_per_day.is_none() && limits.cost_per_day.is_none() {
+        if !limits.has_budget() {
             return Ok(());
         }
         let moment = Moment::from(now);
         self.read(store, caller, moment).check_budget(limits, moment)
     }
 
-    /// Whether a caller's budget of today was used up when that was last looked at: at the last tick, or since. Says
-    /// nothing of callers without open sessions here.
-    pub fn is_over_budget(&self, caller: &str) -> bool {
+    /// Whether the budget of today in these limits was used up when the caller's use was last looked at: at the last
+    /// tick, or since. Says nothing of callers without open sessions here.
+    pub fn is_over_budget(&self, caller: &str, limits: &CallerLimits) -> bool {
         let at = self.shares.binary_search_by(|share| share.caller.as_str().cmp(caller));
-        at.ok().and_then(|at| self.shares.get(at)).is_some_and(|share| share.is_over_budget)
+        at.ok().and_then(|at| self.shares.get(at)).is_some_and(|share| limits.is_spent(&share.seen))
     }
 
-    /// Writes what is owed, puts right what is wrong, and looks at the budgets. To be called every second.
+    /// Writes what is owed, puts right what is wrong, and looks at what was used. To be called every second.
     pub fn tick(&mut self, store: &dyn Store, presence: &Presence, now: SystemTime) {
         let Self { shares, damage } = self;
         shares.retain_mut(|share| {
@@ -183,20 +182,20 @@ impl Share {
     fn new(caller: &str) -> Self {
         Self {
             caller: caller.to_owned(),
-            limits: CallerLimits::default(),
             open: 0,
             owed: Used::default(),
-            owed_day: 0,
+            owed_at: Moment::default(),
             is_dirty: false,
-            is_over_budget: false,
+            seen: Used::default(),
         }
     }
 
-    /// Keeps what was used until it is written.
+    /// Keeps what was used until it is written. `now` may be behind what was owed before.
     fn owe(&mut self, used: &Used, now: Moment) {
-        if self.owed_day != now.day() {
-            (self.owed, self.owed_day) = (Used::default(), now.day());
+        if !self.owed_at.counts_on(now.day()) {
+            self.owed = Used::default();
         }
+        self.owed_at = self.owed_at.max(now);
         self.owed.add(used);
         self.is_dirty = true;
     }
@@ -214,7 +213,7 @@ impl Share {
             return self.settle(store, damage, me, now);
         }
         counters.advance(now);
-        self.is_over_budget = counters.check_budget(&self.limits, now).is_err();
+        self.seen = *counters.used();
     }
 
     /// Writes how many sessions are open here and what is owed, and then what `change` adds, which is told how many are
@@ -228,21 +227,23 @@ impl Share {
         change: &mut dyn FnMut(&mut Counters, u32),
     ) -> Result<(), Contended> {
         let key = caller_key(&self.caller);
-        let mut is_over_budget = self.is_over_budget;
+        let mut seen = self.seen;
+        // Who owes something of today must not write it to yesterday.
+        let now = now.max(self.owed_at);
         update(store, &key, &mut |bytes| {
             let mut counters = decode(bytes, &key, damage);
             counters.advance(now);
             if let Some(me) = me {
                 counters.set_open(me, self.open);
             }
-            counters.add(self.owed_day, &self.owed);
+            counters.add(self.owed_at, &self.owed);
             change(&mut counters, self.open);
-            is_over_budget = counters.check_budget(&self.limits, now).is_err();
+            seen = *counters.used();
             Some(counters.encode())
         })?;
-        self.owed = Used::default();
+        (self.owed, self.owed_at) = (Used::default(), Moment::default());
         self.is_dirty = false;
-        self.is_over_budget = is_over_budget;
+        self.seen = seen;
         Ok(())
     }
 }
@@ -416,17 +417,62 @@ mod tests {
         other.start(&limits).unwrap();
         assert!(!one.add(&limits, 60));
         other.tick();
-        assert!(!other.callers.is_over_budget("web"));
+        assert!(!other.callers.is_over_budget("web", &limits));
         assert!(one.add(&limits, 40));
         other.tick();
-        assert!(other.callers.is_over_budget("web"));
-        assert!(one.callers.is_over_budget("web"));
+        assert!(other.callers.is_over_budget("web", &limits));
+        assert!(one.callers.is_over_budget("web", &limits));
         assert_eq!(one.start(&limits), Err(CallerLimit::Budget));
         let refused = other.callers.check_budget(&store, "web", &limits, now()).unwrap_err();
         assert_eq!(refused, Exceeded { limit: CallerLimit::Budget, retry_after: 3600 });
         other.tick_at(at(MIDNIGHT));
-        assert!(!other.callers.is_over_budget("web"));
+        assert!(!other.callers.is_over_budget("web", &limits));
         assert_eq!(other.callers.usage(&store, "web", at(MIDNIGHT)).usage, Tally::default());
+    }
+
+    #[test]
+    fn each_session_of_a_name_is_held_to_the_limits_that_it_came_with() {
+        let store = Memory::default();
+        let mut worker = Worker::new(&store, 1);
+        let (old, new) = (tokens_per_day(100), tokens_per_day(1000));
+        worker.start(&old).unwrap();
+        worker.start(&new).unwrap();
+        assert!(!worker.add(&new, 500), "the old limits cut a new session");
+        assert!(worker.add(&old, 1), "the new limits spare an old session");
+        worker.tick();
+        let is_over = |worker: &Worker<'_>, limits: &CallerLimits| worker.callers.is_over_budget("web", limits);
+        assert!(is_over(&worker, &old) && !is_over(&worker, &new));
+        assert!(!is_over(&worker, &concurrent(1)));
+        assert_eq!((worker.start(&old), worker.start(&new)), (Err(CallerLimit::Budget), Ok(())));
+        assert!(is_over(&worker, &old) && !is_over(&worker, &new));
+    }
+
+    #[test]
+    fn nothing_is_lost_when_the_day_turns_for_one_clock_before_another() {
+        let store = Memory::default();
+        let mut worker = Worker::new(&store, 1);
+        let limits = tokens_per_day(100);
+        let used = |worker: &mut Worker<'_>, seconds| {
+            let Worker { callers, presence, .. } = worker;
+            callers.add(&store, presence, "web", &limits, (&tokens(1), MicroUsd(1)), at(seconds))
+        };
+        used(&mut worker, MIDNIGHT - 600);
+        worker.callers.opened("web", at(MIDNIGHT));
+        used(&mut worker, MIDNIGHT - 1);
+        used(&mut worker, MIDNIGHT);
+        used(&mut worker, MIDNIGHT - 1);
+        let today = worker.callers.usage(&store, "web", at(MIDNIGHT + 1));
+        assert_eq!((today.sessions, today.usage.responses, today.cost_usd), (1, 3, MicroUsd(3)));
+    }
+
+    #[test]
+    fn what_is_owed_of_another_day_is_not_of_this_one() {
+        let store = Memory::default();
+        let mut worker = Worker::new(&store, 1);
+        worker.callers.opened("web", at(MIDNIGHT - 61));
+        worker.callers.opened("web", at(MIDNIGHT + 1));
+        worker.tick_at(at(MIDNIGHT + 1));
+        assert_eq!(worker.callers.usage(&store, "web", at(MIDNIGHT + 1)).sessions, 1);
     }
 
     #[test]

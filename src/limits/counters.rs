@@ -51,7 +51,7 @@ pub(super) struct Used {
 }
 
 /// A moment, in whole seconds of Unix time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment(u64);
 
 /// A caller's counters.
@@ -70,7 +70,8 @@ const RETRY_SESSIONS: u64 = 5;
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// Clocks of two threads, or one that is set back a little, must not end a day that has begun.
+/// Clocks of two threads, or one that is set back a little, must not end a day that has begun, nor lose what is used
+/// meanwhile.
 const CLOCK_SKEW: u64 = 60;
 
 impl CallerLimit {
@@ -85,8 +86,13 @@ impl CallerLimit {
 }
 
 impl CallerLimits {
+    /// Whether there is a budget of the day.
+    pub fn has_budget(&self) -> bool {
+        self.tokens_per_day.is_some() || self.cost_per_day.is_some()
+    }
+
     /// Whether the day's budget is used up.
-    fn is_spent(&self, used: &Used) -> bool {
+    pub(super) fn is_spent(&self, used: &Used) -> bool {
         self.tokens_per_day.is_some_and(|limit| super::tokens(&used.usage) >= limit)
             || self.cost_per_day.is_some_and(|limit| used.cost >= limit)
     }
@@ -105,6 +111,11 @@ impl Moment {
         self.0 / SECONDS_PER_DAY
     }
 
+    /// Whether what is used now counts on a day: it has begun, or some clock may say so already.
+    pub(super) fn counts_on(self, day: u64) -> bool {
+        self.0 + CLOCK_SKEW >= day * SECONDS_PER_DAY
+    }
+
     fn until_midnight(self) -> u64 {
         SECONDS_PER_DAY - self.0 % SECONDS_PER_DAY
     }
@@ -120,8 +131,8 @@ impl Counters {
     /// Forgets what is over: yesterday, and starts of more than a minute ago.
     pub(super) fn advance(&mut self, now: Moment) {
         self.starts.advance(now.0);
-        let has_just_begun = now.0 < self.day * SECONDS_PER_DAY && now.0 + CLOCK_SKEW >= self.day * SECONDS_PER_DAY;
-        if now.day() != self.day && !has_just_begun {
+        let is_behind = now.day() < self.day && now.counts_on(self.day);
+        if now.day() != self.day && !is_behind {
             self.day = now.day();
             self.used = Used::default();
         }
@@ -152,9 +163,9 @@ impl Counters {
         self.starts.add(now.0);
     }
 
-    /// Counts what was used on `day`. Nobody asks for a day that is over.
-    pub(super) fn add(&mut self, day: u64, used: &Used) {
-        if day >= self.day {
+    /// Counts what was used until `moment`. Nobody asks for a day that is over.
+    pub(super) fn add(&mut self, moment: Moment, used: &Used) {
+        if moment.counts_on(self.day) {
             self.used.add(used);
         }
     }
@@ -246,7 +257,7 @@ mod tests {
         counters.set_open(worker(1, 8), 1);
         counters.start(NOW);
         counters.start(NOW);
-        counters.add(NOW.day(), &used(100, 5000));
+        counters.add(NOW, &used(100, 5000));
         counters
     }
 
@@ -277,7 +288,7 @@ mod tests {
     fn tokens_of_transcriptions_are_tokens() {
         let mut counters = counters();
         let usage = Tally::transcription(Transcription { tokens: 50, milliseconds: 0 });
-        counters.add(NOW.day(), &Used { usage, ..Used::default() });
+        counters.add(NOW, &Used { usage, ..Used::default() });
         let limits = |tokens| CallerLimits { tokens_per_day: Some(tokens), ..NONE };
         assert_eq!(counters.check(&limits(151), NOW), Ok(()));
         assert!(counters.check(&limits(150), NOW).is_err());
@@ -296,10 +307,13 @@ mod tests {
         let mut counters = counters();
         let (after, before) = (Moment(NOW.0 + 901), Moment(NOW.0 + 899));
         counters.advance(after);
-        counters.add(after.day(), &used(100, 1));
-        counters.add(before.day(), &used(1, 1));
-        counters.advance(before);
-        assert_eq!(counters.used(), &used(100, 1));
+        counters.add(after, &Used { sessions: 1, ..Used::default() });
+        for (moment, cost) in [(before, 1), (Moment(NOW.0 + 840), 1), (Moment(NOW.0 + 839), 0)] {
+            let earlier = counters.used().cost;
+            counters.advance(moment.max(before));
+            counters.add(moment, &Used { cost: MicroUsd(1), ..Used::default() });
+            assert_eq!((counters.used().sessions, counters.used().cost.0 - earlier.0), (1, cost), "{moment:?}");
+        }
         counters.advance(Moment(NOW.0 - 600));
         assert_eq!(counters.used(), &Used::default());
     }
@@ -339,7 +353,7 @@ mod tests {
             counters.advance(now);
             open.into_iter().for_each(|(place, open)| counters.set_open(worker(place, u64::MAX - u64::from(place)), open));
             starts.into_iter().for_each(|before| counters.start(Moment(now.0 - before)));
-            counters.add(day, &Used { sessions, ..used(tokens, cost) });
+            counters.add(now, &Used { sessions, ..used(tokens, cost) });
             let bytes = counters.encode();
             prop_assert_eq!(Counters::decode(&bytes), Ok(counters));
             for len in 0..bytes.len() {

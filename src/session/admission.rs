@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::Surroundings;
-use super::exchange::{is_counted, must_ask};
+use super::exchange::must_ask;
 use super::refusal::{
     form_denial, limit_denial, missing_token, model_of_another_secret, origin_not_allowed, route_not_allowed,
     token_denial, unreadable_body, unsupported_content_type,
@@ -130,7 +130,8 @@ impl Admission {
     pub fn body_need(&self, inbound: &Inbound<'_>, ends: bool) -> Result<Option<BodyNeed>, Denial> {
         let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
         let has_names = self.policy.has_choice() || !self.policy.aliases.is_empty();
-        let is_strict = has_rule || self.must_tell_usage(inbound);
+        // What draws on a budget of the day must be told.
+        let is_strict = has_rule || (self.caller.limits.has_budget() && must_ask(self, inbound));
         match (self.purpose, inbound.body_type()) {
             (Purpose::WebSocket, _) => Ok(None),
             (Purpose::Mint(_), BodyType::Sdp | BodyType::Other) => Err(unsupported_content_type()),
@@ -146,13 +147,6 @@ impl Admission {
             (Purpose::Rest, BodyType::CodedJson) => Err(unreadable_body()),
             (Purpose::Rest, BodyType::Sdp | BodyType::Other) => Ok(is_strict.then_some(BodyNeed::Absence)),
         }
-    }
-
-    /// Whether what a request uses draws on a budget of the day, and is told only to those who ask for it in the body.
-    fn must_tell_usage(&self, inbound: &Inbound<'_>) -> bool {
-        let limits = &self.caller.limits;
-        let has_budget = limits.tokens_per_day.is_some() || limits.cost_per_day.is_some();
-        has_budget && is_counted(self, inbound) && must_ask(inbound, &self.policy.default_provider)
     }
 
     /// Resolves the model that a request names in its query or body, and checks it and those that its path names.

@@ -2,10 +2,10 @@
 
 use super::admission::{Admission, BodyNeed, Choice, passes_without_model};
 use super::called::call_hung_up;
-use super::exchange::{RestExchange, is_counted, must_ask};
+use super::exchange::{RestExchange, ask};
 use super::minting::{self, Minted};
 use super::onward::edits_of_refused;
-use super::refusal::{ambiguous_stream, form_denial, route_not_allowed, unreadable_body};
+use super::refusal::{form_denial, route_not_allowed, unreadable_body};
 use super::surroundings::{Answered, RequestStep, Surroundings};
 use super::{Forwarded, State, onward};
 use crate::answer::Answer;
@@ -17,7 +17,6 @@ use crate::inbound::Inbound;
 use crate::metrics::{Metric, MintedBy};
 use crate::mint::MintEndpoint;
 use crate::policy::BodyModel;
-use crate::usage::ask_for_usage;
 
 /// Admitted; the body must be seen before the headers go on.
 pub struct Held {
@@ -60,11 +59,7 @@ fn forward(
         (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
         _ => None,
     };
-    let asking = if !body.is_empty() && is_counted(&admission, &inbound) && must_ask(&inbound, choice.provider) {
-        ask_for_usage(rewritten.as_deref().unwrap_or(body)).map_err(|_| ambiguous_stream())?
-    } else {
-        None
-    };
+    let asking = ask(&admission, &inbound, choice.provider, rewritten.as_deref().unwrap_or(body))?;
     let exchange = RestExchange::new(&admission, &inbound, &choice, asking.is_some());
     let rewritten = asking.or(rewritten);
     let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;

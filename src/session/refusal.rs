@@ -74,6 +74,16 @@ pub(super) fn ambiguous_stream() -> Denial {
     Denial::new(Reason::MalformedRequest, message)
 }
 
+pub(super) fn ambiguous_version() -> Denial {
+    Denial::new(Reason::MalformedRequest, "The query must name its `api-version` only once.").param("api-version")
+}
+
+pub(super) fn untold_stream() -> Denial {
+    let message = "This API version tells nobody what a stream uses, and this caller has a budget of the day. Use a later \
+                   `api-version`, 2024-09-01-preview or above, or do not stream.";
+    Denial::new(Reason::MalformedRequest, message).param("api-version")
+}
+
 pub(super) fn route_not_allowed() -> Denial {
     Denial::new(Reason::RouteNotAllowed, "This gateway token or client secret may not be used on this route.")
 }

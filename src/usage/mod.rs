@@ -39,4 +39,4 @@ pub use record::{Close, ClosedBy, Kind, Record, RecordId, Status, Timestamp, Tra
 pub use rest::BodyMeter;
 pub use sse::{SseItem, SseReader};
 pub use tally::{Input, Output, Tally, Tokens, Transcription};
-pub use unasked::{Ambiguous, UnaskedUsage, ask_for_usage};
+pub use unasked::{Ambiguous, UnaskedUsage, ask_for_usage, asks_for_stream};

@@ -17,7 +17,7 @@ pub struct Ambiguous;
 pub fn ask_for_usage(body: &[u8]) -> Result<Option<Vec<u8>>, Ambiguous> {
     let text = str::from_utf8(body).map_err(|_| Ambiguous)?;
     let [stream, options] = pick(text, ["stream", "stream_options"]).map_err(|_| Ambiguous)?;
-    if stream.is_none_or(|stream| matches!(stream, "false" | "null")) {
+    if !is_wanted(stream) {
         return Ok(None);
     }
     let Some(options) = options else {
@@ -37,6 +37,17 @@ pub fn ask_for_usage(body: &[u8]) -> Result<Option<Vec<u8>>, Ambiguous> {
         // The upstream will refuse it.
         _ => Ok(None),
     }
+}
+
+/// Whether the body of a chat completion request asks for a stream.
+pub fn asks_for_stream(body: &[u8]) -> Result<bool, Ambiguous> {
+    let text = str::from_utf8(body).map_err(|_| Ambiguous)?;
+    let [stream] = pick(text, ["stream"]).map_err(|_| Ambiguous)?;
+    Ok(is_wanted(stream))
+}
+
+fn is_wanted(stream: Option<&str>) -> bool {
+    !stream.is_none_or(|stream| matches!(stream, "false" | "null"))
 }
 
 /// `text` with `members` at the beginning of `object`, a part of it.
@@ -210,6 +221,22 @@ mod tests {
             let asked = ask_for_usage(body.as_bytes()).unwrap().map(|body| String::from_utf8(body).unwrap());
             assert_eq!(asked.as_deref(), want, "{body}");
         }
+    }
+
+    #[test]
+    fn whether_a_stream_is_asked_for_is_said_once() {
+        for (body, want) in [
+            (r#"{"stream":true}"#, Ok(true)),
+            (r#"{"str\u0065am":1,"stream_options":[],"stream_options":{}}"#, Ok(true)),
+            (r#"{"stream":false}"#, Ok(false)),
+            (r#"{"stream":null}"#, Ok(false)),
+            (r#"{"messages":[{"stream":true}]}"#, Ok(false)),
+            (r#"{"stream":false,"stream":true}"#, Err(Ambiguous)),
+            ("[]", Err(Ambiguous)),
+        ] {
+            assert_eq!(asks_for_stream(body.as_bytes()), want, "{body}");
+        }
+        assert_eq!(asks_for_stream(b"{\"x\":\"\xff\"}"), Err(Ambiguous));
     }
 
     #[test]

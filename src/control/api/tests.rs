@@ -6,6 +6,7 @@ use super::super::stored::tests::record;
 use super::*;
 use crate::auth::{Access, Caller};
 use crate::glob::Globs;
+use crate::limits::store::key;
 use crate::limits::store::memory::Memory;
 use crate::limits::{CallerLimits, Ending};
 use crate::usage::{MicroUsd, Record, Tally};
@@ -137,15 +138,17 @@ fn an_error_has_its_code_and_a_405_the_methods() {
 }
 
 struct World {
+    store: Memory,
     process: Process,
 }
 
 impl World {
     fn new() -> Self {
-        let mut process = Process::new(Box::new(Memory::default()), 1);
+        let store = Memory::default();
+        let mut process = Process::new(Box::new(store.clone()), 1);
         process.list_sessions();
         process.know_callers(vec!["web-app".into(), "other".into(), "web-app".into()]);
-        Self { process }
+        Self { store, process }
     }
 
     fn open(&mut self, record: &Record) -> Seat {
@@ -214,7 +217,7 @@ fn what_runs_elsewhere_is_listed_though_nobody_there_was_told_to() {
         seat
     };
     let _before = open(&mut elsewhere, 1);
-    let mut world = World { process: Process::new(Box::new(store), 1) };
+    let mut world = World { process: Process::new(Box::new(store.clone()), 1), store };
     world.process.list_sessions();
     assert!(elsewhere.tick(now()));
     let seat = open(&mut elsewhere, 0xab);
@@ -242,6 +245,32 @@ fn stopping_all_of_a_caller_answers_with_those_that_were_not_closed() {
     assert_eq!((status, &body["object"], stopped.len()), (202, &"list".into(), 2));
     assert!(stopped.iter().all(|record| record["status"] == "stopping"));
     assert_eq!(world.ask("DELETE", "/sessions?user=nobody").1["data"], serde_json::json!([]));
+}
+
+#[test]
+fn each_session_is_told_once_and_listed_again_wherever_it_stands() {
+    let mut world = World::new();
+    let first = world.open(&record(1, 1));
+    let mut seats: Vec<Seat> = (2..=40).map(|id| world.open(&record(id, 1))).collect();
+    world.process.leave(first, Some(&record(1, 1)), now());
+    // Its slot is the first one's: sessions do not stand there in the order of their numbers.
+    seats.push(world.open(&record(41, 1)));
+    seats.push(world.open(&Record { caller: "other".into(), ..record(42, 1) }));
+    let told = |world: &World, seats: &[Seat]| {
+        seats.iter().filter(|seat| world.process.ending(seat) == Some(Ending::Stopped)).count()
+    };
+    world.ask("DELETE", "/sessions?caller=web-app");
+    assert!(world.process.exchange());
+    assert_eq!((told(&world, &seats), world.process.ending(&seats[40])), (40, None));
+    world.store.overwrite(&key(format_args!("sessions.0.0")), b"");
+    assert!(world.process.tick(now()));
+    assert_eq!(told(&world, &seats), 0);
+    assert!(!world.process.exchange());
+    for (id, seat) in (2..).zip(&seats) {
+        world.process.update(seat, false, &|| record(id, 1));
+    }
+    world.process.exchange();
+    assert_eq!(world.ask("GET", "/sessions?status=open").1["data"].as_array().unwrap().len(), 41);
 }
 
 #[test]

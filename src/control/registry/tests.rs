@@ -39,8 +39,16 @@ impl<'a> Worker<'a> {
         self.registry.tick(self.store, &self.presence)
     }
 
+    /// All sessions, which are those that run and those that have ended.
     fn list(&mut self) -> Vec<(u32, Status)> {
-        self.list_with(&Filter::default())
+        let all = self.list_with(&Filter::default());
+        for is_closed in [false, true] {
+            let filter = Filter { is_closed: Some(is_closed), ..Filter::default() };
+            let want: Vec<_> =
+                all.iter().copied().filter(|(_, status)| (*status == Status::Closed) == is_closed).collect();
+            assert_eq!(self.list_with(&filter), want, "{filter:?}");
+        }
+        all
     }
 
     fn list_with(&mut self, filter: &Filter) -> Vec<(u32, Status)> {
