@@ -1,21 +1,37 @@
 //! WebRTC calls: their media never passes the proxy, so all that can be kept of one is who began it, and how to end it.
+//!
+//! A call that must end is asked to, again and again, until its provider says that it has ended, and keeps its place so
+//! long.
+
+mod hangup;
 
 use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use crate::control::{Process, Seat};
+use crate::control::{CallMark, CallName, Process, Seat};
 use crate::http::Target;
 use crate::limits::Ending;
-use crate::policy::Placement;
-use crate::secret::Secret;
-use crate::usage::{Close, Record, Status};
+use crate::usage::{Close, ClosedBy, Record, Status};
+
+pub use hangup::{Hangup, ProviderKey};
 
 /// No provider lets a call last longer; what is older has ended.
 const LONGEST: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The most calls that one worker keeps.
+/// More calls than these are not kept by one worker: the oldest must end.
 const MAX_CALLS: usize = 10_000;
+
+/// The most calls that one worker keeps, those among them that their providers do not end.
+const MAX_KEPT: usize = 2 * MAX_CALLS;
+
+/// How long the answer to a hangup is waited for, before another is sent: longer than it may take.
+const UNANSWERED: Duration = Duration::from_secs(10);
+
+/// How long after a hangup that failed the next is sent, at most.
+const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// RFC 6455 section 7.4.1: the purpose is fulfilled. Calls have no codes of their own.
+const NORMAL_CLOSURE: u16 = 1000;
 
 /// A call that an upstream began.
 pub struct Call {
@@ -29,33 +45,28 @@ pub struct Call {
     pub hangup: Option<Hangup>,
     /// Its place among the sessions of the process.
     pub seat: Option<Seat>,
-    /// It was to end, and there was no way to end it.
-    pub is_told: bool,
+    stopping: Option<Stopping>,
 }
 
-/// `POST …/realtime/calls/{id}/hangup`, as it is sent to the upstream.
-pub struct Hangup {
-    /// Envoy's cluster of the upstream.
-    pub cluster: String,
-    /// `:authority`
-    pub authority: String,
-    /// `:path`, the query included.
-    pub path: Vec<u8>,
-    /// The header that holds the provider's key, unless the query does.
-    pub credential: Option<(String, Rc<Secret>)>,
+/// A call that must end.
+struct Stopping {
+    /// How it will have ended.
+    close: Close,
+    /// How often its provider was asked to end it.
+    asked: u32,
+    /// When that is to be asked next.
+    due: SystemTime,
+    /// The host's number of the hangup that is under way.
+    token: Option<u32>,
 }
 
-impl Hangup {
-    /// The request that ends the call `id` of the upstream that `path` was asked for it.
-    pub fn new(id: &str, cluster: String, authority: String, path: &[u8], credential: (Placement, Rc<Secret>)) -> Self {
-        let plain = [Target::parse(path).path, b"/", id.as_bytes(), b"/hangup"].concat();
-        let (placement, value) = credential;
-        let (path, credential) = match placement {
-            Placement::Header { name, .. } => (plain, Some((name.into_owned(), value))),
-            Placement::Query(name) => (Target::parse(&plain).with(&name, value.expose()), None),
-        };
-        Self { cluster, authority, path, credential }
-    }
+/// Calls that must end and could not be ended, by their ids; each is told once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// Those that nothing here can end: there is no key for them.
+    pub keyless: Vec<String>,
+    /// Those whose hangups could not be sent. They are tried again.
+    pub unsent: Vec<String>,
 }
 
 /// The id that a `location` such as `/v1/realtime/calls/rtc_u1` ends with.
@@ -70,71 +81,142 @@ pub fn id_in(location: &[u8]) -> Option<&str> {
 pub struct Calls(RefCell<Vec<Call>>);
 
 impl Calls {
-    /// Keeps a call; the oldest is forgotten if there are too many.
+    /// Keeps a call; if there are too many, the oldest must end.
     pub fn begin(&self, call: Call, process: &RefCell<Process>) {
         let mut calls = self.0.borrow_mut();
-        if calls.len() >= MAX_CALLS {
-            let mut oldest = calls.remove(0);
-            oldest.leave(&mut process.borrow_mut(), None, call.started);
+        let now = call.started;
+        if calls.len() >= MAX_KEPT {
+            calls.remove(0).leave(&mut process.borrow_mut(), now);
+        }
+        if calls.len() >= MAX_CALLS
+            && let Some(oldest) = calls.iter_mut().find(|call| call.stopping.is_none())
+        {
+            oldest.stop(Ending::Stopped.close(), now);
         }
         calls.push(call);
     }
 
-    /// Time passed: takes the calls that must end, forgets those that must have ended by themselves, and says of which
-    /// the end cannot be told to the upstream.
-    pub fn tick(&self, process: &mut Process, now: SystemTime) -> Overdue {
-        let mut overdue = Overdue::default();
-        let mut ended: Vec<Close> = Vec::new();
+    /// The gateway has ended the WebSocket that joined a call, which ends in the same way, wherever it began. `joined` is
+    /// what is kept of one that nobody here knows.
+    pub fn end(&self, mut joined: Call, close: Close, process: &RefCell<Process>, now: SystemTime) {
         let mut calls = self.0.borrow_mut();
-        calls.retain_mut(|call| {
-            let ending = call.ending(process, now);
-            match (ending, call.hangup.take()) {
-                (Some(ending), Some(hangup)) => {
-                    let close = call.record.close.clone().unwrap_or_else(|| ending.close());
-                    call.leave(process, Some(close.clone()), now);
-                    overdue.hangups.push((call.id().to_owned(), hangup));
-                    ended.push(close);
-                    return false;
-                }
-                (Some(_), None) if !call.is_told => {
-                    call.is_told = true;
-                    overdue.endless.push(call.id().to_owned());
-                }
-                (_, hangup) => call.hangup = hangup,
-            }
-            let is_over = call.lasted(now) >= LONGEST;
-            if is_over {
-                call.leave(process, None, now);
-            } else if let Some(seat) = &call.seat {
-                process.update(seat, false, &|| call.record(Status::Open, now));
-            }
-            !is_over
-        });
-        // A call that was joined is here twice, and ends once.
-        calls.retain_mut(|call| {
-            let close = overdue.hangups.iter().zip(&ended).find(|((id, _), _)| id == call.id()).map(|(_, close)| close);
-            if let Some(close) = close {
-                call.leave(process, Some(close.clone()), now);
-            }
-            close.is_none()
-        });
+        if let Some(call) = calls.iter_mut().find(|call| call.name() == joined.name()) {
+            call.hangup = call.hangup.take().or(joined.hangup);
+            call.stop(close, now);
+        } else if !process.borrow_mut().mark_call(joined.name(), CallMark::Stop) {
+            joined.stop(close, now);
+            calls.push(joined);
+        }
+    }
+
+    /// Somebody else has ended a call, wherever it began.
+    pub fn hung_up(&self, name: CallName<'_>, process: &RefCell<Process>, now: SystemTime) {
+        let mut calls = self.0.borrow_mut();
+        let mut process = process.borrow_mut();
+        if let Some(at) = calls.iter().position(|call| call.name() == name) {
+            calls.remove(at).hung_up(&mut process, now);
+        } else {
+            process.mark_call(name, CallMark::HungUp);
+        }
+    }
+
+    /// Time passed: asks for the end of calls that must end, and forgets those that must have ended by themselves. `send`
+    /// sends a hangup and gives the host's number of it; `None` if it cannot.
+    pub fn tick(
+        &self,
+        process: &mut Process,
+        now: SystemTime,
+        send: &mut dyn FnMut(&Hangup) -> Option<u32>,
+    ) -> Overdue {
+        let mut overdue = Overdue::default();
+        self.0.borrow_mut().retain_mut(|call| call.tick(process, now, send, &mut overdue));
         overdue
+    }
+
+    /// A hangup of this number was answered with this status, or not at all. Gives the id of a call that goes on, once.
+    pub fn answered(
+        &self,
+        token: u32,
+        status: Option<u16>,
+        process: &RefCell<Process>,
+        now: SystemTime,
+    ) -> Option<String> {
+        let mut calls = self.0.borrow_mut();
+        let is_asked = |call: &Call| call.stopping.as_ref().is_some_and(|stopping| stopping.token == Some(token));
+        let at = calls.iter().position(is_asked)?;
+        if matches!(status, Some(200..=299 | 404)) {
+            calls.remove(at).leave(&mut process.borrow_mut(), now);
+            return None;
+        }
+        let call = calls.get_mut(at)?;
+        let is_first = call.stopping.as_mut().is_some_and(|stopping| stopping.failed(now));
+        is_first.then(|| call.id().to_owned())
     }
 }
 
-/// Calls that must end now.
-#[derive(Default)]
-pub struct Overdue {
-    /// The requests that end them, with their ids.
-    pub hangups: Vec<(String, Hangup)>,
-    /// The ids of those that nothing here can end; each is told once.
-    pub endless: Vec<String>,
-}
-
 impl Call {
+    /// A call that began at `started`.
+    pub fn new(record: Record, started: SystemTime, max_duration: Option<Duration>) -> Self {
+        Self { record, started, max_duration, hangup: None, seat: None, stopping: None }
+    }
+
     /// The upstream's name for it.
     pub fn id(&self) -> &str {
         self.record.upstream_id.as_deref().unwrap_or_default()
+    }
+
+    fn name(&self) -> CallName<'_> {
+        CallName { provider: &self.record.provider, id: self.id() }
+    }
+
+    /// Tells it to end, unless that has been told.
+    fn stop(&mut self, close: Close, now: SystemTime) {
+        self.stopping.get_or_insert(Stopping { close, asked: 0, due: now, token: None });
+    }
+
+    /// False if it is over.
+    fn tick(
+        &mut self,
+        process: &mut Process,
+        now: SystemTime,
+        send: &mut dyn FnMut(&Hangup) -> Option<u32>,
+        overdue: &mut Overdue,
+    ) -> bool {
+        if self.seat.as_ref().is_some_and(|seat| process.is_hung_up(seat)) {
+            self.hung_up(process, now);
+            return false;
+        }
+        if self.lasted(now) >= LONGEST {
+            self.leave(process, now);
+            return false;
+        }
+        if let Some(ending) = self.ending(process, now) {
+            self.stop(ending.close(), now);
+        }
+        let is_new = self.stopping.as_ref().is_some_and(|stopping| stopping.asked == 0);
+        if self.stopping.as_ref().is_some_and(|stopping| stopping.due <= now) {
+            self.ask(now, send, overdue);
+        }
+        if let Some(seat) = &self.seat {
+            process.update(seat, is_new, &|| self.record(Status::Open, now));
+        }
+        true
+    }
+
+    /// Asks its provider to end it.
+    fn ask(&mut self, now: SystemTime, send: &mut dyn FnMut(&Hangup) -> Option<u32>, overdue: &mut Overdue) {
+        let id = self.record.upstream_id.clone().unwrap_or_default();
+        let Some(stopping) = &mut self.stopping else { return };
+        stopping.asked = stopping.asked.saturating_add(1);
+        let Some(hangup) = &self.hangup else {
+            stopping.due = now + LONGEST;
+            return overdue.keyless.push(id);
+        };
+        stopping.due = now + UNANSWERED;
+        stopping.token = send(hangup);
+        if stopping.token.is_none() && stopping.failed(now) {
+            overdue.unsent.push(id);
+        }
     }
 
     fn lasted(&self, now: SystemTime) -> Duration {
@@ -147,159 +229,40 @@ impl Call {
         told.or(is_overdue.then_some(Ending::MaxDuration))
     }
 
-    fn leave(&mut self, process: &mut Process, close: Option<Close>, now: SystemTime) {
+    /// Somebody else has ended it.
+    fn hung_up(&mut self, process: &mut Process, now: SystemTime) {
+        self.stop(Close { by: ClosedBy::Client, code: NORMAL_CLOSURE, reason: String::new() }, now);
+        self.leave(process, now);
+    }
+
+    /// It is over.
+    fn leave(&mut self, process: &mut Process, now: SystemTime) {
         if let Some(seat) = self.seat.take() {
-            let record = Record { close, ..self.record(Status::Closed, now) };
-            process.leave(seat, Some(&record), now);
+            process.leave(seat, Some(&self.record(Status::Closed, now)), now);
         }
     }
 
     fn record(&self, status: Status, now: SystemTime) -> Record {
         let duration_ms = u64::try_from(self.lasted(now).as_millis()).unwrap_or(u64::MAX);
-        Record { status, duration_ms, ..self.record.clone() }
+        let (status, close) = match (status, &self.stopping) {
+            (Status::Open, Some(_)) => (Status::Stopping, None),
+            (Status::Closed, Some(stopping)) => (Status::Closed, Some(stopping.close.clone())),
+            (status, _) => (status, None),
+        };
+        Record { status, duration_ms, close, ..self.record.clone() }
+    }
+}
+
+impl Stopping {
+    /// It was asked for in vain, and is asked for again later: after a second at first, then ever later. True the first
+    /// time.
+    fn failed(&mut self, now: SystemTime) -> bool {
+        let back_off = Duration::from_secs(1 << self.asked.saturating_sub(1).min(5));
+        self.token = None;
+        self.due = now + back_off.min(MAX_BACK_OFF);
+        self.asked == 1
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::auth::{Access, Caller};
-    use crate::control::Request;
-    use crate::control::stored::tests::record;
-    use crate::glob::Globs;
-    use crate::limits::CallerLimits;
-    use crate::limits::store::memory::Memory;
-    use crate::usage::Kind;
-
-    fn at(seconds: u64) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
-    }
-
-    fn process() -> RefCell<Process> {
-        let mut process = Process::new(Box::new(Memory::default()), 1);
-        process.list_sessions();
-        RefCell::new(process)
-    }
-
-    fn hangup() -> Hangup {
-        let placement = Placement::Header { name: "authorization".into(), prefix: "Bearer ".into() };
-        let key = Rc::new(Secret::new(b"Bearer sk".to_vec()));
-        Hangup::new("rtc_1", "up".into(), "api".into(), b"/v1/realtime/calls?model=m", (placement, key))
-    }
-
-    /// A call of web-app's that has begun.
-    fn call(number: u128, max_duration: Option<u64>, process: &RefCell<Process>) -> Call {
-        let record = Record { kind: Kind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
-        let mut seat = process.borrow_mut().admit(&web_app(), at(100)).unwrap_or_else(|_| panic!("there is room"));
-        process.borrow_mut().opened(&mut seat, &|| record.clone(), at(100));
-        let max_duration = max_duration.map(Duration::from_secs);
-        Call { record, started: at(100), max_duration, hangup: Some(hangup()), seat: Some(seat), is_told: false }
-    }
-
-    fn web_app() -> Rc<Caller> {
-        let limits = CallerLimits { concurrent_sessions: Some(20_000), ..CallerLimits::default() };
-        let (policies, models, origins) = (Access::All, Globs::All, Globs::All);
-        Rc::new(Caller { name: "web-app".into(), policies, models, origins, limits })
-    }
-
-    /// What the control API answers.
-    fn listed(process: &RefCell<Process>, method: &str, query: &str, now: u64) -> serde_json::Value {
-        let path = format!("/sessions{query}");
-        let request = Request::read("", method.as_bytes(), &Target::parse(path.as_bytes()), || true).unwrap();
-        let answer = request.unwrap_or_else(|answer| panic!("{}", answer.status));
-        serde_json::from_slice(&answer.run(&mut process.borrow_mut(), at(now)).body).unwrap()
-    }
-
-    #[test]
-    fn a_location_ends_with_the_calls_id() {
-        for (location, id) in [
-            ("/v1/realtime/calls/rtc_u1-A", Some("rtc_u1-A")),
-            ("https://api.openai.com/v1/realtime/calls/rtc_1?x=/y", Some("rtc_1")),
-            ("rtc_1", Some("rtc_1")),
-            ("/v1/realtime/calls/", None),
-            ("/v1/realtime/calls/a%2Fb", None),
-            ("", None),
-        ] {
-            assert_eq!(id_in(location.as_bytes()), id, "{location}");
-        }
-    }
-
-    #[test]
-    fn a_hangup_goes_where_the_call_came_from_with_the_key() {
-        let key = || Rc::new(Secret::new(b"Bearer sk".to_vec()));
-        let hangup = hangup();
-        assert_eq!(hangup.path, b"/v1/realtime/calls/rtc_1/hangup");
-        assert!(hangup.credential.is_some_and(|(name, value)| name == "authorization" && value == key()));
-        let query = Placement::Query("key".into());
-        let hangup = Hangup::new("rtc_1", "up".into(), "api".into(), b"/v1/realtime/calls", (query, key()));
-        assert_eq!(hangup.path, b"/v1/realtime/calls/rtc_1/hangup?key=Bearer%20sk");
-        assert!(hangup.credential.is_none());
-    }
-
-    #[test]
-    fn a_call_is_ended_once_and_one_without_a_limit_is_forgotten_in_time() {
-        let (calls, process) = (Calls::default(), process());
-        calls.begin(call(1, Some(5), &process), &process);
-        calls.begin(call(2, None, &process), &process);
-        let ended = |now| {
-            let overdue = calls.tick(&mut process.borrow_mut(), at(now));
-            overdue.hangups.into_iter().map(|(id, _)| id).collect::<Vec<_>>()
-        };
-        assert!(ended(104).is_empty());
-        assert_eq!(ended(105), ["rtc_1"]);
-        assert!(ended(106).is_empty());
-        let closed = &listed(&process, "GET", "?status=closed", 106)["data"][0];
-        assert_eq!((&closed["upstream_id"], &closed["kind"]), (&"rtc_1".into(), &"webrtc".into()));
-        assert_eq!((&closed["duration_ms"], &closed["close"]["code"]), (&5_000.into(), &4408.into()));
-        assert_eq!(listed(&process, "GET", "?status=open", 106)["data"][0]["upstream_id"], "rtc_2");
-        assert!(ended(100 + 7_200).is_empty());
-        assert!(calls.0.borrow().is_empty());
-        assert_eq!(listed(&process, "GET", "?status=open", 7_300)["data"], serde_json::json!([]));
-    }
-
-    #[test]
-    fn the_operator_ends_a_call() {
-        let (calls, process) = (Calls::default(), process());
-        calls.begin(call(1, None, &process), &process);
-        listed(&process, "DELETE", "?caller=web-app", 101);
-        assert!(process.borrow_mut().exchange());
-        let overdue = calls.tick(&mut process.borrow_mut(), at(102));
-        assert_eq!(overdue.hangups.len(), 1);
-        assert_eq!(listed(&process, "GET", "", 103)["data"][0]["close"]["reason"], "session_stopped");
-    }
-
-    #[test]
-    fn a_call_ends_with_the_session_that_joined_it_and_is_hung_up_once() {
-        let (calls, process) = (Calls::default(), process());
-        calls.begin(call(1, None, &process), &process);
-        let joined = Call { seat: None, max_duration: Some(Duration::ZERO), ..call(1, None, &process) };
-        let record = Record { close: Some(Ending::Budget.close()), ..joined.record.clone() };
-        calls.begin(Call { record, ..joined }, &process);
-        assert_eq!(calls.tick(&mut process.borrow_mut(), at(101)).hangups.len(), 1);
-        assert!(calls.0.borrow().is_empty());
-        assert_eq!(listed(&process, "GET", "?status=closed", 103)["data"][0]["close"]["code"], 4429);
-    }
-
-    #[test]
-    fn a_call_that_nothing_here_can_end_is_told_of_once_and_goes_on() {
-        let (calls, process) = (Calls::default(), process());
-        calls.begin(Call { hangup: None, ..call(1, Some(5), &process) }, &process);
-        for (now, endless) in [(105, vec!["rtc_1".to_owned()]), (106, vec![])] {
-            let overdue = calls.tick(&mut process.borrow_mut(), at(now));
-            assert_eq!((overdue.hangups.len(), overdue.endless), (0, endless));
-        }
-        assert_eq!(listed(&process, "GET", "?status=open", 107)["data"][0]["upstream_id"], "rtc_1");
-    }
-
-    #[test]
-    fn too_many_calls_push_the_oldest_out() {
-        let (calls, process) = (Calls::default(), process());
-        for number in 0..=MAX_CALLS {
-            let record = Record { upstream_id: Some(number.to_string()), ..record(1, 1) };
-            let (max_duration, hangup, seat, is_told) = (None, None, None, false);
-            calls.begin(Call { record, started: at(100), max_duration, hangup, seat, is_told }, &process);
-        }
-        let kept = calls.0.borrow();
-        assert_eq!((kept.len(), kept[0].id()), (MAX_CALLS, "1"));
-    }
-}
+mod tests;

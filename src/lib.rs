@@ -22,6 +22,7 @@
 //!                            ├─ 401, 403                 its words about our key do not pass
 //!                            ├─ a minted secret          session::minting seals it
 //!                            ├─ 201 to a call            call::Calls keeps it, to end it in time
+//!                            ├─ 2xx to a hangup          call::Calls, of whichever worker, knows that it is over
 //!                            ├─ 2xx to REST              session::exchange reads what its body tells
 //!                            │    usage::BodyMeter        JSON, or server-sent events
 //!                            └─ 101                      session::handshake answers the offer; session::live follows

@@ -18,4 +18,4 @@ mod simulation;
 
 pub use api::Request;
 pub use process::{Process, Seat};
-pub use registry::{Filter, Registry, Slot, Ticked};
+pub use registry::{CallMark, CallName, Filter, Registry, Slot, Ticked};

@@ -3,13 +3,13 @@
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use super::registry::{Registry, Slot};
+use super::registry::{CallMark, CallName, Registry, Slot};
 use crate::auth::Caller;
 use crate::limits::codec::{Reader, put_bytes};
 use crate::limits::store::{key, update};
 use crate::limits::{CallerLimits, Callers, Ending, Exceeded, Presence, Store};
 use crate::metrics::Metrics;
-use crate::usage::{MicroUsd, Record, Tally};
+use crate::usage::{Kind, MicroUsd, Record, Tally};
 
 /// One in every VM, whatever the number of its root contexts.
 pub struct Process {
@@ -32,6 +32,8 @@ pub struct Process {
     stops: Vec<u32>,
     /// Sessions whose records the last tick found lost, sorted.
     missing: Vec<u32>,
+    /// Calls that the last tick found ended by others.
+    hung_up: Vec<u32>,
 }
 
 /// A session that was let in. It must be given back by [`Process::leave`], however far it came.
@@ -39,6 +41,8 @@ pub struct Seat {
     caller: Rc<Caller>,
     number: u32,
     slot: Option<Slot>,
+    /// It has joined a call that has a place of its own, and does not count beside that.
+    has_joined: bool,
 }
 
 impl Process {
@@ -56,6 +60,7 @@ impl Process {
             last: 0,
             stops: Vec::new(),
             missing: Vec::new(),
+            hung_up: Vec::new(),
         }
     }
 
@@ -88,8 +93,19 @@ impl Process {
         if is_limited(caller) {
             self.callers.start(&*self.store, &mut self.presence, &caller.name, &caller.limits, now)?;
         }
+        Ok(self.seat(caller, false))
+    }
+
+    /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
+    /// up.
+    pub fn join(&mut self, caller: &Rc<Caller>, now: SystemTime) -> Result<Seat, Exceeded> {
+        self.check_budget(caller, now)?;
+        Ok(self.seat(caller, true))
+    }
+
+    fn seat(&mut self, caller: &Rc<Caller>, has_joined: bool) -> Seat {
         self.last = self.last.wrapping_add(1);
-        Ok(Seat { caller: caller.clone(), number: self.last, slot: None })
+        Seat { caller: caller.clone(), number: self.last, slot: None, has_joined }
     }
 
     /// Whether a caller may begin what is no session, which only a budget of the day can forbid.
@@ -99,12 +115,13 @@ impl Process {
 
     /// The upstream opened a session.
     pub fn opened(&mut self, seat: &mut Seat, record: &dyn Fn() -> Record, now: SystemTime) {
-        if self.is_counted(&seat.caller) {
+        if !seat.has_joined && self.is_counted(&seat.caller) {
             self.callers.opened(&seat.caller.name, now);
         }
         let record = record();
         self.metrics.session_began(&record);
-        if self.is_listed {
+        // Requests about a call may come to any worker.
+        if self.is_listed || record.kind == Kind::WebRtc {
             seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record));
         }
     }
@@ -129,6 +146,21 @@ impl Process {
         self.is_over_budget(&seat.caller).then_some(Ending::Budget)
     }
 
+    /// The record of a call of any worker's that has not ended.
+    pub fn find_call(&mut self, call: CallName<'_>) -> Option<Record> {
+        self.registry.find_call(&*self.store, &self.presence, call)
+    }
+
+    /// Tells the worker that a call began on; false if there is none that knows the call.
+    pub fn mark_call(&mut self, call: CallName<'_>, mark: CallMark) -> bool {
+        self.registry.mark_call(&*self.store, &self.presence, call, mark)
+    }
+
+    /// Whether others have ended a call.
+    pub fn is_hung_up(&self, seat: &Seat) -> bool {
+        self.hung_up.contains(&seat.number)
+    }
+
     /// Lists what has become of an open session, if it has changed, or is not listed any more.
     pub fn update(&mut self, seat: &Seat, has_changed: bool, record: &dyn Fn() -> Record) {
         if let Some(slot) = seat.slot
@@ -146,7 +178,7 @@ impl Process {
         if let (Some(slot), Some(record)) = (seat.slot, record) {
             self.registry.end(&*self.store, &self.presence, slot, record);
         }
-        if is_limited(&seat.caller) {
+        if !seat.has_joined && is_limited(&seat.caller) {
             self.callers.end(&*self.store, &self.presence, &seat.caller.name, now);
         }
     }
@@ -170,7 +202,7 @@ impl Process {
         // With ten thousand sessions, each looks itself up among as many.
         ticked.stops.sort_unstable();
         ticked.missing.sort_unstable();
-        (self.stops, self.missing) = (ticked.stops, ticked.missing);
+        (self.stops, self.missing, self.hung_up) = (ticked.stops, ticked.missing, ticked.hung_up);
         !self.stops.is_empty()
     }
 

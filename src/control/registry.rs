@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use super::ended;
 use super::page::{Page, SLOTS};
-use super::stored::{decode, encode, id, is_closed, is_open, is_same, is_stopping, stop};
+use super::stored::{decode, encode, hang_up, id, is_call, is_closed, is_hung_up, is_open, is_same, is_stopping, stop};
 use crate::limits::store::{Contended, Damage, Entry, Store, key, update};
 use crate::limits::{Presence, Worker};
 use crate::usage::{Close, ClosedBy, Record, RecordId, Status};
@@ -37,6 +37,26 @@ pub struct Ticked {
     pub stops: Vec<u32>,
     /// Sessions whose records were lost, and are to be [updated](Registry::update) whether they have changed or not.
     pub missing: Vec<u32>,
+    /// Calls that others than their workers have ended.
+    pub hung_up: Vec<u32>,
+}
+
+/// A WebRTC call, by its provider's name and by its own at that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallName<'a> {
+    /// The provider's name in the configuration.
+    pub provider: &'a str,
+    /// `rtc_…`
+    pub id: &'a str,
+}
+
+/// What a call's worker is told of it by others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallMark {
+    /// It must end.
+    Stop,
+    /// It has ended.
+    HungUp,
 }
 
 /// Which sessions; `None` is any.
@@ -155,10 +175,50 @@ impl Registry {
         self.for_each_page(store, presence, |worker, is_gone, key, _| {
             if !is_gone {
                 // Where others always come in between, the record will say that it is still open.
-                let _ = update(store, key, &mut |bytes| mark(bytes, worker, filter));
+                let _ = update(store, key, &mut |bytes| {
+                    mark(bytes, worker, &|record| {
+                        is_open(record) && filter.matching(record).is_some() && stop(record.to_mut())
+                    })
+                });
             }
         });
         self.list(store, presence, &Filter { is_closed: Some(false), ..filter.clone() }, now)
+    }
+
+    /// The record of a call that has not ended, if its worker is there.
+    pub fn find_call(&mut self, store: &dyn Store, presence: &Presence, call: CallName<'_>) -> Option<Record> {
+        let mut found = None;
+        self.for_each_page(store, presence, |_, is_gone, _, page| {
+            if !is_gone && found.is_none() {
+                found = page.records().find_map(|bytes| call.matching(bytes));
+            }
+        });
+        found
+    }
+
+    /// Tells the worker of a call, which sees it at its next tick; false if no worker that is there has the call.
+    pub fn mark_call(
+        &mut self,
+        store: &dyn Store,
+        presence: &Presence,
+        call: CallName<'_>,
+        call_mark: CallMark,
+    ) -> bool {
+        let mut is_known = false;
+        let set = match call_mark {
+            CallMark::Stop => stop,
+            CallMark::HungUp => hang_up,
+        };
+        self.for_each_page(store, presence, |worker, is_gone, key, page| {
+            if !is_gone && page.records().any(|bytes| call.matching(bytes).is_some()) {
+                is_known = true;
+                // Where others always come in between, the call ends when its time is up.
+                let _ = update(store, key, &mut |bytes| {
+                    mark(bytes, worker, &|record| call.matching(record).is_some() && set(record.to_mut()))
+                });
+            }
+        });
+        is_known
     }
 
     /// Keys that were damaged since this was last asked.
@@ -298,7 +358,7 @@ impl Registry {
 impl OwnPage {
     /// Writes what has changed, and adds to `ticked` what it finds.
     fn tick(&mut self, store: &dyn Store, me: Worker, number: usize, damage: &mut Damage, ticked: &mut Ticked) {
-        let Noticed { marked, missing } = self.write(store, me, number, damage);
+        let Noticed { marked, missing, hung_up } = self.write(store, me, number, damage);
         for (within, own) in self.slots.iter_mut().enumerate() {
             let is_in = |slots: u32| slots & (1 << within) != 0;
             if let Own::Open(session) = *own
@@ -311,6 +371,11 @@ impl OwnPage {
                 && is_in(missing)
             {
                 ticked.missing.push(session);
+            }
+            if let Own::Open(session) | Own::Told(session) = *own
+                && is_in(hung_up)
+            {
+                ticked.hung_up.push(session);
             }
         }
     }
@@ -336,10 +401,13 @@ impl OwnPage {
         let mut has_changed = page.retain(|slot| self.is_taken(slot));
         for (slot, record) in &self.pending {
             if self.is_taken(*slot) {
-                let is_marked = page.at(*slot).is_some_and(|old| is_stopping(old) && is_same(old, record));
+                let old = page.at(*slot).filter(|old| is_same(old, record));
+                let (is_marked, is_hung_up) = (old.is_some_and(is_stopping), old.is_some_and(is_hung_up));
                 let mut record = Cow::Borrowed(record.as_slice());
                 if is_marked {
                     stop(record.to_mut());
+                } else if is_hung_up {
+                    hang_up(record.to_mut());
                 }
                 page.put(*slot, record);
                 has_changed = true;
@@ -353,6 +421,7 @@ impl OwnPage {
         for within in (0_u8..).take(self.slots.len()) {
             match page.at(within) {
                 Some(record) if is_stopping(record) => noticed.marked |= 1 << within,
+                Some(record) if is_hung_up(record) => noticed.hung_up |= 1 << within,
                 Some(_) => {}
                 None => noticed.missing |= 1 << within,
             }
@@ -370,6 +439,7 @@ impl OwnPage {
 struct Noticed {
     marked: u32,
     missing: u32,
+    hung_up: u32,
 }
 
 impl Slot {
@@ -401,19 +471,27 @@ impl Filter {
     }
 }
 
+impl CallName<'_> {
+    /// The record in these bytes, if it is of this call, and that has not ended.
+    fn matching(self, bytes: &[u8]) -> Option<Record> {
+        // Most are no calls, which can be seen without reading them.
+        let record = if is_call(bytes) { decode(bytes).ok()? } else { return None };
+        let is_named = record.provider == self.provider && record.upstream_id.as_deref() == Some(self.id);
+        (is_named && record.status != Status::Closed && !is_hung_up(bytes)).then_some(record)
+    }
+}
+
 const BY_ID: fn(&Found, &Found) -> Ordering = |a, b| a.record.id.cmp(&b.record.id).then(a.rank.cmp(&b.rank));
 
 const NEWEST_FIRST: fn(&Found, &Found) -> Ordering =
     |a, b| b.record.started_at.cmp(&a.record.started_at).then(b.record.id.cmp(&a.record.id));
 
-/// Marks the sessions of a filter on a page; `None` if there is nothing to mark.
-fn mark(bytes: &[u8], worker: Worker, filter: &Filter) -> Option<Vec<u8>> {
+/// Marks sessions on a page by `set`, which says whether it has; `None` if there is nothing to mark.
+fn mark(bytes: &[u8], worker: Worker, set: &dyn Fn(&mut Cow<'_, [u8]>) -> bool) -> Option<Vec<u8>> {
     let mut page = Page::decode(bytes).ok().filter(|page| page.label == worker.id)?;
     let mut has_marked = false;
     for record in page.records_mut() {
-        if is_open(record) && filter.matching(record).is_some() {
-            has_marked |= stop(record.to_mut());
-        }
+        has_marked |= set(record);
     }
     has_marked.then(|| page.encode())
 }

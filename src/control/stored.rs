@@ -18,6 +18,9 @@ const OPEN: u8 = 0;
 const STOPPING: u8 = 1;
 const CLOSED: u8 = 2;
 
+/// A call's, which runs as far as its worker knows.
+const HUNG_UP: u8 = 3;
+
 /// Writes a record, with this status.
 pub(super) fn encode(record: &Record, status: Status) -> Vec<u8> {
     let mut out = vec![match status {
@@ -55,7 +58,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Damaged> {
     let (head, rest) = bytes.split_at_checked(HEAD).ok_or(Damaged)?;
     let (&status, id) = head.split_first().ok_or(Damaged)?;
     let id: RecordId = str::from_utf8(id).map_err(|_| Damaged)?.parse().map_err(|_| Damaged)?;
-    let status = [Status::Open, Status::Stopping, Status::Closed].get(usize::from(status)).copied().ok_or(Damaged)?;
+    let status = match status {
+        OPEN => Status::Open,
+        STOPPING | HUNG_UP => Status::Stopping,
+        CLOSED => Status::Closed,
+        _ => return Err(Damaged),
+    };
     let mut reader = Reader::new(rest);
     let kind = [Kind::WebSocket, Kind::WebRtc].get(usize::from(reader.byte()?)).copied().ok_or(Damaged)?;
     let caller = text(&mut reader)?.ok_or(Damaged)?;
@@ -99,6 +107,11 @@ pub(super) fn id(bytes: &[u8]) -> Option<RecordId> {
     str::from_utf8(id_of(bytes)?).ok()?.parse().ok()
 }
 
+/// Whether a record is of a WebRTC call.
+pub(super) fn is_call(bytes: &[u8]) -> bool {
+    bytes.get(HEAD) == Some(&1)
+}
+
 /// Whether two records are of the same session.
 pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
     id_of(one).is_some() && id_of(one) == id_of(other)
@@ -124,6 +137,22 @@ pub(super) fn stop(bytes: &mut [u8]) -> bool {
     match bytes.first_mut() {
         Some(status) if *status == OPEN => {
             *status = STOPPING;
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Whether a record's call was ended by others than its worker.
+pub(super) fn is_hung_up(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&HUNG_UP)
+}
+
+/// Tells that a record's call was ended by others; false if that has been told, or it has ended otherwise.
+pub(super) fn hang_up(bytes: &mut [u8]) -> bool {
+    match bytes.first_mut() {
+        Some(status) if matches!(*status, OPEN | STOPPING) => {
+            *status = HUNG_UP;
             true
         }
         _ => false,
@@ -245,6 +274,17 @@ pub(crate) mod tests {
             let mut bytes = encode(&record(7, 0), status);
             assert_eq!(stop(&mut bytes), told);
             assert_eq!(is_stopping(&bytes), stopping);
+        }
+    }
+
+    #[test]
+    fn only_a_session_that_runs_is_hung_up() {
+        for (status, told) in [(Status::Open, true), (Status::Stopping, true), (Status::Closed, false)] {
+            let mut bytes = encode(&record(7, 0), status);
+            assert_eq!((hang_up(&mut bytes), is_hung_up(&bytes)), (told, told));
+            assert!(!hang_up(&mut bytes) && !stop(&mut bytes));
+            let seen = if told { Status::Stopping } else { status };
+            assert_eq!(decode(&bytes).map(|record| record.status), Ok(seen));
         }
     }
 

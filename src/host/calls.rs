@@ -50,20 +50,26 @@ pub fn log_session(record: &Record) {
     let close = record.close.as_ref();
     let code = close.map(|close| close.code.to_string()).unwrap_or_default();
     let reason = close.map(|close| close.reason.as_str()).unwrap_or_default();
-    let fields = [
+    log_call(record);
+    log_fields(&[
+        ("code", code),
+        ("duration", record.duration_ms.to_string()),
+        ("tokens", record.usage.total_tokens.to_string()),
+        ("cost", dollars(record.cost_usd)),
+        ("close", reason.to_owned()),
+    ]);
+}
+
+/// Leaves for the access log what is known of a call that has begun.
+pub fn log_call(record: &Record) {
+    log_fields(&[
         ("id", record.id.to_string()),
         ("caller", record.caller.clone()),
         ("user", record.user.clone().unwrap_or_default()),
         ("policy", record.policy.clone()),
         ("provider", record.provider.clone()),
         ("model", record.model.clone().unwrap_or_default()),
-        ("code", code),
-        ("duration", record.duration_ms.to_string()),
-        ("tokens", record.usage.total_tokens.to_string()),
-        ("cost", dollars(record.cost_usd)),
-        ("close", reason.to_owned()),
-    ];
-    log_fields(&fields);
+    ]);
 }
 
 /// Leaves what is known of a REST exchange for the access log. Tokens and cost that were not told are not known.
@@ -124,8 +130,8 @@ pub fn set_response_body(size: usize, body: &[u8]) -> Result<(), Status> {
     abi::set_buffer(BufferType::HttpResponseBody, 0, size, body)
 }
 
-/// Sends the request that ends a call; its answer comes to the root.
-pub fn hang_up(hangup: &Hangup) -> Result<(), Status> {
+/// Sends the request that ends a call, and gives its number; its answer comes to the root.
+pub fn hang_up(hangup: &Hangup) -> Result<u32, Status> {
     let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Status::BadArgument);
     let mut headers = vec![
         (":method", "POST"),
@@ -134,10 +140,10 @@ pub fn hang_up(hangup: &Hangup) -> Result<(), Status> {
         (":scheme", "https"),
         ("content-length", "0"),
     ];
-    if let Some((name, value)) = &hangup.credential {
+    for (name, value) in &hangup.headers {
         headers.push((name, text(value.expose())?));
     }
-    dispatch_http_call(&hangup.cluster, headers, None, Vec::new(), HANGUP_TIMEOUT).map(|_| ())
+    dispatch_http_call(&hangup.cluster, headers, None, Vec::new(), HANGUP_TIMEOUT)
 }
 
 /// All of the request's body that has come.

@@ -10,7 +10,7 @@ use proxy_wasm::types::{ContextType, MapType};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{abi, calls};
-use crate::call::Overdue;
+use crate::call::{Hangup, Overdue};
 use crate::config::{self, Plan, Planned};
 use crate::metrics::Metric;
 use crate::session;
@@ -31,14 +31,13 @@ impl Root {
     }
 
     fn end_calls(&self, now: SystemTime) {
-        let Overdue { hangups, endless } = self.worker.calls.tick(&mut self.worker.process.borrow_mut(), now);
-        for (id, hangup) in hangups {
-            if calls::hang_up(&hangup).is_err() {
-                warn!("realtime_byok: cannot end call {id}: no cluster of the route's, or its timeout");
-            }
+        let mut send = |hangup: &Hangup| calls::hang_up(hangup).ok();
+        let Overdue { keyless, unsent } = self.worker.calls.tick(&mut self.worker.process.borrow_mut(), now, &mut send);
+        for id in keyless {
+            warn!("realtime_byok: cannot end call {id}, which must end: the filter has no key for it");
         }
-        for id in endless {
-            warn!("realtime_byok: cannot end call {id}, whose time is up: the filter has no key for it");
+        for id in unsent {
+            warn!("realtime_byok: cannot end call {id} yet: its cluster takes no request; it is tried again");
         }
     }
 
@@ -88,11 +87,13 @@ impl Root {
 }
 
 impl Context for Root {
-    fn on_http_call_response(&mut self, _: u32, _: usize, _: usize, _: usize) {
-        let status = abi::header_map_value(MapType::HttpCallResponseHeaders, ":status").unwrap_or_default();
-        if !status.starts_with(b"2") {
-            let status = String::from_utf8_lossy(&status);
-            warn!("realtime_byok: the provider did not end a call whose time is up; its status: {status}");
+    fn on_http_call_response(&mut self, token: u32, _: usize, _: usize, _: usize) {
+        let status = abi::header_map_value(MapType::HttpCallResponseHeaders, ":status");
+        let status = status.and_then(|status| str::from_utf8(&status).ok()?.parse().ok());
+        let Worker { calls, process, .. } = &*self.worker;
+        if let Some(id) = calls.answered(token, status, process, self.get_current_time()) {
+            let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+            warn!("realtime_byok: the provider has not ended call {id} yet, and is asked again; its status: {status}");
         }
     }
 }

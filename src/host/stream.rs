@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use log::{debug, error};
+use log::{debug, error, warn};
 use proxy_wasm::hostcalls::get_current_time;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType, Status};
@@ -12,6 +12,7 @@ use proxy_wasm::types::{Action, BufferType, MapType, Status};
 use super::calls::Read;
 use super::worker::Worker;
 use super::{abi, calls};
+use crate::call::Calls;
 use crate::config::Plan;
 use crate::control::Process;
 use crate::session::{Answered, Ended, Exchanged, Relay, RequestStep, Response, ResponseStep, Session, Surroundings};
@@ -184,8 +185,8 @@ impl HttpContext for Stream {
             Ended::Unopened => {}
             Ended::Closed(record, joined) => {
                 calls::log_session(&record);
-                if let Some(call) = joined {
-                    self.worker.calls.begin(*call, process);
+                if let (Some(call), Some(close)) = (joined, record.close) {
+                    self.worker.calls.end(*call, close, process, now());
                 }
             }
             Ended::Exchanged(used) => {
@@ -194,7 +195,13 @@ impl HttpContext for Stream {
                     debug!("realtime_byok: what an exchange of caller {} used is not known: {gap}", used.caller.name);
                 }
             }
-            Ended::Called(call) => self.worker.calls.begin(*call, process),
+            Ended::Called(call) => {
+                calls::log_call(&call.record);
+                self.worker.calls.begin(*call, process);
+            }
+            Ended::Unnamed => {
+                warn!("realtime_byok: a call has begun whose answer names none in `location`: it cannot be ended");
+            }
         }
         self.worker.flush();
     }
@@ -234,6 +241,10 @@ impl Surroundings for Envoy<'_> {
 
     fn process(&self) -> &RefCell<Process> {
         &self.0.process
+    }
+
+    fn calls(&self) -> &Calls {
+        &self.0.calls
     }
 
     fn random<const N: usize>(&self) -> Option<[u8; N]> {

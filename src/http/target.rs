@@ -12,7 +12,8 @@ const PARAM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_'
 pub struct Target<'a> {
     /// Everything before the first `?`.
     pub path: &'a [u8],
-    query: Option<&'a [u8]>,
+    /// Everything behind it.
+    pub query: Option<&'a [u8]>,
 }
 
 /// One `name=value` of a query.
@@ -34,11 +35,6 @@ impl<'a> Target<'a> {
     /// The query's parameters in order, empty ones included.
     pub fn params(&self) -> impl Iterator<Item = Param<'a>> + use<'a> {
         self.query.into_iter().flat_map(|query| query.split(|&byte| byte == b'&')).map(Param::parse)
-    }
-
-    /// The target with one parameter more.
-    pub fn with(&self, name: &str, value: &[u8]) -> Vec<u8> {
-        self.rewrite(|_| Fate::Keep, &[(name, value)]).unwrap_or_default()
     }
 
     /// The target with some parameters dropped, others given a new value, and more added at the end; `None` when

@@ -44,7 +44,7 @@ pub enum Ending {
     Budget,
     /// The client would change this field, which is locked.
     FieldLocked(String),
-    /// The client asks for this model, which it may not use.
+    /// The client asks for this model, or the session is one of it, and it may not be used.
     ModelNotAllowed(String),
     /// An operator, or the event service, stops it.
     Stopped,

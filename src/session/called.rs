@@ -1,30 +1,32 @@
-//! WebRTC calls, as the streams see them that begin one or join one.
+//! WebRTC calls, as the streams see them that begin one, join one or end one.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use super::admission::Admission;
+use super::admission::{Admission, Choice};
+use super::onward;
+use super::refusal::{limit_denial, route_not_allowed};
 use super::surroundings::{Exchanged, Surroundings};
-use crate::call::{Call, Hangup, id_in};
-use crate::control::Seat;
+use crate::call::{Call, Hangup, ProviderKey, id_in};
+use crate::control::{CallName, Seat};
+use crate::denial::Denial;
 use crate::http::Target;
+use crate::inbound::Inbound;
+use crate::mint::{Endpoint, endpoint};
 use crate::policy::Placement;
 use crate::secret::Secret;
 use crate::usage::{Kind, Record};
 
-/// What the provider's key is sent as.
-type Credential = (Placement, Rc<Secret>);
-
 /// A call that begins, and what ends it.
 pub struct Called {
     call: Call,
-    provider_key: Option<Credential>,
+    provider_key: Option<ProviderKey>,
 }
 
 /// A call that a WebSocket has joined, and what ends it.
 pub struct Joined {
     id: String,
-    provider_key: Option<Credential>,
+    provider_key: Option<ProviderKey>,
 }
 
 /// The call that a WebSocket asks to join, by `?call_id=rtc_…`: its model was judged when it began.
@@ -34,6 +36,40 @@ pub fn call_joined(target: &Target<'_>) -> Option<String> {
     (other.is_none() && id_in(id.as_bytes()) == Some(&*id)).then(|| id.into_owned())
 }
 
+/// The call that a request asks the upstream to end.
+pub fn call_hung_up(inbound: &Inbound<'_>) -> Option<String> {
+    match endpoint(inbound.target.path) {
+        Some((Endpoint::Hangup(id), _)) if inbound.method == b"POST" => Some(id.to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether a WebSocket may join a call, as the last of all checks. A call that is known is its caller's and its user's,
+/// and counts as the one session that both are.
+pub fn join(call: CallName<'_>, admission: &Admission, around: &impl Surroundings) -> Result<Option<Seat>, Denial> {
+    let known = around.process().borrow_mut().find_call(call);
+    let Some(known) = known else { return admission.start(around) };
+    let user = admission.grant.as_ref().and_then(|grant| grant.user.as_ref());
+    let is_users = user.zip(known.user.as_ref()).is_none_or(|(user, known)| user == known);
+    if known.caller != admission.caller.name || !is_users {
+        return Err(route_not_allowed());
+    }
+    around.process().borrow_mut().join(&admission.caller, around.now()).map(Some).map_err(limit_denial)
+}
+
+/// The key that ends a call which a request begins or joins: the one that the request goes on with. If that is the
+/// upstream's own secret, which can end nothing, it is a key of the provider's.
+pub fn provider_key(
+    admission: &Admission,
+    choice: &Choice<'_>,
+    sent: Option<(Placement, Rc<Secret>)>,
+    around: &impl Surroundings,
+) -> Option<ProviderKey> {
+    let has_own = admission.upstream_secret().is_some();
+    let (placement, value) = if has_own { onward::credential(choice.provider, None, around) } else { sent }?;
+    Some(ProviderKey { provider: choice.provider.clone(), placement, value })
+}
+
 impl Called {
     /// The upstream began the call `id` that was asked for.
     pub fn new(
@@ -41,7 +77,7 @@ impl Called {
         admission: &Admission,
         provider: String,
         model: Option<String>,
-        provider_key: Option<Credential>,
+        provider_key: Option<ProviderKey>,
         around: &impl Surroundings,
     ) -> Self {
         let started = around.now();
@@ -51,9 +87,7 @@ impl Called {
             model,
             ..admission.record(around.random().map_or(0, u128::from_le_bytes), provider, started)
         };
-        let max_duration = admission.limits().max_duration;
-        let call = Call { record, started, max_duration, hangup: None, seat: None, is_told: false };
-        Self { call, provider_key }
+        Self { call: Call::new(record, started, admission.limits().max_duration), provider_key }
     }
 
     /// Its record as it begins.
@@ -72,26 +106,29 @@ impl Called {
 
 impl Joined {
     /// The call of this id.
-    pub fn new(id: String, provider_key: Option<Credential>) -> Self {
+    pub fn new(id: String, provider_key: Option<ProviderKey>) -> Self {
         Self { id, provider_key }
     }
 
-    /// The WebSocket that joined it was ended here, and the call must end with it: it is overdue from now on.
+    /// The WebSocket that joined it was ended here, and the call must end with it.
     pub fn end(self, record: &Record, exchanged: &impl Exchanged, now: SystemTime) -> Call {
         let hangup = hangup(&self.id, b"/calls", self.provider_key, exchanged);
         let record = Record { kind: Kind::WebRtc, upstream_id: Some(self.id), ..record.clone() };
-        Call { record, started: now, max_duration: Some(Duration::ZERO), hangup, seat: None, is_told: false }
+        let mut call = Call::new(record, now, None);
+        call.hangup = hangup;
+        call
     }
 }
 
 /// What ends a call, by what was told of the request that began or joined it; `below` is where calls are below its path.
-fn hangup(id: &str, below: &[u8], key: Option<Credential>, exchanged: &impl Exchanged) -> Option<Hangup> {
+fn hangup(id: &str, below: &[u8], key: Option<ProviderKey>, exchanged: &impl Exchanged) -> Option<Hangup> {
     let key = key?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
     let (cluster, authority) = (exchanged.cluster().and_then(text)?, exchanged.authority().and_then(text)?);
     let path = exchanged.path()?;
-    let path = [Target::parse(&path).path, below].concat();
-    Some(Hangup::new(id, cluster, authority, &path, key))
+    let target = Target::parse(&path);
+    let calls = [target.path.strip_suffix(b"/").unwrap_or(target.path), below].concat();
+    Some(Hangup::new(id, cluster, authority, &Target { path: &calls, ..target }, &key))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! A request whose headers wait for its body, and what comes of it once that is there.
 
 use super::admission::{Admission, BodyNeed, Choice, passes_without_model};
+use super::called::call_hung_up;
 use super::exchange::{RestExchange, ask};
 use super::minting::{self, Minted};
 use super::onward::edits_of_refused;
@@ -71,6 +72,7 @@ fn forward(
         joined: None,
         exchange,
         provider_key: None,
+        hung_up: call_hung_up(&inbound),
         provider,
         model,
     };
@@ -117,7 +119,8 @@ fn edits_with_body(
 ) -> Result<Edits, Denial> {
     let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
     let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
-    let mut edits = onward::edits(plan, admission, inbound, &offered, choice, around);
+    let credential = onward::credential(choice.provider, admission.upstream_secret(), around);
+    let mut edits = onward::edits(plan, admission, inbound, &offered, choice, credential.as_ref());
     if let Some(body) = body
         && headers.first(b"content-length").is_some()
     {

@@ -54,6 +54,8 @@ pub struct Live {
     /// Whether something came since the last tick; its time is told only then.
     is_active: bool,
     farewell: Option<Farewell>,
+    /// Nothing has judged its model: the request named none.
+    is_of_any_model: bool,
     /// How it ended, by whoever was first.
     closed: Option<Close>,
     responses: Responses,
@@ -79,6 +81,7 @@ impl Live {
             last_activity: now,
             is_active: false,
             farewell: None,
+            is_of_any_model: model.is_none(),
             closed: None,
             responses: Responses::default(),
             is_incomplete: false,
@@ -162,9 +165,16 @@ impl Live {
                     let is_spent = is_over_budget.map(|is_over_budget| {
                         is_over_budget || self.limits.is_spent(self.meter.tally(), self.meter.cost())
                     });
-                    if is_spent == Some(true) && due.is_none() && farewell.is_none() {
+                    let model = self.meter.model().filter(|_| self.is_of_any_model && metered == Metered::Session);
+                    let forbidden = model.filter(|model| !is_allowed(model, &self.policy, &self.caller));
+                    let ending = forbidden.map(|model| Ending::ModelNotAllowed(model.to_owned()));
+                    let ending = ending.or((is_spent == Some(true)).then_some(Ending::Budget));
+                    if let Some(ending) = ending
+                        && due.is_none()
+                        && farewell.is_none()
+                    {
                         place = Some(Place::Boundary(pass.position()));
-                        farewell = Some(Farewell::new(Ending::Budget, now));
+                        farewell = Some(Farewell::new(ending, now));
                     }
                 }
                 Event::TooLong => self.is_incomplete = true,
@@ -359,10 +369,14 @@ fn inspected(message: &[u8], policy: &Policy, caller: &Caller) -> Option<Ending>
         Ok(event) => event,
         Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
     };
-    let is_allowed = |name: &str| policy.models.allows(name) && caller.models.allows(name);
+    let is_forbidden = |name: &str| !is_allowed(name, policy, caller);
     let forbidden =
-        event.models.into_iter().find(|model| model.role == ModelRole::Response && !is_allowed(&model.name));
+        event.models.into_iter().find(|model| model.role == ModelRole::Response && is_forbidden(&model.name));
     event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
+}
+
+fn is_allowed(model: &str, policy: &Policy, caller: &Caller) -> bool {
+    policy.models.allows(model) && caller.models.allows(model)
 }
 
 #[cfg(test)]

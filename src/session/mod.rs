@@ -33,21 +33,21 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::auth::{Offered, bearer};
-use crate::call::{Call, id_in};
+use crate::call::{Call, ProviderKey, id_in};
 use crate::config::Plan;
-use crate::control::{Process, Request, Seat};
+use crate::control::{CallName, Process, Request, Seat};
 use crate::denial::Denial;
 use crate::http::{Edits, Headers, Target, Value};
 use crate::inbound::Inbound;
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::mint::{InvalidAnswer, MAX_ANSWER, decoded};
-use crate::policy::{Handling, Placement, Route};
-use crate::secret::{Digest, Secret};
+use crate::policy::{Handling, Route};
+use crate::secret::Digest;
 use crate::usage::{ClosedBy, Record, Status};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Purpose};
-use called::{Called, Joined, call_joined};
+use called::{Called, Joined, call_hung_up, call_joined};
 use exchange::RestExchange;
 use handshake::Handshake;
 use held::Held;
@@ -85,6 +85,8 @@ enum State {
     Open(Box<Live>, Option<Box<Joined>>),
     /// The upstream began a call.
     Called(Box<Called>),
+    /// The upstream began a call, and did not say which.
+    Unnamed,
     /// A REST exchange whose usage was counted, and is over.
     Spent(Box<RestUsage>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
@@ -112,6 +114,8 @@ pub enum Ended {
     Exchanged(Box<RestUsage>),
     /// A call, which goes on without it.
     Called(Box<Call>),
+    /// A call of which nothing is known.
+    Unnamed,
 }
 
 /// A mint request's answer on its way back.
@@ -132,7 +136,9 @@ struct Forwarded {
     /// The call that a WebSocket joins.
     joined: Option<Box<Joined>>,
     /// What ends a call that it begins.
-    provider_key: Option<(Placement, Rc<Secret>)>,
+    provider_key: Option<ProviderKey>,
+    /// The call that it ends.
+    hung_up: Option<String>,
     provider: String,
     model: Option<String>,
 }
@@ -240,10 +246,18 @@ impl Session {
                     self.call_begins(response, around);
                     ResponseStep::Pass
                 }
-                _ => match &mut sent.exchange {
-                    Some(exchange) => exchange.answered(status, response),
-                    None => ResponseStep::Pass,
-                },
+                _ => {
+                    if let (Some(200..=299), Some(id)) = (status, &sent.hung_up)
+                        && response.is_from_upstream()
+                    {
+                        let call = CallName { provider: &sent.provider, id };
+                        around.calls().hung_up(call, around.process(), around.now());
+                    }
+                    match &mut sent.exchange {
+                        Some(exchange) => exchange.answered(status, response),
+                        None => ResponseStep::Pass,
+                    }
+                }
             },
             State::Minting(_) if matches!(status, Some(200..=299)) => {
                 if ends {
@@ -394,20 +408,20 @@ impl Session {
                 let call = joined.filter(|_| is_ended_here).map(|joined| joined.end(&record, exchanged, now));
                 Ended::Closed(Box::new(record), call.map(Box::new))
             }
-            (_, seat) => {
+            (state, seat) => {
                 if let Some(seat) = seat {
                     process.borrow_mut().leave(seat, None, now());
                 }
-                Ended::Unopened
+                if matches!(state, State::Unnamed) { Ended::Unnamed } else { Ended::Unopened }
             }
         }
     }
 
     /// Keeps the call that a 201 names.
     fn call_begins(&mut self, response: &impl Response, around: &impl Surroundings) {
-        let Some(location) = response.location() else { return };
+        let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Unnamed) else { return };
+        let location = response.location().unwrap_or_default();
         let Some(id) = id_in(&location) else { return };
-        let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Answered) else { return };
         let Forwarded { admission, provider_key, provider, model, .. } = *sent;
         let called = Called::new(id, &admission, provider, model, provider_key, around);
         if let Some(seat) = &mut self.seat {
@@ -462,17 +476,23 @@ impl Session {
         let joined = call_joined(&inbound.target).filter(|_| admission.purpose == Purpose::WebSocket);
         let is_subject = named.is_some() || (admission.purpose != Purpose::Rest && joined.is_none());
         let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
-        let seat = admission.start(around)?;
+        let seat = match &joined {
+            Some(id) => called::join(CallName { provider: &choice.provider.name, id }, &admission, around)?,
+            None => admission.start(around)?,
+        };
+        let hung_up = call_hung_up(&inbound);
         let handshake = (admission.purpose == Purpose::WebSocket)
             .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
         let exchange = RestExchange::new(&admission, &inbound, &choice, false);
-        let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, around);
+        let credential = onward::credential(choice.provider, admission.upstream_secret(), around);
+        let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, credential.as_ref());
         if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
             let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
             edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
         }
         let is_call = admission.purpose == Purpose::Call || joined.is_some();
-        let mut provider_key = if is_call { onward::credential(choice.provider, None, around) } else { None };
+        let mut provider_key =
+            if is_call { called::provider_key(&admission, &choice, credential, around) } else { None };
         let joined = joined.map(|id| Box::new(Joined::new(id, provider_key.take())));
         let model = choice.model.map(str::to_owned);
         let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
@@ -484,7 +504,7 @@ impl Session {
             edits.remove("sec-websocket-extensions");
         }
         let provider = choice.provider.name.clone();
-        let sent = Forwarded { admission, handshake, live, joined, exchange, provider_key, provider, model };
+        let sent = Forwarded { admission, handshake, live, joined, exchange, provider_key, hung_up, provider, model };
         Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 

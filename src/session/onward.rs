@@ -16,14 +16,14 @@ use crate::secret::Secret;
 /// The header by which routes can tell providers apart.
 const PROVIDER_HEADER: &str = "x-realtime-byok-provider";
 
-/// All edits of a request that goes on to `choice`.
+/// All edits of a request that goes on to `choice` with this credential.
 pub fn edits(
     plan: &Plan,
     admission: &Admission,
     inbound: Inbound<'_>,
     offered: &Offered<'_>,
     choice: &Choice<'_>,
-    around: &impl Surroundings,
+    credential: Option<&(Placement, Rc<Secret>)>,
 ) -> Edits {
     let (policy, target) = (&admission.policy, inbound.target);
     let must_be_plain = inbound.has_accept_encoding && is_counted(admission, &inbound);
@@ -32,8 +32,7 @@ pub fn edits(
         edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
     }
     let mut added: Vec<(&str, &[u8])> = Vec::new();
-    let credential = credential(choice.provider, admission.upstream_secret(), around);
-    match &credential {
+    match credential {
         Some((Placement::Header { name, .. }, value)) => edits.set(name.clone(), Value::Secret(value.clone())),
         Some((Placement::Query(name), value)) => added.push((name, value.expose())),
         None => {}

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::time::SystemTime;
 
 use crate::answer::Answer;
+use crate::call::Calls;
 use crate::control::Process;
 use crate::denial::Denial;
 use crate::http::Edits;
@@ -22,6 +23,8 @@ pub trait Surroundings {
     fn is_http1(&self) -> bool;
     /// All sessions of the process.
     fn process(&self) -> &RefCell<Process>;
+    /// The calls that began on this worker.
+    fn calls(&self) -> &Calls;
 }
 
 /// What a session asks of a response, each only when needed.

@@ -90,6 +90,7 @@ pub struct Close {
     /// Who ended it.
     pub by: ClosedBy,
     /// The Close frame's status code; 1005 when it had none, 1006 when there was no Close frame (RFC 6455, section 7.4.1).
+    /// A call that the client's side has hung up has 1000.
     pub code: u16,
     /// The Close frame's reason.
     pub reason: String,

@@ -1,7 +1,16 @@
 // WebRTC calls are sessions: listed, counted, and stopped by the provider's own hang-up.
 import assert from 'node:assert/strict';
 import test, { after, describe } from 'node:test';
-import { assertDenial, providerKey, restRequest, route, sha256, until, useGateway } from './harness/index.mjs';
+import {
+  assertDenial,
+  providerKey,
+  restRequest,
+  route,
+  sha256,
+  until,
+  upgradeRequest,
+  useGateway,
+} from './harness/index.mjs';
 import { control, operator } from './harness/control.mjs';
 import { mint, mintConfiguration, mintEnv } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
@@ -32,13 +41,15 @@ const { session, sessions, stop, stopAll, usage, closed, listed } = operator(gat
 const peers = [];
 after(() => peers.forEach((peer) => peer.close()));
 
+const bearer = (credential) => ['authorization', `Bearer ${credential}`];
+
 const call = (credential, offer, { prefix = '', reply } = {}) =>
   restRequest({
     method: 'POST',
     target: `${prefix}${target}?model=gpt-realtime`,
     body: offer,
     headers: [
-      ['authorization', `Bearer ${credential}`],
+      bearer(credential),
       ['content-type', 'application/sdp'],
       ...(reply === undefined ? [] : [['x-reply', reply]]),
     ],
@@ -55,8 +66,22 @@ async function begun(credential, options, sending) {
   const upstreamId = answer.header('location').split('/').at(-1);
   const record = await until('the call to be listed', async () =>
     (await sessions('?status=open')).find(({ upstream_id: id }) => id === upstreamId));
-  return { peer, upstreamId, record };
+  return { peer, upstreamId, record, answer };
 }
+
+/** Asks through the gateway for a call's end, as a backend does. */
+const hangUp = (credential, { upstreamId }, sending) =>
+  gateway.send(
+    restRequest({ method: 'POST', target: `${target}/${upstreamId}/hangup`, headers: [bearer(credential)] }),
+    sending,
+  );
+
+/** Joins a call by a WebSocket. */
+const join = (credential, { upstreamId }, sending) =>
+  gateway.send(
+    upgradeRequest({ target: `/v1/realtime?call_id=${upstreamId}`, headers: [bearer(credential)] }),
+    sending,
+  );
 
 /** The requests that ended a call. */
 const hangupsOf = (id) => openai.requests().filter((entry) => entry.target.endsWith(`/${id}/hangup`));
@@ -138,5 +163,57 @@ describe('a call', () => {
       assert.equal(answer.status, status, `answered ${answer.status}: ${answer.body}`);
     }
     await listed(0, '?caller=refused');
+  });
+
+  test('that its provider does not end at once stays stopping, and keeps its place, until it does', async () => {
+    const begins = await begun(tokenOf('limited'));
+    openai.refuseHangups(503, 503);
+    await stop(begins.record.id);
+    await until('the call to be ended in vain', () => hangupsOf(begins.upstreamId).length === 1);
+    assert.equal((await session(begins.record.id))[1].status, 'stopping');
+    assertDenial(await gateway.send(call(tokenOf('limited'), 'v=0\r\n')), 'session_limit_exceeded');
+    await begins.peer.closed();
+    assert.equal(hangupsOf(begins.upstreamId).length, 3);
+    assert.deepEqual((await closed(begins.record.id)).close, stopped);
+    await stopAll('?caller=limited');
+  });
+
+  test('that a backend ends through any worker is over, and its place is free', async () => {
+    for (let worker = 0; worker < workers; worker += 1) {
+      const begins = await begun(tokenOf('limited'), {}, { socket: await connectionOn(gateway, 0) });
+      const answer = await hangUp(tokenOf('calling'), begins, { socket: await connectionOn(gateway, worker) });
+      assert.equal(answer.status, 200);
+      const { close } = await closed(begins.record.id);
+      assert.deepEqual(close, { by: 'client', code: 1000, reason: '' });
+      assert.equal(hangupsOf(begins.upstreamId).length, 1);
+    }
+  });
+
+  test('is joined from any worker by its caller alone, and that is no second session', async () => {
+    for (let worker = 0; worker < workers; worker += 1) {
+      const begins = await begun(tokenOf('limited'), {}, { socket: await connectionOn(gateway, 0) });
+      const sending = async () => ({ socket: await connectionOn(gateway, worker) });
+      assertDenial(await join(tokenOf('calling'), begins, await sending()), 'route_not_allowed');
+      const joined = await join(tokenOf('limited'), begins, await sending());
+      assert.equal(joined.status, 101, `answered ${joined.status}: ${joined.body}`);
+      const [sideband] = (await listed(2, '?caller=limited&status=open')).filter(({ kind }) => kind === 'websocket');
+      assert.equal(sideband.caller, 'limited');
+      await stop(sideband.id);
+      await assertHungUp(begins);
+      assert.deepEqual((await closed(begins.record.id)).close, stopped);
+      await closed(sideband.id);
+    }
+  });
+
+  test('is in the access log of the request that began it', async () => {
+    const begins = await begun(tokenOf('calling'));
+    const { session: logged } = await gateway.envoy.accessLogOf(begins.answer.case);
+    const { id, caller, policy, provider, model } = logged;
+    assert.deepEqual(
+      { id, caller, policy, provider, model },
+      { id: begins.record.id, caller: 'calling', policy: 'default', provider: 'openai', model: 'gpt-realtime' },
+    );
+    await stop(begins.record.id);
+    await assertHungUp(begins);
   });
 });

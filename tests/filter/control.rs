@@ -160,4 +160,7 @@ fn a_websocket_that_joins_a_call_needs_no_model_and_takes_the_call_with_it_when_
     assert_eq!(hangup.cluster, "openai");
     assert_eq!(hangup.lines.all(":path"), ["/v1/realtime/calls/rtc_7/hangup"]);
     assert_eq!(hangup.lines.all("authorization"), ["Bearer sk-openai-provider-key"]);
+    vm.answer_http_call(Some(200));
+    vm.wait(Duration::from_secs(30));
+    assert_eq!(vm.http_calls().len(), 1);
 }

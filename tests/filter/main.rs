@@ -6,6 +6,7 @@ use realtime_byok as _;
 
 mod answers;
 mod bodies;
+mod calls;
 mod control;
 mod fixture;
 mod host;

@@ -84,7 +84,7 @@ fn closed(id: u32) -> Record {
 }
 
 fn stops(sessions: &[u32]) -> Ticked {
-    Ticked { stops: sessions.to_vec(), missing: Vec::new() }
+    Ticked { stops: sessions.to_vec(), ..Ticked::default() }
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn who_was_taken_for_dead_publishes_again_and_its_sessions_are_open_again() {
     (0..=BURIED_AFTER).for_each(|_| drop(other.tick()));
     other.begin(20);
     assert_eq!(other.list(), [(20, Status::Open), (10, Status::Closed)]);
-    assert_eq!(slow.tick(), Ticked { stops: Vec::new(), missing: vec![10] });
+    assert_eq!(slow.tick(), Ticked { missing: vec![10], ..Ticked::default() });
     slow.registry.update(slot, &record(10, 10));
     assert_eq!(slow.tick(), Ticked::default());
     assert_eq!(other.list(), [(20, Status::Open), (10, Status::Open)]);

@@ -19,6 +19,11 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn live(limits: SessionLimits, lock: &[&str], models: Globs) -> Live {
+    live_of(limits, lock, models, Some("gpt-realtime"))
+}
+
+/// A session whose request named this model.
+fn live_of(limits: SessionLimits, lock: &[&str], models: Globs, named: Option<&str>) -> Live {
     let provider = Rc::new(Provider {
         name: "openai".into(),
         kind: ProviderKind::OpenAi,
@@ -44,7 +49,7 @@ fn live(limits: SessionLimits, lock: &[&str], models: Globs) -> Live {
     };
     let admission =
         Admission { policy: Rc::new(policy), caller: Rc::new(caller), grant: None, purpose: Purpose::WebSocket };
-    let mut live = Live::new(&admission, "openai", Some("gpt-realtime"), 7, at(0));
+    let mut live = Live::new(&admission, "openai", named, 7, at(0));
     live.start(at(0));
     live
 }
@@ -126,6 +131,27 @@ fn what_passes_is_counted_and_left_alone() {
     assert_eq!((record.duration_ms, record.idle_ms), (10_000, 8_000));
     assert_eq!((record.frames.client, record.frames.upstream), (1, 3));
     assert!(!record.incomplete);
+}
+
+#[test]
+fn a_session_that_was_opened_without_a_model_is_of_one_that_is_allowed() {
+    for (event, named, is_allowed) in [
+        ("session.created", None, false),
+        ("session.updated", None, false),
+        ("session.created", Some("gpt-realtime"), true),
+    ] {
+        let mut live = live_of(free(), &[], Globs::only(["gpt-realtime"]), named);
+        let allowed = text_frame(r#"{"type":"session.created","session":{"id":"s","model":"gpt-realtime"}}"#);
+        assert_eq!(live.upstream_bytes(allowed.as_slice(), &prices(), &process(), at(1)), Relay::Pass);
+        let other = text_frame(&format!(r#"{{"type":"{event}","session":{{"id":"s","model":"gpt-5"}}}}"#));
+        let relay = live.upstream_bytes(other.as_slice(), &prices(), &process(), at(1));
+        if is_allowed {
+            assert_eq!(relay, Relay::Pass, "{event} {named:?}");
+        } else {
+            let Relay::Replace(from, bytes) = relay else { panic!("{event} is not told of") };
+            assert_eq!((from, told(&bytes)), (other.len(), ("model_not_allowed".into(), 4403)));
+        }
+    }
 }
 
 #[test]

@@ -38,7 +38,7 @@ export function useOpenai(options) {
 export async function startOpenai({ keys = [providerKey], fixtures, usage } = {}) {
   const aimockKey = `sk-aimock-${randomBytes(8).toString('hex')}`;
   const aimock = { ...(await startAimock({ keys: [aimockKey], fixtures })), key: aimockKey };
-  const upstream = { keys, aimock, secrets: secretBook(), calls: callDesk(aimock), usage };
+  const upstream = { keys, aimock, secrets: secretBook(), calls: callDesk(aimock), usage, hangupRefusals: [] };
   const requests = [];
   const sockets = new Set();
   const server = http.createServer();
@@ -79,6 +79,8 @@ export async function startOpenai({ keys = [providerKey], fixtures, usage } = {}
     secrets: upstream.secrets,
     /** All calls so far: `[{ id, state, session }…]`. */
     calls: upstream.calls.list,
+    /** The next hangups are refused with these statuses. */
+    refuseHangups: (...statuses) => upstream.hangupRefusals.push(...statuses),
     async stop() {
       upstream.calls.stop();
       for (const socket of sockets) socket.destroy();
@@ -103,6 +105,8 @@ async function answerRest(upstream, entry, response) {
     await startCall(upstream, entry, response);
   } else if (entry.method === 'POST' && hangup) {
     authenticateKey(upstream, entry);
+    const status = upstream.hangupRefusals.shift();
+    if (status !== undefined) throw new ApiError(status, { message: 'Not now.', code: 'upstream_text' });
     endCall(upstream, hangup[1], response);
   } else {
     authenticateKey(upstream, entry);
@@ -111,10 +115,12 @@ async function answerRest(upstream, entry, response) {
 }
 
 function endCall({ calls }, id, response) {
-  if (!calls.hangUp(id)) {
-    throw new ApiError(404, { message: 'No session found for the provided call_id', code: 'call_id_not_found' });
-  }
+  if (!calls.hangUp(id)) throw noSuchCall();
   response.writeHead(200).end();
+}
+
+function noSuchCall() {
+  return new ApiError(404, { message: 'No session found for the provided call_id', code: 'call_id_not_found' });
 }
 
 function mint({ secrets }, endpoint, entry) {
@@ -167,10 +173,13 @@ function answerUpgrade(upstream, incoming, entry, socket, head) {
   if (reply === 'refuse') throw refusal(entry, Number(argument));
   if (!['/v1/realtime', '/v1/realtime/translations'].includes(pathname)) throw notFound('GET', pathname);
   const credential = authenticate(upstream, entry);
-  if (credential.session === undefined && !searchParams.has('model')) throw missingParameter('model');
+  const joined = searchParams.has('call_id') ? upstream.calls.running(searchParams.get('call_id')) : undefined;
+  if (searchParams.has('call_id') && joined === undefined) throw noSuchCall();
+  const session = joined?.session ?? credential.session;
+  if (session === undefined && !searchParams.has('model')) throw missingParameter('model');
   const { aimock, usage } = upstream;
-  if (usage === undefined || credential.session !== undefined) {
-    handOver({ entry, socket, head, aimock, model: credential.session?.model });
+  if (usage === undefined || session !== undefined) {
+    handOver({ entry, socket, head, aimock, model: session?.model });
   } else {
     interpret({ incoming, entry, socket, head, aimock, usage });
   }

@@ -6,6 +6,9 @@ use std::slice::from_raw_parts;
 
 use super::{HttpCall, Level, Lines, WORKER, worker};
 
+/// The map of the answer to a request that the module sent by itself.
+const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
+
 /// The ABI's `proxy_status_t`.
 #[repr(u32)]
 #[derive(Clone, Copy)]
@@ -140,7 +143,14 @@ unsafe extern "C" fn proxy_get_header_map_value(
 ) -> Status {
     // SAFETY: as in `bytes`.
     let name = unsafe { text(name, name_size) };
-    let value = worker(|worker| Some(worker.stream()?.map(map)?.first(name).map(<[u8]>::to_vec)));
+    let value = worker(|worker| {
+        let lines = if map == HTTP_CALL_RESPONSE_HEADERS {
+            worker.http_call_answer.as_ref()
+        } else {
+            worker.stream()?.map(map).map(|lines| &*lines)
+        };
+        Some(lines?.first(name).map(<[u8]>::to_vec))
+    });
     match value {
         None => Status::BadArgument,
         Some(None) => Status::NotFound,
@@ -271,7 +281,7 @@ unsafe extern "C" fn proxy_set_shared_data(
     })
 }
 
-/// The calls are kept, and not answered.
+/// The calls are kept, to be answered by [`super::Vm::answer_http_call`].
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_http_call(
     cluster: *const u8,
@@ -300,7 +310,7 @@ unsafe extern "C" fn proxy_http_call(
 #[unsafe(no_mangle)]
 extern "C" fn proxy_set_effective_context(context: u32) -> Status {
     worker(|worker| {
-        if !worker.streams.contains_key(&context) {
+        if !worker.streams.contains_key(&context) && !worker.roots.contains(&context) {
             return Status::BadArgument;
         }
         worker.effective = context;

@@ -50,10 +50,14 @@ struct Worker {
     clock: u64,
     /// Every line that the module logged.
     log: Vec<(Level, String)>,
+    /// The contexts of plugins.
+    roots: Vec<u32>,
     streams: BTreeMap<u32, Stream>,
     statistics: Statistics,
     /// The requests that the module sent by itself.
     http_calls: Vec<HttpCall>,
+    /// The header lines of the answer to one of them, while the module is told of it.
+    http_call_answer: Option<Lines>,
     /// Shared data: values with their versions.
     shared: BTreeMap<String, (Vec<u8>, u32)>,
     shared_version: u32,

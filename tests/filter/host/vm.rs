@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::request::Request;
-use super::{HttpCall, call, exports, new_context, worker};
+use super::{HttpCall, Lines, call, exports, new_context, worker};
 
 /// The environment of the VM, as `host_env_keys` pass it.
 pub const ENVIRONMENT: [(&str, &str); 6] = [
@@ -65,6 +65,7 @@ impl Vm {
             worker.clock = u64::try_from(START.as_nanos()).unwrap();
             worker.configuration = configuration.to_vec();
             worker.log.clear();
+            worker.roots.push(root);
         });
         call(root, || exports::create(root, 0));
         assert!(call(root, || exports::vm_start(root, 0)));
@@ -130,6 +131,17 @@ impl Vm {
     /// The requests that this thread's VMs sent by themselves.
     pub fn http_calls(&self) -> Vec<HttpCall> {
         worker(|worker| worker.http_calls.clone())
+    }
+
+    /// The upstream answers the latest of them with this status; without one, it does not answer in time.
+    pub fn answer_http_call(&self, status: Option<u16>) {
+        let token = worker(|worker| {
+            let lines = status.map(|status| (":status", status.to_string()));
+            worker.http_call_answer = Some(Lines::from_iter(lines));
+            u32::try_from(worker.http_calls.len()).expect("few calls")
+        });
+        call(self.root, || exports::http_call_response(self.root, token, usize::from(status.is_some()), 0, 0));
+        worker(|worker| worker.http_call_answer = None);
     }
 
     /// What this thread's VMs logged since the last one started.

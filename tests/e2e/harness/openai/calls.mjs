@@ -34,6 +34,8 @@ export function callDesk(aimock) {
       end(call);
       return true;
     },
+    /** The call of this id, if it runs. */
+    running: (id) => [calls.get(id)].find((call) => call !== undefined && call.state !== 'ended'),
     /** All calls so far, oldest first: `{ id, state, session }`, `state` one of `starting`, `connected`, `ended`. */
     list: () => [...calls.values()].map(({ id, state, session }) => ({ id, state, session })),
     stop() {

@@ -1,0 +1,329 @@
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::auth::{Access, Caller};
+use crate::control::Request;
+use crate::control::stored::tests::record;
+use crate::glob::Globs;
+use crate::limits::CallerLimits;
+use crate::limits::store::memory::Memory;
+use crate::policy::{Credential, Kind as ProviderKind, Provider};
+use crate::secret::Secret;
+use crate::usage::Kind;
+
+/// One worker among those that share a store.
+struct Worker {
+    calls: Calls,
+    process: RefCell<Process>,
+    /// The hangups that were sent, by their paths.
+    sent: RefCell<Vec<String>>,
+}
+
+fn at(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn name(id: &str) -> CallName<'_> {
+    CallName { provider: "openai", id }
+}
+
+fn web_app() -> Rc<Caller> {
+    let limits = CallerLimits { concurrent_sessions: Some(2), ..CallerLimits::default() };
+    let (policies, models, origins) = (Access::All, Globs::All, Globs::All);
+    Rc::new(Caller { name: "web-app".into(), policies, models, origins, limits })
+}
+
+fn hangup(id: &str) -> Hangup {
+    let kind = ProviderKind::OpenAi;
+    let (placement, credential) = (kind.placement(), Credential::External);
+    let provider = Rc::new(Provider { name: "openai".into(), kind, credential, account: vec![] });
+    let key = ProviderKey { provider, placement, value: Rc::new(Secret::new(b"Bearer sk".to_vec())) };
+    Hangup::new(id, "up".into(), "api".into(), &Target::parse(b"/v1/realtime/calls"), &key)
+}
+
+impl Worker {
+    fn new(store: &Memory, number: u64) -> Self {
+        let mut process = Process::new(Box::new(store.clone()), number);
+        process.list_sessions();
+        Self { calls: Calls::default(), process: RefCell::new(process), sent: RefCell::default() }
+    }
+
+    fn only() -> Self {
+        Self::new(&Memory::default(), 1)
+    }
+
+    /// A call `rtc_{number}` of web-app's that begins at 100.
+    fn call(&self, number: u128, max_duration: Option<u64>) -> Call {
+        let record = Record { kind: Kind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
+        let mut process = self.process.borrow_mut();
+        let mut seat = process.admit(&web_app(), at(100)).unwrap_or_else(|_| panic!("there is room"));
+        process.opened(&mut seat, &|| record.clone(), at(100));
+        let hangup = Some(hangup(record.upstream_id.as_deref().unwrap_or_default()));
+        let mut call = Call::new(record, at(100), max_duration.map(Duration::from_secs));
+        (call.hangup, call.seat) = (hangup, Some(seat));
+        call
+    }
+
+    fn begin(&self, number: u128, max_duration: Option<u64>) {
+        self.calls.begin(self.call(number, max_duration), &self.process);
+    }
+
+    /// What is kept of a call of which only a WebSocket is known that has joined it.
+    fn joined(&self, number: u128) -> Call {
+        let record = Record { kind: Kind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(77, 100) };
+        let mut call = Call::new(record, at(101), None);
+        call.hangup = Some(hangup(&format!("rtc_{number}")));
+        call
+    }
+
+    fn has_room(&self, now: u64) -> bool {
+        let mut process = self.process.borrow_mut();
+        let seat = process.admit(&web_app(), at(now));
+        let has_room = seat.is_ok();
+        if let Ok(seat) = seat {
+            process.leave(seat, None, at(now));
+        }
+        has_room
+    }
+
+    /// A tick. Gives what it tells, and the paths of the hangups that it sent; each has the number of all sent so far.
+    fn tick(&self, now: u64) -> (Overdue, Vec<String>) {
+        self.tick_with(now, &mut |hangup| {
+            let mut sent = self.sent.borrow_mut();
+            sent.push(String::from_utf8(hangup.path.clone()).unwrap());
+            Some(sent.len() as u32)
+        })
+    }
+
+    fn tick_with(&self, now: u64, send: &mut dyn FnMut(&Hangup) -> Option<u32>) -> (Overdue, Vec<String>) {
+        let before = self.sent.borrow().len();
+        let mut process = self.process.borrow_mut();
+        process.tick(at(now));
+        process.exchange();
+        let overdue = self.calls.tick(&mut process, at(now), send);
+        (overdue, self.sent.borrow()[before..].to_vec())
+    }
+
+    fn answered(&self, token: u32, status: Option<u16>, now: u64) -> Option<String> {
+        self.calls.answered(token, status, &self.process, at(now))
+    }
+
+    /// What the control API answers.
+    fn ask(&self, method: &str, query: &str, now: u64) -> Value {
+        let path = format!("/sessions{query}");
+        let request = Request::read("", method.as_bytes(), &Target::parse(path.as_bytes()), || true).unwrap();
+        let answer = request.unwrap_or_else(|answer| panic!("{}", answer.status));
+        serde_json::from_slice(&answer.run(&mut self.process.borrow_mut(), at(now)).body).unwrap()
+    }
+
+    /// Upstream's name and status of every session, the newest first, and how it was closed.
+    fn listed(&self, now: u64) -> Vec<(String, String, Value)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let shown = |record: &Value| (text(&record["upstream_id"]), text(&record["status"]), record["close"].clone());
+        self.ask("GET", "", now)["data"].as_array().unwrap().iter().map(shown).collect()
+    }
+}
+
+fn closed(by: &str, code: u16, reason: &str) -> Value {
+    json!({ "by": by, "code": code, "reason": reason })
+}
+
+fn one(id: &str, status: &str, close: Value) -> Vec<(String, String, Value)> {
+    vec![(id.into(), status.into(), close)]
+}
+
+const HANGUP: &str = "/v1/realtime/calls/rtc_1/hangup";
+
+#[test]
+fn a_location_ends_with_the_calls_id() {
+    for (location, id) in [
+        ("/v1/realtime/calls/rtc_u1-A", Some("rtc_u1-A")),
+        ("https://api.openai.com/v1/realtime/calls/rtc_1?x=/y", Some("rtc_1")),
+        ("rtc_1", Some("rtc_1")),
+        ("/v1/realtime/calls/", None),
+        ("/v1/realtime/calls/a%2Fb", None),
+        ("", None),
+    ] {
+        assert_eq!(id_in(location.as_bytes()), id, "{location}");
+    }
+}
+
+#[test]
+fn a_call_is_stopping_and_keeps_its_place_until_its_provider_has_ended_it() {
+    for ended in [200, 204, 404] {
+        let worker = Worker::only();
+        worker.begin(1, Some(5));
+        worker.begin(2, None);
+        assert_eq!(worker.tick(104), (Overdue::default(), vec![]));
+        assert_eq!(worker.tick(105), (Overdue::default(), vec![HANGUP.to_owned()]));
+        worker.tick(106);
+        let states = [("rtc_2".into(), "open".into(), Value::Null), ("rtc_1".into(), "stopping".into(), Value::Null)];
+        assert_eq!(worker.listed(106), states);
+        assert!(!worker.has_room(106));
+        assert_eq!(worker.answered(1, Some(ended), 107), None);
+        assert!(worker.has_room(107));
+        let record = &worker.ask("GET", "?status=closed", 108)["data"][0];
+        assert_eq!((&record["upstream_id"], &record["kind"]), (&"rtc_1".into(), &"webrtc".into()));
+        assert_eq!(record["duration_ms"], 7_000);
+        assert_eq!(record["close"], closed("gateway", 4408, "max_duration_exceeded"));
+        assert_eq!(worker.tick(200), (Overdue::default(), vec![]));
+    }
+}
+
+#[test]
+fn a_call_that_is_not_ended_is_asked_to_again_ever_later_and_told_of_once() {
+    let worker = Worker::only();
+    worker.begin(1, Some(0));
+    let mut asked = Vec::new();
+    let mut told = Vec::new();
+    for now in 100..220 {
+        if !worker.tick(now).1.is_empty() {
+            asked.push(now - 100);
+            let token = asked.len() as u32;
+            told.extend(worker.answered(token, [Some(503), None, Some(401)][asked.len() % 3], now));
+            assert_eq!(worker.answered(token, Some(200), now), None, "an answer counts once");
+        }
+    }
+    assert_eq!(asked, [0, 1, 3, 7, 15, 31, 61, 91]);
+    assert_eq!(told, ["rtc_1"]);
+    assert_eq!(worker.listed(220), one("rtc_1", "stopping", Value::Null));
+}
+
+#[test]
+fn a_hangup_without_an_answer_is_sent_again() {
+    let worker = Worker::only();
+    worker.begin(1, Some(0));
+    let asked: Vec<_> = (100..125).filter(|now| !worker.tick(*now).1.is_empty()).collect();
+    assert_eq!(asked, [100, 110, 120]);
+    assert_eq!(worker.answered(1, Some(200), 125), None);
+    assert_eq!(worker.listed(125), one("rtc_1", "stopping", Value::Null), "the first is not waited for any more");
+    assert_eq!(worker.answered(3, Some(200), 125), None);
+    assert_eq!(worker.listed(126)[0].1, "closed");
+}
+
+#[test]
+fn a_hangup_that_cannot_be_sent_is_told_once_and_tried_again() {
+    let worker = Worker::only();
+    worker.begin(1, Some(0));
+    let unsent = || Overdue { unsent: vec!["rtc_1".into()], ..Overdue::default() };
+    assert_eq!(worker.tick_with(100, &mut |_| None).0, unsent());
+    assert_eq!(worker.tick_with(101, &mut |_| None).0, Overdue::default());
+    assert_eq!(worker.tick(102).1.len(), 0);
+    assert_eq!(worker.tick(103).1, [HANGUP]);
+}
+
+#[test]
+fn a_call_that_outlives_what_any_may_is_forgotten() {
+    let worker = Worker::only();
+    worker.begin(1, None);
+    worker.begin(2, Some(7_199));
+    worker.tick(7_299);
+    worker.answered(1, Some(503), 7_299);
+    assert_eq!(worker.tick(7_300).1.len(), 0);
+    assert!(worker.calls.0.borrow().is_empty());
+    let want = [("rtc_2", closed("gateway", 4408, "max_duration_exceeded")), ("rtc_1", Value::Null)];
+    assert_eq!(worker.listed(7_300), want.map(|(id, close)| (id.to_owned(), "closed".to_owned(), close)));
+}
+
+#[test]
+fn the_operator_ends_a_call() {
+    let worker = Worker::only();
+    worker.begin(1, None);
+    worker.ask("DELETE", "?caller=web-app", 101);
+    assert_eq!(worker.tick(102).1, [HANGUP]);
+    worker.answered(1, Some(200), 102);
+    assert_eq!(worker.listed(103), one("rtc_1", "closed", closed("gateway", 4410, "session_stopped")));
+}
+
+#[test]
+fn a_call_that_nothing_here_can_end_is_told_of_once_and_stays_stopping() {
+    let worker = Worker::only();
+    let mut call = worker.call(1, Some(5));
+    call.hangup = None;
+    worker.calls.begin(call, &worker.process);
+    let keyless = Overdue { keyless: vec!["rtc_1".into()], ..Overdue::default() };
+    for (now, told) in [(105, keyless), (106, Overdue::default()), (500, Overdue::default())] {
+        assert_eq!(worker.tick(now), (told, vec![]));
+    }
+    assert_eq!(worker.listed(501), one("rtc_1", "stopping", Value::Null));
+}
+
+#[test]
+fn a_call_that_others_end_is_over_at_once_on_its_worker_and_at_the_next_tick_of_another() {
+    let store = Memory::default();
+    let workers = [Worker::new(&store, 1), Worker::new(&store, 2)];
+    workers[0].begin(1, None);
+    workers[0].begin(2, Some(5));
+    workers[0].calls.hung_up(name("rtc_1"), &workers[0].process, at(102));
+    assert!(workers[0].has_room(102));
+    workers[0].tick(106);
+    workers[0].tick(107);
+    workers[1].calls.hung_up(CallName { provider: "azure", id: "rtc_2" }, &workers[1].process, at(108));
+    assert_eq!(workers[0].tick(108).1.len(), 0);
+    assert_eq!(workers[0].calls.0.borrow().len(), 1);
+    workers[1].calls.hung_up(name("rtc_2"), &workers[1].process, at(109));
+    assert_eq!(workers[1].listed(109)[0].1, "stopping");
+    workers[0].tick(109);
+    assert!(workers[0].calls.0.borrow().is_empty());
+    let closes = workers[1].listed(110).into_iter().map(|(id, _, close)| (id, close)).collect::<Vec<_>>();
+    let want = [("rtc_2", closed("gateway", 4408, "max_duration_exceeded")), ("rtc_1", closed("client", 1000, ""))];
+    assert_eq!(closes, want.map(|(id, close)| (id.to_owned(), close)));
+}
+
+#[test]
+fn a_call_ends_as_the_session_did_that_joined_it_wherever_it_began() {
+    let store = Memory::default();
+    let workers = [Worker::new(&store, 1), Worker::new(&store, 2)];
+    for number in [1, 2] {
+        workers[0].begin(number, None);
+    }
+    let budget = Ending::Budget.close();
+    workers[0].calls.end(workers[0].joined(1), budget.clone(), &workers[0].process, at(101));
+    workers[1].calls.end(workers[1].joined(2), budget.clone(), &workers[1].process, at(101));
+    workers[1].calls.end(workers[1].joined(3), budget, &workers[1].process, at(101));
+    assert_eq!(workers[1].tick(102).1, ["/v1/realtime/calls/rtc_3/hangup"], "no worker knows that call");
+    assert_eq!(workers[0].tick(102).1, [HANGUP, "/v1/realtime/calls/rtc_2/hangup"]);
+    for token in [1, 2] {
+        workers[0].answered(token, Some(200), 103);
+    }
+    let closes = workers[0].listed(104).into_iter().map(|(id, _, close)| (id, close)).collect::<Vec<_>>();
+    let want =
+        [("rtc_2", closed("gateway", 4410, "session_stopped")), ("rtc_1", closed("gateway", 4429, "budget_exceeded"))];
+    assert_eq!(closes, want.map(|(id, close)| (id.to_owned(), close)));
+}
+
+#[test]
+fn a_session_that_joins_a_call_counts_as_that() {
+    let worker = Worker::only();
+    worker.begin(1, None);
+    worker.begin(2, None);
+    assert!(!worker.has_room(100));
+    let found = worker.process.borrow_mut().find_call(name("rtc_1"));
+    assert_eq!(found.map(|record| record.caller), Some("web-app".into()));
+    let mut process = worker.process.borrow_mut();
+    let seat = process.join(&web_app(), at(100)).unwrap_or_else(|_| panic!("it takes no place"));
+    process.leave(seat, None, at(100));
+    drop(process);
+    assert!(!worker.has_room(100), "and gives none back");
+}
+
+#[test]
+fn of_too_many_calls_the_oldest_must_end() {
+    let worker = Worker::only();
+    let call = |number: usize| {
+        let record = Record { upstream_id: Some(format!("rtc_{number}")), ..record(1, 1) };
+        let mut call = Call::new(record, at(100), None);
+        call.hangup = Some(hangup(&format!("rtc_{number}")));
+        call
+    };
+    for number in 1..=MAX_CALLS + 2 {
+        worker.calls.begin(call(number), &worker.process);
+    }
+    assert_eq!(worker.tick(101).1, [HANGUP, "/v1/realtime/calls/rtc_2/hangup"]);
+    for number in 1..=MAX_KEPT - MAX_CALLS {
+        worker.calls.begin(call(number), &worker.process);
+    }
+    assert_eq!(worker.calls.0.borrow().len(), MAX_KEPT);
+}
