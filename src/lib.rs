@@ -8,6 +8,7 @@
 //!
 //! ```text
 //! Envoy ─▶ host::stream ─▶ session::Session             one callback, one call; one step, a few hostcalls
+//!                            │ control::Request          the control API's own requests, which need no policy
 //!                            │ inbound::Inbound          every header line read once
 //!                            │ policy::Policies          which policy the route has
 //!                            │ session::admission        who it is, what it is for, where it comes from, which model
@@ -33,13 +34,15 @@
 //! # The modules
 //!
 //! Only `host` knows Envoy, and decides nothing; everything else takes values, time and randomness among them, and returns
-//! values. Arrows go one way: `host → session → {policy, auth, mint, control, ws, usage, limits} → {http, secret}`.
+//! values. Arrows go one way, from each to whatever stands behind it: `host → session → {call, config} → control →
+//! {inbound, metrics} → {auth, policy} → limits → {http, usage, denial, mint} → {secret, json, glob, answer, ws}`.
 //!
 //! | module | holds |
 //! |---|---|
 //! | [`config`] | from the configuration's bytes to a [`config::Plan`] that cannot be wrong, or all errors with their paths |
 //! | [`session`] | one stream's life as one enum |
 //! | [`inbound`], [`http`] | what a request brought; ordered byte headers, token lists, targets, edits |
+//! | [`json`] | JSON in place: members, strings, numbers to six decimals |
 //! | [`auth`] | slots, callers and their tokens |
 //! | [`denial`], [`answer`] | the closed list of refusals; what the filter answers by itself |
 //! | [`policy`], [`glob`] | which policy, provider, key and model |
@@ -60,6 +63,7 @@ pub mod glob;
 mod host;
 pub mod http;
 pub mod inbound;
+pub mod json;
 pub mod limits;
 pub mod metrics;
 pub mod mint;

@@ -19,7 +19,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// Everything that is wrong, in the order of its discovery.
+/// Everything that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Errors(Vec<ConfigError>);
 
@@ -27,6 +27,12 @@ impl Errors {
     /// Adds one.
     pub fn add(&mut self, path: &Path, message: impl Into<String>) {
         self.0.push(ConfigError { path: path.clone(), message: message.into() });
+    }
+
+    /// Puts one in the order of the places, after those inside `place`.
+    pub fn insert(&mut self, place: &Path, path: Path, message: String) {
+        let comes_before = |error: &ConfigError| error.path <= path || error.path.is_inside(place);
+        self.0.insert(self.0.partition_point(comes_before), ConfigError { path, message });
     }
 
     /// One error alone.

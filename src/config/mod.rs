@@ -1,17 +1,20 @@
 //! From the plugin's configuration to a [`Plan`] that cannot be wrong.
 //!
-//! `source` decodes the bytes, `shape` gives them their serde types ([`raw`]), `plan` resolves names and secrets.
+//! `source` decodes the bytes, `shape` gives them their types ([`raw`]), `plan` resolves names and secrets.
 //! Every stage collects all of its errors; each has a path, and none shows a secret.
 
+mod cuts;
 mod error;
 mod path;
 mod plan;
+mod protobuf;
 pub mod raw;
 mod secrets;
 mod sessions;
 mod shape;
 mod source;
 mod tree;
+mod value;
 
 pub use error::{ConfigError, Errors};
 pub use path::{Path, Step};

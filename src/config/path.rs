@@ -48,6 +48,11 @@ impl Path {
         &self.0
     }
 
+    /// Whether this place is `above`, or anywhere below it.
+    pub fn is_inside(&self, above: &Self) -> bool {
+        self.0.starts_with(&above.0)
+    }
+
     /// The place one step up; the top is its own.
     pub fn parent(&self) -> Self {
         Self(self.0.split_last().map(|(_, above)| above.to_vec()).unwrap_or_default())

@@ -236,7 +236,14 @@ impl Builder<'_> {
                 self.error(&path.key("query"), "empty; expected a parameter's name");
                 None
             }
-            (None, Some(query)) => Some(Placement::Query(query.clone())),
+            (None, Some(query)) => {
+                if !matches!(raw.key, Some(raw::Key::External)) {
+                    let path = path.key("query");
+                    let warning = format!("{path}: a log of the whole path shows this key; log it without its query");
+                    self.reader.warnings.push(warning);
+                }
+                Some(Placement::Query(query.clone()))
+            }
             _ => {
                 self.error(path, "a provider of kind \"custom\" needs one of header and query");
                 None
@@ -322,16 +329,28 @@ impl Builder<'_> {
         }
         let models = self.globs(&path.key("models"), raw.models.as_ref());
         let mut chosen = names.iter().filter_map(|name| providers.iter().find(|known| known.name == *name)).cloned();
+        let limits = self.session_limits(&path.key("session"), raw.session.as_ref());
         let policy = Policy {
             name: name.to_owned(),
             default_provider: chosen.next()?,
             other_providers: chosen.collect(),
             models,
             aliases: raw.aliases.0.clone(),
-            limits: self.session_limits(&path.key("session"), raw.session.as_ref()),
+            limits,
             lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
             is_metered: self.metered(path, raw),
         };
+        let is_unknown = |provider: &&Rc<Provider>| matches!(provider.kind, Kind::Gemini);
+        if (limits.max_tokens.is_some() || limits.max_cost.is_some())
+            && let Some(provider) = policy.providers().find(is_unknown)
+        {
+            let warning = format!(
+                "{}: what sessions use at \"{}\" is not known, so that its tokens and dollars limit nothing",
+                path.key("session"),
+                provider.name
+            );
+            self.reader.warnings.push(warning);
+        }
         Some(Handling::Guarded(Rc::new(policy)))
     }
 

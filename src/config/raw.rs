@@ -1,24 +1,19 @@
-//! The configuration as it is written: serde types without any judgement beyond their shape.
+//! The configuration as it is written: types without any judgement beyond their shape.
 //!
 //! With the feature `schema` they also give the JSON Schema, whose descriptions are the comments here.
 
+mod read;
 #[cfg(feature = "schema")]
 mod schema;
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
-
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 
 use crate::secret::Secret;
 
 /// The configuration of the realtime-byok filter.
-#[derive(Deserialize, Default)]
+#[derive(Default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields, default))]
 pub struct Raw {
     /// Where clients put their gateway token.
     pub gateway: Gateway,
@@ -42,9 +37,8 @@ pub struct Raw {
 }
 
 /// Where clients put their gateway token.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields, default))]
 pub struct Gateway {
     /// The header that takes a token: `Bearer <token>` or the bare token. Never sent on.
     pub header: String,
@@ -72,10 +66,9 @@ impl Default for Gateway {
 
 /// A provider and its credential: exactly one of `key` and `keys`, and with kind `custom` exactly one of `header` and
 /// `query`.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(transform = schema::one_key))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Provider {
     /// What it is, which decides where its key goes.
     pub kind: ProviderKind,
@@ -96,15 +89,15 @@ pub struct Provider {
 }
 
 /// The kinds of providers.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", schemars(rename_all = "snake_case"))]
 pub enum ProviderKind {
     /// OpenAI: `authorization: Bearer <key>`, and `openai-organization`, `openai-project` where configured.
-    #[serde(rename = "openai")]
+    #[cfg_attr(feature = "schema", schemars(rename = "openai"))]
     OpenAi,
     /// OpenAI's models on Azure: `api-key: <key>`.
-    #[serde(rename = "azure_openai")]
+    #[cfg_attr(feature = "schema", schemars(rename = "azure_openai"))]
     AzureOpenAi,
     /// xAI: `authorization: Bearer <key>`.
     Xai,
@@ -117,21 +110,19 @@ pub enum ProviderKind {
 }
 
 /// The header of a `custom` provider.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct CustomHeader {
     /// The header's name.
     pub name: String,
     /// What stands before the key, with the space between them: `"Token "`.
-    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub prefix: String,
 }
 
 /// One key of a pool.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct PoolKey {
     /// Its name, unique in the pool.
     pub name: String,
@@ -139,7 +130,7 @@ pub struct PoolKey {
     pub key: Key,
     /// Its share of the requests, beside those of the others.
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
-    #[serde(default = "one")]
+    #[cfg_attr(feature = "schema", schemars(default = "one"))]
     pub weight: u32,
 }
 
@@ -156,10 +147,9 @@ pub enum Key {
 }
 
 /// A secret: exactly one of these. It must be ASCII, without control characters and without white space at either end.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(transform = schema::one_source))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct SecretSource {
     /// The name of an environment variable of the VM, which must be set: list it in Envoy's
     /// `environment_variables.host_env_keys` (Istio: `vmConfig.env`).
@@ -172,10 +162,9 @@ pub struct SecretSource {
 
 /// A gateway token: exactly one of `sha256`, `env`, `value` and `base64`, and when it is good. It must be ASCII, without
 /// commas, control characters and white space at either end. No two callers may have the same.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(transform = schema::one_source_or_digest))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Token {
     /// The SHA-256 digest of the token, 64 hex digits.
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[0-9A-Fa-f]{64}$")))]
@@ -194,9 +183,8 @@ pub struct Token {
 }
 
 /// Who may come in.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Caller {
     /// Its tokens, at least one; several, so that they can be rotated.
     pub tokens: Vec<Token>,
@@ -212,9 +200,8 @@ pub struct Caller {
 }
 
 /// What a caller may use up.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct CallerLimits {
     /// Sessions at a time.
     pub concurrent_sessions: Option<u32>,
@@ -227,10 +214,10 @@ pub struct CallerLimits {
 }
 
 /// What holds on a route: exactly one of `provider`, `providers` and `auth`, and rules for what is authenticated.
-#[derive(Deserialize, Default)]
+#[derive(Default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(transform = schema::one_handling))]
-#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields, default))]
 pub struct Policy {
     /// `"off"`, in quotes: requests pass as they came, without a token, with whatever credentials they hold.
     pub auth: Option<Auth>,
@@ -261,9 +248,8 @@ pub enum Auth {
 }
 
 /// What a session may use up.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct SessionLimits {
     /// How long it may run.
     pub max_duration: Option<Span>,
@@ -276,9 +262,8 @@ pub struct SessionLimits {
 }
 
 /// USD per million tokens.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Price {
     /// Text that goes in.
     pub input_text: Option<f64>,
@@ -299,9 +284,9 @@ pub struct Price {
 }
 
 /// Secrets for clients that are worthless elsewhere.
-#[derive(Deserialize, Default)]
+#[derive(Default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields, default))]
 pub struct ClientSecrets {
     /// How they are made.
     #[cfg_attr(feature = "schema", schemars(extend("default" = "off")))]
@@ -314,9 +299,9 @@ pub struct ClientSecrets {
 }
 
 /// How client secrets are made.
-#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", schemars(rename_all = "snake_case"))]
 pub enum SecretMode {
     /// They are not: the paths that mint are refused. In YAML, `off` needs quotes.
     #[default]
@@ -328,9 +313,8 @@ pub enum SecretMode {
 }
 
 /// The control API.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Control {
     /// The path that it lives under.
     pub path: String,
@@ -339,9 +323,8 @@ pub struct Control {
 }
 
 /// Quotas in the mesh's rate-limit service.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Quota {
     /// Envoy's cluster of the service.
     pub cluster: String,
@@ -354,9 +337,8 @@ pub struct Quota {
 }
 
 /// Events to a backend.
-#[derive(Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Events {
     /// Envoy's cluster of the backend.
     pub cluster: String,
@@ -377,9 +359,9 @@ pub struct Events {
 }
 
 /// What happens when a service cannot be reached.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", schemars(rename_all = "snake_case"))]
 pub enum OnError {
     /// Requests are refused.
     Deny,
@@ -408,99 +390,3 @@ pub struct Span(pub Duration);
 /// A moment: RFC 3339 in UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
 pub struct Time(pub SystemTime);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NamedVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
-            type Value = Named<T>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a map")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Named(entries))
-            }
-        }
-        deserializer.deserialize_map(NamedVisitor(PhantomData))
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Secret::new(String::deserialize(deserializer)?.into_bytes())))
-    }
-}
-
-/// Text that a function reads, with what it expects; the text itself is never quoted.
-struct Parsed<T> {
-    expected: &'static str,
-    parse: fn(&str) -> Option<T>,
-}
-
-impl<'de, T> Visitor<'de> for Parsed<T> {
-    type Value = T;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.expected)
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        (self.parse)(text).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "a duration such as 90s, 30m or 2h, longer than none";
-        let parse = |text: &str| humantime::parse_duration(text).ok().filter(|span| !span.is_zero()).map(Self);
-        deserializer.deserialize_str(Parsed { expected, parse })
-    }
-}
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let expected = "a time such as 2027-05-01T00:00:00Z";
-        let parse = |text: &str| humantime::parse_rfc3339(text).ok().map(Self);
-        deserializer.deserialize_str(Parsed { expected, parse })
-    }
-}
-
-impl<'de> Deserialize<'de> for Auth {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // YAML 1.1 reads a bare off as false, hence the quotes.
-        let expected = "\"off\" in quotes";
-        let parse = |text: &str| (text == "off").then_some(Self::Off);
-        deserializer.deserialize_str(Parsed { expected, parse })
-    }
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct KeyVisitor;
-        impl<'de> Visitor<'de> for KeyVisitor {
-            type Value = Key;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("\"external\", or a map of one of env, value and base64")
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Key, E> {
-                match text {
-                    "external" => Ok(Key::External),
-                    _ => Err(E::invalid_value(serde::de::Unexpected::Str(text), &self)),
-                }
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Key, A::Error> {
-                SecretSource::deserialize(MapAccessDeserializer::new(map)).map(Key::Held)
-            }
-        }
-        deserializer.deserialize_any(KeyVisitor)
-    }
-}

@@ -1,14 +1,7 @@
 //! The configuration's bytes: JSON from a `google.protobuf.StringValue`, or a serialized `google.protobuf.Struct`.
 
-use prost::Message;
-use prost_types::Struct;
-use prost_types::value::Kind;
-use serde_json::{Map, Number, Value};
-
-use super::{Errors, Path};
-
-/// Integers up to here survive the way through a double, the only number that a `Struct` has.
-const EXACT: f64 = 9_007_199_254_740_992.0;
+use super::value::Value;
+use super::{Errors, Path, protobuf};
 
 /// Decodes either form. JSON that begins with a line feed has the first byte of a serialized `Struct`, so what is JSON
 /// is told by its first character that is no white space.
@@ -17,51 +10,34 @@ pub fn decode(configuration: &[u8]) -> Result<Value, Errors> {
     if configuration.trim_ascii().is_empty() {
         return Err(refuse("empty; expected JSON in a StringValue, or a Struct".into()));
     }
-    match serde_json::from_slice::<Value>(configuration) {
+    let json = str::from_utf8(configuration).map_err(|error| error.valid_up_to());
+    match json.and_then(|json| Value::from_json(json).map_err(|error| error.at)) {
         Ok(value) => Ok(value),
-        Err(error) if configuration.trim_ascii_start().first() == Some(&b'{') => {
-            // Only where: serde_json's own words can quote a string, and with it a secret.
-            Err(refuse(format!("not JSON, at line {} column {}", error.line(), error.column())))
+        // Only where: what stands there may be a secret.
+        Err(at) if configuration.trim_ascii_start().first() == Some(&b'{') => {
+            let (line, column) = position(configuration, at);
+            Err(refuse(format!("not JSON, at line {line} column {column}")))
         }
-        Err(_) => Struct::decode(configuration)
-            .map(object)
-            .map_err(|_| refuse("neither JSON nor a google.protobuf.Struct".into())),
+        Err(_) => {
+            protobuf::decode(configuration).map_err(|_| refuse("neither JSON nor a google.protobuf.Struct".into()))
+        }
     }
 }
 
-fn object(fields: Struct) -> Value {
-    // A loop, as collecting into a map would bring a sort into the module.
-    let mut members = Map::new();
-    for (name, field) in fields.fields {
-        members.insert(name, value(field));
-    }
-    Value::Object(members)
-}
-
-fn value(value: prost_types::Value) -> Value {
-    match value.kind {
-        None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::BoolValue(flag)) => Value::Bool(flag),
-        Some(Kind::StringValue(text)) => Value::String(text),
-        Some(Kind::NumberValue(number)) => self::number(number),
-        Some(Kind::StructValue(fields)) => object(fields),
-        Some(Kind::ListValue(list)) => Value::Array(list.values.into_iter().map(self::value).collect()),
-    }
-}
-
-fn number(number: f64) -> Value {
-    if number.fract() == 0.0 && number.abs() <= EXACT {
-        // In range and whole by the test above, so that the conversion is exact.
-        Value::from(number as i64)
-    } else {
-        Number::from_f64(number).map_or(Value::Null, Value::Number)
-    }
+/// The line of a byte, and its place there; where nothing is left, that of the last one.
+fn position(text: &[u8], at: usize) -> (usize, usize) {
+    let before = text.get(..=at).unwrap_or(text);
+    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+    (line, before.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len))
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
+    use prost::Message;
+    use prost_types::Struct;
+    use prost_types::value::Kind;
     use serde_json::json;
 
     use super::*;
@@ -82,9 +58,10 @@ mod tests {
             ("o".into(), field(Kind::StructValue(inner))),
         ]);
         let want = json!({"s": "x", "b": true, "n": null, "o": {"l": [3, 0.5]}});
-        assert_eq!(decode(&Struct { fields }.encode_to_vec()), Ok(want.clone()));
-        assert_eq!(decode(want.to_string().as_bytes()), Ok(want.clone()));
-        assert_eq!(decode(format!("\n {want}\n").as_bytes()), Ok(want));
+        let value = decode(&Struct { fields }.encode_to_vec());
+        assert!(value.is_ok());
+        assert_eq!(decode(want.to_string().as_bytes()), value);
+        assert_eq!(decode(format!("\n {want}\n").as_bytes()), value);
     }
 
     #[test]

@@ -1,277 +1,127 @@
-//! A serde `Deserializer` over a JSON tree that knows where it is.
-//!
-//! serde_json's own says what is wrong by quoting what it found, which may be a secret, and not where. The error here has
-//! the place, the kind of value found, and what was expected; never the value.
+//! Reading settings out of a tree of values: what fits is read, what does not is told and left out.
 
-use std::cell::RefCell;
-use std::fmt;
+use super::cuts::Cuts;
+use super::value::Value;
+use super::{Errors, Path, Step};
 
-use serde::de::value::StrDeserializer;
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
-};
-use serde::forward_to_deserialize_any;
-use serde_json::{Map, Value};
+/// Errors beyond this many are not worth reading.
+pub const MAX_ERRORS: usize = 100;
 
-use super::Path;
+/// What a value can be read as.
+pub trait Setting: Sized {
+    /// Reads a value; none if it does not fit, of which the reader has been told.
+    fn read(value: &Value, reader: &mut Reader) -> Option<Self>;
 
-/// Where a tree does not have the shape that it should.
-#[derive(Debug)]
-pub struct Misfit {
-    /// The place. For an unknown setting, that of the setting; for a missing one, that where it is missed.
-    pub path: Path,
-    /// What is wrong there.
-    pub fault: Fault,
-}
-
-/// What is wrong at a place.
-#[derive(Debug)]
-pub enum Fault {
-    /// A value of the wrong kind, or one that is not among those expected; says what was expected.
-    Unfit(String),
-    /// A setting that nobody knows, and those that are known.
-    Unknown(&'static [&'static str]),
-    /// A setting that must be given.
-    Missing(&'static str),
-}
-
-/// Reads a `T` from `tree`.
-pub fn read<'a, T: serde::Deserialize<'a>>(tree: &'a Value) -> Result<T, Misfit> {
-    let place = RefCell::new(Path::default());
-    T::deserialize(Node { value: tree, place: &place })
-        .map_err(|Stop(fault)| Misfit { path: place.into_inner(), fault })
-}
-
-/// A value, and the place that is being read. An error leaves the place as it is.
-#[derive(Clone, Copy)]
-struct Node<'a, 'p> {
-    value: &'a Value,
-    place: &'p RefCell<Path>,
-}
-
-/// Reading stops here.
-#[derive(Debug)]
-struct Stop(Fault);
-
-impl Stop {
-    fn unfit(expected: &dyn Expected) -> Self {
-        Self(Fault::Unfit(expected.to_string()))
+    /// What holds where nothing is given; none if something must be.
+    fn absent() -> Option<Self> {
+        None
     }
 }
 
-impl fmt::Display for Stop {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the tree does not fit")
-    }
+/// Where in a tree is being read, and what did not fit so far.
+#[derive(Default)]
+pub struct Reader {
+    place: Path,
+    /// What is wrong, in the order of the places.
+    pub errors: Errors,
+    /// What is left out for it.
+    pub cuts: Cuts,
 }
 
-impl std::error::Error for Stop {}
-
-impl Error for Stop {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(Fault::Unfit(message.to_string()))
+impl Reader {
+    /// Tells that `value` does not fit; never what it is, which may be a secret.
+    pub fn unfit<T>(&mut self, value: &Value, expected: &str) -> Option<T> {
+        self.tell(self.place.clone(), format!("found {}, expected {expected}", value.kind()));
+        None
     }
 
-    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::unfit(expected)
+    /// The text of a string.
+    pub fn text<'v>(&mut self, value: &'v Value, expected: &str) -> Option<&'v str> {
+        if let Value::String(text) = value { Some(text) } else { self.unfit(value, expected) }
     }
 
-    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::unfit(expected)
-    }
-
-    fn unknown_variant(_: &str, expected: &'static [&'static str]) -> Self {
-        Self(Fault::Unfit(format!("one of {}", expected.join(", "))))
-    }
-
-    fn unknown_field(_: &str, expected: &'static [&'static str]) -> Self {
-        Self(Fault::Unknown(expected))
-    }
-
-    fn missing_field(name: &'static str) -> Self {
-        Self(Fault::Missing(name))
-    }
-}
-
-impl<'de> Deserializer<'de> for Node<'de, '_> {
-    type Error = Stop;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        match self.value {
-            Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Object(members) => visitor.visit_map(Members::new(members, self.place)),
-            _ => Err(Stop::unfit(&visitor)),
-        }
-    }
-
-    // Each kind asks only for what it can take, so that a visitor's other methods need no code in the module.
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        match self.value {
-            Value::Bool(flag) => visitor.visit_bool(*flag),
-            _ => Err(Stop::unfit(&visitor)),
-        }
-    }
-
-    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        self.deserialize_u64(visitor)
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        match self.value.as_u64() {
-            Some(number) => visitor.visit_u64(number),
-            None => Err(Stop::unfit(&visitor)),
-        }
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        // What is a fraction in Envoy's YAML is a string in the Struct that Envoy makes of it.
-        let number = match self.value {
-            Value::String(text) => serde_json::from_slice::<Value>(text.as_bytes()).ok().and_then(|read| read.as_f64()),
-            value => value.as_f64(),
+    /// The index of a string among those that may stand there.
+    pub fn choice(&mut self, value: &Value, names: &[&str]) -> Option<usize> {
+        let found = match value {
+            Value::String(text) => names.iter().position(|name| name == text),
+            _ => None,
         };
-        match number {
-            Some(number) => visitor.visit_f64(number),
-            None => Err(Stop::unfit(&visitor)),
-        }
+        found.or_else(|| self.unfit(value, &format!("one of {}", names.join(", "))))
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        match self.value {
-            Value::String(text) => visitor.visit_borrowed_str(text),
-            _ => Err(Stop::unfit(&visitor)),
-        }
-    }
-
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        self.deserialize_str(visitor)
-    }
-
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        match self.value {
-            Value::Array(elements) => {
-                visitor.visit_seq(Elements { elements: elements.iter().enumerate(), place: self.place })
+    /// The members of a map that has no others than those that are known.
+    pub fn map<'v>(&mut self, value: &'v Value, known: &[&str]) -> Option<&'v Value> {
+        for (name, _) in self.members(value)? {
+            if !known.contains(&name.as_str()) {
+                let member = self.place.key(name);
+                let shown = if holds_secret(&self.place) { self.place.clone() } else { member.clone() };
+                self.tell(shown, format!("unknown setting; known here: {}", known.join(", ")));
+                self.cuts.add(member);
             }
-            _ => Err(Stop::unfit(&visitor)),
+        }
+        Some(value)
+    }
+
+    /// The member `name` of a map, or what holds without it.
+    pub fn member<T: Setting>(&mut self, map: &Value, name: &str) -> Option<T> {
+        let read = map.member(name).and_then(|value| self.below(Step::Key(name.to_owned()), value));
+        read.or_else(T::absent)
+    }
+
+    /// A member that must be given.
+    pub fn given<T>(&mut self, name: &str, member: Option<T>) -> Option<T> {
+        if member.is_none() {
+            let place = self.place.key(name);
+            // What was given and did not fit has been told.
+            if !self.cuts.contains(&place) {
+                self.tell(place, "missing; it must be given".to_owned());
+            }
+        }
+        member
+    }
+
+    /// All members of a map that fit, whatever their names.
+    pub fn named<T: Setting>(&mut self, value: &Value) -> Option<Vec<(String, T)>> {
+        let mut read = Vec::new();
+        for (name, member) in self.members(value)? {
+            read.extend(self.below(Step::Key(name.clone()), member).map(|member| (name.clone(), member)));
+        }
+        Some(read)
+    }
+
+    /// All elements of a list that fit.
+    pub fn list<T: Setting>(&mut self, value: &Value) -> Option<Vec<T>> {
+        let Value::List(elements) = value else { return self.unfit(value, "a list") };
+        let mut read = Vec::new();
+        for (index, element) in elements.iter().enumerate() {
+            read.extend(self.below::<T>(Step::Index(index), element));
+        }
+        Some(read)
+    }
+
+    fn members<'v>(&mut self, value: &'v Value) -> Option<&'v [(String, Value)]> {
+        if let Value::Map(members) = value { Some(members) } else { self.unfit(value, "a map") }
+    }
+
+    fn below<T: Setting>(&mut self, step: Step, value: &Value) -> Option<T> {
+        self.place.enter(step);
+        let read = T::read(value, self);
+        if read.is_none() {
+            self.cuts.add(self.place.clone());
+        }
+        self.place.leave();
+        read
+    }
+
+    fn tell(&mut self, place: Path, message: String) {
+        if self.errors.iter().count() < MAX_ERRORS {
+            self.errors.insert(&self.place, place, message);
         }
     }
-
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        match self.value {
-            Value::Object(members) => visitor.visit_map(Members::new(members, self.place)),
-            _ => Err(Stop::unfit(&visitor)),
-        }
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        self.deserialize_map(visitor)
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stop> {
-        visitor.visit_some(self)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        variants: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        match self.value {
-            Value::String(name) => visitor.visit_enum(Variant(name)),
-            _ => Err(Stop::unknown_variant("", variants)),
-        }
-    }
-
-    forward_to_deserialize_any! {
-        i8 i16 i32 i64 i128 u8 u16 u128 f32 char bytes byte_buf unit unit_struct newtype_struct tuple tuple_struct
-        identifier ignored_any
-    }
 }
 
-/// The name of a variant that holds nothing.
-struct Variant<'a>(&'a str);
-
-impl<'de> EnumAccess<'de> for Variant<'_> {
-    type Error = Stop;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Stop> {
-        let name: StrDeserializer<'_, Stop> = self.0.into_deserializer();
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Stop;
-
-    fn unit_variant(self) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, _: S) -> Result<S::Value, Stop> {
-        Err(Stop::custom("a map"))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Stop> {
-        Err(Stop::invalid_type(Unexpected::UnitVariant, &visitor))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Stop> {
-        Err(Stop::invalid_type(Unexpected::UnitVariant, &visitor))
-    }
-}
-
-struct Elements<'a, 'p> {
-    elements: std::iter::Enumerate<std::slice::Iter<'a, Value>>,
-    place: &'p RefCell<Path>,
-}
-
-impl<'de> SeqAccess<'de> for Elements<'de, '_> {
-    type Error = Stop;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Stop> {
-        let Some((index, value)) = self.elements.next() else { return Ok(None) };
-        self.place.borrow_mut().enter(super::Step::Index(index));
-        let element = seed.deserialize(Node { value, place: self.place })?;
-        self.place.borrow_mut().leave();
-        Ok(Some(element))
-    }
-}
-
-struct Members<'a, 'p> {
-    members: serde_json::map::Iter<'a>,
-    value: Option<&'a Value>,
-    place: &'p RefCell<Path>,
-}
-
-impl<'a, 'p> Members<'a, 'p> {
-    fn new(members: &'a Map<String, Value>, place: &'p RefCell<Path>) -> Self {
-        Self { members: members.iter(), value: None, place }
-    }
-}
-
-impl<'de> MapAccess<'de> for Members<'de, '_> {
-    type Error = Stop;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Stop> {
-        let Some((name, value)) = self.members.next() else { return Ok(None) };
-        self.value = Some(value);
-        self.place.borrow_mut().enter(super::Step::Key(name.clone()));
-        let name: StrDeserializer<'_, Stop> = name.as_str().into_deserializer();
-        seed.deserialize(name).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Stop> {
-        let value = self.value.take().unwrap_or(&Value::Null);
-        let value = seed.deserialize(Node { value, place: self.place })?;
-        self.place.borrow_mut().leave();
-        Ok(value)
-    }
+/// Whether a secret may stand there by mistake, even as a name.
+fn holds_secret(place: &Path) -> bool {
+    let names = ["key", "tokens", "token", "sealing_keys", "signing_key"];
+    place.steps().iter().any(|step| matches!(step, Step::Key(name) if names.contains(&name.as_str())))
 }

@@ -75,7 +75,11 @@ impl Root {
         );
         let denial = session::body_unavailable();
         for &context in contexts {
-            if abi::set_effective_context(context).is_ok() && calls::refuse(&denial).is_err() {
+            let edits = || self.plan.as_ref().map(|plan| session::edits_of_refused(plan, &calls::request_headers()));
+            let answered = abi::set_effective_context(context)
+                .and_then(|()| calls::edit(MapType::HttpRequestHeaders, &edits().unwrap_or_default()))
+                .and_then(|()| calls::refuse(&denial));
+            if answered.is_err() {
                 error!("realtime_byok: cannot answer a request that waits for its body");
             }
             self.worker.process.borrow_mut().metrics.add(Metric::Rejected(denial.reason));

@@ -14,7 +14,7 @@ use super::worker::Worker;
 use super::{abi, calls};
 use crate::config::Plan;
 use crate::control::Process;
-use crate::session::{Ended, Exchanged, Relay, RequestStep, Response, ResponseStep, Session, Surroundings};
+use crate::session::{Answered, Ended, Exchanged, Relay, RequestStep, Response, ResponseStep, Session, Surroundings};
 
 /// The stream's context. Without a configuration it lets nothing through.
 pub struct Stream {
@@ -44,7 +44,10 @@ impl Stream {
             RequestStep::Forward(edits, None) => calls::edit(MapType::HttpRequestHeaders, &edits),
             RequestStep::Forward(edits, Some(body)) => calls::edit(MapType::HttpRequestHeaders, &edits)
                 .and_then(|()| calls::set_request_body(body_size, &body)),
-            RequestStep::Answer(answered) => return stop(calls::answer(&answered.answer, answered.details)),
+            RequestStep::Answer(Answered { answer, details }, edits) => {
+                let edited = calls::edit(MapType::HttpRequestHeaders, &edits);
+                return stop(edited.and_then(|()| calls::answer(&answer, details)));
+            }
             RequestStep::Refuse(denial, edits) => {
                 return stop(calls::edit(MapType::HttpRequestHeaders, &edits).and_then(|()| calls::refuse(&denial)));
             }
@@ -128,6 +131,7 @@ impl HttpContext for Stream {
         if !session.is_held() {
             return Action::Continue;
         }
+        self.worker.holds.forget(self.context);
         let body = calls::request_body(usize::MAX);
         let body_size = body.len();
         let step = session.request_body(body_size, true, &self.envoy(), || body);

@@ -61,7 +61,7 @@ impl<'a> MintAnswer<'a> {
             (None, None) | (Some(_), Some(_)) => return Err(InvalidAnswer::NoSecret),
         };
         let expiry = expiry.ok_or(InvalidAnswer::NoExpiry)?;
-        let expires_at = serde_json::from_str(expiry).map_err(|_| InvalidAnswer::NoExpiry)?;
+        let expires_at = expiry.parse().map_err(|_| InvalidAnswer::NoExpiry)?;
         let secret = Secret::new(string(value).map_err(|_| InvalidAnswer::UnusableSecret)?.into_bytes());
         let usable = (1..=MAX_UPSTREAM_SECRET).contains(&secret.expose().len());
         if !usable || !secret.expose().iter().all(u8::is_ascii_graphic) {

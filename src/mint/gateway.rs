@@ -3,14 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-
 use crate::secret::claims::{Limits, MAX_TEXT};
 
-use super::json::for_each_member;
+use crate::json::{Decimal, for_each_member, string};
 
-const MICROS_PER_USD: f64 = 1e6;
-const MAX_COST_USD: f64 = 1e9;
+const MAX_COST_MICRO_USD: u128 = 1_000_000_000_000_000;
 
 /// ```json
 /// {"user": "u_123", "max_duration": "5m", "max_tokens": 20000, "max_cost_usd": 0.5, "origin": "https://app.example.com"}
@@ -41,7 +38,7 @@ impl GatewayObject {
     pub(super) fn parse(object: &str) -> Result<Self, InvalidGatewayObject> {
         let mut read = Self::default();
         let mut error = None;
-        for_each_member(object, |name, value| {
+        for_each_member(object, &mut |name, value| {
             if error.is_none() {
                 error = read.member(&name, value).err();
             }
@@ -63,8 +60,7 @@ impl GatewayObject {
                 set(max_duration, value, "gateway.max_duration", duration, expected)
             }
             "max_tokens" => {
-                let positive = |tokens: u64| (tokens > 0).then_some(tokens);
-                set(max_tokens, value, "gateway.max_tokens", positive, "It must be a whole number above zero.")
+                set(max_tokens, value, "gateway.max_tokens", tokens, "It must be a whole number above zero.")
             }
             "max_cost_usd" => {
                 let expected = "It must be a number of US dollars above zero, such as 0.5.";
@@ -78,14 +74,14 @@ impl GatewayObject {
     }
 }
 
-fn set<J: DeserializeOwned, T>(
+fn set<T>(
     field: &mut Option<T>,
     value: &str,
     param: &'static str,
-    read: impl Fn(J) -> Option<T>,
+    read: fn(&str) -> Option<T>,
     expected: &'static str,
 ) -> Result<(), InvalidGatewayObject> {
-    let value = serde_json::from_str(value).ok().and_then(read).ok_or_else(|| invalid(param, expected))?;
+    let value = read(value).ok_or_else(|| invalid(param, expected))?;
     if field.replace(value).is_some() { Err(invalid(param, "It must not be given twice.")) } else { Ok(()) }
 }
 
@@ -93,22 +89,28 @@ fn invalid(param: impl Into<Cow<'static, str>>, message: &'static str) -> Invali
     InvalidGatewayObject { param: param.into(), message }
 }
 
-fn user(user: String) -> Option<String> {
+fn user(value: &str) -> Option<String> {
+    let user = string(value).ok()?;
     ((1..=MAX_TEXT).contains(&user.len()) && !user.contains(char::is_control)).then_some(user)
 }
 
 /// A shorter limit than claims can say would become none, so it is refused.
-fn duration(text: String) -> Option<Duration> {
-    humantime::parse_duration(&text).ok().filter(|limit| *limit >= Duration::from_millis(1))
+fn duration(value: &str) -> Option<Duration> {
+    humantime::parse_duration(&string(value).ok()?).ok().filter(|limit| *limit >= Duration::from_millis(1))
 }
 
-fn micro_usd(usd: f64) -> Option<u64> {
-    let micros = (usd * MICROS_PER_USD).round();
-    (1.0..=MAX_COST_USD * MICROS_PER_USD).contains(&micros).then_some(micros as u64)
+fn tokens(value: &str) -> Option<u64> {
+    value.parse().ok().filter(|tokens| *tokens > 0)
+}
+
+fn micro_usd(value: &str) -> Option<u64> {
+    let usd = Decimal::parse(value).filter(|usd| !usd.is_negative && usd.millionths <= MAX_COST_MICRO_USD)?;
+    u64::try_from(usd.millionths).ok().filter(|micros| *micros > 0)
 }
 
 /// Only what a browser sends can ever match: a scheme and a host in lower case, a port unless it is the scheme's own.
-fn origin(origin: String) -> Option<String> {
+fn origin(value: &str) -> Option<String> {
+    let origin = string(value).ok()?;
     let (scheme, authority) = origin.split_once("://")?;
     let scheme_char = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'+' | b'-' | b'.');
     let host_char = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_');
@@ -133,6 +135,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::json::quoted;
 
     #[test]
     fn what_a_backend_may_say_is_read() {
@@ -201,14 +204,17 @@ mod tests {
     #[test]
     fn dollars_become_whole_millionths() {
         for (usd, want) in [
-            (0.5, Some(500_000)),
-            (1.0, Some(1_000_000)),
-            (0.29, Some(290_000)),
-            (0.000_001, Some(1)),
-            (1e9, Some(1_000_000_000_000_000)),
-            (0.000_000_4, None),
-            (f64::NAN, None),
-            (f64::INFINITY, None),
+            ("0.5", Some(500_000)),
+            ("1", Some(1_000_000)),
+            ("0.29", Some(290_000)),
+            ("1e-6", Some(1)),
+            ("1e9", Some(1_000_000_000_000_000)),
+            ("1000000000.000001", None),
+            ("0.0000004", None),
+            ("0", None),
+            ("-1", None),
+            ("1e400", None),
+            ("\"1\"", None),
         ] {
             assert_eq!(micro_usd(usd), want, "{usd}");
         }
@@ -246,7 +252,7 @@ mod tests {
             ("https://[::1", false),
             ("1https://app.example.com", false),
         ] {
-            assert_eq!(origin(text.into()).is_some(), good, "{text}");
+            assert_eq!(origin(&quoted(text)).is_some(), good, "{text}");
         }
     }
 

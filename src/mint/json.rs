@@ -1,23 +1,13 @@
 //! JSON objects, read member by member and edited without touching another byte.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use crate::json::{self, NotJson, for_each_member};
 
 /// Text that is not one JSON object, or has a member twice that must be known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct NotReadable;
-
-/// Shows the members of an object to `each`, in order, the values as they are written. An array is no object, and
-/// white space around the object is all that may be beside it.
-pub(super) fn for_each_member<'a>(object: &'a str, each: impl FnMut(Cow<'a, str>, &'a str)) -> Result<(), NotReadable> {
-    let mut deserializer = serde_json::Deserializer::from_str(object);
-    deserializer.deserialize_map(Members(each)).map_err(|_| NotReadable)?;
-    deserializer.end().map_err(|_| NotReadable)
-}
 
 /// The values of the named members, as they are written. A name that stands twice is refused, since readers differ on
 /// which one counts.
@@ -27,8 +17,8 @@ pub(super) fn members<'a, const N: usize>(
 ) -> Result<[Option<&'a str>; N], NotReadable> {
     let mut values = [None; N];
     let mut repeated = false;
-    for_each_member(object, |key, value| {
-        for (_, found) in names.iter().zip(&mut values).filter(|(name, _)| key == **name) {
+    for_each_member(object, &mut |key, value| {
+        if let Some(found) = names.iter().position(|name| *name == key).and_then(|index| values.get_mut(index)) {
             repeated |= found.replace(value).is_some();
         }
     })?;
@@ -42,7 +32,7 @@ pub(super) fn not_null(value: Option<&str>) -> Option<&str> {
 
 /// A JSON string's content.
 pub(super) fn string(value: &str) -> Result<String, NotReadable> {
-    serde_json::from_str(value).map_err(|_| NotReadable)
+    Ok(json::string(value)?)
 }
 
 /// Where `part`, a slice of `text`, is in it.
@@ -79,54 +69,16 @@ pub(super) fn edited(text: &str, mut edits: Vec<(Range<usize>, Cow<'_, str>)>) -
     out
 }
 
+impl From<NotJson> for NotReadable {
+    fn from(_: NotJson) -> Self {
+        Self
+    }
+}
+
 const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
 
 fn trim_end(text: &str) -> &str {
     text.trim_end_matches(WHITE_SPACE)
-}
-
-struct Members<F>(F);
-
-impl<'de, F: FnMut(Cow<'de, str>, &'de str)> Visitor<'de> for Members<F> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Name(name)) = map.next_key()? {
-            self.0(name, map.next_value::<&RawValue>()?.get());
-        }
-        Ok(())
-    }
-}
-
-/// A member's name, borrowed where it is written without escapes.
-struct Name<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameVisitor;
-
-        impl<'de> Visitor<'de> for NameVisitor {
-            type Value = Name<'de>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a member's name")
-            }
-
-            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Borrowed(name)))
-            }
-
-            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
-                Ok(Name(Cow::Owned(name.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(NameVisitor)
-    }
 }
 
 #[cfg(test)]

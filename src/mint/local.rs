@@ -5,7 +5,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::secret::seal::Sealed;
 
-use super::json::{for_each_member, members, not_null, string};
+use crate::json::{for_each_member, quoted};
+
+use super::json::{members, not_null, string};
 use super::path::MintEndpoint;
 
 /// Members that the answer says itself, whatever was asked for.
@@ -91,7 +93,7 @@ impl Object {
     /// Appends what was asked for and has a value, but for what the answer says itself.
     fn push_members_of(&mut self, asked: &str) {
         // What was asked for was read before, so there is nothing to report here.
-        let _ = for_each_member(asked, |name, value| {
+        let _ = for_each_member(asked, &mut |name, value| {
             if !OWN.contains(&&*name) && value != "null" {
                 self.push(&name, value);
             }
@@ -101,10 +103,6 @@ impl Object {
     fn end(self) -> String {
         self.0 + "}"
     }
-}
-
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::json::quoted;
+
 use super::gateway::{GatewayObject, InvalidGatewayObject};
 use super::json::{NotReadable, edited, member_span, members, not_null, span, string};
 use super::path::MintEndpoint;
@@ -105,7 +107,7 @@ impl<'a> MintRequest<'a> {
         if let (Some((name, span)), Some(model)) = (&self.model, model)
             && name != model
         {
-            edits.push((span.clone(), serde_json::Value::from(model).to_string().into()));
+            edits.push((span.clone(), quoted(model).into()));
         }
         let too_long = self.ttl.unwrap_or(DEFAULT_TTL) > max_ttl;
         let ttl = format!(r#"{{"anchor":"created_at","seconds":{}}}"#, max_ttl.max(MIN_TTL));
@@ -159,7 +161,7 @@ fn read_ttl(value: &str, param: &'static str) -> Result<Option<u64>, MintRequest
     if not_null(anchor).is_some_and(|anchor| string(anchor).as_deref() != Ok("created_at")) {
         return Err(malformed(param, expected));
     }
-    let seconds = not_null(seconds).map(serde_json::from_str::<u64>).transpose();
+    let seconds = not_null(seconds).map(str::parse::<u64>).transpose();
     seconds.ok().filter(|seconds| *seconds != Some(0)).ok_or(malformed(param, expected))
 }
 

@@ -1,11 +1,8 @@
 //! The `model` member of a JSON body: found, and replaced without touching another byte.
 
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use crate::json;
 
 /// Where a body names its model.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,50 +19,24 @@ pub struct NotReadable;
 impl BodyModel {
     /// Finds the top-level `model` of a JSON object, however its key is written. An empty name is none.
     pub fn find(body: &[u8]) -> Result<Option<Self>, NotReadable> {
-        // serde_json does not look into the strings that it skips.
         let text = std::str::from_utf8(body).map_err(|_| NotReadable)?;
-        let Model(raw) = serde_json::from_str(text).map_err(|_| NotReadable)?;
-        let Some(raw) = raw else { return Ok(None) };
-        let name: String = serde_json::from_str(raw.get()).map_err(|_| NotReadable)?;
-        let start = (raw.get().as_ptr() as usize).checked_sub(body.as_ptr() as usize).ok_or(NotReadable)?;
-        Ok((!name.is_empty()).then(|| Self { name, span: start..start + raw.get().len() }))
+        let (mut model, mut is_repeated) = (None, false);
+        json::for_each_member(text, &mut |name, value| {
+            if name == "model" {
+                is_repeated |= model.replace(value).is_some();
+            }
+        })
+        .map_err(|_| NotReadable)?;
+        let Some(value) = model else { return Ok(None) };
+        let name = json::string(value).ok().filter(|_| !is_repeated).ok_or(NotReadable)?;
+        let start = value.as_ptr().addr().checked_sub(text.as_ptr().addr()).ok_or(NotReadable)?;
+        Ok((!name.is_empty()).then(|| Self { name, span: start..start + value.len() }))
     }
 
     /// `body` with its model's name replaced.
     pub fn replace(&self, body: &[u8], name: &str) -> Option<Vec<u8>> {
-        let value = serde_json::to_vec(name).ok()?;
         let (before, after) = (body.get(..self.span.start)?, body.get(self.span.end..)?);
-        Some([before, &value, after].concat())
-    }
-}
-
-struct Model<'a>(Option<&'a RawValue>);
-
-impl<'de> Deserialize<'de> for Model<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ModelVisitor)
-    }
-}
-
-struct ModelVisitor;
-
-impl<'de> Visitor<'de> for ModelVisitor {
-    type Value = Model<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut model = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key != "model" {
-                map.next_value::<IgnoredAny>()?;
-            } else if model.replace(map.next_value()?).is_some() {
-                return Err(A::Error::duplicate_field("model"));
-            }
-        }
-        Ok(Model(model))
+        Some([before, json::quoted(name).as_bytes(), after].concat())
     }
 }
 

@@ -294,6 +294,8 @@ fn purpose(plan: &Plan, inbound: &Inbound<'_>, exchange: Exchange, is_granted: b
             Ok(Purpose::Mint(endpoint))
         }
         Some((Endpoint::Calls, Spelling::Plain)) if inbound.method == b"POST" => Ok(Purpose::Call),
+        // An upstream, or a route's rewrite, may read it as one that begins a call.
+        Some((Endpoint::Calls, Spelling::Loose)) if inbound.method == b"POST" => Err(route_not_allowed()),
         _ if is_granted => Err(route_not_allowed()),
         _ => Ok(Purpose::Rest),
     }

@@ -32,6 +32,24 @@ const MAX_READ: usize = 1 << 20;
 /// Segments below which something that exists already is addressed: what it has used was counted when it was made.
 const COLLECTIONS: [&[u8]; 4] = [b"completions", b"responses", b"runs", b"batches"];
 
+/// What can stand in the place of an id below those and makes something, whatever the segments before are called:
+/// gateways and deployments may have any name.
+const MAKERS: [&[u8]; 10] = [
+    b"completions",
+    b"responses",
+    b"compact",
+    b"runs",
+    b"embeddings",
+    b"transcriptions",
+    b"translations",
+    b"speech",
+    b"generations",
+    b"edits",
+];
+
+/// What can be done to something that exists.
+const CHANGES: [&[u8]; 2] = [b"cancel", b"submit_tool_outputs"];
+
 /// The first version of Azure's API that knows `stream_options`.
 const AZURE_STREAM_OPTIONS: &str = "2024-09";
 
@@ -230,8 +248,11 @@ fn knows_asking(target: &Target<'_>, provider: &Provider) -> Option<bool> {
 
 fn addresses_existing(target: &Target<'_>) -> bool {
     let path = normalized(target);
-    let pairs = segments(&path).zip(segments(&path).skip(1));
-    pairs.into_iter().any(|(collection, below)| COLLECTIONS.contains(&collection) && below != b"compact")
+    let mut from_end = segments(&path).rev();
+    let (last, second, third) = (from_end.next(), from_end.next(), from_end.next());
+    let is_one_of = |names: &[&[u8]], segment: Option<&[u8]>| segment.is_some_and(|segment| names.contains(&segment));
+    (is_one_of(&COLLECTIONS, second) && !is_one_of(&MAKERS, last))
+        || (is_one_of(&COLLECTIONS, third) && is_one_of(&CHANGES, last))
 }
 
 fn normalized(target: &Target<'_>) -> Vec<u8> {
@@ -465,6 +486,12 @@ mod tests {
             ("POST", "/v1/chat/Completions//chatcmpl-1", false),
             ("POST", "/v1/respons%65s/resp_1/cancel", false),
             ("POST", "/v1/threads/t/runs/r", false),
+            ("POST", "/v1/responses/x/openai/chat/completions", true),
+            ("POST", "/v1/x/responses/openai/embeddings", true),
+            ("POST", "/openai/deployments/responses/chat/completions", true),
+            ("POST", "/openai/deployments/completions/embeddings", true),
+            ("POST", "/v1/threads/t/runs", true),
+            ("POST", "/v1/threads/t/runs/r/submit_tool_outputs", false),
             ("GET", "/v1/responses", false),
             ("PUT", "/v1/responses", false),
         ] {

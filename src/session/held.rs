@@ -3,6 +3,7 @@
 use super::admission::{Admission, BodyNeed, Choice, passes_without_model};
 use super::exchange::{RestExchange, ask};
 use super::minting::{self, Minted};
+use super::onward::edits_of_refused;
 use super::refusal::{form_denial, route_not_allowed, unreadable_body};
 use super::surroundings::{Answered, RequestStep, Surroundings};
 use super::{Forwarded, State, onward};
@@ -93,8 +94,8 @@ fn mint(
     match minting::request(secrets, &admission, endpoint, &request, &choice, around)? {
         Minted::Answer(body) => {
             around.process().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Gateway));
-            let answer = Answer::json(200, body.into_bytes());
-            Ok((State::Answered, RequestStep::Answer(Answered { answer, details: "realtime_byok.minted" })))
+            let answered = Answered { answer: Answer::json(200, body.into_bytes()), details: "realtime_byok.minted" };
+            Ok((State::Answered, RequestStep::Answer(answered, edits_of_refused(plan, headers))))
         }
         Minted::Forward(body, minting) => {
             let body = body.into_bytes();

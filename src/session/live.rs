@@ -56,6 +56,7 @@ pub struct Live {
     farewell: Option<Farewell>,
     /// How it ended, by whoever was first.
     closed: Option<Close>,
+    responses: Responses,
     is_incomplete: bool,
 }
 
@@ -79,6 +80,7 @@ impl Live {
             is_active: false,
             farewell: None,
             closed: None,
+            responses: Responses::default(),
             is_incomplete: false,
         }
     }
@@ -141,66 +143,59 @@ impl Live {
         now: SystemTime,
     ) -> Relay {
         self.is_active = true;
-        match self.farewell.as_ref().map(Farewell::to_client) {
-            Some(ToClient::Told) => return Relay::Replace(0, Vec::new()),
-            Some(ToClient::AtBoundary) if self.upstream.at_message_boundary() => {
-                return self.tell_client(Place::Boundary(0), now);
-            }
-            _ => {}
-        }
+        let due = self.farewell.as_ref().map(Farewell::to_client);
+        let is_at_boundary = due == Some(ToClient::AtBoundary) && self.upstream.at_message_boundary();
+        let mut place = is_at_boundary.then_some(Place::Boundary(0));
+        let (mut farewell, mut has_passed_close) = (None, false);
         let mut pass = self.upstream.pass(window);
         let interest = |head: &[u8]| match peek(head) {
             Peek::Uninteresting => Interest::Skip,
             Peek::Interesting(_) | Peek::NeedMore => Interest::Collect { max: MAX_MESSAGE },
         };
+        // To the end, also where the client hears no more of it: what was used is owed.
         while let Some(event) = pass.next(|start| interest(start.head)) {
             match event {
                 Event::Message(message) => {
                     let metered = self.meter.event(&message.payload, prices);
                     self.is_incomplete |= matches!(metered, Metered::Rejected(_));
-                    let is_spent = match &metered {
-                        Metered::Counted(counted) => {
-                            let used = (&counted.usage, counted.cost);
-                            process.borrow_mut().used(&self.caller, &counted.model, used, now)
-                        }
-                        Metered::ResponseStarted => process.borrow().is_over_budget(&self.caller),
-                        _ => continue,
-                    };
-                    let is_spent = is_spent || self.limits.is_spent(self.meter.tally(), self.meter.cost());
-                    if is_spent && self.farewell.is_none() {
-                        let place = Place::Boundary(pass.position());
-                        drop(pass);
-                        self.decide(Ending::Budget, now);
-                        return self.tell_client(place, now);
+                    let is_over_budget = self.responses.count(&metered, &self.caller, process, now);
+                    let is_spent = is_over_budget.map(|is_over_budget| {
+                        is_over_budget || self.limits.is_spent(self.meter.tally(), self.meter.cost())
+                    });
+                    if is_spent == Some(true) && due.is_none() && farewell.is_none() {
+                        place = Some(Place::Boundary(pass.position()));
+                        farewell = Some(Farewell::new(Ending::Budget, now));
                     }
                 }
                 Event::TooLong => self.is_incomplete = true,
-                Event::Close(frame) => match self.farewell.as_ref().map(Farewell::to_client) {
-                    None => {
-                        self.closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
-                    }
-                    Some(due) => {
-                        let place = Place::before(&pass, due);
-                        drop(pass);
-                        let relay = self.tell_client(place, now);
-                        // A Close of which a part has passed goes on: it ends the client's side as well.
-                        return if matches!(place, Place::Nowhere) { Relay::Pass } else { relay };
-                    }
-                },
+                Event::Close(frame) if due.is_none() && farewell.is_none() => {
+                    self.closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
+                }
+                Event::Close(_) => {
+                    let before = due.map(|due| Place::before(&pass, due));
+                    // A Close of which a part has passed goes on: it ends the client's side as well.
+                    has_passed_close = place.is_none() && matches!(before, Some(Place::Nowhere));
+                    place = place.or(before);
+                }
                 Event::Violation(violation) => {
-                    let due = self.farewell.as_ref().map_or(ToClient::AtClose, Farewell::to_client);
-                    let place = Place::before(&pass, due);
-                    drop(pass);
                     self.is_incomplete = true;
-                    self.end(Farewell::broken(Sender::Server, violation, now));
-                    return self.tell_client(place, now);
+                    place = place.or_else(|| Some(Place::before(&pass, due.unwrap_or(ToClient::AtClose))));
+                    farewell = farewell.or_else(|| Some(Farewell::broken(Sender::Server, violation, now)));
                 }
             }
         }
         let boundary = pass.message_boundary();
         drop(pass);
-        match (boundary, self.farewell.as_ref().map(Farewell::to_client)) {
-            (Some(from), Some(ToClient::AtBoundary)) => self.tell_client(Place::Boundary(from), now),
+        if let Some(farewell) = farewell {
+            self.end(farewell);
+        }
+        match (place, boundary, self.farewell.as_ref().map(Farewell::to_client)) {
+            (_, _, Some(ToClient::Told)) => Relay::Replace(0, Vec::new()),
+            (Some(place), ..) => {
+                let relay = self.tell_client(place, now);
+                if has_passed_close { Relay::Pass } else { relay }
+            }
+            (None, Some(from), Some(ToClient::AtBoundary)) => self.tell_client(Place::Boundary(from), now),
             _ => Relay::Pass,
         }
     }
@@ -251,7 +246,7 @@ impl Live {
             frames: Traffic { client: client.frames, upstream: upstream.frames },
             bytes: Traffic { client: client.bytes, upstream: upstream.bytes },
             close: self.closed.clone().filter(|_| is_over),
-            incomplete: self.is_incomplete,
+            incomplete: self.is_incomplete || (is_over && self.responses.are_open()),
         }
     }
 
@@ -290,6 +285,45 @@ impl Live {
                 Relay::Replace(0, Vec::new())
             }
         }
+    }
+}
+
+/// Responses that have begun and not ended: nobody knows yet what they use.
+#[derive(Default)]
+struct Responses {
+    open: u32,
+}
+
+impl Responses {
+    /// Counts what an event has used. Says, of an event that begins or ends something, whether the caller's budget of
+    /// today is used up.
+    fn count(
+        &mut self,
+        metered: &Metered,
+        caller: &Caller,
+        process: &RefCell<Process>,
+        now: SystemTime,
+    ) -> Option<bool> {
+        match metered {
+            Metered::Counted(counted) => {
+                self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
+                let used = (&counted.usage, counted.cost);
+                Some(process.borrow_mut().used(caller, &counted.model, used, now))
+            }
+            Metered::ResponseStarted => {
+                self.open = self.open.saturating_add(1);
+                Some(process.borrow().is_over_budget(caller))
+            }
+            Metered::Rejected(_) => {
+                self.open = self.open.saturating_sub(1);
+                None
+            }
+            Metered::Ignored | Metered::Session => None,
+        }
+    }
+
+    fn are_open(&self) -> bool {
+        self.open > 0
     }
 }
 

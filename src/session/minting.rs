@@ -2,11 +2,11 @@
 
 use super::Surroundings;
 use super::admission::{Admission, Choice};
-use super::refusal::{invalid_answer, mint_denial, route_not_allowed, too_long, unsealable};
+use super::refusal::{invalid_answer, mint_denial, route_not_allowed, too_long, unkept_limits, unsealable};
 use crate::config::{MintMode, Secrets};
 use crate::denial::Denial;
 use crate::mint::{GatewayObject, MintAnswer, MintEndpoint, MintRequest, local_answer};
-use crate::secret::claims::{ClaimTooLong, Claims, unix_seconds};
+use crate::secret::claims::{ClaimTooLong, Claims, Limits, unix_seconds};
 use crate::secret::seal::Sealed;
 
 /// What is kept of a mint request for its answer.
@@ -37,6 +37,9 @@ pub fn request(
     choice: &Choice<'_>,
     around: &impl Surroundings,
 ) -> Result<Minted, Denial> {
+    if !admission.policy.is_metered && request.gateway.limits != Limits::default() {
+        return Err(unkept_limits());
+    }
     let max_ttl = secrets.max_ttl.as_secs();
     let now = unix_seconds(around.now());
     let minting = Minting {

@@ -1,12 +1,15 @@
 //! One stream's life: what it is in, and what each of Envoy's callbacks does to it.
 //!
 //! ```text
-//! Arrived ─┬─ policy says auth off ──────────────────▶ Untouched
+//! Arrived ─┬─ it is the control API's ────────────────▶ Answered
+//!          ├─ policy says auth off ───────────────────▶ Untouched
 //!          ├─ any check fails ────────────────────────▶ Answered
 //!          ├─ the body is needed ▶ Held ─┬─ not fine ─▶ Answered
 //!          │                             ├─ fine ─────▶ Forwarded
 //!          │                             └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; Answered in local mode
 //!          └─ all checks pass ────────────────────────▶ Forwarded ─┬─ the upstream refuses the key ─▶ Answered
+//!                                                                  ├─ 101 to what is metered ───────▶ Open
+//!                                                                  ├─ 201 to a call ────────────────▶ Called
 //!                                                                  └─ a REST answer was counted ────▶ Spent
 //! ```
 
@@ -29,7 +32,6 @@ use std::time::SystemTime;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::answer::Answer;
 use crate::auth::{Offered, bearer};
 use crate::call::{Call, id_in};
 use crate::config::Plan;
@@ -58,6 +60,7 @@ use refusal::{
 
 pub use exchange::{Gap, RestUsage};
 pub use live::Relay;
+pub use onward::edits_of_refused;
 pub use refusal::body_unavailable;
 pub use surroundings::{Answered, Exchanged, RequestStep, Response, ResponseStep, Surroundings};
 
@@ -142,9 +145,9 @@ impl Session {
 
     /// The request's headers came. `ends` says that no body follows.
     pub fn request_headers(&mut self, headers: Headers, ends: bool, around: &impl Surroundings) -> RequestStep {
-        if let Some(answer) = self.control(&headers, around) {
+        if let Some(answered) = self.control(&headers, around) {
             self.state = State::Answered;
-            return RequestStep::Answer(Answered { answer, details: "realtime_byok.control" });
+            return RequestStep::Answer(answered, edits_of_refused(&self.plan, &headers));
         }
         let (state, step) = match self.admit(&headers, ends, around) {
             Ok(Admitted::Untouched) => (State::Untouched, RequestStep::Pass),
@@ -419,7 +422,7 @@ impl Session {
     }
 
     /// What the control API answers, if the request is for that. It needs no policy, and no route.
-    fn control(&self, headers: &Headers, around: &impl Surroundings) -> Option<Answer> {
+    fn control(&self, headers: &Headers, around: &impl Surroundings) -> Option<Answered> {
         let control = self.plan.control.as_ref()?;
         let target = Target::parse(headers.first(b":path")?);
         let is_authorized = || {
@@ -429,7 +432,12 @@ impl Session {
         let method = headers.first(b":method").unwrap_or_default();
         let request = Request::read(&control.path, method, &target, is_authorized)?;
         let run = |request: Request| request.run(&mut around.process().borrow_mut(), around.now());
-        Some(request.map_or_else(|answer| answer, run))
+        // Whoever guesses at the token can be seen.
+        let details = match &request {
+            Err(answer) if answer.status == 401 => "realtime_byok.invalid_control_token",
+            _ => "realtime_byok.control",
+        };
+        Some(Answered { answer: request.map_or_else(|answer| answer, run), details })
     }
 
     fn admit(&self, headers: &Headers, ends: bool, around: &impl Surroundings) -> Result<Admitted, Denial> {
@@ -482,7 +490,7 @@ impl Session {
 
     fn refusal(&self, denial: Denial, headers: &Headers, around: &impl Surroundings) -> RequestStep {
         around.process().borrow_mut().metrics.add(Metric::Rejected(denial.reason));
-        RequestStep::Refuse(denial, onward::edits_of_refused(&self.plan, headers))
+        RequestStep::Refuse(denial, edits_of_refused(&self.plan, headers))
     }
 
     fn replace(&mut self, denial: Denial, around: &impl Surroundings) -> ResponseStep {

@@ -64,7 +64,7 @@ pub fn edits(
     edits
 }
 
-/// The edits of a request that is refused: its path without credentials, as access logs show paths.
+/// The edits of a request that is answered here: its path without credentials, as access logs show paths.
 pub fn edits_of_refused(plan: &Plan, headers: &Headers) -> Edits {
     let mut edits = Edits::default();
     let target = Target::parse(headers.first(b":path").unwrap_or_default());

@@ -115,6 +115,12 @@ pub(super) fn mint_denial(error: MintRequestError) -> Denial {
     }
 }
 
+pub(super) fn unkept_limits() -> Denial {
+    let message = "This route's sessions are not metered, so that limits of a client secret could not be kept. Leave \
+                   them out, or meter the policy.";
+    Denial::new(Reason::InvalidGatewayObject, message).param("gateway")
+}
+
 pub(super) fn invalid_answer(why: InvalidAnswer) -> Denial {
     let what = match why {
         InvalidAnswer::TooLong => "is longer than 1 MiB",

@@ -58,8 +58,8 @@ pub enum RequestStep {
     Hold,
     /// It goes on, edited; a body given here replaces the one that was waited for.
     Forward(Edits, Option<Vec<u8>>),
-    /// It is answered here.
-    Answer(Answered),
+    /// It is answered here, after these edits, which keep credentials out of access logs.
+    Answer(Answered, Edits),
     /// It is refused here, after these edits, which keep credentials out of access logs.
     Refuse(Denial, Edits),
 }

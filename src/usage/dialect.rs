@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use serde_json::value::RawValue;
+use crate::json::{self, Decimal};
 
 use super::object::pick;
 use super::tally::{Input, Output, Tally, Tokens, Transcription};
@@ -54,12 +54,9 @@ impl fmt::Display for Rejected {
 impl std::error::Error for Rejected {}
 
 /// The values of `keys` in an object, without those that are null.
-pub(super) fn fields<'a, const N: usize>(
-    json: &'a str,
-    keys: [&str; N],
-) -> Result<[Option<&'a RawValue>; N], Rejected> {
+pub(super) fn fields<'a, const N: usize>(json: &'a str, keys: [&str; N]) -> Result<[Option<&'a str>; N], Rejected> {
     let values = pick(json, keys).map_err(|_| Rejected::Malformed)?;
-    Ok(values.map(|value| value.filter(|value| value.get() != "null")))
+    Ok(values.map(|value| value.filter(|value| *value != "null")))
 }
 
 /// What one response or transcription has used.
@@ -72,24 +69,24 @@ pub(super) enum Used {
 
 impl Used {
     /// Reads the usage of a response.
-    pub(super) fn response(usage: &RawValue) -> Result<Self, Rejected> {
+    pub(super) fn response(usage: &str) -> Result<Self, Rejected> {
         let (input, output) = tokens(usage)?;
         Ok(Self::Response(Tokens { input, output: output.ok_or(Rejected::Missing(OUTPUT))? }))
     }
 
     /// Reads the usage of what need not write anything.
-    pub(super) fn reading(usage: &RawValue) -> Result<Self, Rejected> {
+    pub(super) fn reading(usage: &str) -> Result<Self, Rejected> {
         let (input, output) = tokens(usage)?;
         Ok(Self::Response(Tokens { input, output: output.unwrap_or_default() }))
     }
 
     /// Reads the usage of a transcription, which is told in tokens or as a duration.
-    pub(super) fn transcription(usage: &RawValue) -> Result<Self, Rejected> {
-        let [kind, seconds] = fields(usage.get(), ["type", "seconds"])?;
+    pub(super) fn transcription(usage: &str) -> Result<Self, Rejected> {
+        let [kind, seconds] = fields(usage, ["type", "seconds"])?;
         let is_duration = kind.map_or(seconds.is_some(), |_| text(kind).as_deref() == Some("duration"));
         if is_duration {
             let seconds = number(seconds.ok_or(Rejected::Missing(SECONDS))?, SECONDS)?;
-            return Ok(Self::TranscriptionDuration { milliseconds: (seconds * 1000.0).round() as u64 });
+            return Ok(Self::TranscriptionDuration { milliseconds: seconds.thousandths() });
         }
         let (input, output) = tokens(usage)?;
         Ok(Self::Transcription(Tokens { input, output: output.ok_or(Rejected::Missing(OUTPUT))? }))
@@ -111,13 +108,13 @@ impl Used {
 }
 
 /// A string of at most [`MAX_NAME_LEN`] bytes; nothing when something else stands there.
-pub(super) fn text(value: Option<&RawValue>) -> Option<String> {
-    let written = value?.get();
+pub(super) fn text(value: Option<&str>) -> Option<String> {
+    let written = value?;
     // Escapes make it longer, at most six times.
     if written.len() > 2 + 6 * MAX_NAME_LEN {
         return None;
     }
-    serde_json::from_str::<String>(written).ok().filter(|text| text.len() <= MAX_NAME_LEN)
+    json::string(written).ok().filter(|text| text.len() <= MAX_NAME_LEN)
 }
 
 /// Longer ids and names of models are not kept.
@@ -133,13 +130,13 @@ const SECONDS: &str = "seconds";
 const MAX_COUNT: u64 = 1 << 53;
 
 /// What has been read and, if that is told, written.
-fn tokens(usage: &RawValue) -> Result<(Input, Option<Output>), Rejected> {
+fn tokens(usage: &str) -> Result<(Input, Option<Output>), Rejected> {
     let [total, input, prompt, output, completion] =
-        fields(usage.get(), ["total_tokens", "input_tokens", "prompt_tokens", "output_tokens", "completion_tokens"])?;
+        fields(usage, ["total_tokens", "input_tokens", "prompt_tokens", "output_tokens", "completion_tokens"])?;
     let [realtime_input, responses_input, chat_input] =
-        fields(usage.get(), ["input_token_details", "input_tokens_details", "prompt_tokens_details"])?;
+        fields(usage, ["input_token_details", "input_tokens_details", "prompt_tokens_details"])?;
     let [realtime_output, responses_output, chat_output] =
-        fields(usage.get(), ["output_token_details", "output_tokens_details", "completion_tokens_details"])?;
+        fields(usage, ["output_token_details", "output_tokens_details", "completion_tokens_details"])?;
     let input = count(input.or(prompt), INPUT)?.ok_or(Rejected::Missing(INPUT))?;
     let output = count(output.or(completion), OUTPUT)?;
     let told = input + output.unwrap_or(0);
@@ -149,8 +146,8 @@ fn tokens(usage: &RawValue) -> Result<(Input, Option<Output>), Rejected> {
     Ok((input_by_modality(input, realtime_input.or(responses_input).or(chat_input))?, output))
 }
 
-fn input_by_modality(total: u64, details: Option<&RawValue>) -> Result<Input, Rejected> {
-    let details = details.map_or("{}", RawValue::get);
+fn input_by_modality(total: u64, details: Option<&str>) -> Result<Input, Rejected> {
+    let details = details.unwrap_or("{}");
     let [text, audio, image, cached, cached_details] =
         fields(details, ["text_tokens", "audio_tokens", "image_tokens", "cached_tokens", "cached_tokens_details"])?;
     let text = count(text, "text_tokens")?.unwrap_or(0);
@@ -161,8 +158,8 @@ fn input_by_modality(total: u64, details: Option<&RawValue>) -> Result<Input, Re
     cached_by_modality(input, count(cached, CACHED)?, cached_details)
 }
 
-fn cached_by_modality(input: Input, total: Option<u64>, details: Option<&RawValue>) -> Result<Input, Rejected> {
-    let details = details.map_or("{}", RawValue::get);
+fn cached_by_modality(input: Input, total: Option<u64>, details: Option<&str>) -> Result<Input, Rejected> {
+    let details = details.unwrap_or("{}");
     let [text, audio, image] = fields(details, ["text_tokens", "audio_tokens", "image_tokens"])?;
     let text = count(text, "cached text_tokens")?.unwrap_or(0);
     let audio = count(audio, "cached audio_tokens")?.unwrap_or(0);
@@ -186,8 +183,8 @@ fn cached_by_modality(input: Input, total: Option<u64>, details: Option<&RawValu
     Ok(Input { cached_text, cached_audio, cached_image, ..input })
 }
 
-fn output_by_modality(total: u64, details: Option<&RawValue>) -> Result<Output, Rejected> {
-    let details = details.map_or("{}", RawValue::get);
+fn output_by_modality(total: u64, details: Option<&str>) -> Result<Output, Rejected> {
+    let details = details.unwrap_or("{}");
     let [text, audio, reasoning] = fields(details, ["text_tokens", "audio_tokens", "reasoning_tokens"])?;
     let text = count(text, "text_tokens")?.unwrap_or(0);
     let audio = count(audio, "audio_tokens")?.unwrap_or(0);
@@ -200,26 +197,18 @@ fn output_by_modality(total: u64, details: Option<&RawValue>) -> Result<Output, 
     Ok(Output { text, audio })
 }
 
-fn count(value: Option<&RawValue>, field: &'static str) -> Result<Option<u64>, Rejected> {
+fn count(value: Option<&str>, field: &'static str) -> Result<Option<u64>, Rejected> {
     let Some(value) = value else { return Ok(None) };
-    if let Ok(count) = value.get().parse::<u64>() {
-        return if count <= MAX_COUNT { Ok(Some(count)) } else { Err(Rejected::TooLarge(field)) };
-    }
-    let number = number(value, field)?;
-    if number.fract() != 0.0 {
-        return Err(Rejected::NotANumber(field));
-    }
-    Ok(Some(number as u64))
+    number(value, field)?.whole().ok_or(Rejected::NotANumber(field)).map(Some)
 }
 
 /// A number from 0 to [`MAX_COUNT`].
-fn number(value: &RawValue, field: &'static str) -> Result<f64, Rejected> {
-    // Rust reads "inf" and "NaN" as numbers too, but those are not JSON, and strings have their quotes.
-    let number: f64 = serde_json::from_str(value.get()).map_err(|_| Rejected::NotANumber(field))?;
-    if number < 0.0 {
+fn number(value: &str, field: &'static str) -> Result<Decimal, Rejected> {
+    let number = Decimal::parse(value).ok_or(Rejected::NotANumber(field))?;
+    if number.is_negative {
         return Err(Rejected::Negative(field));
     }
-    if number > MAX_COUNT as f64 {
+    if number.millionths > u128::from(MAX_COUNT) * json::ONE {
         return Err(Rejected::TooLarge(field));
     }
     Ok(number)
@@ -229,12 +218,8 @@ fn number(value: &RawValue, field: &'static str) -> Result<f64, Rejected> {
 mod tests {
     use super::*;
 
-    fn raw(json: &str) -> Box<RawValue> {
-        RawValue::from_string(json.to_owned()).unwrap()
-    }
-
     fn read(json: &str) -> Result<([u64; 6], [u64; 2]), Rejected> {
-        let Used::Response(Tokens { input: i, output: o }) = Used::response(&raw(json))? else {
+        let Used::Response(Tokens { input: i, output: o }) = Used::response(json)? else {
             panic!("expected a response");
         };
         Ok(([i.text, i.audio, i.image, i.cached_text, i.cached_audio, i.cached_image], [o.text, o.audio]))
@@ -319,7 +304,7 @@ mod tests {
             (r#"{"input_tokens":5,"output_tokens":-0.5}"#, Negative(OUTPUT)),
             (r#"{"input_tokens":9007199254740993,"output_tokens":5}"#, TooLarge(INPUT)),
             (r#"{"input_tokens":5,"output_tokens":1e300}"#, TooLarge(OUTPUT)),
-            (r#"{"input_tokens":5,"output_tokens":1e999}"#, NotANumber(OUTPUT)),
+            (r#"{"input_tokens":5,"output_tokens":1e999}"#, TooLarge(OUTPUT)),
             (r#"{"input_tokens":5,"output_tokens":5,"total_tokens":-1}"#, Negative(TOTAL)),
             (r#"{"input_tokens":5,"output_tokens":5,"total_tokens":9}"#, Exceeded(TOTAL)),
             (
@@ -355,7 +340,7 @@ mod tests {
     fn transcriptions_are_billed_by_tokens_or_by_seconds() {
         let by_tokens = r#"{"type":"tokens","total_tokens":22,"input_tokens":13,
             "input_token_details":{"text_tokens":0,"audio_tokens":13},"output_tokens":9}"#;
-        let used = Used::transcription(&raw(by_tokens)).unwrap();
+        let used = Used::transcription(by_tokens).unwrap();
         let tokens =
             Tokens { input: Input { audio: 13, ..Input::default() }, output: Output { text: 9, ..Output::default() } };
         assert_eq!(used, Used::Transcription(tokens));
@@ -371,7 +356,7 @@ mod tests {
             (r#"{"type":"duration","seconds":1e17}"#, Err(Rejected::TooLarge(SECONDS))),
             (r#"{"type":"other","seconds":3}"#, Err(Rejected::Missing(INPUT))),
         ] {
-            let milliseconds = Used::transcription(&raw(json)).map(|used| used.tally().transcription.milliseconds);
+            let milliseconds = Used::transcription(json).map(|used| used.tally().transcription.milliseconds);
             assert_eq!(milliseconds, expected, "{json}");
         }
     }
@@ -379,10 +364,10 @@ mod tests {
     #[test]
     fn names_are_bounded_strings() {
         let longest = "n".repeat(MAX_NAME_LEN);
-        assert_eq!(text(Some(&raw(&format!("\"{longest}\"")))), Some(longest.clone()));
-        assert_eq!(text(Some(&raw(&format!("\"{longest}n\"")))), None);
-        assert_eq!(text(Some(&raw(r#""\u0061""#))), Some("a".into()));
-        assert_eq!(text(Some(&raw("12"))), None);
+        assert_eq!(text(Some(&format!("\"{longest}\""))), Some(longest.clone()));
+        assert_eq!(text(Some(&format!("\"{longest}n\""))), None);
+        assert_eq!(text(Some(r#""\u0061""#)), Some("a".into()));
+        assert_eq!(text(Some("12")), None);
         assert_eq!(text(None), None);
     }
 }

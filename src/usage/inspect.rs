@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use serde_json::value::RawValue;
+use crate::json;
 
 use super::object::{PickError, pick};
 
@@ -75,7 +75,7 @@ pub fn inspect(event: &[u8], lock: &Lock) -> Result<ClientEvent, Unreadable> {
     let event = str::from_utf8(event).map_err(|_| Unreadable::NotJson)?;
     let [event_type, session, response] = pick(event, ["type", "session", "response"])?;
     let mut found = ClientEvent::default();
-    let event_type = event_type.and_then(|event_type| serde_json::from_str::<String>(event_type.get()).ok());
+    let event_type = event_type.and_then(|event_type| json::string(event_type).ok());
     match event_type.as_deref() {
         Some("session.update" | "transcription_session.update") => found.read_container(session, lock, &IN_SESSION)?,
         Some("response.create") => {
@@ -115,13 +115,8 @@ const IN_RESPONSE: [ModelPath; 1] = [("model", "response.model", ModelRole::Resp
 const AT_TOP_LEVEL: [ModelPath; 1] = [("model", "model", ModelRole::Response)];
 
 impl ClientEvent {
-    fn read_container(
-        &mut self,
-        container: Option<&RawValue>,
-        lock: &Lock,
-        models: &[ModelPath],
-    ) -> Result<(), Unreadable> {
-        match container.map(RawValue::get) {
+    fn read_container(&mut self, container: Option<&str>, lock: &Lock, models: &[ModelPath]) -> Result<(), Unreadable> {
+        match container {
             None | Some("null") => Ok(()),
             Some(object) => self.read_fields(object, lock, models),
         }
@@ -156,7 +151,7 @@ fn model_at(object: &str, path: &str, shown: &'static str) -> Result<Option<Stri
         (None | Some("null"), _) => Ok(None),
         (Some(value), Some(rest)) if is_object(value) => model_at(value, rest, shown),
         (Some(_), Some(_)) => Ok(None),
-        (Some(value), None) => serde_json::from_str(value).map(Some).map_err(|_| Unreadable::NotAModel(shown)),
+        (Some(value), None) => json::string(value).map(Some).map_err(|_| Unreadable::NotAModel(shown)),
     }
 }
 
@@ -164,7 +159,7 @@ fn model_at(object: &str, path: &str, shown: &'static str) -> Result<Option<Stri
 fn step<'a, 'p>(object: &'a str, path: &'p str) -> Result<(Option<&'a str>, Option<&'p str>), Unreadable> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let [value] = pick(object, [name])?;
-    Ok((value.map(RawValue::get), rest))
+    Ok((value, rest))
 }
 
 fn is_object(value: &str) -> bool {

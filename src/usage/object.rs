@@ -1,10 +1,6 @@
 //! Picking members out of a JSON object, strictly: the whole text must be JSON, and a picked key may stand only once.
 
-use std::fmt;
-
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
+use crate::json;
 
 /// Why members could not be picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,69 +17,23 @@ pub(super) enum PickError<'k> {
 pub(super) fn pick<'a, 'k, const N: usize>(
     json: &'a str,
     keys: [&'k str; N],
-) -> Result<[Option<&'a RawValue>; N], PickError<'k>> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
+) -> Result<[Option<&'a str>; N], PickError<'k>> {
     if !json.trim_ascii_start().starts_with('{') {
-        let parsed = IgnoredAny::deserialize(&mut deserializer).and_then(|_| deserializer.end());
-        return Err(parsed.map_or(PickError::NotJson, |()| PickError::NotAnObject));
+        return Err(if json::is_valid(json) { PickError::NotAnObject } else { PickError::NotJson });
     }
-    let mut members = Members { keys, values: [None; N], duplicate: None };
-    let parsed = deserializer.deserialize_map(&mut members).and_then(|()| deserializer.end());
-    match (parsed, members.duplicate) {
+    let (mut values, mut duplicate) = ([None; N], None);
+    let parsed = json::for_each_member(json, &mut |name, value| {
+        let index = keys.iter().position(|key| *key == name);
+        if let Some((key, slot)) = index.and_then(|index| Some((keys.get(index)?, values.get_mut(index)?)))
+            && slot.replace(value).is_some()
+        {
+            duplicate = Some(*key);
+        }
+    });
+    match (parsed, duplicate) {
         (Err(_), _) => Err(PickError::NotJson),
         (Ok(()), Some(key)) => Err(PickError::Duplicate(key)),
-        (Ok(()), None) => Ok(members.values),
-    }
-}
-
-struct Members<'a, 'k, const N: usize> {
-    keys: [&'k str; N],
-    values: [Option<&'a RawValue>; N],
-    duplicate: Option<&'k str>,
-}
-
-impl<'a, const N: usize> Visitor<'a> for &mut Members<'a, '_, N> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
-        while let Some(known) = map.next_key_seed(Key(&self.keys))? {
-            let slot = known.and_then(|index| Some((self.keys.get(index)?, self.values.get_mut(index)?)));
-            let Some((key, value)) = slot else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            if value.replace(map.next_value()?).is_some() {
-                self.duplicate = Some(key);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Reads a key as its place among those to pick.
-struct Key<'s, 'k>(&'s [&'k str]);
-
-impl<'a> DeserializeSeed<'a> for Key<'_, '_> {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Key<'_, '_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|known| *known == key))
+        (Ok(()), None) => Ok(values),
     }
 }
 
@@ -92,7 +42,7 @@ mod tests {
     use super::*;
 
     fn picked(json: &str) -> Result<[Option<&str>; 2], PickError<'static>> {
-        pick(json, ["a", "b"]).map(|values| values.map(|value| value.map(RawValue::get)))
+        pick(json, ["a", "b"])
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! What upstreams' messages tell: a session's names, or what something has used.
 
-use serde_json::value::RawValue;
-
 use super::dialect::{Rejected, Used, fields, text};
 use super::event::EventType;
 use super::tally::Tokens;
@@ -47,7 +45,7 @@ pub(super) enum ChatChunk {
 /// Reads `session.created` and `session.updated`, of the present and of the former shape.
 pub(super) fn read_session(event: &str) -> Result<Session, Rejected> {
     let [session] = fields(event, ["session"])?;
-    let session = session.ok_or(Rejected::Missing("session"))?.get();
+    let session = session.ok_or(Rejected::Missing("session"))?;
     let [id, model, audio, former] = fields(session, ["id", "model", "audio", "input_audio_transcription"])?;
     let [input] = fields(object(audio), ["input"])?;
     let [present] = fields(object(input), ["transcription"])?;
@@ -94,9 +92,9 @@ pub(super) fn read_chat_chunk(chunk: &str) -> Result<ChatChunk, Rejected> {
 
 /// Whether this is the chunk of a streamed chat completion that tells the usage of all others, and nothing else.
 pub(super) fn is_usage_alone(chunk: &str) -> bool {
-    let is_empty = |choices: &RawValue| choices.get().bytes().all(|byte| b"[] \t\r\n".contains(&byte));
+    let is_empty = |choices: &str| choices.bytes().all(|byte| b"[] \t\r\n".contains(&byte));
     match fields(chunk, ["choices", "usage"]) {
-        Ok([Some(choices), Some(usage)]) => is_empty(choices) && usage.get().starts_with('{'),
+        Ok([Some(choices), Some(usage)]) => is_empty(choices) && usage.starts_with('{'),
         _ => false,
     }
 }
@@ -104,21 +102,20 @@ pub(super) fn is_usage_alone(chunk: &str) -> bool {
 fn read_response(event: &str) -> Result<Report, Rejected> {
     let [event_id, response] = fields(event, ["event_id", "response"])?;
     let response = response.ok_or(Rejected::Missing("response"))?;
-    let [id, status, model, usage] = fields(response.get(), ["id", "status", "model", "usage"])?;
+    let [id, status, model, usage] = fields(response, ["id", "status", "model", "usage"])?;
     let used = usage.map_or_else(|| without_usage(status), Used::response);
     Ok(Report { id: response_id(id).or_else(|| named(IdKind::Event, event_id)), model: text(model), used })
 }
 
 fn read_transcription(event: &str) -> Result<Report, Rejected> {
     let [event_id, item_id, content_index, usage] = fields(event, ["event_id", "item_id", "content_index", "usage"])?;
-    let item = named(IdKind::Item, item_id)
-        .map(|(kind, id)| (kind, format!("{id}#{}", content_index.map_or("0", RawValue::get))));
+    let item = named(IdKind::Item, item_id).map(|(kind, id)| (kind, format!("{id}#{}", content_index.unwrap_or("0"))));
     let used = usage.ok_or(Rejected::Missing("usage")).and_then(Used::transcription);
     Ok(Report { id: item.or_else(|| named(IdKind::Event, event_id)), model: None, used })
 }
 
 /// A response that did not complete may lack its usage; it is still a response.
-fn without_usage(status: Option<&RawValue>) -> Result<Used, Rejected> {
+fn without_usage(status: Option<&str>) -> Result<Used, Rejected> {
     match text(status).as_deref() {
         Some("cancelled" | "failed" | "incomplete") => Ok(Used::Response(Tokens::default())),
         _ => Err(Rejected::Missing("usage")),
@@ -126,19 +123,19 @@ fn without_usage(status: Option<&RawValue>) -> Result<Used, Rejected> {
 }
 
 /// Over REST, only the usage of a transcription has a type.
-fn is_transcription(usage: &RawValue) -> Result<bool, Rejected> {
-    let [kind] = fields(usage.get(), ["type"])?;
+fn is_transcription(usage: &str) -> Result<bool, Rejected> {
+    let [kind] = fields(usage, ["type"])?;
     Ok(matches!(text(kind).as_deref(), Some("tokens" | "duration")))
 }
 
-fn response_id(id: Option<&RawValue>) -> Option<(IdKind, String)> {
+fn response_id(id: Option<&str>) -> Option<(IdKind, String)> {
     named(IdKind::Response, id)
 }
 
-fn named(kind: IdKind, id: Option<&RawValue>) -> Option<(IdKind, String)> {
+fn named(kind: IdKind, id: Option<&str>) -> Option<(IdKind, String)> {
     text(id).filter(|id| !id.is_empty()).map(|id| (kind, id))
 }
 
-fn object(value: Option<&RawValue>) -> &str {
-    value.map_or("{}", RawValue::get)
+fn object(value: Option<&str>) -> &str {
+    value.unwrap_or("{}")
 }

@@ -1,5 +1,7 @@
 //! Finding the `type` of a JSON object from its beginning, without parsing it.
 
+use crate::json;
+
 /// What reading an event from the left says about its top-level `type`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Scan<'a> {
@@ -27,7 +29,7 @@ pub(super) fn unescape(raw: &[u8], max_len: usize) -> Option<String> {
     if raw.len() > max_len.saturating_mul(6) {
         return None;
     }
-    serde_json::from_slice(&[b"\"", raw, b"\""].concat()).ok()
+    json::string(&format!("\"{}\"", str::from_utf8(raw).ok()?)).ok()
 }
 
 struct Truncated;

@@ -4,8 +4,6 @@
 //! Without `stream_options.include_usage` a stream tells no usage. With it, one more chunk comes before `[DONE]`, with
 //! usage and no choices; clients that did not ask might not expect that.
 
-use serde_json::value::RawValue;
-
 use super::object::pick;
 use super::report::is_usage_alone;
 use super::sse::{SseItem, SseReader};
@@ -25,12 +23,12 @@ pub fn ask_for_usage(body: &[u8]) -> Result<Option<Vec<u8>>, Ambiguous> {
     let Some(options) = options else {
         return Ok(inserted(text, text, r#""stream_options":{"include_usage":true},"#));
     };
-    match options.get() {
+    match options {
         "null" => Ok(replaced(text, options, r#"{"include_usage":true}"#)),
         object if object.starts_with('{') => {
             let [asked] = pick(object, ["include_usage"]).map_err(|_| Ambiguous)?;
             match asked {
-                Some(asked) if asked.get() == "true" => Ok(None),
+                Some("true") => Ok(None),
                 Some(asked) => Ok(replaced(text, asked, "true")),
                 None if is_empty(object) => Ok(replaced(text, options, r#"{"include_usage":true}"#)),
                 None => Ok(inserted(text, object, r#""include_usage":true,"#)),
@@ -48,8 +46,8 @@ pub fn asks_for_stream(body: &[u8]) -> Result<bool, Ambiguous> {
     Ok(is_wanted(stream))
 }
 
-fn is_wanted(stream: Option<&RawValue>) -> bool {
-    !stream.is_none_or(|stream| matches!(stream.get(), "false" | "null"))
+fn is_wanted(stream: Option<&str>) -> bool {
+    !stream.is_none_or(|stream| matches!(stream, "false" | "null"))
 }
 
 /// `text` with `members` at the beginning of `object`, a part of it.
@@ -60,9 +58,9 @@ fn inserted(text: &str, object: &str, members: &str) -> Option<Vec<u8>> {
 }
 
 /// `text` with another value in the place of one that is a part of it.
-fn replaced(text: &str, value: &RawValue, by: &str) -> Option<Vec<u8>> {
-    let start = offset(text, value.get())?;
-    let (before, after) = (text.get(..start)?, text.get(start + value.get().len()..)?);
+fn replaced(text: &str, value: &str, by: &str) -> Option<Vec<u8>> {
+    let start = offset(text, value)?;
+    let (before, after) = (text.get(..start)?, text.get(start + value.len()..)?);
     Some([before, by, after].concat().into_bytes())
 }
 

@@ -204,6 +204,31 @@ fn a_callers_tokens_have_a_time_and_one_owner() {
 }
 
 #[test]
+fn what_a_configuration_should_be_told_of_is_a_warning() {
+    let held = json!({ "kind": "custom", "query": "key", "key": { "env": "OPENAI_API_KEY" } });
+    assert_eq!(
+        warnings(&with([("providers.elsewhere", held)])),
+        ["providers.elsewhere.query: a log of the whole path shows this key; log it without its query"]
+    );
+    let external = json!({ "kind": "custom", "query": "key", "key": "external" });
+    assert!(warnings(&with([("providers.elsewhere", external)])).is_empty());
+    let gemini = json!({ "kind": "gemini", "key": { "env": "OPENAI_API_KEY" } });
+    for (limits, want) in [
+        (
+            json!({ "max_tokens": 5 }),
+            vec![
+                "policies.live.session: what sessions use at \"google\" is not known, so that its tokens and dollars \
+                 limit nothing",
+            ],
+        ),
+        (json!({ "max_duration": "5m" }), vec![]),
+    ] {
+        let policy = json!({ "provider": "google", "session": limits });
+        assert_eq!(warnings(&with([("providers.google", gemini.clone()), ("policies.live", policy)])), want);
+    }
+}
+
+#[test]
 fn without_callers_a_warning_says_that_nobody_can_come_in() {
     assert_eq!(
         warnings(&with([("callers", json!({}))])),

@@ -66,7 +66,8 @@ for (const file of Object.keys(files)) {
 }
 
 const configurations = {
-  'envoy.yaml': Object.keys(environment),
+  // The control listener's filter comes to its configuration only if this one's is good.
+  'envoy.yaml': Object.keys(environment).filter((name) => name !== 'CONTROL_TOKEN'),
   'external-key/envoy.yaml': ['WEB_APP_TOKEN'],
 };
 for (const [file, variables] of Object.entries(configurations)) {

@@ -45,9 +45,8 @@ let scraped;
 before(async () => {
   upstream = await startUpstream();
   provider = await startProvider(upstream.port);
-  const voice = 'models: ["gpt-realtime*", "gpt-4o*-transcribe*", "whisper-1"]\n';
   gateway = await startShipped('envoy.yaml', provider, {
-    places: { [voice]: `${voice}${' '.repeat(32)}session: { max_tokens: 3000 }\n` },
+    places: { 'session: { max_duration: 1h, max_cost_usd: 10 }': 'session: { max_tokens: 3000 }' },
   });
   if (!prometheusIsMissing) prometheus = await startPrometheus(await gateway.envoy.port('metrics'));
   await traffic();

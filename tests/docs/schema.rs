@@ -1,4 +1,4 @@
-//! The JSON Schema of the configuration, out of its serde types.
+//! The JSON Schema of the configuration, out of its types.
 
 use realtime_byok::config::raw::Raw;
 use schemars::generate::SchemaSettings;

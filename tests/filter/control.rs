@@ -25,7 +25,9 @@ fn ask(vm: &Vm, method: &str, path: &str) -> (u16, Value) {
 fn answered(request: Request<'_>) -> (u16, Value) {
     let answer = request.send().refusal();
     assert_eq!(answer.lines.all("content-type"), ["application/json"]);
-    assert_eq!(answer.details, "realtime_byok.control");
+    let is_unknown = answer.status() == 401;
+    let details = if is_unknown { "realtime_byok.invalid_control_token" } else { "realtime_byok.control" };
+    assert_eq!(answer.details, details);
     (answer.status(), serde_json::from_slice(&answer.body).unwrap())
 }
 
@@ -103,6 +105,8 @@ fn it_needs_a_token_of_its_own_and_no_route() {
         let (status, body) = answered(request);
         assert_eq!((status, &body["error"]["code"]), (401, &"invalid_control_token".into()), "{credential:?}");
     }
+    let logged = vm.request("GET", "/realtime-byok/sessions?access_token=t&x=1").send();
+    assert_eq!(logged.logged_path(), "/realtime-byok/sessions?x=1");
     let other = vm.request("GET", "/realtime-byokx/sessions").line("authorization", format!("Bearer {CONTROL}"));
     assert_eq!(other.send().refused(), (404, "no_policy".into()));
 }

@@ -118,3 +118,28 @@ fn the_limits_come_last_of_all_checks() {
     let request = vm.upgrade("/v1/realtime?model=a&model=b").authenticated();
     assert_eq!(request.send().refused(), (400, "malformed_request".into()));
 }
+
+#[test]
+fn a_call_is_limited_however_its_path_is_spelled() {
+    let vm = limited(json!({ "concurrent_sessions": 1 }));
+    let call = |path| vm.request("POST", path).line("content-type", "application/sdp").authenticated().body("v=0");
+    for path in ["/v1/realtime/calls/", "/v1/realtime//calls", "/v1/Realtime/calls", "/v1/realtime/%63alls"] {
+        assert_eq!(call(path).send().refused(), (403, "route_not_allowed".into()), "{path}");
+    }
+    call("/v1/realtime/calls").send().upstream();
+}
+
+#[test]
+fn a_secret_cannot_have_limits_where_nothing_is_metered() {
+    let vm = vm(json!({
+        "policies": { "default": { "provider": "openai", "meter": false } },
+        "client_secrets": { "mode": "local", "sealing_keys": [{ "value": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" }] },
+    }));
+    let mint = |gateway: Value| {
+        let body = json!({ "session": { "type": "realtime", "model": "gpt-realtime" }, "gateway": gateway });
+        vm.post("/v1/realtime/client_secrets", body.to_string()).authenticated().send().refusal()
+    };
+    assert_eq!(mint(json!({ "user": "u" })).status(), 200);
+    let refusal = mint(json!({ "max_duration": "5m" }));
+    assert_eq!((refusal.status(), &error(&refusal)["code"]), (400, &"invalid_gateway_object".into()));
+}

@@ -414,3 +414,29 @@ fn a_client_that_was_told_of_a_stop_has_its_grace() {
     assert_eq!(told(&bytes), ("session_stopped".into(), 4410));
     assert!(!live.tick(None, at(2)) && live.tick(None, at(3)));
 }
+
+#[test]
+fn what_a_response_used_counts_though_its_client_hears_no_more_of_it() {
+    let mut live = live(free(), &[], Globs::All);
+    let started = text_frame(r#"{"type":"response.created","response":{"id":"r1"}}"#);
+    live.upstream_bytes(started.as_slice(), &prices(), &process(), at(1));
+    assert!(live.record(Status::Closed, at(1)).incomplete, "a response is under way");
+    assert!(!live.tick(Some(Ending::Stopped), at(1)));
+    let Relay::Replace(0, bytes) = live.upstream_bytes(done("r1", 100, 10).as_slice(), &prices(), &process(), at(1))
+    else {
+        panic!("the client was not told")
+    };
+    assert_eq!(told(&bytes).1, 4410);
+    let dropped = live.upstream_bytes(done("r2", 7, 3).as_slice(), &prices(), &process(), at(2));
+    assert_eq!(dropped, Relay::Replace(0, vec![]));
+    let record = live.record(Status::Closed, at(2));
+    assert_eq!((record.usage.responses, record.usage.total_tokens, record.incomplete), (2, 120, false));
+}
+
+#[test]
+fn what_follows_in_the_read_that_spends_the_budget_counts_too() {
+    let mut live = live(SessionLimits { max_tokens: Some(110), ..free() }, &[], Globs::All);
+    let both = [done("r1", 100, 10), done("r2", 1, 1)].concat();
+    live.upstream_bytes(both.as_slice(), &prices(), &process(), at(1));
+    assert_eq!(live.record(Status::Closed, at(1)).usage.total_tokens, 112);
+}

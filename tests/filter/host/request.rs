@@ -205,6 +205,11 @@ impl Exchange {
         Some((event["error"]["code"].as_str().expect("a code").to_owned(), code))
     }
 
+    /// The path of a request that was answered here, as the access log has it.
+    pub fn logged_path(&self) -> String {
+        stream::logged_path(self.context)
+    }
+
     /// Envoy knows this of the stream.
     pub fn property(&self, path: &str, value: &str) {
         let set = |worker: &mut super::Worker| {

@@ -216,6 +216,12 @@ pub(super) fn response_body(context: u32, chunk: &[u8], ends: bool) {
     stream(context, |stream| stream.received.extend(stream.response_body.iter().flatten()));
 }
 
+/// The path of a request that was not forwarded.
+pub(super) fn logged_path(context: u32) -> String {
+    let first = |stream: &mut Stream| stream.map(REQUEST_HEADERS)?.first(":path").map(<[u8]>::to_vec);
+    String::from_utf8(stream(context, first).expect("a path")).expect("UTF-8")
+}
+
 /// All of the response's body that the client got.
 pub(super) fn received(context: u32) -> Vec<u8> {
     stream(context, |stream| stream.received.clone())
