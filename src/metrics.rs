@@ -8,8 +8,6 @@
 //! Envoy never forgets a name. Those of callers, policies and providers are as many as the configuration has; models come
 //! from strangers, so only the first [`MAX_MODELS`] of a VM are told apart.
 
-use std::collections::BTreeMap;
-
 use crate::denial::Reason;
 use crate::limits::Ending;
 use crate::policy::Policy;
@@ -138,9 +136,9 @@ pub struct Change {
 /// What was measured since it was last taken.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Counters and gauges, by name, with the sum of what is added to each: ten thousand sessions that begin or speak
+    /// Counters and gauges, sorted by name, with the sum of what is added to each: ten thousand sessions that begin or speak
     /// within a second take no more room than one.
-    sums: BTreeMap<String, (StatKind, Option<i64>)>,
+    sums: Vec<Change>,
     /// Values of histograms.
     values: Vec<Change>,
     models: Vec<String>,
@@ -155,7 +153,7 @@ impl Metrics {
         if kind == StatKind::Histogram {
             self.values.push(Change { stat, kind, amount: Some(amount) });
         } else if amount != 0 {
-            let (_, sum) = self.sums.entry(stat).or_insert((kind, None));
+            let sum = self.sum(stat, kind);
             *sum = Some(sum.unwrap_or_default().saturating_add(amount));
         }
     }
@@ -173,7 +171,17 @@ impl Metrics {
     /// Makes something known that has not happened, so that its first time is an increase.
     fn declare(&mut self, metric: Metric<'_>) {
         let (stat, kind, _) = self.stat(metric);
-        self.sums.entry(stat).or_insert((kind, None));
+        self.sum(stat, kind);
+    }
+
+    /// What is added to a counter or gauge so far.
+    #[expect(clippy::indexing_slicing, reason = "the place was just found or filled")]
+    fn sum(&mut self, stat: String, kind: StatKind) -> &mut Option<i64> {
+        let at = self.sums.binary_search_by(|change| change.stat.cmp(&stat)).unwrap_or_else(|at| {
+            self.sums.insert(at, Change { stat, kind, amount: None });
+            at
+        });
+        &mut self.sums[at].amount
     }
 
     /// A session began.
@@ -207,9 +215,9 @@ impl Metrics {
 
     /// Takes what was measured: one change of each counter and gauge, and each value of a histogram.
     pub fn take(&mut self) -> Vec<Change> {
-        let sums = std::mem::take(&mut self.sums).into_iter();
-        let sums = sums.map(|(stat, (kind, amount))| Change { stat, kind, amount });
-        sums.chain(std::mem::take(&mut self.values)).collect()
+        let mut changes = std::mem::take(&mut self.sums);
+        changes.append(&mut self.values);
+        changes
     }
 
     fn stat(&mut self, metric: Metric<'_>) -> (String, StatKind, i128) {
