@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::Surroundings;
-use super::exchange::must_ask;
+use super::asking::must_ask;
 use super::refusal::{
     form_denial, limit_denial, missing_token, model_of_another_secret, origin_not_allowed, route_not_allowed,
     token_denial, unreadable_body, unsupported_content_type,

@@ -15,16 +15,12 @@ use percent_encoding::percent_decode;
 
 use super::admission::{Admission, Choice, Purpose};
 use super::live::Relay;
-use super::refusal::{ambiguous_stream, ambiguous_version, untold_stream};
 use super::surroundings::{Response, ResponseStep};
 use crate::auth::Caller;
-use crate::denial::Denial;
 use crate::http::{Edits, Target, is_json, media_type, trim};
 use crate::inbound::Inbound;
-use crate::policy::{Kind, Policy, Provider};
-use crate::usage::{
-    BodyMeter, Meter, Metered, MicroUsd, PriceList, Rejected, Tally, UnaskedUsage, ask_for_usage, asks_for_stream,
-};
+use crate::policy::{Policy, Provider};
+use crate::usage::{BodyMeter, Meter, Metered, MicroUsd, PriceList, Rejected, Tally, UnaskedUsage};
 
 /// The longest JSON answer, and the longest event of a stream, that is read.
 const MAX_READ: usize = 1 << 20;
@@ -49,9 +45,6 @@ const MAKERS: [&[u8]; 10] = [
 
 /// What can be done to something that exists.
 const CHANGES: [&[u8]; 2] = [b"cancel", b"submit_tool_outputs"];
-
-/// The first version of Azure's API that knows `stream_options`.
-const AZURE_STREAM_OPTIONS: &str = "2024-09";
 
 /// One exchange, from its request on.
 pub struct RestExchange {
@@ -204,48 +197,6 @@ pub fn is_counted(admission: &Admission, inbound: &Inbound<'_>) -> bool {
     is_post && admission.policy.is_metered && !addresses_existing(&inbound.target)
 }
 
-/// Whether the usage of what a request makes is counted, and a stream of it tells that only to those who ask: of
-/// completions, chat or not.
-pub fn must_ask(admission: &Admission, inbound: &Inbound<'_>) -> bool {
-    let path = normalized(&inbound.target);
-    is_counted(admission, inbound) && segments(&path).next_back() == Some(b"completions")
-}
-
-/// The body with its usage asked for, where that must be and can be; `None` if it stays as it is. Under a budget of the
-/// day, no stream passes that would not tell.
-pub fn ask(
-    admission: &Admission,
-    inbound: &Inbound<'_>,
-    provider: &Provider,
-    body: &[u8],
-) -> Result<Option<Vec<u8>>, Denial> {
-    if body.is_empty() || !must_ask(admission, inbound) {
-        return Ok(None);
-    }
-    let has_budget = admission.caller.limits.has_budget();
-    match knows_asking(&inbound.target, provider) {
-        Some(true) => ask_for_usage(body).map_err(|_| ambiguous_stream()),
-        None if has_budget => Err(ambiguous_version()),
-        Some(false) if has_budget && asks_for_stream(body).map_err(|_| ambiguous_stream())? => Err(untold_stream()),
-        Some(false) | None => Ok(None),
-    }
-}
-
-/// Whether a provider knows how to be asked for a stream's usage; `None` if that depends on an API version that the
-/// query names twice, so that the provider may take another one than is seen here.
-fn knows_asking(target: &Target<'_>, provider: &Provider) -> Option<bool> {
-    if provider.kind != Kind::AzureOpenAi {
-        return Some(true);
-    }
-    let mut versions = target.params().filter(|param| param.is("api-version"));
-    match (versions.next(), versions.next()) {
-        (None, _) => Some(true),
-        // Other versions than dates, such as `preview`, are later ones.
-        (Some(version), None) => Some(version.value().is_some_and(|version| *version >= *AZURE_STREAM_OPTIONS)),
-        (Some(_), Some(_)) => None,
-    }
-}
-
 fn addresses_existing(target: &Target<'_>) -> bool {
     let path = normalized(target);
     let mut from_end = segments(&path).rev();
@@ -255,11 +206,13 @@ fn addresses_existing(target: &Target<'_>) -> bool {
         || (is_one_of(&COLLECTIONS, third) && is_one_of(&CHANGES, last))
 }
 
-fn normalized(target: &Target<'_>) -> Vec<u8> {
+/// A path in one spelling: percent-decoded, in lowercase.
+pub(super) fn normalized(target: &Target<'_>) -> Vec<u8> {
     percent_decode(target.path).map(|byte| byte.to_ascii_lowercase()).collect()
 }
 
-fn segments(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+/// The segments of a path, without empty ones.
+pub(super) fn segments(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty())
 }
 
@@ -273,7 +226,7 @@ fn note(gap: &mut Option<Gap>, all: &[Metered]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use serde_json::{Value, json};
@@ -284,7 +237,7 @@ mod tests {
     use crate::http::Headers;
     use crate::inbound::Strip;
     use crate::limits::{CallerLimits, SessionLimits};
-    use crate::policy::Credential;
+    use crate::policy::{Credential, Kind};
     use crate::usage::Lock;
 
     struct Answered {
@@ -321,11 +274,11 @@ mod tests {
     const JSON: Answered = Answered { content_type: "application/json", content_encoding: "" };
     const EVENTS: Answered = Answered { content_type: "text/event-stream; charset=utf-8", content_encoding: "" };
 
-    fn provider(kind: Kind) -> Rc<Provider> {
+    pub(in crate::session) fn provider(kind: Kind) -> Rc<Provider> {
         Rc::new(Provider { name: "openai".into(), kind, credential: Credential::External, account: vec![] })
     }
 
-    fn admission(is_metered: bool) -> Admission {
+    pub(in crate::session) fn admission(is_metered: bool) -> Admission {
         let policy = Policy {
             name: "rest".into(),
             default_provider: provider(Kind::OpenAi),
@@ -346,7 +299,7 @@ mod tests {
         Admission { policy: Rc::new(policy), caller: Rc::new(caller), grant: None, purpose: Purpose::Rest }
     }
 
-    fn with_inbound<T>(method: &str, path: &str, use_it: impl FnOnce(&Inbound<'_>) -> T) -> T {
+    pub(in crate::session) fn with_inbound<T>(method: &str, path: &str, use_it: impl FnOnce(&Inbound<'_>) -> T) -> T {
         let headers = Headers::from_iter([(":method", method), (":path", path)]);
         let strip = Strip { headers: vec![], params: vec![] };
         use_it(&Inbound::read(&headers, &Gateway::new("gateway", "gateway", true), &strip))
@@ -500,71 +453,5 @@ mod tests {
         }
         let call = Admission { purpose: Purpose::Call, ..admission(true) };
         assert!(!with_inbound("POST", "/v1/realtime/calls", |inbound| is_counted(&call, inbound)));
-    }
-
-    /// What becomes of a body sent here: whether it is made to ask, or the answer that refuses it.
-    fn asked(path: &str, kind: Kind, body: &str, tokens_per_day: Option<u64>) -> Result<bool, String> {
-        let mut admission = admission(true);
-        let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
-        admission.caller = Rc::new(Caller { limits, ..Rc::into_inner(admission.caller).unwrap() });
-        let asked = with_inbound("POST", path, |inbound| ask(&admission, inbound, &provider(kind), body.as_bytes()));
-        asked.map(|body| body.is_some()).map_err(|denial| String::from_utf8(denial.answer().body).unwrap())
-    }
-
-    #[test]
-    fn completions_are_asked_where_their_provider_understands() {
-        for (path, openai, azure) in [
-            ("/v1/chat/completions", true, true),
-            ("/v1/completions/", true, true),
-            ("/x/Chat%2Fcompletions", true, true),
-            ("/openai/deployments/gpt/chat/completions?api-version=2024-06-01", true, false),
-            ("/openai/deployments/gpt/chat/completions?api-version=2024-10-21", true, true),
-            ("/openai/deployments/gpt/chat/completions?api-version=2024-10-21&API-version=2024-10-21", true, false),
-            ("/openai/deployments/gpt/chat/completions?api-version=2024-1%0", true, false),
-            ("/openai/v1/chat/completions?api-version=preview", true, true),
-            ("/v1/responses", false, false),
-            ("/v1/chat/completions/chatcmpl-1", false, false),
-        ] {
-            for (kind, want) in [(Kind::OpenAi, openai), (Kind::AzureOpenAi, azure)] {
-                assert_eq!(asked(path, kind.clone(), r#"{"stream":true}"#, None), Ok(want), "{path}");
-                assert_eq!(asked(path, kind.clone(), r#"{"stream":false}"#, None), Ok(false), "{path}");
-                assert_eq!(asked(path, kind, "", None), Ok(false), "{path}");
-            }
-        }
-    }
-
-    #[test]
-    fn under_a_budget_of_the_day_no_stream_passes_that_tells_nothing() {
-        let stream = r#"{"stream":true,"stream_options":{"include_usage":true}}"#;
-        for (versions, kind, body, want) in [
-            ("api-version=2024-06-01", Kind::AzureOpenAi, stream, Err("tells nobody")),
-            ("api-version=1", Kind::AzureOpenAi, r#"{"stream":true}"#, Err("tells nobody")),
-            ("api-version=%zz", Kind::AzureOpenAi, stream, Err("tells nobody")),
-            ("api-version=2024-06-01", Kind::AzureOpenAi, r#"{"stream":false}"#, Ok(false)),
-            ("api-version=2024-06-01", Kind::AzureOpenAi, r#"{"stream":false,"stream":true}"#, Err("only once")),
-            ("api-version=2024-06-01", Kind::OpenAi, stream, Ok(false)),
-            ("api-version=2024-10-21&api-version=1", Kind::AzureOpenAi, stream, Err("`api-version` only once")),
-            (
-                "api-version=2024-10-21&Api%2Dversion=2024-10-21",
-                Kind::AzureOpenAi,
-                "{}",
-                Err("`api-version` only once"),
-            ),
-            ("api-version=2024-10-21&api-version=1", Kind::OpenAi, r#"{"stream":true}"#, Ok(true)),
-            ("api-version=2024-10-21", Kind::AzureOpenAi, r#"{"stream":true}"#, Ok(true)),
-            ("api-version=2024-10-21", Kind::AzureOpenAi, stream, Ok(false)),
-        ] {
-            let path = format!("/openai/deployments/gpt/chat/completions?{versions}");
-            match (asked(&path, kind, body, Some(1)), want) {
-                (Ok(asked), Ok(want)) => assert_eq!(asked, want, "{versions} {body}"),
-                (Err(answer), Err(want)) => {
-                    let is_so = answer.contains(want) && answer.contains("malformed_request");
-                    assert!(is_so, "{versions} {body}: {answer}");
-                }
-                (got, _) => panic!("{versions} {body}: {got:?}"),
-            }
-        }
-        let elsewhere = "/openai/deployments/gpt/embeddings?api-version=1&api-version=2";
-        assert_eq!(asked(elsewhere, Kind::AzureOpenAi, "{}", Some(1)), Ok(false));
     }
 }

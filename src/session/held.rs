@@ -1,8 +1,9 @@
 //! A request whose headers wait for its body, and what comes of it once that is there.
 
 use super::admission::{Admission, BodyNeed, Choice, passes_without_model};
+use super::asking::ask;
 use super::called::call_hung_up;
-use super::exchange::{RestExchange, ask};
+use super::exchange::RestExchange;
 use super::minting::{self, Minted};
 use super::onward::edits_of_refused;
 use super::refusal::{form_denial, route_not_allowed, unreadable_body};

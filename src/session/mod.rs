@@ -14,6 +14,7 @@
 //! ```
 
 mod admission;
+mod asking;
 mod called;
 mod exchange;
 mod farewell;

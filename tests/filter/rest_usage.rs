@@ -213,3 +213,23 @@ fn a_budget_of_the_day_is_drawn_on_by_answers_and_reads_every_completions_body()
         assert_eq!(vm.post(path, body).authenticated().send().refused(), refusal(429, "budget_exceeded"));
     }
 }
+
+#[test]
+fn under_a_budget_of_the_day_no_api_version_keeps_a_stream_from_being_counted() {
+    let vm = vm(json!({
+        "providers": { "azure": { "kind": "azure_openai", "key": { "env": "AZURE_KEY" } } },
+        "callers": { "web-app": { "limits": { "tokens_per_day": 14 } } },
+        "policies": { "default": { "provider": "azure" } },
+    }));
+    let path = |versions| format!("/openai/deployments/gpt/chat/completions?{versions}");
+    let send = |versions, body| vm.post(&path(versions), body).authenticated().send();
+    for (versions, body) in [
+        ("api-version=2024-10-21&api-version=1", STREAMED),
+        ("api-version=2024-10-21&api-version=1", "{}"),
+        ("api-version=2024-06-01", STREAMED),
+    ] {
+        assert_eq!(send(versions, body).refused(), refusal(400, "malformed_request"), "{versions}");
+    }
+    assert_eq!(send("api-version=2024-06-01", "{}").upstream().body, b"{}");
+    assert!(send("api-version=2024-10-21", STREAMED).upstream().body.starts_with(br#"{"stream_options":"#));
+}
