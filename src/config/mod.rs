@@ -3,6 +3,7 @@
 //! `source` decodes the bytes, `shape` gives them their types ([`raw`]), `plan` resolves names and secrets.
 //! Every stage collects all of its errors; each has a path, and none shows a secret.
 
+mod callers;
 mod cuts;
 mod error;
 mod path;

@@ -8,6 +8,7 @@
 
 mod api;
 mod ended;
+mod own_page;
 mod page;
 mod process;
 mod registry;

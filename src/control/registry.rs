@@ -11,8 +11,9 @@ use std::cmp::Ordering;
 use std::time::SystemTime;
 
 use super::ended;
+use super::own_page::{Own, OwnPage};
 use super::page::{Page, SLOTS};
-use super::stored::{decode, encode, hang_up, id, is_call, is_closed, is_hung_up, is_open, is_same, is_stopping, stop};
+use super::stored::{decode, encode, hang_up, id, is_call, is_closed, is_hung_up, is_open, stop};
 use crate::limits::store::{Contended, Damage, Entry, Store, key, update};
 use crate::limits::{Presence, Worker};
 use crate::usage::{Close, ClosedBy, Record, RecordId, Status};
@@ -70,27 +71,6 @@ pub struct Filter {
     pub user: Option<String>,
     /// Those that have ended, or those that have not.
     pub is_closed: Option<bool>,
-}
-
-/// A page of this worker's, as it is to be.
-#[derive(Debug, Default)]
-struct OwnPage {
-    /// At most [`SLOTS`].
-    slots: Vec<Own>,
-    /// Records that are not written yet, the newest of a slot last.
-    pending: Vec<(u8, Vec<u8>)>,
-}
-
-/// What stands in a slot of this worker's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Own {
-    Free,
-    /// A session that runs, and by which name the host knows it.
-    Open(u32),
-    /// One that runs and was told to stop.
-    Told(u32),
-    /// One that has ended and is not in the ring yet.
-    Ended,
 }
 
 /// A record that was found. Of several of one session, the one of the lowest rank is true: that it has ended, that it
@@ -355,93 +335,6 @@ impl Registry {
     }
 }
 
-impl OwnPage {
-    /// Writes what has changed, and adds to `ticked` what it finds.
-    fn tick(&mut self, store: &dyn Store, me: Worker, number: usize, damage: &mut Damage, ticked: &mut Ticked) {
-        let Noticed { marked, missing, hung_up } = self.write(store, me, number, damage);
-        for (within, own) in self.slots.iter_mut().enumerate() {
-            let is_in = |slots: u32| slots & (1 << within) != 0;
-            if let Own::Open(session) = *own
-                && is_in(marked)
-            {
-                *own = Own::Told(session);
-                ticked.stops.push(session);
-            }
-            if let Own::Open(session) | Own::Told(session) = *own
-                && is_in(missing)
-            {
-                ticked.missing.push(session);
-            }
-            if let Own::Open(session) | Own::Told(session) = *own
-                && is_in(hung_up)
-            {
-                ticked.hung_up.push(session);
-            }
-        }
-    }
-
-    fn write(&mut self, store: &dyn Store, me: Worker, number: usize, damage: &mut Damage) -> Noticed {
-        let key = page_key(me.place, number);
-        let mut noticed = Noticed::default();
-        let written = update(store, &key, &mut |bytes| {
-            let mut page = read(bytes, me, &key, damage);
-            // Who reads stops at the first page that is not there.
-            let has_changed = self.merge(&mut page) || bytes.is_empty();
-            noticed = self.notice(&page);
-            has_changed.then(|| page.encode())
-        });
-        if written.is_ok() {
-            self.pending = Vec::new();
-        }
-        noticed
-    }
-
-    /// Brings a page up to date; false if it is.
-    fn merge<'a>(&'a self, page: &mut Page<'a>) -> bool {
-        let mut has_changed = page.retain(|slot| self.is_taken(slot));
-        for (slot, record) in &self.pending {
-            if self.is_taken(*slot) {
-                let old = page.at(*slot).filter(|old| is_same(old, record));
-                let (is_marked, is_hung_up) = (old.is_some_and(is_stopping), old.is_some_and(is_hung_up));
-                let mut record = Cow::Borrowed(record.as_slice());
-                if is_marked {
-                    stop(record.to_mut());
-                } else if is_hung_up {
-                    hang_up(record.to_mut());
-                }
-                page.put(*slot, record);
-                has_changed = true;
-            }
-        }
-        has_changed
-    }
-
-    fn notice(&self, page: &Page<'_>) -> Noticed {
-        let mut noticed = Noticed::default();
-        for within in (0_u8..).take(self.slots.len()) {
-            match page.at(within) {
-                Some(record) if is_stopping(record) => noticed.marked |= 1 << within,
-                Some(record) if is_hung_up(record) => noticed.hung_up |= 1 << within,
-                Some(_) => {}
-                None => noticed.missing |= 1 << within,
-            }
-        }
-        noticed
-    }
-
-    fn is_taken(&self, within: u8) -> bool {
-        self.slots.get(usize::from(within)).is_some_and(|own| *own != Own::Free)
-    }
-}
-
-/// What stands on a page, as sets of slots.
-#[derive(Debug, Clone, Copy, Default)]
-struct Noticed {
-    marked: u32,
-    missing: u32,
-    hung_up: u32,
-}
-
 impl Slot {
     fn page(self) -> usize {
         self.0 / SLOTS
@@ -497,7 +390,7 @@ fn mark(bytes: &[u8], worker: Worker, set: &dyn Fn(&mut Cow<'_, [u8]>) -> bool) 
 }
 
 /// The page of a worker in these bytes; empty if they are another's, or damaged.
-fn read<'a>(bytes: &'a [u8], owner: Worker, key: &str, damage: &mut Damage) -> Page<'a> {
+pub(super) fn read<'a>(bytes: &'a [u8], owner: Worker, key: &str, damage: &mut Damage) -> Page<'a> {
     match Page::decode(bytes) {
         Ok(page) if page.label == owner.id => page,
         Err(_) if !bytes.is_empty() => {
@@ -536,7 +429,7 @@ fn aged(record: Record, now: SystemTime) -> Record {
     }
 }
 
-fn page_key(place: u16, number: usize) -> String {
+pub(super) fn page_key(place: u16, number: usize) -> String {
     key(format_args!("sessions.{place}.{number}"))
 }
 

@@ -5,8 +5,9 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::counters::{CallerLimit, CallerLimits, Counters, Exceeded, Moment, Used};
-use super::presence::{Presence, Worker};
-use super::store::{Contended, Damage, Store, key, update};
+use super::presence::Presence;
+use super::share::{Share, caller_key, decode};
+use super::store::{Contended, Damage, Store};
 use crate::usage::{MicroUsd, Tally, Timestamp};
 
 /// This worker's part in the counting.
@@ -33,21 +34,6 @@ pub struct CallerUsage {
     pub usage: Tally,
     /// What it costs.
     pub cost_usd: MicroUsd,
-}
-
-/// What one caller does at this worker.
-#[derive(Debug)]
-struct Share {
-    caller: String,
-    open: u32,
-    /// What is still to be written, and the latest moment that it is of.
-    owed: Used,
-    owed_at: Moment,
-    /// What is written is not all.
-    is_dirty: bool,
-    /// What all workers together have used today, as last seen. Two plugins, or two configurations of one, may limit a
-    /// caller of this name in two ways, so what that comes to is each asker's own matter.
-    seen: Used,
 }
 
 /// When a start that could not be counted can be tried again.
@@ -176,91 +162,6 @@ impl Callers {
         });
         (&mut shares[at], damage)
     }
-}
-
-impl Share {
-    fn new(caller: &str) -> Self {
-        Self {
-            caller: caller.to_owned(),
-            open: 0,
-            owed: Used::default(),
-            owed_at: Moment::default(),
-            is_dirty: false,
-            seen: Used::default(),
-        }
-    }
-
-    /// Keeps what was used until it is written. `now` may be behind what was owed before.
-    fn owe(&mut self, used: &Used, now: Moment) {
-        if !self.owed_at.counts_on(now.day()) {
-            self.owed = Used::default();
-        }
-        self.owed_at = self.owed_at.max(now);
-        self.owed.add(used);
-        self.is_dirty = true;
-    }
-
-    /// Writes all that is owed, and reads the rest; what cannot be written is owed on.
-    fn settle(&mut self, store: &dyn Store, damage: &mut Damage, me: Option<Worker>, now: Moment) {
-        self.is_dirty = self.write(store, damage, me, now, &mut |_, _| ()).is_err();
-    }
-
-    /// Settles if something is owed or what stands there is wrong, else only reads.
-    fn refresh(&mut self, store: &dyn Store, damage: &mut Damage, me: Option<Worker>, now: Moment) {
-        let key = caller_key(&self.caller);
-        let mut counters = decode(&store.read(&key).bytes, &key, damage);
-        if self.is_dirty || me.is_some_and(|me| counters.open_at(me) != self.open) {
-            return self.settle(store, damage, me, now);
-        }
-        counters.advance(now);
-        self.seen = *counters.used();
-    }
-
-    /// Writes how many sessions are open here and what is owed, and then what `change` adds, which is told how many are
-    /// open.
-    fn write(
-        &mut self,
-        store: &dyn Store,
-        damage: &mut Damage,
-        me: Option<Worker>,
-        now: Moment,
-        change: &mut dyn FnMut(&mut Counters, u32),
-    ) -> Result<(), Contended> {
-        let key = caller_key(&self.caller);
-        let mut seen = self.seen;
-        // Who owes something of today must not write it to yesterday.
-        let now = now.max(self.owed_at);
-        update(store, &key, &mut |bytes| {
-            let mut counters = decode(bytes, &key, damage);
-            counters.advance(now);
-            if let Some(me) = me {
-                counters.set_open(me, self.open);
-            }
-            counters.add(self.owed_at, &self.owed);
-            change(&mut counters, self.open);
-            seen = *counters.used();
-            Some(counters.encode())
-        })?;
-        (self.owed, self.owed_at) = (Used::default(), Moment::default());
-        self.is_dirty = false;
-        self.seen = seen;
-        Ok(())
-    }
-}
-
-/// The counters in these bytes; anew if they are damaged.
-fn decode(bytes: &[u8], key: &str, damage: &mut Damage) -> Counters {
-    if bytes.is_empty() {
-        return Counters::default();
-    }
-    Counters::decode(bytes).unwrap_or_else(|_| {
-        damage.note(key);
-        Counters::default()
-    })
-}
-
-fn caller_key(caller: &str) -> String {
-    key(format_args!("caller.{caller}"))
 }
 
 #[cfg(test)]

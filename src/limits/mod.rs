@@ -13,6 +13,7 @@ pub(crate) mod codec;
 mod counters;
 mod presence;
 mod session;
+mod share;
 pub(crate) mod store;
 mod window;
 

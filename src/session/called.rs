@@ -29,11 +29,14 @@ pub struct Joined {
     provider_key: Option<ProviderKey>,
 }
 
-/// The call that a WebSocket asks to join, by `?call_id=rtc_…`: its model was judged when it began.
+/// The call that a realtime WebSocket asks to join, by `?call_id=rtc_…`: its model was judged when it began. Elsewhere
+/// the parameter would mean nothing, and excuse nothing.
 pub fn call_joined(target: &Target<'_>) -> Option<String> {
     let mut ids = target.params().filter(|param| param.is("call_id"));
     let (id, other) = (ids.next()?.value()?, ids.next());
-    (other.is_none() && id_in(id.as_bytes()) == Some(&*id)).then(|| id.into_owned())
+    let is_one = other.is_none() && id_in(id.as_bytes()) == Some(&*id);
+    let is_realtime = || matches!(endpoint(target.path), Some((Endpoint::Socket, _)));
+    (is_one && is_realtime()).then(|| id.into_owned())
 }
 
 /// The call that a request asks the upstream to end.
@@ -145,6 +148,7 @@ mod tests {
             ("/v1/realtime?call_id=a%3Fb", None),
             ("/v1/realtime?call_id=rtc_1&call_id=rtc_2", None),
             ("/v1/realtime?model=m", None),
+            ("/v1/responses?call_id=rtc_1", None),
         ] {
             assert_eq!(call_joined(&Target::parse(path.as_bytes())).as_deref(), id, "{path}");
         }

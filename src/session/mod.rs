@@ -14,6 +14,7 @@
 //! ```
 
 mod admission;
+mod arrival;
 mod asking;
 mod called;
 mod exchange;
@@ -30,34 +31,26 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-
-use crate::auth::{Offered, bearer};
 use crate::call::{Call, ProviderKey, id_in};
 use crate::config::Plan;
-use crate::control::{CallName, Process, Request, Seat};
+use crate::control::{CallName, Process, Seat};
 use crate::denial::Denial;
-use crate::http::{Edits, Headers, Target, Value};
+use crate::http::{Edits, Headers, Value};
 use crate::inbound::Inbound;
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::mint::{InvalidAnswer, MAX_ANSWER, decoded};
-use crate::policy::{Handling, Route};
-use crate::secret::Digest;
 use crate::usage::{ClosedBy, Record, Status};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Purpose};
-use called::{Called, Joined, call_hung_up, call_joined};
+use arrival::Admitted;
+use called::{Called, Joined};
 use exchange::RestExchange;
 use handshake::Handshake;
 use held::Held;
 use live::Live;
 use minting::Minting;
-use refusal::{
-    form_denial, invalid_answer, no_policy, provider_key_rejected, route_not_allowed, unreadable_body,
-    upstream_secret_rejected,
-};
+use refusal::{invalid_answer, provider_key_rejected, route_not_allowed, unreadable_body, upstream_secret_rejected};
 
 pub use exchange::{Gap, RestUsage};
 pub use live::Relay;
@@ -96,13 +89,6 @@ enum State {
     Sealing(Box<Sealing>),
     /// Answered by the filter: what comes back is its own reply.
     Answered,
-}
-
-/// What the checks of a request's headers come to.
-enum Admitted {
-    Untouched,
-    Hold(Box<Admission>, BodyNeed),
-    Forward(Box<Forwarded>, Edits, Option<Seat>),
 }
 
 /// What a stream came to.
@@ -152,11 +138,11 @@ impl Session {
 
     /// The request's headers came. `ends` says that no body follows.
     pub fn request_headers(&mut self, headers: Headers, ends: bool, around: &impl Surroundings) -> RequestStep {
-        if let Some(answered) = self.control(&headers, around) {
+        if let Some(answered) = arrival::control(&self.plan, &headers, around) {
             self.state = State::Answered;
             return RequestStep::Answer(answered, edits_of_refused(&self.plan, &headers));
         }
-        let (state, step) = match self.admit(&headers, ends, around) {
+        let (state, step) = match arrival::admit(&self.plan, &headers, ends, around) {
             Ok(Admitted::Untouched) => (State::Untouched, RequestStep::Pass),
             Ok(Admitted::Hold(admission, need)) => {
                 (State::Held(Box::new(Held { headers, admission: *admission, need })), RequestStep::Hold)
@@ -434,79 +420,6 @@ impl Session {
     /// Whether the response waits for its body.
     pub fn is_sealing(&self) -> bool {
         matches!(self.state, State::Sealing(..))
-    }
-
-    /// What the control API answers, if the request is for that. It needs no policy, and no route.
-    fn control(&self, headers: &Headers, around: &impl Surroundings) -> Option<Answered> {
-        let control = self.plan.control.as_ref()?;
-        let target = Target::parse(headers.first(b":path")?);
-        let is_authorized = || {
-            let offered = headers.first(b"authorization").and_then(bearer).map(Digest::of);
-            offered.is_some_and(|token| token == control.token) && control.validity.check(around.now()).is_ok()
-        };
-        let method = headers.first(b":method").unwrap_or_default();
-        let request = Request::read(&control.path, method, &target, is_authorized)?;
-        let run = |request: Request| request.run(&mut around.process().borrow_mut(), around.now());
-        // Whoever guesses at the token can be seen.
-        let details = match &request {
-            Err(answer) if answer.status == 401 => "realtime_byok.invalid_control_token",
-            _ => "realtime_byok.control",
-        };
-        Some(Answered { answer: request.map_or_else(|answer| answer, run), details })
-    }
-
-    fn admit(&self, headers: &Headers, ends: bool, around: &impl Surroundings) -> Result<Admitted, Denial> {
-        let plan = &*self.plan;
-        let route = match around.route_policy() {
-            Some(policy) => Route::Metadata(policy),
-            None if plan.policies.need_names() => Route::Name(around.route_name()),
-            None => Route::Unnamed,
-        };
-        let policy = match plan.policies.find(&route) {
-            Some(Handling::Untouched) => return Ok(Admitted::Untouched),
-            Some(Handling::Guarded(policy)) => policy,
-            None => return Err(no_policy()),
-        };
-        let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
-        let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
-        let admission = Admission::new(plan, policy, &inbound, &offered, around)?;
-        if let Some(need) = admission.body_need(&inbound, ends)? {
-            return Ok(Admitted::Hold(Box::new(admission), need));
-        }
-        let named = admission.named_in_query(&inbound)?;
-        let joined = call_joined(&inbound.target).filter(|_| admission.purpose == Purpose::WebSocket);
-        let is_subject = named.is_some() || (admission.purpose != Purpose::Rest && joined.is_none());
-        let choice = admission.choose(&inbound, named.as_deref(), is_subject)?;
-        let seat = match &joined {
-            Some(id) => called::join(CallName { provider: &choice.provider.name, id }, &admission, around)?,
-            None => admission.start(around)?,
-        };
-        let hung_up = call_hung_up(&inbound);
-        let handshake = (admission.purpose == Purpose::WebSocket)
-            .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
-        let exchange = RestExchange::new(&admission, &inbound, &choice, false);
-        let credential = onward::credential(choice.provider, admission.upstream_secret(), around);
-        let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, credential.as_ref());
-        if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
-            let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
-            edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
-        }
-        let is_call = admission.purpose == Purpose::Call || joined.is_some();
-        let mut provider_key =
-            if is_call { called::provider_key(&admission, &choice, credential, around) } else { None };
-        let joined = joined.map(|id| Box::new(Joined::new(id, provider_key.take())));
-        let model = choice.model.map(str::to_owned);
-        let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
-            let id = around.random().map_or(0, u128::from_le_bytes);
-            Box::new(Live::new(&admission, &choice.provider.name, choice.model, id, around.now()))
-        });
-        if live.is_some() {
-            // RFC 6455 section 9: without an extension, frames can be read.
-            edits.remove("sec-websocket-extensions");
-        }
-        let provider = choice.provider.name.clone();
-        let sent = Forwarded { admission, handshake, live, joined, exchange, provider_key, hung_up, provider, model };
-        Ok(Admitted::Forward(Box::new(sent), edits, seat))
     }
 
     fn refusal(&self, denial: Denial, headers: &Headers, around: &impl Surroundings) -> RequestStep {

@@ -3,27 +3,13 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { scratchDirectory, startEnvoy } from '../e2e/harness/index.mjs';
 import { startOpenai } from '../e2e/harness/openai.mjs';
+import { responseUsage } from '../e2e/harness/usage.mjs';
 import { demoBootstrap, demoEnvironment } from './gateway.mjs';
 
 /** What aimock answers. */
 const fixtures = [
   { match: { userMessage: 'hello' }, response: { content: 'Hello! I never saw a key of yours.' } },
 ];
-
-/** What a response is said to have used: aimock counts no tokens. */
-const usage = {
-  total_tokens: 1500,
-  input_tokens: 1000,
-  output_tokens: 500,
-  input_token_details: {
-    text_tokens: 200,
-    audio_tokens: 800,
-    image_tokens: 0,
-    cached_tokens: 300,
-    cached_tokens_details: { text_tokens: 100, audio_tokens: 200, image_tokens: 0 },
-  },
-  output_token_details: { text_tokens: 100, audio_tokens: 400 },
-};
 
 /**
  * Starts everything. `real` is `{ host, key }` for the real API, else null for aimock.
@@ -46,7 +32,8 @@ export async function startStage(real) {
       controlToken: `gt-control-${random()}`,
     };
     const sealingKey = randomBytes(32).toString('base64');
-    const mock = real ? null : await startOpenai({ keys: [providerKey], fixtures, usage });
+    // aimock counts no tokens.
+    const mock = real ? null : await startOpenai({ keys: [providerKey], fixtures, usage: responseUsage });
     if (mock) parts.push(mock);
     const envoy = await startEnvoy(demoBootstrap(real ? { host: real.host } : { port: mock.port }), {
       directory: scratchDirectory(),

@@ -7,6 +7,7 @@ import { useFor, useGateway } from './hooks.mjs';
 import { record } from './recorder.mjs';
 import { upgradeRequest } from './requests.mjs';
 import { basicConfiguration, basicEnv, tokens } from './secrets.mjs';
+import { responseUsage } from './usage.mjs';
 import { until } from './wait.mjs';
 import { closeOf, opcodes, peer, textMessages } from './websocket.mjs';
 
@@ -41,19 +42,7 @@ export function responseDone(id = 'resp_1', response = {}) {
       status: 'completed',
       status_details: null,
       output: [{ id: `item_${id}`, object: 'realtime.item', type: 'message', role: 'assistant', content: [] }],
-      usage: {
-        total_tokens: 1500,
-        input_tokens: 1000,
-        output_tokens: 500,
-        input_token_details: {
-          text_tokens: 200,
-          audio_tokens: 800,
-          image_tokens: 0,
-          cached_tokens: 300,
-          cached_tokens_details: { text_tokens: 100, audio_tokens: 200, image_tokens: 0 },
-        },
-        output_token_details: { text_tokens: 100, audio_tokens: 400 },
-      },
+      usage: responseUsage,
       ...response,
     },
   };
