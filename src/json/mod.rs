@@ -2,38 +2,24 @@
 
 mod decimal;
 mod reader;
+mod value;
 
 use std::borrow::Cow;
 
 pub use decimal::{Decimal, ONE};
 pub use reader::{NotJson, Reader, Token};
+pub use value::Value;
 
 /// Calls `each` with every member of the object that `json` is: its name, and its value as it is written. Values that are
 /// strings may hold surrogates without a partner; names may not.
 pub fn for_each_member<'a>(json: &'a str, each: &mut dyn FnMut(Cow<'a, str>, &'a str)) -> Result<(), NotJson> {
-    let mut reader = Reader::new(json);
-    if reader.token()? != Token::Object {
-        return reader.fail();
-    }
-    while let Token::Name(name) = reader.token()? {
-        each(reader.unquoted(name)?, reader.value()?);
-    }
-    reader.end()
-}
-
-/// Whether `json` is one JSON value.
-pub fn is_valid(json: &str) -> bool {
-    let mut reader = Reader::new(json);
-    reader.value().and_then(|_| reader.end()).is_ok()
+    Value::parse(json)?.for_each_member(&mut |name, value| each(name, value.as_str()))
 }
 
 /// The text of the string that `json` is.
 pub fn string(json: &str) -> Result<String, NotJson> {
-    let mut reader = Reader::new(json);
-    let Token::String(written) = reader.token()? else { return reader.fail() };
-    let text = reader.unquoted(written)?.into_owned();
-    reader.end()?;
-    Ok(text)
+    let value = Value::parse(json)?;
+    value.text().map(Cow::into_owned).ok_or(NotJson { at: 0 })
 }
 
 /// `text` as a JSON string.
@@ -47,9 +33,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use serde_json::Value;
+    use serde_json::Value as Tree;
 
     use super::*;
+
+    fn is_valid(json: &str) -> bool {
+        Value::parse(json).is_ok()
+    }
 
     fn members(json: &str) -> Result<Vec<(String, String)>, NotJson> {
         let mut members = Vec::new();
@@ -121,19 +111,19 @@ mod tests {
         }
     }
 
-    fn value() -> impl Strategy<Value = Value> {
+    fn value() -> impl Strategy<Value = Tree> {
         let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<i32>().prop_map(|eighths| Value::from(f64::from(eighths) / 8.0)),
-            any::<String>().prop_map(Value::from),
+            Just(Tree::Null),
+            any::<bool>().prop_map(Tree::from),
+            any::<i64>().prop_map(Tree::from),
+            any::<i32>().prop_map(|eighths| Tree::from(f64::from(eighths) / 8.0)),
+            any::<String>().prop_map(Tree::from),
         ];
         leaf.prop_recursive(4, 24, 4, |inner| {
             prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Tree::from),
                 prop::collection::btree_map(any::<String>(), inner, 0..4)
-                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+                    .prop_map(|members| Tree::Object(members.into_iter().collect())),
             ]
         })
     }
@@ -144,9 +134,9 @@ mod tests {
             let json = if pretty { format!("{value:#}") } else { value.to_string() };
             prop_assert!(is_valid(&json));
             match &value {
-                Value::String(text) => prop_assert_eq!(&string(&json).unwrap(), text),
-                Value::Object(object) => {
-                    let read: BTreeMap<_, Value> = members(&json)
+                Tree::String(text) => prop_assert_eq!(&string(&json).unwrap(), text),
+                Tree::Object(object) => {
+                    let read: BTreeMap<_, Tree> = members(&json)
                         .unwrap()
                         .into_iter()
                         .map(|(name, value)| (name, serde_json::from_str(&value).unwrap()))

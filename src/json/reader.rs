@@ -56,10 +56,12 @@ impl<'a> Reader<'a> {
         if self.at == 0 && self.text.starts_with('\u{feff}') {
             return self.fail();
         }
-        let read = self.parser.parse_next(self.parsed.as_bytes().get(self.at..).unwrap_or_default(), true);
+        let rest = self.parsed.as_bytes().get(self.at..).unwrap_or_default();
+        let read = self.parser.parse_next(rest, true);
         let end = self.at + read.consumed_bytes;
-        let written = self.text.get(self.at..end).unwrap_or_default().trim_start_matches(BETWEEN);
-        (self.start, self.at) = (end - written.len(), end);
+        let between = rest.iter().take(read.consumed_bytes).take_while(|&&byte| is_between(byte)).count();
+        (self.start, self.at) = (self.at + between, end);
+        let written = self.text.get(self.start..end).unwrap_or_default();
         match read.event {
             Some(Ok(event)) => Ok(match event {
                 JsonEvent::StartObject => Token::Object,
@@ -105,10 +107,7 @@ impl<'a> Reader<'a> {
 
     /// What stands in the quotes of the name or string that is the last token. Every surrogate must have its partner.
     pub fn unquoted(&self, written: &'a str) -> Result<Cow<'a, str>, NotJson> {
-        match LowLevelJsonParser::new().parse_next(written.as_bytes(), true).event {
-            Some(Ok(JsonEvent::String(text))) => Ok(text),
-            _ => self.fail(),
-        }
+        unquoted(written).map_or_else(|| self.fail(), Ok)
     }
 
     /// The error that the last token must not stand there.
@@ -118,7 +117,21 @@ impl<'a> Reader<'a> {
 }
 
 /// What stands between the tokens that the parser tells.
-const BETWEEN: [char; 6] = [' ', '\t', '\n', '\r', ',', ':'];
+pub(super) fn is_between(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',' | b':')
+}
+
+/// What stands in the quotes of a name or string that is JSON but for surrogates, each of which must have its partner.
+pub(super) fn unquoted(written: &str) -> Option<Cow<'_, str>> {
+    let inside = written.strip_prefix('"')?.strip_suffix('"')?;
+    if !inside.as_bytes().contains(&b'\\') {
+        return Some(Cow::Borrowed(inside));
+    }
+    match LowLevelJsonParser::new().parse_next(written.as_bytes(), true).event {
+        Some(Ok(JsonEvent::String(text))) => Some(text),
+        _ => None,
+    }
+}
 
 /// `text` with another escape for each surrogate: the parser refuses those without a partner, which are JSON.
 fn without_surrogates(text: &str) -> Cow<'_, str> {

@@ -11,9 +11,10 @@
 //! there are any. What `total_tokens` has beyond input and output is reasoning that some upstreams count apart: it
 //! counts as output text.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use crate::json::{self, Decimal};
+use crate::json::{self, Decimal, Value};
 
 use super::object::pick;
 use super::tally::{Input, Output, Tally, Tokens, Transcription};
@@ -53,10 +54,15 @@ impl fmt::Display for Rejected {
 
 impl std::error::Error for Rejected {}
 
+/// The JSON that an upstream has sent.
+pub(super) fn parsed(text: &str) -> Result<Value<'_>, Rejected> {
+    Value::parse(text).map_err(|_| Rejected::Malformed)
+}
+
 /// The values of `keys` in an object, without those that are null.
-pub(super) fn fields<'a, const N: usize>(json: &'a str, keys: [&str; N]) -> Result<[Option<&'a str>; N], Rejected> {
+pub(super) fn fields<'a, const N: usize>(json: Value<'a>, keys: [&str; N]) -> Result<[Option<Value<'a>>; N], Rejected> {
     let values = pick(json, keys).map_err(|_| Rejected::Malformed)?;
-    Ok(values.map(|value| value.filter(|value| *value != "null")))
+    Ok(values.map(|value| value.filter(|value| !value.is_null())))
 }
 
 /// What one response or transcription has used.
@@ -69,19 +75,19 @@ pub(super) enum Used {
 
 impl Used {
     /// Reads the usage of a response.
-    pub(super) fn response(usage: &str) -> Result<Self, Rejected> {
+    pub(super) fn response(usage: Value<'_>) -> Result<Self, Rejected> {
         let (input, output) = tokens(usage)?;
         Ok(Self::Response(Tokens { input, output: output.ok_or(Rejected::Missing(OUTPUT))? }))
     }
 
     /// Reads the usage of what need not write anything.
-    pub(super) fn reading(usage: &str) -> Result<Self, Rejected> {
+    pub(super) fn reading(usage: Value<'_>) -> Result<Self, Rejected> {
         let (input, output) = tokens(usage)?;
         Ok(Self::Response(Tokens { input, output: output.unwrap_or_default() }))
     }
 
     /// Reads the usage of a transcription, which is told in tokens or as a duration.
-    pub(super) fn transcription(usage: &str) -> Result<Self, Rejected> {
+    pub(super) fn transcription(usage: Value<'_>) -> Result<Self, Rejected> {
         let [kind, seconds] = fields(usage, ["type", "seconds"])?;
         let is_duration = kind.map_or(seconds.is_some(), |_| text(kind).as_deref() == Some("duration"));
         if is_duration {
@@ -108,13 +114,10 @@ impl Used {
 }
 
 /// A string of at most [`MAX_NAME_LEN`] bytes; nothing when something else stands there.
-pub(super) fn text(value: Option<&str>) -> Option<String> {
-    let written = value?;
+pub(super) fn text(value: Option<Value<'_>>) -> Option<Cow<'_, str>> {
     // Escapes make it longer, at most six times.
-    if written.len() > 2 + 6 * MAX_NAME_LEN {
-        return None;
-    }
-    json::string(written).ok().filter(|text| text.len() <= MAX_NAME_LEN)
+    let value = value.filter(|value| value.as_str().len() <= 2 + 6 * MAX_NAME_LEN)?;
+    value.text().filter(|text| text.len() <= MAX_NAME_LEN)
 }
 
 /// Longer ids and names of models are not kept.
@@ -130,13 +133,35 @@ const SECONDS: &str = "seconds";
 const MAX_COUNT: u64 = 1 << 53;
 
 /// What has been read and, if that is told, written.
-fn tokens(usage: &str) -> Result<(Input, Option<Output>), Rejected> {
-    let [total, input, prompt, output, completion] =
-        fields(usage, ["total_tokens", "input_tokens", "prompt_tokens", "output_tokens", "completion_tokens"])?;
-    let [realtime_input, responses_input, chat_input] =
-        fields(usage, ["input_token_details", "input_tokens_details", "prompt_tokens_details"])?;
-    let [realtime_output, responses_output, chat_output] =
-        fields(usage, ["output_token_details", "output_tokens_details", "completion_tokens_details"])?;
+fn tokens(usage: Value<'_>) -> Result<(Input, Option<Output>), Rejected> {
+    let [
+        total,
+        input,
+        prompt,
+        output,
+        completion,
+        realtime_input,
+        responses_input,
+        chat_input,
+        realtime_output,
+        responses_output,
+        chat_output,
+    ] = fields(
+        usage,
+        [
+            "total_tokens",
+            "input_tokens",
+            "prompt_tokens",
+            "output_tokens",
+            "completion_tokens",
+            "input_token_details",
+            "input_tokens_details",
+            "prompt_tokens_details",
+            "output_token_details",
+            "output_tokens_details",
+            "completion_tokens_details",
+        ],
+    )?;
     let input = count(input.or(prompt), INPUT)?.ok_or(Rejected::Missing(INPUT))?;
     let output = count(output.or(completion), OUTPUT)?;
     let told = input + output.unwrap_or(0);
@@ -146,8 +171,8 @@ fn tokens(usage: &str) -> Result<(Input, Option<Output>), Rejected> {
     Ok((input_by_modality(input, realtime_input.or(responses_input).or(chat_input))?, output))
 }
 
-fn input_by_modality(total: u64, details: Option<&str>) -> Result<Input, Rejected> {
-    let details = details.unwrap_or("{}");
+fn input_by_modality(total: u64, details: Option<Value<'_>>) -> Result<Input, Rejected> {
+    let details = details.unwrap_or(Value::EMPTY);
     let [text, audio, image, cached, cached_details] =
         fields(details, ["text_tokens", "audio_tokens", "image_tokens", "cached_tokens", "cached_tokens_details"])?;
     let text = count(text, "text_tokens")?.unwrap_or(0);
@@ -158,8 +183,8 @@ fn input_by_modality(total: u64, details: Option<&str>) -> Result<Input, Rejecte
     cached_by_modality(input, count(cached, CACHED)?, cached_details)
 }
 
-fn cached_by_modality(input: Input, total: Option<u64>, details: Option<&str>) -> Result<Input, Rejected> {
-    let details = details.unwrap_or("{}");
+fn cached_by_modality(input: Input, total: Option<u64>, details: Option<Value<'_>>) -> Result<Input, Rejected> {
+    let details = details.unwrap_or(Value::EMPTY);
     let [text, audio, image] = fields(details, ["text_tokens", "audio_tokens", "image_tokens"])?;
     let text = count(text, "cached text_tokens")?.unwrap_or(0);
     let audio = count(audio, "cached audio_tokens")?.unwrap_or(0);
@@ -183,8 +208,8 @@ fn cached_by_modality(input: Input, total: Option<u64>, details: Option<&str>) -
     Ok(Input { cached_text, cached_audio, cached_image, ..input })
 }
 
-fn output_by_modality(total: u64, details: Option<&str>) -> Result<Output, Rejected> {
-    let details = details.unwrap_or("{}");
+fn output_by_modality(total: u64, details: Option<Value<'_>>) -> Result<Output, Rejected> {
+    let details = details.unwrap_or(Value::EMPTY);
     let [text, audio, reasoning] = fields(details, ["text_tokens", "audio_tokens", "reasoning_tokens"])?;
     let text = count(text, "text_tokens")?.unwrap_or(0);
     let audio = count(audio, "audio_tokens")?.unwrap_or(0);
@@ -197,14 +222,14 @@ fn output_by_modality(total: u64, details: Option<&str>) -> Result<Output, Rejec
     Ok(Output { text, audio })
 }
 
-fn count(value: Option<&str>, field: &'static str) -> Result<Option<u64>, Rejected> {
+fn count(value: Option<Value<'_>>, field: &'static str) -> Result<Option<u64>, Rejected> {
     let Some(value) = value else { return Ok(None) };
     number(value, field)?.whole().ok_or(Rejected::NotANumber(field)).map(Some)
 }
 
 /// A number from 0 to [`MAX_COUNT`].
-fn number(value: &str, field: &'static str) -> Result<Decimal, Rejected> {
-    let number = Decimal::parse(value).ok_or(Rejected::NotANumber(field))?;
+fn number(value: Value<'_>, field: &'static str) -> Result<Decimal, Rejected> {
+    let number = Decimal::parse(value.as_str()).ok_or(Rejected::NotANumber(field))?;
     if number.is_negative {
         return Err(Rejected::Negative(field));
     }
@@ -219,7 +244,7 @@ mod tests {
     use super::*;
 
     fn read(json: &str) -> Result<([u64; 6], [u64; 2]), Rejected> {
-        let Used::Response(Tokens { input: i, output: o }) = Used::response(json)? else {
+        let Used::Response(Tokens { input: i, output: o }) = Used::response(parsed(json)?)? else {
             panic!("expected a response");
         };
         Ok(([i.text, i.audio, i.image, i.cached_text, i.cached_audio, i.cached_image], [o.text, o.audio]))
@@ -340,7 +365,7 @@ mod tests {
     fn transcriptions_are_billed_by_tokens_or_by_seconds() {
         let by_tokens = r#"{"type":"tokens","total_tokens":22,"input_tokens":13,
             "input_token_details":{"text_tokens":0,"audio_tokens":13},"output_tokens":9}"#;
-        let used = Used::transcription(by_tokens).unwrap();
+        let used = Used::transcription(parsed(by_tokens).unwrap()).unwrap();
         let tokens =
             Tokens { input: Input { audio: 13, ..Input::default() }, output: Output { text: 9, ..Output::default() } };
         assert_eq!(used, Used::Transcription(tokens));
@@ -356,7 +381,8 @@ mod tests {
             (r#"{"type":"duration","seconds":1e17}"#, Err(Rejected::TooLarge(SECONDS))),
             (r#"{"type":"other","seconds":3}"#, Err(Rejected::Missing(INPUT))),
         ] {
-            let milliseconds = Used::transcription(json).map(|used| used.tally().transcription.milliseconds);
+            let milliseconds =
+                parsed(json).and_then(Used::transcription).map(|used| used.tally().transcription.milliseconds);
             assert_eq!(milliseconds, expected, "{json}");
         }
     }
@@ -364,10 +390,11 @@ mod tests {
     #[test]
     fn names_are_bounded_strings() {
         let longest = "n".repeat(MAX_NAME_LEN);
-        assert_eq!(text(Some(&format!("\"{longest}\""))), Some(longest.clone()));
-        assert_eq!(text(Some(&format!("\"{longest}n\""))), None);
-        assert_eq!(text(Some(r#""\u0061""#)), Some("a".into()));
-        assert_eq!(text(Some("12")), None);
+        let read = |json: &str| text(Value::parse(json).ok()).map(Cow::into_owned);
+        assert_eq!(read(&format!("\"{longest}\"")), Some(longest.clone()));
+        assert_eq!(read(&format!("\"{longest}n\"")), None);
+        assert_eq!(read(r#""\u0061""#), Some("a".into()));
+        assert_eq!(read("12"), None);
         assert_eq!(text(None), None);
     }
 }

@@ -3,9 +3,10 @@
 //! Everything is read strictly, since a client may try to show the upstream something else than the gateway: a key
 //! that matters stands once, and what is no JSON object is unreadable.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use crate::json;
+use crate::json::Value;
 
 use super::object::{PickError, pick};
 
@@ -73,9 +74,10 @@ pub enum Unreadable {
 /// ```
 pub fn inspect(event: &[u8], lock: &Lock) -> Result<ClientEvent, Unreadable> {
     let event = str::from_utf8(event).map_err(|_| Unreadable::NotJson)?;
+    let event = Value::parse(event).map_err(|_| Unreadable::NotJson)?;
     let [event_type, session, response] = pick(event, ["type", "session", "response"])?;
     let mut found = ClientEvent::default();
-    let event_type = event_type.and_then(|event_type| json::string(event_type).ok());
+    let event_type = event_type.and_then(Value::text);
     match event_type.as_deref() {
         Some("session.update" | "transcription_session.update") => found.read_container(session, lock, &IN_SESSION)?,
         Some("response.create") => {
@@ -115,14 +117,19 @@ const IN_RESPONSE: [ModelPath; 1] = [("model", "response.model", ModelRole::Resp
 const AT_TOP_LEVEL: [ModelPath; 1] = [("model", "model", ModelRole::Response)];
 
 impl ClientEvent {
-    fn read_container(&mut self, container: Option<&str>, lock: &Lock, models: &[ModelPath]) -> Result<(), Unreadable> {
-        match container {
-            None | Some("null") => Ok(()),
+    fn read_container(
+        &mut self,
+        container: Option<Value<'_>>,
+        lock: &Lock,
+        models: &[ModelPath],
+    ) -> Result<(), Unreadable> {
+        match container.filter(|container| !container.is_null()) {
+            None => Ok(()),
             Some(object) => self.read_fields(object, lock, models),
         }
     }
 
-    fn read_fields(&mut self, object: &str, lock: &Lock, models: &[ModelPath]) -> Result<(), Unreadable> {
+    fn read_fields(&mut self, object: Value<'_>, lock: &Lock, models: &[ModelPath]) -> Result<(), Unreadable> {
         for path in &lock.paths {
             if touches(object, path)? {
                 self.locked.get_or_insert_with(|| path.clone());
@@ -138,32 +145,29 @@ impl ClientEvent {
 }
 
 /// Whether setting what `object` sets would change the field at `path`.
-fn touches(object: &str, path: &str) -> Result<bool, Unreadable> {
+fn touches(object: Value<'_>, path: &str) -> Result<bool, Unreadable> {
     match step(object, path)? {
         (None, _) => Ok(false),
-        (Some(value), Some(rest)) if is_object(value) => touches(value, rest),
+        (Some(value), Some(rest)) if value.is_object() => touches(value, rest),
         (Some(_), _) => Ok(true),
     }
 }
 
-fn model_at(object: &str, path: &str, shown: &'static str) -> Result<Option<String>, Unreadable> {
+fn model_at(object: Value<'_>, path: &str, shown: &'static str) -> Result<Option<String>, Unreadable> {
     match step(object, path)? {
-        (None | Some("null"), _) => Ok(None),
-        (Some(value), Some(rest)) if is_object(value) => model_at(value, rest, shown),
+        (None, _) => Ok(None),
+        (Some(value), _) if value.is_null() => Ok(None),
+        (Some(value), Some(rest)) if value.is_object() => model_at(value, rest, shown),
         (Some(_), Some(_)) => Ok(None),
-        (Some(value), None) => json::string(value).map(Some).map_err(|_| Unreadable::NotAModel(shown)),
+        (Some(value), None) => value.text().map(Cow::into_owned).ok_or(Unreadable::NotAModel(shown)).map(Some),
     }
 }
 
 /// The value under the first name of `path`, and the rest of the path.
-fn step<'a, 'p>(object: &'a str, path: &'p str) -> Result<(Option<&'a str>, Option<&'p str>), Unreadable> {
+fn step<'a, 'p>(object: Value<'a>, path: &'p str) -> Result<(Option<Value<'a>>, Option<&'p str>), Unreadable> {
     let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
     let [value] = pick(object, [name])?;
     Ok((value, rest))
-}
-
-fn is_object(value: &str) -> bool {
-    value.starts_with('{')
 }
 
 impl From<PickError<'_>> for Unreadable {

@@ -1,6 +1,6 @@
 //! What one session, or one REST exchange, has used.
 
-use super::dialect::{Rejected, Used};
+use super::dialect::{Rejected, Used, parsed};
 use super::event::EventType;
 use super::price::{Cost, MicroUsd, PriceList};
 use super::recent::RecentIds;
@@ -64,17 +64,18 @@ impl Meter {
             (EventType::ResponseCreated, _) => Metered::ResponseStarted,
             (_, Err(_)) => Metered::Rejected(Rejected::Malformed),
             (EventType::SessionCreated | EventType::SessionUpdated, Ok(event)) => {
-                read_session(event).map_or_else(Metered::Rejected, |session| self.learn(session))
+                parsed(event).and_then(read_session).map_or_else(Metered::Rejected, |session| self.learn(session))
             }
             (_, Ok(event)) => {
-                read_event(event_type, event).map_or_else(Metered::Rejected, |report| self.count(report, prices))
+                let report = parsed(event).and_then(|event| read_event(event_type, event));
+                report.map_or_else(Metered::Rejected, |report| self.count(report, prices))
             }
         }
     }
 
     /// Counts a whole JSON answer over REST: a response, a chat completion, a transcription, embeddings.
     pub fn body(&mut self, body: &[u8], prices: &PriceList) -> Metered {
-        let read = str::from_utf8(body).map_err(|_| Rejected::Malformed).and_then(read_body);
+        let read = str::from_utf8(body).map_err(|_| Rejected::Malformed).and_then(parsed).and_then(read_body);
         match read {
             Ok(Some(report)) => self.count(report, prices),
             Ok(None) => Metered::Ignored,

@@ -1,11 +1,11 @@
 //! Picking members out of a JSON object, strictly: the whole text must be JSON, and a picked key may stand only once.
 
-use crate::json;
+use crate::json::Value;
 
 /// Why members could not be picked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PickError<'k> {
-    /// The text is not JSON, or something follows it.
+    /// The text is not JSON, something follows it, or a name is not text.
     NotJson,
     /// The text is JSON of another kind.
     NotAnObject,
@@ -13,16 +13,24 @@ pub(super) enum PickError<'k> {
     Duplicate(&'k str),
 }
 
-/// The values of `keys` in an object, undecoded, in one pass and without allocation. Keys compare after unescaping.
-pub(super) fn pick<'a, 'k, const N: usize>(
-    json: &'a str,
+/// The values of `keys` in the object that `text` is.
+pub(super) fn pick_from<'a, 'k, const N: usize>(
+    text: &'a str,
     keys: [&'k str; N],
-) -> Result<[Option<&'a str>; N], PickError<'k>> {
-    if !json.trim_ascii_start().starts_with('{') {
-        return Err(if json::is_valid(json) { PickError::NotAnObject } else { PickError::NotJson });
+) -> Result<[Option<Value<'a>>; N], PickError<'k>> {
+    pick(Value::parse(text).map_err(|_| PickError::NotJson)?, keys)
+}
+
+/// The values of `keys` in an object, in one pass and without allocation. Keys compare after unescaping.
+pub(super) fn pick<'a, 'k, const N: usize>(
+    json: Value<'a>,
+    keys: [&'k str; N],
+) -> Result<[Option<Value<'a>>; N], PickError<'k>> {
+    if !json.is_object() {
+        return Err(PickError::NotAnObject);
     }
     let (mut values, mut duplicate) = ([None; N], None);
-    let parsed = json::for_each_member(json, &mut |name, value| {
+    let read = json.for_each_member(&mut |name, value| {
         let index = keys.iter().position(|key| *key == name);
         if let Some((key, slot)) = index.and_then(|index| Some((keys.get(index)?, values.get_mut(index)?)))
             && slot.replace(value).is_some()
@@ -30,7 +38,7 @@ pub(super) fn pick<'a, 'k, const N: usize>(
             duplicate = Some(*key);
         }
     });
-    match (parsed, duplicate) {
+    match (read, duplicate) {
         (Err(_), _) => Err(PickError::NotJson),
         (Ok(()), Some(key)) => Err(PickError::Duplicate(key)),
         (Ok(()), None) => Ok(values),
@@ -42,7 +50,8 @@ mod tests {
     use super::*;
 
     fn picked(json: &str) -> Result<[Option<&str>; 2], PickError<'static>> {
-        pick(json, ["a", "b"])
+        let values = pick_from(json, ["a", "b"])?;
+        Ok(values.map(|value| value.map(Value::as_str)))
     }
 
     #[test]

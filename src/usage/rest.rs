@@ -1,6 +1,6 @@
 //! The usage of a REST answer, read while its body passes by.
 
-use super::dialect::Rejected;
+use super::dialect::{Rejected, parsed};
 use super::event::{Peek, peek};
 use super::meter::{Meter, Metered};
 use super::price::PriceList;
@@ -108,7 +108,7 @@ impl Stream {
     }
 
     fn read_chat(&mut self, data: &[u8]) {
-        match str::from_utf8(data).map_or(Ok(ChatChunk::Other), read_chat_chunk) {
+        match str::from_utf8(data).map_or(Ok(ChatChunk::Other), |chunk| parsed(chunk).and_then(read_chat_chunk)) {
             Ok(ChatChunk::Usage(report)) => self.chat = Some(report),
             Ok(ChatChunk::Choices) => self.is_open = true,
             Ok(ChatChunk::Other) | Err(_) => {}

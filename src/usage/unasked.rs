@@ -4,7 +4,9 @@
 //! Without `stream_options.include_usage` a stream tells no usage. With it, one more chunk comes before `[DONE]`, with
 //! usage and no choices; clients that did not ask might not expect that.
 
-use super::object::pick;
+use crate::json::Value;
+
+use super::object::{pick, pick_from};
 use super::report::is_usage_alone;
 use super::sse::{SseItem, SseReader};
 
@@ -16,38 +18,38 @@ pub struct Ambiguous;
 /// not stream. Nothing else changes, to the byte.
 pub fn ask_for_usage(body: &[u8]) -> Result<Option<Vec<u8>>, Ambiguous> {
     let text = str::from_utf8(body).map_err(|_| Ambiguous)?;
-    let [stream, options] = pick(text, ["stream", "stream_options"]).map_err(|_| Ambiguous)?;
+    let [stream, options] = pick_from(text, ["stream", "stream_options"]).map_err(|_| Ambiguous)?;
     if !is_wanted(stream) {
         return Ok(None);
     }
     let Some(options) = options else {
         return Ok(inserted(text, text, r#""stream_options":{"include_usage":true},"#));
     };
-    match options {
-        "null" => Ok(replaced(text, options, r#"{"include_usage":true}"#)),
-        object if object.starts_with('{') => {
-            let [asked] = pick(object, ["include_usage"]).map_err(|_| Ambiguous)?;
-            match asked {
-                Some("true") => Ok(None),
-                Some(asked) => Ok(replaced(text, asked, "true")),
-                None if is_empty(object) => Ok(replaced(text, options, r#"{"include_usage":true}"#)),
-                None => Ok(inserted(text, object, r#""include_usage":true,"#)),
-            }
-        }
-        // The upstream will refuse it.
-        _ => Ok(None),
+    if options.is_null() {
+        return Ok(replaced(text, options.as_str(), r#"{"include_usage":true}"#));
     }
+    if !options.is_object() {
+        // The upstream will refuse it.
+        return Ok(None);
+    }
+    let [asked] = pick(options, ["include_usage"]).map_err(|_| Ambiguous)?;
+    Ok(match asked.map(Value::as_str) {
+        Some("true") => None,
+        Some(asked) => replaced(text, asked, "true"),
+        None if is_empty(options.as_str()) => replaced(text, options.as_str(), r#"{"include_usage":true}"#),
+        None => inserted(text, options.as_str(), r#""include_usage":true,"#),
+    })
 }
 
 /// Whether the body of a chat completion request asks for a stream.
 pub fn asks_for_stream(body: &[u8]) -> Result<bool, Ambiguous> {
     let text = str::from_utf8(body).map_err(|_| Ambiguous)?;
-    let [stream] = pick(text, ["stream"]).map_err(|_| Ambiguous)?;
+    let [stream] = pick_from(text, ["stream"]).map_err(|_| Ambiguous)?;
     Ok(is_wanted(stream))
 }
 
-fn is_wanted(stream: Option<&str>) -> bool {
-    !stream.is_none_or(|stream| matches!(stream, "false" | "null"))
+fn is_wanted(stream: Option<Value<'_>>) -> bool {
+    !stream.is_none_or(|stream| matches!(stream.as_str(), "false" | "null"))
 }
 
 /// `text` with `members` at the beginning of `object`, a part of it.
@@ -169,7 +171,7 @@ fn is_usage_chunk(event: &[u8]) -> bool {
     let mut is_one = false;
     let mut reader = SseReader::new(MAX_WITHHELD);
     let mut judge = |item: SseItem<'_>| {
-        is_one |= matches!(item, SseItem::Data(data) if str::from_utf8(data).is_ok_and(is_usage_alone));
+        is_one |= matches!(item, SseItem::Data(data) if is_usage_alone(data));
     };
     reader.read(event, &mut judge);
     reader.finish(judge);
