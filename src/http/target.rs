@@ -39,25 +39,17 @@ impl<'a> Target<'a> {
 
     /// The target with some parameters dropped, others given a new value, and more added at the end; `None` when
     /// nothing changes. What is kept keeps its order and bytes.
-    pub fn rewrite<'b>(
-        &self,
-        mut fate: impl FnMut(&Param<'a>) -> Fate<'b>,
-        added: &[(&str, &[u8])],
-    ) -> Option<Vec<u8>> {
-        let mut changed = !added.is_empty();
+    pub fn rewrite<'b>(&self, fate: impl Fn(&Param<'a>) -> Fate<'b>, added: &[(&str, &[u8])]) -> Option<Vec<u8>> {
+        if added.is_empty() && self.params().all(|param| matches!(fate(&param), Fate::Keep)) {
+            return None;
+        }
         let mut kept: Vec<Cow<'a, [u8]>> = Vec::new();
         for param in self.params() {
             match fate(&param) {
                 Fate::Keep => kept.push(Cow::Borrowed(param.raw)),
-                Fate::Drop => changed = true,
-                Fate::Value(value) => {
-                    changed = true;
-                    kept.push(Cow::Owned(write_param(param.raw_name, value)));
-                }
+                Fate::Drop => {}
+                Fate::Value(value) => kept.push(Cow::Owned(write_param(param.raw_name, value))),
             }
-        }
-        if !changed {
-            return None;
         }
         for (name, value) in added {
             let name: Cow<'_, str> = percent_encode(name.as_bytes(), PARAM).into();
@@ -88,13 +80,9 @@ impl<'a> Param<'a> {
         Self { raw, raw_name: raw.get(..at).unwrap_or_default(), raw_value: raw.get(at + 1..).unwrap_or_default() }
     }
 
-    /// Whether the name, percent-decoded, is `name` in any case.
+    /// Whether the name, percent-decoded, is `name`, which is in lower case, in any case.
     pub fn is(&self, name: &str) -> bool {
-        if self.raw_name.contains(&b'%') {
-            percent_decode(self.raw_name).map(|byte| byte.to_ascii_lowercase()).eq(name.bytes())
-        } else {
-            self.raw_name.eq_ignore_ascii_case(name.as_bytes())
-        }
+        percent_decode(self.raw_name).map(|byte| byte.to_ascii_lowercase()).eq(name.bytes())
     }
 
     /// Whether the name, percent-decoded, is `name` in this case.
