@@ -8,6 +8,8 @@
 //! Envoy never forgets a name. Those of callers, policies and providers are as many as the configuration has; models come
 //! from strangers, so only the first [`MAX_MODELS`] of a VM are told apart.
 
+use std::borrow::Cow;
+
 use crate::denial::Reason;
 use crate::limits::Ending;
 use crate::policy::Policy;
@@ -18,6 +20,9 @@ pub const MAX_MODELS: usize = 64;
 
 /// How much of a model's name is kept, in characters.
 const MAX_MODEL_NAME: usize = 64;
+
+/// How long most names are at most, in bytes.
+const USUAL_NAME: usize = 128;
 
 /// Something to be measured.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +96,17 @@ pub enum Metric<'a> {
         /// What it was sent on with.
         credential: Presented,
     },
+}
+
+/// A session that began.
+#[derive(Debug, Clone, Copy)]
+pub struct Began<'a> {
+    /// Its policy.
+    pub policy: &'a str,
+    /// Where it goes.
+    pub provider: &'a str,
+    /// What carries it.
+    pub kind: Kind,
 }
 
 /// Who made a client secret.
@@ -184,10 +200,8 @@ impl Metrics {
         &mut self.sums[at].amount
     }
 
-    /// A session began.
-    pub fn session_began(&mut self, record: &Record) {
-        let Record { caller, policy, provider, kind, .. } = record;
-        let kind = *kind;
+    /// A session of a caller's began.
+    pub fn session_began(&mut self, caller: &str, Began { policy, provider, kind }: Began<'_>) {
         self.add(Metric::SessionBegan { caller, policy, provider, kind });
         self.add(Metric::SessionsActive { policy, kind, change: 1 });
     }
@@ -283,16 +297,24 @@ impl Metrics {
 
 /// Envoy's name of what is measured, with labels.
 fn name(measured: &str, labels: &[(&str, &str)]) -> String {
-    let mut name = String::from("realtime_byok.");
+    let mut name = String::with_capacity(USUAL_NAME);
+    name.push_str("realtime_byok.");
     for (label, value) in labels {
         name.push_str(label);
         name.push_str("=.=");
-        // Without a semicolon, no value can end a label.
-        name.extend(value.chars().map(|char| if char == ';' || char.is_control() { '_' } else { char }));
+        name.push_str(&plain(value));
         name.push_str(";.;");
     }
     name.push_str(measured);
     name
+}
+
+/// A label's value: without a semicolon, it cannot end the label.
+fn plain(value: &str) -> Cow<'_, str> {
+    if value.bytes().all(|byte| matches!(byte, b' '..=b':' | b'<'..=b'~')) {
+        return Cow::Borrowed(value);
+    }
+    value.chars().map(|char| if char == ';' || char.is_control() { '_' } else { char }).collect()
 }
 
 fn carrier(kind: Kind) -> &'static str {
@@ -378,7 +400,7 @@ mod tests {
     #[test]
     fn a_session_counts_where_it_begins_and_where_it_ends() {
         let mut metrics = Metrics::default();
-        metrics.session_began(&Record { kind: Kind::WebRtc, ..record(None) });
+        metrics.session_began("web-app", Began { policy: "voice", provider: "openai", kind: Kind::WebRtc });
         let labels = "caller=.=web-app;.;policy=.=voice;.;provider=.=openai;.;kind=.=webrtc;.;";
         let active = |kind: &str| format!("realtime_byok.policy=.=voice;.;kind=.={kind};.;sessions_active");
         let began = [
@@ -452,7 +474,7 @@ mod tests {
     fn equal_changes_are_one_and_values_stay_apart() {
         let mut metrics = Metrics::default();
         for _ in 0..10_000 {
-            metrics.session_began(&record(None));
+            metrics.session_began("web-app", Began { policy: "voice", provider: "openai", kind: Kind::WebSocket });
         }
         metrics.session_ended(&record(None));
         metrics.session_ended(&Record { duration_ms: 7, ..record(None) });

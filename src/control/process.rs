@@ -8,7 +8,7 @@ use crate::auth::Caller;
 use crate::limits::codec::{Reader, put_bytes};
 use crate::limits::store::{key, update};
 use crate::limits::{CallerLimits, Callers, Ending, Exceeded, Presence, Store};
-use crate::metrics::Metrics;
+use crate::metrics::{Began, Metrics};
 use crate::usage::{Kind, MicroUsd, Record, Tally};
 
 /// One in every VM, whatever the number of its root contexts.
@@ -88,17 +88,18 @@ impl Process {
         let _ = update(&*self.store, &listed_key(), &mut |bytes| bytes.is_empty().then(|| vec![1]));
     }
 
-    /// Lets a session of a caller in, unless one of the caller's limits is reached.
-    pub fn admit(&mut self, caller: &Rc<Caller>, now: SystemTime) -> Result<Seat, Exceeded> {
+    /// Lets a session of a caller in, unless one of the caller's limits is reached. `now` is asked only for one that has
+    /// limits.
+    pub fn admit(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<Seat, Exceeded> {
         if is_limited(caller) {
-            self.callers.start(&*self.store, &mut self.presence, &caller.name, &caller.limits, now)?;
+            self.callers.start(&*self.store, &mut self.presence, &caller.name, &caller.limits, now())?;
         }
         Ok(self.seat(caller, false))
     }
 
     /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
     /// up.
-    pub fn join(&mut self, caller: &Rc<Caller>, now: SystemTime) -> Result<Seat, Exceeded> {
+    pub fn join(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<Seat, Exceeded> {
         self.check_budget(caller, now)?;
         Ok(self.seat(caller, true))
     }
@@ -108,21 +109,24 @@ impl Process {
         Seat { caller: caller.clone(), number: self.last, slot: None, has_joined }
     }
 
-    /// Whether a caller may begin what is no session, which only a budget of the day can forbid.
-    pub fn check_budget(&mut self, caller: &Caller, now: SystemTime) -> Result<(), Exceeded> {
-        self.callers.check_budget(&*self.store, &caller.name, &caller.limits, now)
+    /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
+    /// one that has such.
+    pub fn check_budget(&mut self, caller: &Caller, now: impl FnOnce() -> SystemTime) -> Result<(), Exceeded> {
+        if !caller.limits.has_budget() {
+            return Ok(());
+        }
+        self.callers.check_budget(&*self.store, &caller.name, &caller.limits, now())
     }
 
     /// The upstream opened a session.
-    pub fn opened(&mut self, seat: &mut Seat, record: &dyn Fn() -> Record, now: SystemTime) {
+    pub fn opened(&mut self, seat: &mut Seat, began: Began<'_>, record: &dyn Fn() -> Record, now: SystemTime) {
         if !seat.has_joined && self.is_counted(&seat.caller) {
             self.callers.opened(&seat.caller.name, now);
         }
-        let record = record();
-        self.metrics.session_began(&record);
+        self.metrics.session_began(&seat.caller.name, began);
         // Requests about a call may come to any worker.
-        if self.is_listed || record.kind == Kind::WebRtc {
-            seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record));
+        if self.is_listed || began.kind == Kind::WebRtc {
+            seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record()));
         }
     }
 
