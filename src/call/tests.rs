@@ -60,7 +60,8 @@ impl Worker {
         let record = Record { kind: Kind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
         let mut process = self.process.borrow_mut();
         let mut seat = process.admit(&web_app(), || at(100)).unwrap_or_else(|_| panic!("there is room"));
-        let began = Began { policy: &record.policy, provider: &record.provider, kind: record.kind };
+        let began =
+            Began { caller: &record.caller, policy: &record.policy, provider: &record.provider, kind: record.kind };
         process.opened(&mut seat, began, &|| record.clone(), at(100));
         let hangup = Some(hangup(record.upstream_id.as_deref().unwrap_or_default()));
         let mut call = Call::new(record, at(100), max_duration.map(Duration::from_secs));

@@ -8,7 +8,7 @@ use crate::auth::Caller;
 use crate::limits::codec::{Reader, put_bytes};
 use crate::limits::store::{key, update};
 use crate::limits::{CallerLimits, Callers, Ending, Exceeded, Presence, Store};
-use crate::metrics::{Began, Metrics};
+use crate::metrics::{Began, Metrics, SessionStats};
 use crate::usage::{Kind, MicroUsd, Record, Tally};
 
 /// One in every VM, whatever the number of its root contexts.
@@ -41,6 +41,8 @@ pub struct Seat {
     caller: Rc<Caller>,
     number: u32,
     slot: Option<Slot>,
+    /// What it is counted in, once it is opened.
+    stats: Option<SessionStats>,
     /// It has joined a call that has a place of its own, and does not count beside that.
     has_joined: bool,
 }
@@ -106,7 +108,7 @@ impl Process {
 
     fn seat(&mut self, caller: &Rc<Caller>, has_joined: bool) -> Seat {
         self.last = self.last.wrapping_add(1);
-        Seat { caller: caller.clone(), number: self.last, slot: None, has_joined }
+        Seat { caller: caller.clone(), number: self.last, slot: None, stats: None, has_joined }
     }
 
     /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
@@ -123,7 +125,7 @@ impl Process {
         if !seat.has_joined && self.is_counted(&seat.caller) {
             self.callers.opened(&seat.caller.name, now);
         }
-        self.metrics.session_began(&seat.caller.name, began);
+        seat.stats = Some(self.metrics.session_began(began));
         // Requests about a call may come to any worker.
         if self.is_listed || began.kind == Kind::WebRtc {
             seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record()));
@@ -176,8 +178,8 @@ impl Process {
 
     /// A session is over, and came to this if it was opened.
     pub fn leave(&mut self, seat: Seat, record: Option<&Record>, now: SystemTime) {
-        if let Some(record) = record {
-            self.metrics.session_ended(record);
+        if let (Some(stats), Some(record)) = (seat.stats, record) {
+            self.metrics.session_ended(stats, record);
         }
         if let (Some(slot), Some(record)) = (seat.slot, record) {
             self.registry.end(&*self.store, &self.presence, slot, record);

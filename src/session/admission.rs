@@ -17,6 +17,7 @@ use crate::denial::Denial;
 use crate::glob::Globs;
 use crate::inbound::{BodyType, Exchange, Inbound};
 use crate::limits::SessionLimits;
+use crate::metrics::Began;
 use crate::mint::{Endpoint, MintEndpoint, Spelling, endpoint};
 use crate::policy::{Policy, Provider, check_path, in_path, in_query};
 use crate::secret::Secret;
@@ -208,6 +209,11 @@ impl Admission {
             Purpose::Mint(_) | Purpose::Rest => process.check_budget(&self.caller, || around.now()).map(|()| None),
         };
         started.map_err(limit_denial)
+    }
+
+    /// What a session is counted as when it begins.
+    pub fn began<'a>(&'a self, provider: &'a Provider, kind: Kind) -> Began<'a> {
+        Began { caller: &self.caller.name, policy: &self.policy.name, provider: &provider.name, kind }
     }
 
     /// The record of a session that begins now.

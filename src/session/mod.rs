@@ -37,7 +37,7 @@ use crate::control::{CallName, Process, Seat};
 use crate::denial::Denial;
 use crate::http::{Edits, Headers, Value};
 use crate::inbound::Inbound;
-use crate::metrics::{Began, Metric, MintedBy, Presented};
+use crate::metrics::{Metric, MintedBy, Presented};
 use crate::mint::{InvalidAnswer, MAX_ANSWER, decoded};
 use crate::policy::Provider;
 use crate::usage::{ClosedBy, Kind, Record, Status};
@@ -362,8 +362,7 @@ impl Session {
             let now = around.now();
             live.start(now);
             if let Some(seat) = &mut self.seat {
-                let (policy, provider) = (&sent.admission.policy.name, &sent.provider.name);
-                let began = Began { policy, provider, kind: Kind::WebSocket };
+                let began = sent.admission.began(&sent.provider, Kind::WebSocket);
                 around.process().borrow_mut().opened(seat, began, &|| live.record(Status::Open, now), now);
             }
             let joined = sent.joined.take();
@@ -416,8 +415,7 @@ impl Session {
         let Forwarded { admission, provider_key, provider, model, .. } = *sent;
         let called = Called::new(id, &admission, &provider, model, provider_key, around);
         if let Some(seat) = &mut self.seat {
-            let (policy, provider) = (&admission.policy.name, &provider.name);
-            let began = Began { policy, provider, kind: Kind::WebRtc };
+            let began = admission.began(&provider, Kind::WebRtc);
             around.process().borrow_mut().opened(seat, began, &|| called.record().clone(), around.now());
         }
         self.state = State::Called(Box::new(called));

@@ -57,7 +57,7 @@ pub fn edits(
         }
         _ => Fate::Keep,
     };
-    if let Some(path) = target.rewrite(fate, &added) {
+    if let Some(path) = target.rewrite(&fate, &added) {
         edits.set(":path", Value::Secret(Rc::new(Secret::new(path))));
     }
     edits
@@ -68,7 +68,7 @@ pub fn edits_of_refused(plan: &Plan, headers: &Headers) -> Edits {
     let mut edits = Edits::default();
     let target = Target::parse(headers.first(b":path").unwrap_or_default());
     let fate = |param: &Param<'_>| if plan.strip.takes(param) { Fate::Drop } else { Fate::Keep };
-    if let Some(path) = target.rewrite(fate, &[]) {
+    if let Some(path) = target.rewrite(&fate, &[]) {
         edits.set(":path", Value::Plain(path));
     }
     edits

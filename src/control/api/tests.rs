@@ -144,7 +144,7 @@ struct World {
 }
 
 fn began(record: &Record) -> Began<'_> {
-    Began { policy: &record.policy, provider: &record.provider, kind: record.kind }
+    Began { caller: &record.caller, policy: &record.policy, provider: &record.provider, kind: record.kind }
 }
 
 impl World {
