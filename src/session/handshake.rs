@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::surroundings::Response;
 use crate::auth::Offered;
 use crate::http::{Edits, Value, members, trim};
 use crate::inbound::Inbound;
@@ -27,9 +28,8 @@ impl Handshake {
         }
     }
 
-    /// The edits of a 101 whose upstream selected `selected`: it selects a subprotocol that the client offered, or none if
-    /// it offered none.
-    pub fn answer(&self, selected: &[u8]) -> Edits {
+    /// The edits of a 101: it selects a subprotocol that the client offered, or none if it offered none.
+    pub fn answer(&self, response: &impl Response) -> Edits {
         let mut edits = Edits::default();
         if self.key_supplied {
             // RFC 8441 section 5: over HTTP/2, Sec-WebSocket-Accept is not used.
@@ -37,9 +37,13 @@ impl Handshake {
         }
         match &self.fallback {
             None => edits.remove("sec-websocket-protocol"),
-            Some(_) if members(self.offered.expose()).any(|name| name == trim(selected)) => {}
+            Some(_) if self.has_offered(trim(&response.subprotocols())) => {}
             Some(name) => edits.set("sec-websocket-protocol", Value::Secret(name.clone())),
         }
         edits
+    }
+
+    fn has_offered(&self, subprotocol: &[u8]) -> bool {
+        members(self.offered.expose()).any(|name| name == subprotocol)
     }
 }

@@ -228,7 +228,7 @@ impl Session {
             }
             State::Forwarded(sent) => match (status, &sent.handshake) {
                 (Some(101), Some(handshake)) => {
-                    let edits = handshake.answer(&response.subprotocols());
+                    let edits = handshake.answer(response);
                     self.open(edits, around)
                 }
                 (Some(201), None) if sent.admission.purpose == Purpose::Call => {
