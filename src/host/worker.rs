@@ -24,8 +24,8 @@ pub struct Worker {
     pub open: RefCell<Vec<(u32, Weak<RefCell<Session>>)>>,
     /// The sessions of all workers.
     pub process: RefCell<Process>,
-    /// The time of the last tick: good enough for what passes between two.
-    pub clock: Cell<Option<SystemTime>>,
+    /// The time of the last tick, or of the configuration before the first: good enough for what passes between two.
+    pub clock: Cell<SystemTime>,
 }
 
 impl Worker {
@@ -51,7 +51,7 @@ impl Worker {
             calls: Calls::default(),
             open: RefCell::default(),
             process: RefCell::new(Process::new(Box::new(SharedData), random)),
-            clock: Cell::default(),
+            clock: Cell::new(SystemTime::UNIX_EPOCH),
         }
     }
 }
