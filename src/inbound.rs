@@ -61,6 +61,8 @@ pub struct Inbound<'a> {
     pub subprotocols: Vec<&'a [u8]>,
     /// Whether it has a `sec-websocket-key`.
     pub has_websocket_key: bool,
+    /// Whether it offers extensions of WebSockets.
+    pub has_websocket_extensions: bool,
     /// Whether it accepts content codings by name.
     pub has_accept_encoding: bool,
     upgrade: Option<&'a [u8]>,
@@ -80,6 +82,7 @@ impl<'a> Inbound<'a> {
             slots: Slots::default(),
             subprotocols: Vec::new(),
             has_websocket_key: false,
+            has_websocket_extensions: false,
             has_accept_encoding: false,
             upgrade: None,
             content_type: None,
@@ -117,6 +120,7 @@ impl<'a> Inbound<'a> {
             b"openai-beta" if !is_stripped => self.betas.push(value),
             b"sec-websocket-protocol" => self.subprotocols.push(value),
             b"sec-websocket-key" => self.has_websocket_key = true,
+            b"sec-websocket-extensions" => self.has_websocket_extensions = true,
             b"accept-encoding" => self.has_accept_encoding = true,
             b"upgrade" => self.upgrade = Some(value),
             b"origin" => self.origins.push(value),

@@ -43,7 +43,7 @@ impl Hangup {
         let account = key.provider.account.iter();
         headers.extend(account.map(|(name, value)| ((*name).to_owned(), Rc::new(Secret::new(value.clone().into())))));
         let fate = |param: &Param<'_>| if key.is_dropped(param) { Fate::Drop } else { Fate::Keep };
-        let rewritten = Target::parse(&path).rewrite(fate, &added);
+        let rewritten = Target::parse(&path).rewrite(&fate, &added);
         let path = rewritten.unwrap_or(path);
         Self { cluster, authority, path, headers }
     }

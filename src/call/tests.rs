@@ -9,6 +9,7 @@ use crate::control::stored::tests::record;
 use crate::glob::Globs;
 use crate::limits::CallerLimits;
 use crate::limits::store::memory::Memory;
+use crate::metrics::Began;
 use crate::policy::{Credential, Kind as ProviderKind, Provider};
 use crate::secret::Secret;
 use crate::usage::Kind;
@@ -58,8 +59,10 @@ impl Worker {
     fn call(&self, number: u128, max_duration: Option<u64>) -> Call {
         let record = Record { kind: Kind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
         let mut process = self.process.borrow_mut();
-        let mut seat = process.admit(&web_app(), at(100)).unwrap_or_else(|_| panic!("there is room"));
-        process.opened(&mut seat, &|| record.clone(), at(100));
+        let mut seat = process.admit(&web_app(), || at(100)).unwrap_or_else(|_| panic!("there is room"));
+        let began =
+            Began { caller: &record.caller, policy: &record.policy, provider: &record.provider, kind: record.kind };
+        process.opened(&mut seat, began, &|| record.clone(), at(100));
         let hangup = Some(hangup(record.upstream_id.as_deref().unwrap_or_default()));
         let mut call = Call::new(record, at(100), max_duration.map(Duration::from_secs));
         (call.hangup, call.seat) = (hangup, Some(seat));
@@ -80,7 +83,7 @@ impl Worker {
 
     fn has_room(&self, now: u64) -> bool {
         let mut process = self.process.borrow_mut();
-        let seat = process.admit(&web_app(), at(now));
+        let seat = process.admit(&web_app(), || at(now));
         let has_room = seat.is_ok();
         if let Ok(seat) = seat {
             process.leave(seat, None, at(now));
@@ -303,7 +306,7 @@ fn a_session_that_joins_a_call_counts_as_that() {
     let found = worker.process.borrow_mut().find_call(name("rtc_1"));
     assert_eq!(found.map(|record| record.caller), Some("web-app".into()));
     let mut process = worker.process.borrow_mut();
-    let seat = process.join(&web_app(), at(100)).unwrap_or_else(|_| panic!("it takes no place"));
+    let seat = process.join(&web_app(), || at(100)).unwrap_or_else(|_| panic!("it takes no place"));
     process.leave(seat, None, at(100));
     drop(process);
     assert!(!worker.has_room(100), "and gives none back");

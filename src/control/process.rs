@@ -8,7 +8,7 @@ use crate::auth::Caller;
 use crate::limits::codec::{Reader, put_bytes};
 use crate::limits::store::{key, update};
 use crate::limits::{CallerLimits, Callers, Ending, Exceeded, Presence, Store};
-use crate::metrics::Metrics;
+use crate::metrics::{Began, Metrics, SessionStats};
 use crate::usage::{Kind, MicroUsd, Record, Tally};
 
 /// One in every VM, whatever the number of its root contexts.
@@ -41,6 +41,8 @@ pub struct Seat {
     caller: Rc<Caller>,
     number: u32,
     slot: Option<Slot>,
+    /// What it is counted in, once it is opened.
+    stats: Option<SessionStats>,
     /// It has joined a call that has a place of its own, and does not count beside that.
     has_joined: bool,
 }
@@ -88,41 +90,45 @@ impl Process {
         let _ = update(&*self.store, &listed_key(), &mut |bytes| bytes.is_empty().then(|| vec![1]));
     }
 
-    /// Lets a session of a caller in, unless one of the caller's limits is reached.
-    pub fn admit(&mut self, caller: &Rc<Caller>, now: SystemTime) -> Result<Seat, Exceeded> {
+    /// Lets a session of a caller in, unless one of the caller's limits is reached. `now` is asked only for one that has
+    /// limits.
+    pub fn admit(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<Seat, Exceeded> {
         if is_limited(caller) {
-            self.callers.start(&*self.store, &mut self.presence, &caller.name, &caller.limits, now)?;
+            self.callers.start(&*self.store, &mut self.presence, &caller.name, &caller.limits, now())?;
         }
         Ok(self.seat(caller, false))
     }
 
     /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
     /// up.
-    pub fn join(&mut self, caller: &Rc<Caller>, now: SystemTime) -> Result<Seat, Exceeded> {
+    pub fn join(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<Seat, Exceeded> {
         self.check_budget(caller, now)?;
         Ok(self.seat(caller, true))
     }
 
     fn seat(&mut self, caller: &Rc<Caller>, has_joined: bool) -> Seat {
         self.last = self.last.wrapping_add(1);
-        Seat { caller: caller.clone(), number: self.last, slot: None, has_joined }
+        Seat { caller: caller.clone(), number: self.last, slot: None, stats: None, has_joined }
     }
 
-    /// Whether a caller may begin what is no session, which only a budget of the day can forbid.
-    pub fn check_budget(&mut self, caller: &Caller, now: SystemTime) -> Result<(), Exceeded> {
-        self.callers.check_budget(&*self.store, &caller.name, &caller.limits, now)
+    /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
+    /// one that has such.
+    pub fn check_budget(&mut self, caller: &Caller, now: impl FnOnce() -> SystemTime) -> Result<(), Exceeded> {
+        if !caller.limits.has_budget() {
+            return Ok(());
+        }
+        self.callers.check_budget(&*self.store, &caller.name, &caller.limits, now())
     }
 
     /// The upstream opened a session.
-    pub fn opened(&mut self, seat: &mut Seat, record: &dyn Fn() -> Record, now: SystemTime) {
+    pub fn opened(&mut self, seat: &mut Seat, began: Began<'_>, record: &dyn Fn() -> Record, now: SystemTime) {
         if !seat.has_joined && self.is_counted(&seat.caller) {
             self.callers.opened(&seat.caller.name, now);
         }
-        let record = record();
-        self.metrics.session_began(&record);
+        seat.stats = Some(self.metrics.session_began(began));
         // Requests about a call may come to any worker.
-        if self.is_listed || record.kind == Kind::WebRtc {
-            seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record));
+        if self.is_listed || began.kind == Kind::WebRtc {
+            seat.slot = Some(self.registry.begin(&*self.store, &mut self.presence, seat.number, &record()));
         }
     }
 
@@ -172,8 +178,8 @@ impl Process {
 
     /// A session is over, and came to this if it was opened.
     pub fn leave(&mut self, seat: Seat, record: Option<&Record>, now: SystemTime) {
-        if let Some(record) = record {
-            self.metrics.session_ended(record);
+        if let (Some(stats), Some(record)) = (seat.stats, record) {
+            self.metrics.session_ended(stats, record);
         }
         if let (Some(slot), Some(record)) = (seat.slot, record) {
             self.registry.end(&*self.store, &self.presence, slot, record);

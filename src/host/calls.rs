@@ -47,48 +47,43 @@ pub fn answer(answer: &Answer, details: &str) -> Result<(), Status> {
 
 /// Leaves what is known of a session for the access log.
 pub fn log_session(record: &Record) {
-    let close = record.close.as_ref();
-    let code = close.map(|close| close.code.to_string()).unwrap_or_default();
-    let reason = close.map(|close| close.reason.as_str()).unwrap_or_default();
     log_call(record);
-    log_fields(&[
-        ("code", code),
-        ("duration", record.duration_ms.to_string()),
-        ("tokens", record.usage.total_tokens.to_string()),
-        ("cost", dollars(record.cost_usd)),
-        ("close", reason.to_owned()),
-    ]);
+    if let Some(close) = &record.close {
+        log("realtime_byok.code", &close.code.to_string());
+        log("realtime_byok.close", &close.reason);
+    }
+    log("realtime_byok.duration", &record.duration_ms.to_string());
+    log("realtime_byok.tokens", &record.usage.total_tokens.to_string());
+    log("realtime_byok.cost", &dollars(record.cost_usd));
 }
 
 /// Leaves for the access log what is known of a call that has begun.
 pub fn log_call(record: &Record) {
-    log_fields(&[
-        ("id", record.id.to_string()),
-        ("caller", record.caller.clone()),
-        ("user", record.user.clone().unwrap_or_default()),
-        ("policy", record.policy.clone()),
-        ("provider", record.provider.clone()),
-        ("model", record.model.clone().unwrap_or_default()),
-    ]);
+    log("realtime_byok.id", &record.id.to_string());
+    log("realtime_byok.caller", &record.caller);
+    log("realtime_byok.user", record.user.as_deref().unwrap_or_default());
+    log("realtime_byok.policy", &record.policy);
+    log("realtime_byok.provider", &record.provider);
+    log("realtime_byok.model", record.model.as_deref().unwrap_or_default());
 }
 
 /// Leaves what is known of a REST exchange for the access log. Tokens and cost that were not told are not known.
 pub fn log_exchange(used: &RestUsage) {
-    let told = |value: String| if used.is_told() { value } else { String::new() };
-    log_fields(&[
-        ("caller", used.caller.name.clone()),
-        ("policy", used.policy.name.clone()),
-        ("provider", used.provider.name.clone()),
-        ("model", used.model.clone().unwrap_or_default()),
-        ("tokens", told(used.usage.total_tokens.to_string())),
-        ("cost", told(dollars(used.cost))),
-    ]);
+    log("realtime_byok.caller", &used.caller.name);
+    log("realtime_byok.policy", &used.policy.name);
+    log("realtime_byok.provider", &used.provider.name);
+    log("realtime_byok.model", used.model.as_deref().unwrap_or_default());
+    if used.is_told() {
+        log("realtime_byok.tokens", &used.usage.total_tokens.to_string());
+        log("realtime_byok.cost", &dollars(used.cost));
+    }
 }
 
-fn log_fields(fields: &[(&str, String)]) {
-    for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+/// Leaves one field for the access log, unless it is empty.
+fn log(field: &str, value: &str) {
+    if !value.is_empty() {
         // A field that cannot be set is missing in the access log, and nothing else.
-        let _ = abi::set_property(&format!("realtime_byok.{name}"), value.as_bytes());
+        let _ = abi::set_property(field, value.as_bytes());
     }
 }
 
@@ -162,7 +157,7 @@ fn lines(buffer: Vec<u8>) -> Option<Headers> {
     let mut words = buffer.as_chunks::<4>().0.iter().map(|&word| usize::try_from(u32::from_le_bytes(word)).ok());
     let count = words.next().flatten()?;
     let mut at = count.checked_mul(8)?.checked_add(4)?;
-    let mut spans = Vec::new();
+    let mut spans = Vec::with_capacity(count.min(words.len() / 2));
     for _ in 0..count {
         let (name, value) = (words.next().flatten()?, words.next().flatten()?);
         let name = at..at.checked_add(name)?;

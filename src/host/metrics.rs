@@ -1,27 +1,22 @@
 //! What was measured, into Envoy's statistics.
 
-use std::collections::HashMap;
-
 use log::warn;
 use proxy_wasm::types::MetricType;
 
 use super::abi;
 use crate::metrics::{Metrics, StatKind};
 
-/// Envoy's ids of the statistics that this VM has used, by name; none for those that Envoy would not make.
-pub type Ids = HashMap<String, Option<u32>>;
-
 /// Takes what was measured since the last time, and makes it so in Envoy.
-pub fn flush(metrics: &mut Metrics, ids: &mut Ids) {
-    for change in metrics.take() {
-        let id = *ids.entry(change.stat).or_insert_with_key(|name| defined(change.kind, name));
-        let (Some(id), Some(amount)) = (id, change.amount) else { continue };
+pub fn flush(metrics: &mut Metrics) {
+    metrics.tell(|stat, amount| {
+        let id = *stat.id.get_or_insert_with(|| defined(stat.kind, &stat.name));
+        let (Some(id), Some(amount)) = (id, amount) else { return };
         // What Envoy would not count is missing in its statistics, and nothing else.
-        let _ = match change.kind {
+        let _ = match stat.kind {
             StatKind::Counter | StatKind::Gauge => abi::increment_metric(id, amount),
             StatKind::Histogram => abi::record_metric(id, u64::try_from(amount).unwrap_or_default()),
         };
-    }
+    });
 }
 
 /// The id of a statistic; a name that Envoy does not take is told once.

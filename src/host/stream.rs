@@ -1,6 +1,6 @@
 //! One HTTP stream: each callback is one call of the session, each of its steps a few hostcalls.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -31,7 +31,7 @@ impl Stream {
     }
 
     fn envoy(&self) -> Envoy<'_> {
-        Envoy(&self.worker)
+        Envoy { worker: &self.worker, now: OnceCell::new() }
     }
 
     fn take(&self, step: RequestStep, body_size: usize) -> Action {
@@ -138,7 +138,8 @@ impl HttpContext for Stream {
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let Some(session) = &self.session else { return Action::Continue };
-        let step = session.borrow_mut().response_headers(end_of_stream, &self.envoy(), &self.envoy());
+        let envoy = self.envoy();
+        let step = session.borrow_mut().response_headers(end_of_stream, &envoy, &envoy);
         self.take_response(step, 0)
     }
 
@@ -220,8 +221,11 @@ fn now() -> SystemTime {
     get_current_time().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// Envoy, as it is in a stream's callback.
-struct Envoy<'a>(&'a Worker);
+/// Envoy, as it is in a stream's callback: no time passes within that.
+struct Envoy<'a> {
+    worker: &'a Worker,
+    now: OnceCell<SystemTime>,
+}
 
 impl Surroundings for Envoy<'_> {
     fn route_policy(&self) -> Option<Vec<u8>> {
@@ -233,15 +237,15 @@ impl Surroundings for Envoy<'_> {
     }
 
     fn now(&self) -> SystemTime {
-        now()
+        *self.now.get_or_init(now)
     }
 
     fn process(&self) -> &RefCell<Process> {
-        &self.0.process
+        &self.worker.process
     }
 
     fn calls(&self) -> &Calls {
-        &self.0.calls
+        &self.worker.calls
     }
 
     fn random<const N: usize>(&self) -> Option<[u8; N]> {

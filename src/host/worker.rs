@@ -8,7 +8,7 @@ use proxy_wasm::types::Status;
 
 use super::abi;
 use super::holds::Holds;
-use super::metrics::{self, Ids};
+use super::metrics;
 use crate::call::Calls;
 use crate::control::Process;
 use crate::limits::{Entry, Mismatch, Store};
@@ -24,8 +24,6 @@ pub struct Worker {
     pub open: RefCell<Vec<(u32, Weak<RefCell<Session>>)>>,
     /// The sessions of all workers.
     pub process: RefCell<Process>,
-    /// Envoy's statistics that this VM has used.
-    pub ids: RefCell<Ids>,
     /// The time of the last tick, or of the configuration before the first: good enough for what passes between two.
     pub clock: Cell<SystemTime>,
 }
@@ -41,7 +39,7 @@ impl Worker {
 
     /// Tells Envoy what was measured since this was last called.
     pub fn flush(&self) {
-        metrics::flush(&mut self.process.borrow_mut().metrics, &mut self.ids.borrow_mut());
+        metrics::flush(&mut self.process.borrow_mut().metrics);
     }
 
     fn new() -> Self {
@@ -53,7 +51,6 @@ impl Worker {
             calls: Calls::default(),
             open: RefCell::default(),
             process: RefCell::new(Process::new(Box::new(SharedData), random)),
-            ids: RefCell::default(),
             clock: Cell::new(SystemTime::UNIX_EPOCH),
         }
     }

@@ -39,36 +39,31 @@ impl<'a> Target<'a> {
 
     /// The target with some parameters dropped, others given a new value, and more added at the end; `None` when
     /// nothing changes. What is kept keeps its order and bytes.
-    pub fn rewrite<'b>(
-        &self,
-        mut fate: impl FnMut(&Param<'a>) -> Fate<'b>,
-        added: &[(&str, &[u8])],
-    ) -> Option<Vec<u8>> {
-        let mut changed = !added.is_empty();
-        let mut kept: Vec<Cow<'a, [u8]>> = Vec::new();
+    pub fn rewrite<'b>(&self, fate: &dyn Fn(&Param<'a>) -> Fate<'b>, added: &[(&str, &[u8])]) -> Option<Vec<u8>> {
+        let mut is_changed = !added.is_empty();
+        let mut target = Vec::with_capacity(self.path.len() + 1 + self.query.map_or(0, <[u8]>::len));
+        target.extend_from_slice(self.path);
+        let separate = |target: &mut Vec<u8>| target.push(if target.len() == self.path.len() { b'?' } else { b'&' });
         for param in self.params() {
             match fate(&param) {
-                Fate::Keep => kept.push(Cow::Borrowed(param.raw)),
-                Fate::Drop => changed = true,
+                Fate::Keep => {
+                    separate(&mut target);
+                    target.extend_from_slice(param.raw);
+                }
+                Fate::Drop => is_changed = true,
                 Fate::Value(value) => {
-                    changed = true;
-                    kept.push(Cow::Owned(write_param(param.raw_name, value)));
+                    is_changed = true;
+                    separate(&mut target);
+                    write_param(&mut target, param.raw_name, value);
                 }
             }
         }
-        if !changed {
-            return None;
-        }
         for (name, value) in added {
             let name: Cow<'_, str> = percent_encode(name.as_bytes(), PARAM).into();
-            kept.push(Cow::Owned(write_param(name.as_bytes(), value)));
+            separate(&mut target);
+            write_param(&mut target, name.as_bytes(), value);
         }
-        let mut target = self.path.to_vec();
-        for (index, param) in kept.iter().enumerate() {
-            target.push(if index == 0 { b'?' } else { b'&' });
-            target.extend_from_slice(param);
-        }
-        Some(target)
+        is_changed.then_some(target)
     }
 }
 
@@ -88,13 +83,9 @@ impl<'a> Param<'a> {
         Self { raw, raw_name: raw.get(..at).unwrap_or_default(), raw_value: raw.get(at + 1..).unwrap_or_default() }
     }
 
-    /// Whether the name, percent-decoded, is `name` in any case.
+    /// Whether the name, percent-decoded, is `name`, which is in lower case, in any case.
     pub fn is(&self, name: &str) -> bool {
-        if self.raw_name.contains(&b'%') {
-            percent_decode(self.raw_name).map(|byte| byte.to_ascii_lowercase()).eq(name.bytes())
-        } else {
-            self.raw_name.eq_ignore_ascii_case(name.as_bytes())
-        }
+        percent_decode(self.raw_name).map(|byte| byte.to_ascii_lowercase()).eq(name.bytes())
     }
 
     /// Whether the name, percent-decoded, is `name` in this case.
@@ -116,13 +107,12 @@ impl<'a> Param<'a> {
     }
 }
 
-fn write_param(raw_name: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut param = raw_name.to_vec();
-    param.push(b'=');
+fn write_param(target: &mut Vec<u8>, raw_name: &[u8], value: &[u8]) {
+    target.extend_from_slice(raw_name);
+    target.push(b'=');
     for piece in percent_encode(value, PARAM) {
-        param.extend_from_slice(piece.as_bytes());
+        target.extend_from_slice(piece.as_bytes());
     }
-    param
 }
 
 #[cfg(test)]
@@ -131,7 +121,7 @@ mod tests {
 
     fn without(path: &str, names: &[&str]) -> Option<String> {
         let fate = |param: &Param<'_>| if names.iter().any(|name| param.is(name)) { Fate::Drop } else { Fate::Keep };
-        Target::parse(path.as_bytes()).rewrite(fate, &[]).map(|bytes| String::from_utf8(bytes).unwrap())
+        Target::parse(path.as_bytes()).rewrite(&fate, &[]).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]
@@ -154,11 +144,10 @@ mod tests {
     fn a_value_is_replaced_and_one_added_percent_encoded() {
         let target = Target::parse(b"/r?x=1&model=a%2Fb&y=2");
         let fate = |param: &Param<'_>| if param.is("model") { Fate::Value(b"c d") } else { Fate::Keep };
-        assert_eq!(target.rewrite(fate, &[("key", b"s&=/")]).unwrap(), b"/r?x=1&model=c%20d&y=2&key=s%26%3D%2F");
-        assert_eq!(
-            Target::parse(b"/r").rewrite(|_| Fate::Keep, &[("key", b"s"), ("b", b"t")]).unwrap(),
-            b"/r?key=s&b=t"
-        );
+        assert_eq!(target.rewrite(&fate, &[("key", b"s&=/")]).unwrap(), b"/r?x=1&model=c%20d&y=2&key=s%26%3D%2F");
+        let kept = |_: &Param<'_>| Fate::Keep;
+        let added = Target::parse(b"/r").rewrite(&kept, &[("key", b"s"), ("a&b", b"t")]);
+        assert_eq!(added.unwrap(), b"/r?key=s&a%26b=t");
     }
 
     #[test]

@@ -109,9 +109,6 @@ impl Callers {
         limits: &CallerLimits,
         now: SystemTime,
     ) -> Result<(), Exceeded> {
-        if !limits.has_budget() {
-            return Ok(());
-        }
         let moment = Moment::from(now);
         self.read(store, caller, moment).check_budget(limits, moment)
     }

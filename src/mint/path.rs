@@ -81,13 +81,9 @@ fn plain(path: &[u8]) -> Option<&str> {
 }
 
 fn plain_endpoint(path: &str) -> Option<(Endpoint<'_>, Spelling)> {
-    for (pattern, endpoint) in PATTERNS {
-        if ends_with_segments(path, pattern, str::eq) {
-            return Some((endpoint, Spelling::Plain));
-        }
-        if ends_with_segments(path, pattern, str::eq_ignore_ascii_case) {
-            return Some((endpoint, Spelling::Loose));
-        }
+    if let Some((pattern, endpoint)) = PATTERNS.iter().find(|(pattern, _)| ends_with_segments(path, pattern)) {
+        let spelling = if path.ends_with(pattern) { Spelling::Plain } else { Spelling::Loose };
+        return Some((*endpoint, spelling));
     }
     let plain = |endpoint| Some((endpoint, Spelling::Plain));
     if SOCKETS.iter().any(|end| path.ends_with(end)) {
@@ -97,10 +93,11 @@ fn plain_endpoint(path: &str) -> Option<(Endpoint<'_>, Spelling)> {
     if calls.ends_with("/realtime/calls") { plain(Endpoint::Hangup(id)) } else { None }
 }
 
-fn ends_with_segments(path: &str, pattern: &str, eq: impl Fn(&str, &str) -> bool) -> bool {
+/// Whether the last segments are those of a pattern, in any case.
+fn ends_with_segments(path: &str, pattern: &str) -> bool {
     let start = path.len().checked_sub(pattern.len());
-    let halves = start.and_then(|start| path.split_at_checked(start));
-    halves.is_some_and(|(prefix, end)| prefix.ends_with('/') && eq(end, pattern))
+    let halves = start.and_then(|start| path.as_bytes().split_at_checked(start));
+    halves.is_some_and(|(prefix, end)| prefix.last() == Some(&b'/') && end.eq_ignore_ascii_case(pattern.as_bytes()))
 }
 
 /// Upstreams differ in what they decode, in which order, and how often. Whatever they do, the segments that they end

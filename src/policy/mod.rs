@@ -75,12 +75,16 @@ impl Policy {
 
 /// All policies of a configuration.
 #[derive(Default)]
-pub struct Policies(HashMap<String, Handling>);
+pub struct Policies {
+    default: Option<Handling>,
+    /// All others.
+    named: HashMap<String, Handling>,
+}
 
 impl Policies {
     /// All policies that ask for something.
     pub fn guarded(&self) -> impl Iterator<Item = &Policy> {
-        self.0.values().filter_map(|handling| match handling {
+        self.default.iter().chain(self.named.values()).filter_map(|handling| match handling {
             Handling::Guarded(policy) => Some(&**policy),
             Handling::Untouched => None,
         })
@@ -89,23 +93,28 @@ impl Policies {
     /// The policy of a route: the one that its metadata names, else the one of its name, else `default`. What metadata
     /// names must exist.
     pub fn find(&self, route: &Route) -> Option<&Handling> {
-        let named = |name: &[u8]| std::str::from_utf8(name).ok().and_then(|name| self.0.get(name));
+        let default = self.default.as_ref();
+        let named = |name: &[u8]| match std::str::from_utf8(name).ok()? {
+            "default" => default,
+            name => self.named.get(name),
+        };
         match route {
             Route::Metadata(name) => named(name),
-            Route::Name(name) => named(name).or_else(|| self.0.get("default")),
-            Route::Unnamed => self.0.get("default"),
+            Route::Name(name) => named(name).or(default),
+            Route::Unnamed => default,
         }
     }
 
     /// Whether a route's name can decide its policy.
     pub fn need_names(&self) -> bool {
-        self.0.keys().any(|name| name != "default")
+        !self.named.is_empty()
     }
 }
 
 impl FromIterator<(String, Handling)> for Policies {
     fn from_iter<I: IntoIterator<Item = (String, Handling)>>(policies: I) -> Self {
-        Self(policies.into_iter().collect())
+        let mut named: HashMap<_, _> = policies.into_iter().collect();
+        Self { default: named.remove("default"), named }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which model a request names, and which provider and model that comes to.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use percent_encoding::percent_decode;
@@ -64,7 +65,7 @@ impl Policy {
 }
 
 /// The model in a target's query, if it names one.
-pub fn in_query(target: &Target<'_>, policy: &Policy) -> Result<Option<String>, Denial> {
+pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'a, str>>, Denial> {
     let malformed = |message| Denial::new(Reason::MalformedRequest, message).param("model");
     let mut named = target.params().filter(|param| policy.is_model_param(param));
     let Some(param) = named.next() else { return Ok(None) };
@@ -75,7 +76,7 @@ pub fn in_query(target: &Target<'_>, policy: &Policy) -> Result<Option<String>, 
         return Err(malformed("Name the model once: the query names it more than once."));
     }
     let value = param.value().ok_or_else(|| malformed("The query's `model` is not percent-encoded UTF-8."))?;
-    Ok((!value.is_empty()).then(|| value.into_owned()))
+    Ok((!value.is_empty()).then_some(value))
 }
 
 /// The models in a target's path, where the provider reads them there: `deployments/{model}` on Azure,
@@ -172,7 +173,7 @@ mod tests {
     fn the_query_names_one_model_or_none() {
         let plain = policy(&[("openai", Kind::OpenAi)], &[], Globs::All);
         let azure = policy(&[("azure", Kind::AzureOpenAi)], &[], Globs::All);
-        let model = |name: &str| Ok(Some(name.into()));
+        let model = |name: &'static str| Ok(Some(name.into()));
         for (policy, path, want) in [
             (&plain, "/r", Ok(None)),
             (&plain, "/r?model=", Ok(None)),

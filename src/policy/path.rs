@@ -1,5 +1,7 @@
 //! Paths that could come to be others on their way.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode;
 
 use crate::denial::{Denial, Reason};
@@ -8,8 +10,8 @@ use crate::http::Target;
 /// Refuses paths with dot segments: an upstream that removes them (RFC 3986 section 5.2.4) would serve another path than
 /// the one that was checked.
 pub fn check_path(target: &Target<'_>) -> Result<(), Denial> {
-    let path: Vec<u8> = percent_decode(target.path).collect();
-    let mut segments = path.split(|byte| b"/\\".contains(byte));
+    let path: Cow<'_, [u8]> = percent_decode(target.path).into();
+    let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
     if segments.any(|segment| matches!(segment, b"." | b"..")) {
         return Err(Denial::new(Reason::MalformedRequest, "The path holds a dot segment. Send it resolved."));
     }

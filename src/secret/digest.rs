@@ -46,7 +46,8 @@ impl Eq for Digest {}
 
 impl Hash for Digest {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write(&self.0);
+        // Eight bytes of a digest are as good as all of it.
+        state.write(self.0.first_chunk::<8>().map_or(&[], |bytes| bytes));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who may do what: the checks of a guarded request, in the order of their precedence.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -16,6 +17,7 @@ use crate::denial::Denial;
 use crate::glob::Globs;
 use crate::inbound::{BodyType, Exchange, Inbound};
 use crate::limits::SessionLimits;
+use crate::metrics::Began;
 use crate::mint::{Endpoint, MintEndpoint, Spelling, endpoint};
 use crate::policy::{Policy, Provider, check_path, in_path, in_query};
 use crate::secret::Secret;
@@ -186,7 +188,7 @@ impl Admission {
     }
 
     /// The model that the query names, where it is the query that names it.
-    pub fn named_in_query(&self, inbound: &Inbound<'_>) -> Result<Option<String>, Denial> {
+    pub fn named_in_query<'a>(&self, inbound: &Inbound<'a>) -> Result<Option<Cow<'a, str>>, Denial> {
         match self.purpose {
             Purpose::WebSocket | Purpose::Call => in_query(&inbound.target, &self.policy),
             Purpose::Mint(_) | Purpose::Rest => Ok(None),
@@ -203,10 +205,15 @@ impl Admission {
     pub fn start(&self, around: &impl Surroundings) -> Result<Option<Seat>, Denial> {
         let mut process = around.process().borrow_mut();
         let started = match self.purpose {
-            Purpose::WebSocket | Purpose::Call => process.admit(&self.caller, around.now()).map(Some),
-            Purpose::Mint(_) | Purpose::Rest => process.check_budget(&self.caller, around.now()).map(|()| None),
+            Purpose::WebSocket | Purpose::Call => process.admit(&self.caller, || around.now()).map(Some),
+            Purpose::Mint(_) | Purpose::Rest => process.check_budget(&self.caller, || around.now()).map(|()| None),
         };
         started.map_err(limit_denial)
+    }
+
+    /// What a session is counted as when it begins.
+    pub fn began<'a>(&'a self, provider: &'a Provider, kind: Kind) -> Began<'a> {
+        Began { caller: &self.caller.name, policy: &self.policy.name, provider: &provider.name, kind }
     }
 
     /// The record of a session that begins now.

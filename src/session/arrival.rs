@@ -72,10 +72,12 @@ pub fn admit(plan: &Plan, headers: &Headers, ends: bool, around: &impl Surroundi
     };
     let hung_up = call_hung_up(&inbound);
     let handshake = (admission.purpose == Purpose::WebSocket)
-        .then(|| Handshake::new(&inbound, !inbound.has_websocket_key && !around.is_http1()));
+        .then(|| Handshake::new(&inbound, &offered, !inbound.has_websocket_key && !around.is_http1()));
     let exchange = RestExchange::new(&admission, &inbound, &choice, false);
     let credential = onward::credential(choice.provider, admission.upstream_secret(), around);
-    let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, credential.as_ref());
+    let has_extensions = inbound.has_websocket_extensions;
+    let mut edits =
+        onward::edits(plan, &admission, inbound, &offered, &choice, credential.as_ref(), exchange.is_some());
     if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
         let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
         edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
@@ -83,16 +85,16 @@ pub fn admit(plan: &Plan, headers: &Headers, ends: bool, around: &impl Surroundi
     let is_call = admission.purpose == Purpose::Call || joined.is_some();
     let mut provider_key = if is_call { called::provider_key(&admission, &choice, credential, around) } else { None };
     let joined = joined.map(|id| Box::new(Joined::new(id, provider_key.take())));
-    let model = choice.model.map(str::to_owned);
+    let model = choice.model.filter(|_| admission.purpose == Purpose::Call).map(str::to_owned);
     let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
         let id = around.random().map_or(0, u128::from_le_bytes);
         Box::new(Live::new(&admission, &choice.provider.name, choice.model, id, around.now()))
     });
-    if live.is_some() {
+    if live.is_some() && has_extensions {
         // RFC 6455 section 9: without an extension, frames can be read.
         edits.remove("sec-websocket-extensions");
     }
-    let provider = choice.provider.name.clone();
+    let provider = choice.provider.clone();
     let sent = Forwarded { admission, handshake, live, joined, exchange, provider_key, hung_up, provider, model };
     Ok(Admitted::Forward(Box::new(sent), edits, seat))
 }

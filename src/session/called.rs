@@ -13,7 +13,7 @@ use crate::denial::Denial;
 use crate::http::Target;
 use crate::inbound::Inbound;
 use crate::mint::{Endpoint, endpoint};
-use crate::policy::Placement;
+use crate::policy::{Placement, Provider};
 use crate::secret::Secret;
 use crate::usage::{Kind, Record};
 
@@ -41,8 +41,11 @@ pub fn call_joined(target: &Target<'_>) -> Option<String> {
 
 /// The call that a request asks the upstream to end.
 pub fn call_hung_up(inbound: &Inbound<'_>) -> Option<String> {
-    match endpoint(inbound.target.path) {
-        Some((Endpoint::Hangup(id), _)) if inbound.method == b"POST" => Some(id.to_owned()),
+    if inbound.method != b"POST" {
+        return None;
+    }
+    match endpoint(inbound.target.path)? {
+        (Endpoint::Hangup(id), _) => Some(id.to_owned()),
         _ => None,
     }
 }
@@ -57,7 +60,7 @@ pub fn join(call: CallName<'_>, admission: &Admission, around: &impl Surrounding
     if known.caller != admission.caller.name || !is_users {
         return Err(route_not_allowed());
     }
-    around.process().borrow_mut().join(&admission.caller, around.now()).map(Some).map_err(limit_denial)
+    around.process().borrow_mut().join(&admission.caller, || around.now()).map(Some).map_err(limit_denial)
 }
 
 /// The key that ends a call which a request begins or joins: the one that the request goes on with. If that is the
@@ -78,7 +81,7 @@ impl Called {
     pub fn new(
         id: &str,
         admission: &Admission,
-        provider: String,
+        provider: &Provider,
         model: Option<String>,
         provider_key: Option<ProviderKey>,
         around: &impl Surroundings,
@@ -88,7 +91,7 @@ impl Called {
             kind: Kind::WebRtc,
             upstream_id: Some(id.to_owned()),
             model,
-            ..admission.record(around.random().map_or(0, u128::from_le_bytes), provider, started)
+            ..admission.record(around.random().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
         };
         Self { call: Call::new(record, started, admission.limits().max_duration), provider_key }
     }

@@ -8,6 +8,7 @@
 //! Nothing is held back but an event that is not complete, and that only where the usage was asked for in the client's
 //! place.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -208,7 +209,9 @@ fn addresses_existing(target: &Target<'_>) -> bool {
 
 /// A path in one spelling: percent-decoded, in lowercase.
 pub(super) fn normalized(target: &Target<'_>) -> Vec<u8> {
-    percent_decode(target.path).map(|byte| byte.to_ascii_lowercase()).collect()
+    let mut path = Cow::from(percent_decode(target.path)).into_owned();
+    path.make_ascii_lowercase();
+    path
 }
 
 /// The segments of a path, without empty ones.

@@ -63,9 +63,10 @@ fn forward(
     let asking = ask(&admission, &inbound, choice.provider, rewritten.as_deref().unwrap_or(body))?;
     let exchange = RestExchange::new(&admission, &inbound, &choice, asking.is_some());
     let rewritten = asking.or(rewritten);
-    let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), around)?;
+    let is_counted = exchange.is_some();
+    let edits = edits_with_body(plan, &admission, headers, &choice, rewritten.as_deref(), is_counted, around)?;
     admission.start(around)?;
-    let (provider, model) = (choice.provider.name.clone(), choice.model.map(str::to_owned));
+    let provider = choice.provider.clone();
     let sent = Forwarded {
         admission,
         handshake: None,
@@ -75,7 +76,7 @@ fn forward(
         provider_key: None,
         hung_up: call_hung_up(&inbound),
         provider,
-        model,
+        model: None,
     };
     Ok((State::Forwarded(Box::new(sent)), RequestStep::Forward(edits, rewritten)))
 }
@@ -102,7 +103,7 @@ fn mint(
         }
         Minted::Forward(body, minting) => {
             let body = body.into_bytes();
-            let mut edits = edits_with_body(plan, &admission, headers, &choice, Some(&body), around)?;
+            let mut edits = edits_with_body(plan, &admission, headers, &choice, Some(&body), false, around)?;
             edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
             Ok((State::Minting(minting), RequestStep::Forward(edits, Some(body))))
         }
@@ -116,12 +117,13 @@ fn edits_with_body(
     headers: &Headers,
     choice: &Choice<'_>,
     body: Option<&[u8]>,
+    is_counted: bool,
     around: &impl Surroundings,
 ) -> Result<Edits, Denial> {
     let inbound = Inbound::read(headers, &plan.gateway, &plan.strip);
     let offered = Offered::parse(&inbound.subprotocols, &plan.gateway).map_err(form_denial)?;
     let credential = onward::credential(choice.provider, admission.upstream_secret(), around);
-    let mut edits = onward::edits(plan, admission, inbound, &offered, choice, credential.as_ref());
+    let mut edits = onward::edits(plan, admission, inbound, &offered, choice, credential.as_ref(), is_counted);
     if let Some(body) = body
         && headers.first(b"content-length").is_some()
     {

@@ -39,7 +39,8 @@ use crate::http::{Edits, Headers, Value};
 use crate::inbound::Inbound;
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::mint::{InvalidAnswer, MAX_ANSWER, decoded};
-use crate::usage::{ClosedBy, Record, Status};
+use crate::policy::Provider;
+use crate::usage::{ClosedBy, Kind, Record, Status};
 use crate::ws::Window;
 
 use admission::{Admission, BodyNeed, Purpose};
@@ -126,7 +127,8 @@ struct Forwarded {
     provider_key: Option<ProviderKey>,
     /// The call that it ends.
     hung_up: Option<String>,
-    provider: String,
+    provider: Rc<Provider>,
+    /// The model of a call that it begins.
     model: Option<String>,
 }
 
@@ -212,7 +214,7 @@ impl Session {
         match &mut self.state {
             State::Forwarded(_) | State::Minting(_) if is_rejected && response.is_from_upstream() => {
                 let (provider, credential) = match &self.state {
-                    State::Forwarded(sent) => (sent.provider.as_str(), sent.presented()),
+                    State::Forwarded(sent) => (sent.provider.name.as_str(), sent.presented()),
                     State::Minting(minting) => (minting.provider(), Presented::Key),
                     _ => return ResponseStep::Pass,
                 };
@@ -226,7 +228,7 @@ impl Session {
             }
             State::Forwarded(sent) => match (status, &sent.handshake) {
                 (Some(101), Some(handshake)) => {
-                    let edits = handshake.answer(&self.plan.gateway, &response.subprotocols());
+                    let edits = handshake.answer(response);
                     self.open(edits, around)
                 }
                 (Some(201), None) if sent.admission.purpose == Purpose::Call => {
@@ -237,7 +239,7 @@ impl Session {
                     if let (Some(200..=299), Some(id)) = (status, &sent.hung_up)
                         && response.is_from_upstream()
                     {
-                        let call = CallName { provider: &sent.provider, id };
+                        let call = CallName { provider: &sent.provider.name, id };
                         around.calls().hung_up(call, around.process(), around.now());
                     }
                     match &mut sent.exchange {
@@ -357,7 +359,8 @@ impl Session {
             let now = around.now();
             live.start(now);
             if let Some(seat) = &mut self.seat {
-                around.process().borrow_mut().opened(seat, &|| live.record(Status::Open, now), now);
+                let began = sent.admission.began(&sent.provider, Kind::WebSocket);
+                around.process().borrow_mut().opened(seat, began, &|| live.record(Status::Open, now), now);
             }
             let joined = sent.joined.take();
             self.state = State::Open(live, joined);
@@ -407,9 +410,10 @@ impl Session {
         let location = response.location().unwrap_or_default();
         let Some(id) = id_in(&location) else { return };
         let Forwarded { admission, provider_key, provider, model, .. } = *sent;
-        let called = Called::new(id, &admission, provider, model, provider_key, around);
+        let called = Called::new(id, &admission, &provider, model, provider_key, around);
         if let Some(seat) = &mut self.seat {
-            around.process().borrow_mut().opened(seat, &|| called.record().clone(), around.now());
+            let began = admission.began(&provider, Kind::WebRtc);
+            around.process().borrow_mut().opened(seat, began, &|| called.record().clone(), around.now());
         }
         self.state = State::Called(Box::new(called));
     }

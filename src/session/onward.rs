@@ -5,7 +5,6 @@ use std::rc::Rc;
 use super::Surroundings;
 use super::admission::{Admission, Choice, Purpose};
 use super::called::call_joined;
-use super::exchange::is_counted;
 use crate::auth::Offered;
 use crate::config::Plan;
 use crate::http::{Edits, Fate, Headers, Param, Target, Value};
@@ -16,7 +15,7 @@ use crate::secret::Secret;
 /// The header by which routes can tell providers apart.
 const PROVIDER_HEADER: &str = "x-realtime-byok-provider";
 
-/// All edits of a request that goes on to `choice` with this credential.
+/// All edits of a request that goes on to `choice` with this credential. `is_counted` says that its answer must be readable.
 pub fn edits(
     plan: &Plan,
     admission: &Admission,
@@ -24,9 +23,10 @@ pub fn edits(
     offered: &Offered<'_>,
     choice: &Choice<'_>,
     credential: Option<&(Placement, Rc<Secret>)>,
+    is_counted: bool,
 ) -> Edits {
     let (policy, target) = (&admission.policy, inbound.target);
-    let must_be_plain = inbound.has_accept_encoding && is_counted(admission, &inbound);
+    let must_be_plain = inbound.has_accept_encoding && is_counted;
     let mut edits = inbound.strip(offered);
     if must_be_plain {
         edits.set("accept-encoding", Value::Plain(b"identity".to_vec()));
@@ -57,7 +57,7 @@ pub fn edits(
         }
         _ => Fate::Keep,
     };
-    if let Some(path) = target.rewrite(fate, &added) {
+    if let Some(path) = target.rewrite(&fate, &added) {
         edits.set(":path", Value::Secret(Rc::new(Secret::new(path))));
     }
     edits
@@ -68,7 +68,7 @@ pub fn edits_of_refused(plan: &Plan, headers: &Headers) -> Edits {
     let mut edits = Edits::default();
     let target = Target::parse(headers.first(b":path").unwrap_or_default());
     let fate = |param: &Param<'_>| if plan.strip.takes(param) { Fate::Drop } else { Fate::Keep };
-    if let Some(path) = target.rewrite(fate, &[]) {
+    if let Some(path) = target.rewrite(&fate, &[]) {
         edits.set(":path", Value::Plain(path));
     }
     edits

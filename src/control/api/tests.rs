@@ -9,6 +9,7 @@ use crate::glob::Globs;
 use crate::limits::store::key;
 use crate::limits::store::memory::Memory;
 use crate::limits::{CallerLimits, Ending};
+use crate::metrics::Began;
 use crate::usage::{MicroUsd, Record, Tally};
 
 const PATH: &str = "/realtime-byok";
@@ -142,6 +143,10 @@ struct World {
     process: Process,
 }
 
+fn began(record: &Record) -> Began<'_> {
+    Began { caller: &record.caller, policy: &record.policy, provider: &record.provider, kind: record.kind }
+}
+
 impl World {
     fn new() -> Self {
         let store = Memory::default();
@@ -152,8 +157,8 @@ impl World {
     }
 
     fn open(&mut self, record: &Record) -> Seat {
-        let mut seat = self.process.admit(&caller(), now()).unwrap_or_else(|_| panic!("there is room"));
-        self.process.opened(&mut seat, &|| record.clone(), now());
+        let mut seat = self.process.admit(&caller(), now).unwrap_or_else(|_| panic!("there is room"));
+        self.process.opened(&mut seat, began(record), &|| record.clone(), now());
         seat
     }
 
@@ -212,8 +217,8 @@ fn what_runs_elsewhere_is_listed_though_nobody_there_was_told_to() {
     let store = Memory::default();
     let mut elsewhere = Process::new(Box::new(store.clone()), 2);
     let open = |process: &mut Process, id| {
-        let mut seat = process.admit(&caller(), now()).unwrap_or_else(|_| panic!("there is room"));
-        process.opened(&mut seat, &|| record(id, 50), now());
+        let mut seat = process.admit(&caller(), now).unwrap_or_else(|_| panic!("there is room"));
+        process.opened(&mut seat, began(&record(id, 50)), &|| record(id, 50), now());
         seat
     };
     let _before = open(&mut elsewhere, 1);

@@ -1,0 +1,207 @@
+use std::time::SystemTime;
+
+use super::*;
+use crate::usage::{Close, Input, Output, RecordId, Status, Timestamp, Tokens, Traffic, Transcription};
+
+fn changes(metrics: &mut Metrics) -> Vec<(String, StatKind, Option<i64>)> {
+    let mut changes = Vec::new();
+    metrics.tell(|stat, amount| changes.push((stat.name.to_string(), stat.kind, amount)));
+    changes
+}
+
+/// The one change that there is.
+fn change(metrics: &mut Metrics) -> (String, StatKind, Option<i64>) {
+    let mut changes = changes(metrics);
+    assert_eq!(changes.len(), 1);
+    changes.remove(0)
+}
+
+fn began(kind: Kind) -> Began<'static> {
+    Began { caller: "web-app", policy: "voice", provider: "openai", kind }
+}
+
+fn record(close: Option<Close>) -> Record {
+    Record {
+        id: RecordId::new(1),
+        kind: Kind::WebSocket,
+        status: Status::Closed,
+        upstream_id: None,
+        caller: "web-app".into(),
+        user: None,
+        policy: "voice".into(),
+        provider: "openai".into(),
+        model: None,
+        started_at: Timestamp::from(SystemTime::UNIX_EPOCH),
+        duration_ms: 1500,
+        idle_ms: 0,
+        usage: Tally::default(),
+        cost_usd: MicroUsd(0),
+        frames: Traffic::default(),
+        bytes: Traffic::default(),
+        close,
+        incomplete: false,
+    }
+}
+
+#[test]
+fn a_name_has_its_labels_in_front() {
+    use StatKind::Counter;
+    for (metric, stat) in [
+        (Metric::Rejected(Reason::NoPolicy), "code=.=no_policy;.;rejected_total"),
+        (Metric::SecretMinted(MintedBy::Provider), "mode=.=sealed;.;secrets_minted_total"),
+        (Metric::SecretMinted(MintedBy::Gateway), "mode=.=local;.;secrets_minted_total"),
+        (
+            Metric::UpstreamRejected { provider: "azure-eu", credential: Presented::Key },
+            "provider=.=azure-eu;.;credential=.=key;.;upstream_rejected_total",
+        ),
+        (
+            Metric::UpstreamRejected { provider: "openai", credential: Presented::ClientSecret },
+            "provider=.=openai;.;credential=.=client_secret;.;upstream_rejected_total",
+        ),
+    ] {
+        let mut metrics = Metrics::default();
+        metrics.add(metric);
+        assert_eq!(changes(&mut metrics), [(format!("realtime_byok.{stat}"), Counter, Some(1))]);
+        assert!(changes(&mut metrics).is_empty());
+    }
+}
+
+#[test]
+fn a_session_counts_where_it_begins_and_where_it_ends() {
+    let mut metrics = Metrics::default();
+    let stats = metrics.session_began(began(Kind::WebRtc));
+    let labels = "caller=.=web-app;.;policy=.=voice;.;provider=.=openai;.;kind=.=webrtc;.;";
+    let active = || "realtime_byok.policy=.=voice;.;kind=.=webrtc;.;sessions_active".to_owned();
+    let began = [
+        (format!("realtime_byok.{labels}sessions_total"), StatKind::Counter, Some(1)),
+        (active(), StatKind::Gauge, Some(1)),
+    ];
+    assert_eq!(changes(&mut metrics), began);
+    metrics.session_ended(stats, &record(None));
+    let duration = "realtime_byok.policy=.=voice;.;kind=.=webrtc;.;session_duration_ms".to_owned();
+    let ended = [
+        ("realtime_byok.policy=.=voice;.;reason=.=disconnected;.;ended_total".into(), StatKind::Counter, Some(1)),
+        (active(), StatKind::Gauge, Some(-1)),
+        (duration, StatKind::Histogram, Some(1500)),
+    ];
+    assert_eq!(changes(&mut metrics), ended);
+}
+
+#[test]
+fn only_the_gateways_own_words_become_a_reason() {
+    for (by, reason) in
+        [(ClosedBy::Client, "client"), (ClosedBy::Upstream, "upstream"), (ClosedBy::Gateway, "budget_exceeded")]
+    {
+        let mut metrics = Metrics::default();
+        let stats = metrics.session_began(began(Kind::WebSocket));
+        metrics.session_ended(stats, &record(Some(Close { by, code: 1000, reason: "budget_exceeded".into() })));
+        let stat = format!("realtime_byok.policy=.=voice;.;reason=.={reason};.;ended_total");
+        assert!(changes(&mut metrics).contains(&(stat, StatKind::Counter, Some(1))), "{reason}");
+    }
+}
+
+#[test]
+fn every_token_counts_once() {
+    let mut usage = Tally::response(Tokens {
+        input: Input { text: 7, audio: 15, image: 3, cached_text: 6, cached_audio: 4, cached_image: 2 },
+        output: Output { text: 11, audio: 13 },
+    });
+    usage.add(&Tally::transcription(Transcription { tokens: 9, milliseconds: 0 }));
+    let mut metrics = Metrics::default();
+    metrics.used("web-app", "gpt-4.1", (&usage, MicroUsd(42)));
+    let changes = changes(&mut metrics);
+    let tokens: i64 =
+        changes.iter().filter(|(stat, ..)| stat.ends_with(";.;tokens_total")).filter_map(|(.., amount)| *amount).sum();
+    assert_eq!(tokens, 7 + 15 + 3 + 11 + 13 + 9);
+    let labels = "realtime_byok.caller=.=web-app;.;model=.=gpt-4.1;.;";
+    for (stat, amount) in [
+        ("direction=.=input;.;modality=.=text;.;tokens_total", 1),
+        ("direction=.=input;.;modality=.=audio;.;tokens_total", 11),
+        ("direction=.=input;.;modality=.=cached_audio;.;tokens_total", 4),
+        ("direction=.=output;.;modality=.=audio;.;tokens_total", 13),
+        ("direction=.=transcription;.;modality=.=audio;.;tokens_total", 9),
+        ("cost_micro_usd_total", 42),
+    ] {
+        assert!(changes.contains(&(format!("{labels}{stat}"), StatKind::Counter, Some(amount))), "{stat}");
+    }
+}
+
+#[test]
+fn nothing_used_is_nothing_measured_unless_it_is_to_be_known() {
+    let mut metrics = Metrics::default();
+    metrics.used("web-app", "gpt-realtime", (&Tally::default(), MicroUsd(0)));
+    assert!(changes(&mut metrics).is_empty());
+    metrics.declare(Metric::SessionsActive { policy: "voice", kind: Kind::WebSocket });
+    let (_, kind, amount) = change(&mut metrics);
+    assert_eq!((kind, amount), (StatKind::Gauge, None));
+}
+
+#[test]
+fn equal_changes_are_one_and_values_stay_apart() {
+    let mut metrics = Metrics::default();
+    let stats = metrics.session_began(began(Kind::WebSocket));
+    for _ in 1..10_000 {
+        metrics.session_began(began(Kind::WebSocket));
+    }
+    metrics.session_ended(stats, &record(None));
+    metrics.session_ended(stats, &Record { duration_ms: 7, ..record(None) });
+    metrics.declare(Metric::SessionsActive { policy: "voice", kind: Kind::WebSocket });
+    let changes = changes(&mut metrics);
+    let amounts = |measured: &str| -> Vec<_> {
+        changes.iter().filter(|(stat, ..)| stat.ends_with(measured)).filter_map(|(.., amount)| *amount).collect()
+    };
+    assert_eq!((amounts(";.;sessions_total"), amounts(";.;sessions_active")), (vec![10_000], vec![9_998]));
+    assert_eq!((amounts(";.;ended_total"), amounts(";.;session_duration_ms")), (vec![2], vec![1500, 7]));
+    assert_eq!(changes.len(), 5);
+}
+
+#[test]
+fn strangers_make_no_more_than_so_many_names() {
+    let mut metrics = Metrics::default();
+    let mut stats = std::collections::HashSet::new();
+    for index in 0..10 * MAX_MODELS {
+        metrics.used("web-app", &format!("{index}-{}", "x".repeat(index)), (&Tally::default(), MicroUsd(1)));
+        stats.insert(change(&mut metrics).0);
+    }
+    assert_eq!(stats.len(), MAX_MODELS + 1);
+    assert!(stats.iter().all(|stat| stat.len() < 160));
+    metrics.used("web-app", "0-", (&Tally::default(), MicroUsd(1)));
+    assert!(change(&mut metrics).0.contains("model=.=0-;.;"), "a known model was forgotten");
+    metrics.used("web-app", "", (&Tally::default(), MicroUsd(1)));
+    assert!(change(&mut metrics).0.contains("model=.=unknown;.;"));
+}
+
+#[test]
+fn no_value_ends_its_label() {
+    let mut metrics = Metrics::default();
+    metrics.used("a;.;caller=.=b\n", "m;.;", (&Tally::default(), MicroUsd(1)));
+    let stat = change(&mut metrics).0;
+    assert_eq!(stat, "realtime_byok.caller=.=a_._caller=.=b_;.;model=.=m_._;.;cost_micro_usd_total");
+}
+
+#[test]
+fn amounts_beyond_envoys_are_cut() {
+    let mut metrics = Metrics::default();
+    metrics.used("web-app", "m", (&Tally::default(), MicroUsd(u64::MAX)));
+    metrics.used("web-app", "m", (&Tally::default(), MicroUsd(1)));
+    assert_eq!(change(&mut metrics).2, Some(i64::MAX));
+}
+
+#[test]
+fn sessions_are_told_apart_by_every_label() {
+    let mut metrics = Metrics::default();
+    let like = began(Kind::WebSocket);
+    let others = [
+        Began { caller: "b", ..like },
+        Began { policy: "p", ..like },
+        Began { provider: "x", ..like },
+        began(Kind::WebRtc),
+    ];
+    for began in others.into_iter().chain([like]).chain(others) {
+        metrics.session_began(began);
+    }
+    let totals = changes(&mut metrics).into_iter().filter(|(stat, ..)| stat.ends_with(";.;sessions_total"));
+    let mut amounts: Vec<_> = totals.filter_map(|(.., amount)| amount).collect();
+    amounts.sort_unstable();
+    assert_eq!(amounts, [1, 2, 2, 2, 2]);
+}
