@@ -176,6 +176,26 @@ fn a_spent_budget_ends_the_session_behind_the_message_that_spent_it() {
 }
 
 #[test]
+fn a_budget_that_cannot_be_kept_ends_the_session() {
+    let limited = SessionLimits { max_tokens: Some(1000), ..free() };
+    for (limits, is_ended) in [(limited, true), (free(), false)] {
+        let mut live = live(limits, &[], Globs::All);
+        let repeated = "x".repeat(MAX_MESSAGE);
+        let event =
+            text_frame(&format!(r#"{{"type":"response.completed","response":{{"instructions":"{repeated}"}}}}"#));
+        let relay = live.upstream_bytes(event.as_slice(), &prices(), &process(), at(1));
+        assert!(live.record(Status::Open, at(1)).incomplete);
+        match relay {
+            Relay::Pass => assert!(!is_ended, "what is not counted draws on no budget"),
+            Relay::Replace(from, bytes) => {
+                assert_eq!((is_ended, from), (true, 0));
+                assert_eq!(told(&bytes), ("budget_exceeded".into(), 4429));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_session_that_lasts_too_long_is_told_at_the_next_boundary_and_cut_after_the_grace() {
     let mut live = live(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
     assert!(!live.tick(None, at(4)));
