@@ -112,6 +112,7 @@ impl RootContext for Root {
                 plan.policies.guarded().for_each(|policy| process.metrics.expect(policy));
                 drop(process);
                 self.worker.flush();
+                self.worker.clock.set(self.get_current_time());
                 self.plan = Some(Rc::new(plan));
                 self.set_tick_period(TICK);
                 true
@@ -125,7 +126,7 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let now = self.get_current_time();
-        self.worker.clock.set(Some(now));
+        self.worker.clock.set(now);
         self.answer_withheld(&self.worker.holds.overdue(now));
         self.worker.flush();
         if !self.worker.process.borrow_mut().tick(now) {

@@ -34,10 +34,6 @@ impl Stream {
         Envoy(&self.worker)
     }
 
-    fn clock(&self) -> SystemTime {
-        self.worker.clock.get().unwrap_or_else(now)
-    }
-
     fn take(&self, step: RequestStep, body_size: usize) -> Action {
         let done = match step {
             RequestStep::Pass => return Action::Continue,
@@ -109,9 +105,10 @@ impl HttpContext for Stream {
     fn on_http_request_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
         let Some(session) = &self.session else { return stop(abi::reset_stream()) };
         let mut session = session.borrow_mut();
-        if session.is_followed() && body_size > 0 {
-            let read = Read { buffer: BufferType::HttpRequestBody, size: body_size };
-            let relay = session.client_bytes(&read, self.clock());
+        let read = Read { buffer: BufferType::HttpRequestBody, size: body_size };
+        if body_size > 0
+            && let Some(relay) = session.client_bytes(&read, self.worker.clock.get())
+        {
             return relayed(&read, relay);
         }
         if !session.is_held() {
@@ -148,18 +145,18 @@ impl HttpContext for Stream {
     fn on_http_response_body(&mut self, body_size: usize, end_of_stream: bool) -> Action {
         let Some(session) = &self.session else { return Action::Continue };
         let mut session = session.borrow_mut();
-        if session.is_followed() && body_size > 0 {
-            let read = Read { buffer: BufferType::HttpResponseBody, size: body_size };
-            let relay = session.upstream_bytes(&read, &self.worker.process, self.clock());
+        let read = Read { buffer: BufferType::HttpResponseBody, size: body_size };
+        if body_size > 0
+            && let Some(relay) = session.upstream_bytes(&read, &self.worker.process, self.worker.clock.get())
+        {
             return relayed(&read, relay);
         }
         if session.is_read() {
-            let read = Read { buffer: BufferType::HttpResponseBody, size: body_size };
             let relay = session.response_bytes(
                 &calls::response_body(body_size),
                 end_of_stream,
                 &self.worker.process,
-                self.clock(),
+                self.worker.clock.get(),
             );
             return relayed(&read, relay);
         }

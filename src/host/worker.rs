@@ -26,8 +26,8 @@ pub struct Worker {
     pub process: RefCell<Process>,
     /// Envoy's statistics that this VM has used.
     pub ids: RefCell<Ids>,
-    /// The time of the last tick: good enough for what passes between two.
-    pub clock: Cell<Option<SystemTime>>,
+    /// The time of the last tick, or of the configuration before the first: good enough for what passes between two.
+    pub clock: Cell<SystemTime>,
 }
 
 impl Worker {
@@ -54,7 +54,7 @@ impl Worker {
             open: RefCell::default(),
             process: RefCell::new(Process::new(Box::new(SharedData), random)),
             ids: RefCell::default(),
-            clock: Cell::default(),
+            clock: Cell::new(SystemTime::UNIX_EPOCH),
         }
     }
 }

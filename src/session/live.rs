@@ -105,19 +105,19 @@ impl Live {
             Some(ToUpstream::AtBoundary) if self.client.at_message_boundary() => return self.tell_upstream(Some(0)),
             _ => {}
         }
-        let (policy, caller) = (self.policy.clone(), self.caller.clone());
+        let Self { policy, caller, client, closed, .. } = &mut *self;
         let is_inspected = !policy.lock.is_empty() || policy.models.is_restricted() || caller.models.is_restricted();
-        let mut pass = self.client.pass(window);
+        let mut pass = client.pass(window);
         let interest = if is_inspected { Interest::Require { max: MAX_MESSAGE } } else { Interest::Skip };
         while let Some(event) = pass.next(|_| interest) {
             let farewell = match event {
                 Event::Message(message) => {
-                    inspected(&message.payload, &policy, &caller).map(|ending| Farewell::new(ending, now))
+                    inspected(&message.payload, policy, caller).map(|ending| Farewell::new(ending, now))
                 }
                 Event::TooLong => Some(Farewell::new(Ending::MessageTooBig, now)),
                 Event::Violation(violation) => Some(Farewell::broken(Sender::Client, violation, now)),
                 Event::Close(frame) => {
-                    self.closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
+                    closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
                     None
                 }
             };

@@ -284,30 +284,27 @@ impl Session {
         }
     }
 
-    /// Whether bytes that pass are a WebSocket's that is followed.
-    pub fn is_followed(&self) -> bool {
-        match &self.state {
-            State::Open(..) => true,
-            State::Forwarded(sent) => sent.live.is_some(),
-            _ => false,
-        }
+    /// Bytes of the client's are on their way; `None` unless they are a WebSocket's that is followed. `now` may be a second
+    /// old.
+    pub fn client_bytes(&mut self, window: impl Window, now: SystemTime) -> Option<Relay> {
+        let live = match &mut self.state {
+            State::Open(live, _) => live,
+            State::Forwarded(sent) => sent.live.as_mut()?,
+            _ => return None,
+        };
+        Some(live.client_bytes(window, now))
     }
 
-    /// Bytes of the client's WebSocket are on their way. `now` may be a second old.
-    pub fn client_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
-        match &mut self.state {
-            State::Open(live, _) => live.client_bytes(window, now),
-            State::Forwarded(sent) => sent.live.as_mut().map_or(Relay::Pass, |live| live.client_bytes(window, now)),
-            _ => Relay::Pass,
-        }
-    }
-
-    /// Bytes of the upstream's WebSocket are on their way. `now` may be a second old.
-    pub fn upstream_bytes(&mut self, window: impl Window, process: &RefCell<Process>, now: SystemTime) -> Relay {
-        match &mut self.state {
-            State::Open(live, _) => live.upstream_bytes(window, &self.plan.prices, process, now),
-            _ => Relay::Pass,
-        }
+    /// Bytes of the upstream's are on their way; `None` unless they are a WebSocket's that is followed. `now` may be a
+    /// second old.
+    pub fn upstream_bytes(
+        &mut self,
+        window: impl Window,
+        process: &RefCell<Process>,
+        now: SystemTime,
+    ) -> Option<Relay> {
+        let State::Open(live, _) = &mut self.state else { return None };
+        Some(live.upstream_bytes(window, &self.plan.prices, process, now))
     }
 
     /// Time passed. Says whether the stream is to be cut now.

@@ -1,6 +1,6 @@
 //! Which of an upstream's events matter, and telling so from an event's first bytes.
 
-use super::scan::{Scan, first_type, unescape};
+use super::scan::{Raw, Scan, first_type, unescape};
 
 /// The type of an upstream's event, as far as it matters here.
 ///
@@ -40,11 +40,11 @@ impl EventType {
         }
     }
 
-    fn from_raw(raw: &[u8]) -> Self {
-        if raw.contains(&b'\\') {
-            return unescape(raw, LONGEST_NAME).map_or(Self::Other, |name| Self::from_name(name.as_bytes()));
+    fn from_raw(raw: Raw<'_>) -> Self {
+        if raw.is_escaped {
+            return unescape(raw.bytes, LONGEST_NAME).map_or(Self::Other, |name| Self::from_name(name.as_bytes()));
         }
-        Self::from_name(raw)
+        Self::from_name(raw.bytes)
     }
 
     fn from_name(name: &[u8]) -> Self {

@@ -5,12 +5,21 @@ use crate::json;
 /// What reading an event from the left says about its top-level `type`.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Scan<'a> {
-    /// The first `type` is this string, as it is written between its quotes.
-    Type(&'a [u8]),
+    /// The first `type` is this string.
+    Type(Raw<'a>),
     /// There is no `type` that is a string, or no object.
     Untyped,
     /// The bytes end before it is known.
     Truncated,
+}
+
+/// A string as it is written between its quotes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Raw<'a> {
+    /// The bytes between the quotes.
+    pub(super) bytes: &'a [u8],
+    /// Whether a backslash is among them.
+    pub(super) is_escaped: bool,
 }
 
 /// Looks for the first top-level `type`, wherever it stands. Linear in the bytes up to it; exact for JSON, and
@@ -39,7 +48,7 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn first_type(mut self) -> Result<Option<&'a [u8]>, Truncated> {
+    fn first_type(mut self) -> Result<Option<Raw<'a>>, Truncated> {
         if self.token()? != b'{' {
             return Ok(None);
         }
@@ -58,7 +67,7 @@ impl<'a> Cursor<'a> {
                 return Ok(None);
             }
             self.advance(1);
-            if is_type(key) {
+            if key.is_type() {
                 return if self.token()? == b'"' { self.string().map(Some) } else { Ok(None) };
             }
             self.skip_value()?;
@@ -67,25 +76,36 @@ impl<'a> Cursor<'a> {
 
     /// The next byte that is not white space, which is not consumed.
     fn token(&mut self) -> Result<u8, Truncated> {
-        let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-        let start = self.rest.iter().position(|byte| !is_space(byte)).ok_or(Truncated)?;
-        self.advance(start);
-        self.rest.first().copied().ok_or(Truncated)
+        while let Some((&byte, rest)) = self.rest.split_first() {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Ok(byte);
+            }
+            self.rest = rest;
+        }
+        Err(Truncated)
     }
 
-    /// Consumes a string and returns what stands between its quotes, undecoded.
-    fn string(&mut self) -> Result<&'a [u8], Truncated> {
+    /// Consumes a string.
+    fn string(&mut self) -> Result<Raw<'a>, Truncated> {
         self.advance(1);
-        let mut escaped = false;
-        let end = self.rest.iter().position(|&byte| {
-            let ends = byte == b'"' && !escaped;
-            escaped = byte == b'\\' && !escaped;
-            ends
-        });
-        let end = end.ok_or(Truncated)?;
-        let string = self.rest.get(..end).unwrap_or_default();
-        self.advance(end + 1);
-        Ok(string)
+        let string = self.rest;
+        let mut is_escaped = false;
+        let mut bytes = string.iter();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'"' => {
+                    self.rest = bytes.as_slice();
+                    let length = string.len() - self.rest.len() - 1;
+                    return Ok(Raw { bytes: string.get(..length).unwrap_or_default(), is_escaped });
+                }
+                b'\\' => {
+                    is_escaped = true;
+                    bytes.next();
+                }
+                _ => {}
+            }
+        }
+        Err(Truncated)
     }
 
     /// Consumes everything up to the comma or brace that ends a member of the top-level object.
@@ -112,26 +132,32 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn is_type(key: &[u8]) -> bool {
-    key == b"type" || (key.contains(&b'\\') && unescape(key, 4).is_some_and(|key| key == "type"))
+impl Raw<'_> {
+    fn is_type(&self) -> bool {
+        self.bytes == b"type" || (self.is_escaped && unescape(self.bytes, 4).is_some_and(|key| key == "type"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn plain(bytes: &[u8]) -> Scan<'_> {
+        Scan::Type(Raw { bytes, is_escaped: false })
+    }
+
     #[test]
     fn the_first_type_of_the_top_level_is_found_wherever_it_stands() {
         for (json, expected) in [
-            (r#"{"type":"a"}"#, Scan::Type(b"a")),
-            (" \t\r\n{ \"type\" :\n\"a.b\" , \"x\":1}", Scan::Type(b"a.b")),
-            (r#"{"x":{"type":"no"},"y":["type",{"type":"no"}],"type":"a"}"#, Scan::Type(b"a")),
-            (r#"{"x":"\"type\":\"no\"","type":"a"}"#, Scan::Type(b"a")),
-            (r#"{"x":"\\","type":"a"}"#, Scan::Type(b"a")),
-            (r#"{"x":-1.5e3,"y":true,"z":null,"type":"a"}"#, Scan::Type(b"a")),
-            (r#"{"x":{},"y":[],"type":"a"}"#, Scan::Type(b"a")),
-            (r#"{"ty\u0070e":"a\u002eb"}"#, Scan::Type(br"a\u002eb")),
-            (r#"{"type":"a","type":"b"}"#, Scan::Type(b"a")),
+            (r#"{"type":"a"}"#, plain(b"a")),
+            (" \t\r\n{ \"type\" :\n\"a.b\" , \"x\":1}", plain(b"a.b")),
+            (r#"{"x":{"type":"no"},"y":["type",{"type":"no"}],"type":"a"}"#, plain(b"a")),
+            (r#"{"x":"\"type\":\"no\"","type":"a"}"#, plain(b"a")),
+            (r#"{"x":"\\","type":"a"}"#, plain(b"a")),
+            (r#"{"x":-1.5e3,"y":true,"z":null,"type":"a"}"#, plain(b"a")),
+            (r#"{"x":{},"y":[],"type":"a"}"#, plain(b"a")),
+            (r#"{"ty\u0070e":"a\u002eb"}"#, Scan::Type(Raw { bytes: br"a\u002eb", is_escaped: true })),
+            (r#"{"type":"a","type":"b"}"#, plain(b"a")),
             (r#"{"type":1}"#, Scan::Untyped),
             (r#"{"type":null,"x":1}"#, Scan::Untyped),
             (r#"{"Type":"a","type ":"b","typ":"c"}"#, Scan::Untyped),

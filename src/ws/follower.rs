@@ -50,6 +50,8 @@ pub struct Follower {
     sender: Sender,
     head: usize,
     stage: Stage,
+    /// The frame that is followed, or was last.
+    frame: Frame,
     /// The message that is open, from its first frame's header to its last frame's end.
     open: Option<Open>,
     /// The unmasked head while it is incomplete, then the message if it is collected; a Close
@@ -58,15 +60,18 @@ pub struct Follower {
     counts: Counts,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Stage {
+    /// Between two frames.
+    Between,
+    /// Within a header that the end of a read has cut.
     Header(Partial),
-    Payload(Frame),
+    /// Within the frame's payload, or at the end of it.
+    Payload,
     Ended,
 }
 
-/// A header that is cut by the end of a read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Partial {
     bytes: [u8; HEADER_MAX],
     length: usize,
@@ -87,24 +92,18 @@ impl Partial {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Frame {
     header: FrameHeader,
     /// Bytes of the payload that have not passed.
     left: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Open {
     kind: MessageKind,
     /// `None` while the head is incomplete.
     interest: Option<Interest>,
-}
-
-impl Open {
-    fn undecided(kind: MessageKind) -> Self {
-        Self { kind, interest: None }
-    }
 }
 
 impl Follower {
@@ -115,7 +114,8 @@ impl Follower {
         Self {
             sender,
             head: usize::from(head),
-            stage: Stage::Header(Partial::default()),
+            stage: Stage::Between,
+            frame: Frame { header: FrameHeader { fin: true, opcode: OpCode::Text, mask: None, length: 0 }, left: 0 },
             open: None,
             gathered: Vec::new(),
             counts: Counts::default(),
@@ -138,10 +138,7 @@ impl Follower {
     /// that a message may be put in its place. Never after the end.
     #[must_use]
     pub fn at_message_boundary(&self) -> bool {
-        match self.stage {
-            Stage::Header(partial) => partial.length == 0 && self.open.is_none(),
-            Stage::Payload(_) | Stage::Ended => false,
-        }
+        matches!(self.stage, Stage::Between) && self.open.is_none()
     }
 
     /// Whether following has ended: by a Close, a violation, or a pass that was left early.
@@ -164,11 +161,10 @@ impl Follower {
 
     /// Closes the open message, and hands it out if it was asked for.
     fn deliver(&mut self) -> Option<Message> {
-        let open = self.open.take()?;
-        match open.interest? {
-            Interest::Skip => None,
-            Interest::Collect { .. } | Interest::Require { .. } => {
-                Some(Message { kind: open.kind, payload: mem::take(&mut self.gathered) })
+        match self.open.take()? {
+            Open { interest: None | Some(Interest::Skip), .. } => None,
+            Open { kind, interest: Some(Interest::Collect { .. } | Interest::Require { .. }) } => {
+                Some(Message { kind, payload: mem::take(&mut self.gathered) })
             }
         }
     }
@@ -206,8 +202,9 @@ impl<W: Window> Pass<'_, W> {
     pub fn next(&mut self, mut decide: impl FnMut(Start<'_>) -> Interest) -> Option<Event> {
         loop {
             let step = match self.follower.stage {
-                Stage::Header(partial) => self.header(partial),
-                Stage::Payload(frame) => self.payload(frame, &mut decide),
+                Stage::Between => self.header(),
+                Stage::Header(partial) => self.rest_of_header(partial),
+                Stage::Payload => self.payload(&mut decide),
                 Stage::Ended => return None,
             };
             match step {
@@ -243,110 +240,122 @@ impl<W: Window> Pass<'_, W> {
         self.frame_start
     }
 
-    fn header(&mut self, mut partial: Partial) -> Result<Step, Violation> {
-        let known = partial.length;
-        if known == 0 && self.cursor.left() > 0 {
-            self.frame_start = Some(self.cursor.position());
-        }
-        let fresh = self.cursor.peek(HEADER_MAX - known)?;
-        if fresh.is_empty() {
+    fn header(&mut self) -> Result<Step, Violation> {
+        if self.cursor.left() == 0 {
             return Ok(Step::Exhausted);
         }
-        partial.extend(fresh);
-        let Some((header, size)) = FrameHeader::parse(partial.filled(), self.follower.sender)? else {
-            self.cursor.advance(partial.length - known);
-            self.follower.stage = Stage::Header(partial);
-            return Ok(Step::Onward);
-        };
-        self.cursor.advance(size - known);
-        self.follower.counts.frames += 1;
-        self.follower.counts.bytes += size as u64;
-        self.begin(header)
-    }
-
-    fn begin(&mut self, header: FrameHeader) -> Result<Step, Violation> {
-        let open = &mut self.follower.open;
-        match (header.opcode, open.is_some()) {
-            (OpCode::Ping | OpCode::Pong, _) | (OpCode::Continuation, true) => {}
-            (OpCode::Close, _) => {
-                *open = None;
-                self.follower.gathered = Vec::new();
+        self.frame_start = Some(self.cursor.position());
+        let bytes = self.cursor.peek(HEADER_MAX)?;
+        match FrameHeader::parse(bytes, self.follower.sender)? {
+            Some((header, size)) => self.begin(header, size, size),
+            None => {
+                let mut partial = Partial { bytes: [0; HEADER_MAX], length: 0 };
+                partial.extend(bytes);
+                Ok(self.keep(partial, partial.length))
             }
-            (OpCode::Text, false) => *open = Some(Open::undecided(MessageKind::Text)),
-            (OpCode::Binary, false) => *open = Some(Open::undecided(MessageKind::Binary)),
-            (OpCode::Continuation, false) => return Err(Violation::UnexpectedContinuation),
-            (OpCode::Text | OpCode::Binary, true) => return Err(Violation::UnfinishedMessage),
-        }
-        let frame = Frame { header, left: header.length };
-        self.follower.stage = Stage::Payload(frame);
-        match header.opcode {
-            OpCode::Continuation => self.check_bound(frame),
-            _ => Ok(Step::Onward),
         }
     }
 
-    fn payload(&mut self, frame: Frame, decide: &mut impl FnMut(Start<'_>) -> Interest) -> Result<Step, Violation> {
-        match (frame.header.opcode, self.follower.open) {
-            (OpCode::Close, _) => self.collect(frame, CONTROL_MAX),
-            (OpCode::Ping | OpCode::Pong, _) | (_, None) => self.skip(frame),
+    fn rest_of_header(&mut self, mut partial: Partial) -> Result<Step, Violation> {
+        let known = partial.length;
+        partial.extend(self.cursor.peek(HEADER_MAX - known)?);
+        match FrameHeader::parse(partial.filled(), self.follower.sender)? {
+            Some((header, size)) => self.begin(header, size, size - known),
+            None => Ok(self.keep(partial, partial.length - known)),
+        }
+    }
+
+    /// Keeps what there is of a header; `fresh` of its bytes are this read's, and the last of it.
+    fn keep(&mut self, partial: Partial, fresh: usize) -> Step {
+        self.cursor.advance(fresh);
+        self.follower.stage = Stage::Header(partial);
+        Step::Exhausted
+    }
+
+    /// Begins a frame whose header is of this size; `fresh` of its bytes are this read's.
+    fn begin(&mut self, header: FrameHeader, size: usize, fresh: usize) -> Result<Step, Violation> {
+        self.cursor.advance(fresh);
+        let follower = &mut *self.follower;
+        follower.counts.frames += 1;
+        follower.counts.bytes += size as u64;
+        match (header.opcode, &follower.open) {
+            (OpCode::Ping | OpCode::Pong, _) | (OpCode::Continuation, Some(_)) => {}
+            (OpCode::Close, _) => {
+                follower.open = None;
+                follower.gathered = Vec::new();
+            }
+            (OpCode::Text, None) => follower.open = Some(Open { kind: MessageKind::Text, interest: None }),
+            (OpCode::Binary, None) => follower.open = Some(Open { kind: MessageKind::Binary, interest: None }),
+            (OpCode::Continuation, None) => return Err(Violation::UnexpectedContinuation),
+            (OpCode::Text | OpCode::Binary, Some(_)) => return Err(Violation::UnfinishedMessage),
+        }
+        let is_continuation = header.opcode == OpCode::Continuation;
+        follower.stage = Stage::Payload;
+        follower.frame = Frame { left: header.length, header };
+        if is_continuation { self.check_bound() } else { Ok(Step::Onward) }
+    }
+
+    fn payload(&mut self, decide: &mut impl FnMut(Start<'_>) -> Interest) -> Result<Step, Violation> {
+        match (self.follower.frame.header.opcode, &self.follower.open) {
+            (OpCode::Close, _) => self.collect(CONTROL_MAX),
+            (OpCode::Ping | OpCode::Pong, _) | (_, None) => self.skip(),
             (_, Some(open)) => match open.interest {
-                None => self.head(frame, open, decide),
-                Some(Interest::Skip) => self.skip(frame),
-                Some(Interest::Collect { max } | Interest::Require { max }) => self.collect(frame, max),
+                None => self.head(decide),
+                Some(Interest::Skip) => self.skip(),
+                Some(Interest::Collect { max } | Interest::Require { max }) => self.collect(max),
             },
         }
     }
 
-    fn skip(&mut self, mut frame: Frame) -> Result<Step, Violation> {
-        let count = within(frame.left, self.cursor.left());
-        self.pass_payload(&mut frame, count);
-        self.settle(frame)
+    fn skip(&mut self) -> Result<Step, Violation> {
+        let count = within(self.follower.frame.left, self.cursor.left());
+        self.pass_payload(count);
+        self.settle()
     }
 
-    fn collect(&mut self, mut frame: Frame, max: usize) -> Result<Step, Violation> {
-        self.take(&mut frame, COLLECT_STEP, max)?;
-        self.settle(frame)
+    fn collect(&mut self, max: usize) -> Result<Step, Violation> {
+        self.take(COLLECT_STEP, max)?;
+        self.settle()
     }
 
-    fn head(
-        &mut self,
-        mut frame: Frame,
-        open: Open,
-        decide: &mut impl FnMut(Start<'_>) -> Interest,
-    ) -> Result<Step, Violation> {
-        let head = self.follower.head;
-        if let Some(shown) = self.shown(frame, head)? {
-            let (length, known) = (frame.header.fin.then_some(frame.left), shown.len());
-            let interest = decide(Start { kind: open.kind, head: shown, length });
+    fn head(&mut self, decide: &mut impl FnMut(Start<'_>) -> Interest) -> Result<Step, Violation> {
+        let Follower { head, ref frame, .. } = *self.follower;
+        let Some(kind) = self.follower.open.as_ref().map(|open| open.kind) else { return self.skip() };
+        let length = frame.header.fin.then_some(frame.header.length);
+        if let Some(shown) = self.shown()? {
+            let known = shown.len();
+            let interest = decide(Start { kind, head: shown, length });
             if interest != Interest::Skip {
-                self.take(&mut frame, known, head)?;
+                self.take(known, head)?;
             }
-            return self.decided(frame, open, interest);
+            return self.decided(interest);
         }
-        self.take(&mut frame, head - self.follower.gathered.len(), head)?;
-        let gathered = &mut self.follower.gathered;
+        self.take(head - self.follower.gathered.len(), head)?;
+        let Follower { ref mut gathered, ref frame, .. } = *self.follower;
         let is_whole = frame.header.fin && frame.left == 0;
         if gathered.len() < head && !is_whole {
-            return self.settle(frame);
+            return self.settle();
         }
-        let length = gathered.len() as u64 + frame.left;
-        let interest = decide(Start { kind: open.kind, head: gathered, length: frame.header.fin.then_some(length) });
+        let length = frame.header.fin.then_some(gathered.len() as u64 + frame.left);
+        let interest = decide(Start { kind, head: gathered, length });
         if interest == Interest::Skip {
             // The room is kept for the next head in this read.
             gathered.clear();
         }
-        self.decided(frame, open, interest)
+        self.decided(interest)
     }
 
-    fn decided(&mut self, frame: Frame, open: Open, interest: Interest) -> Result<Step, Violation> {
-        self.follower.open = Some(Open { interest: Some(interest), ..open });
-        self.follower.stage = Stage::Payload(frame);
-        self.check_bound(frame)
+    fn decided(&mut self, interest: Interest) -> Result<Step, Violation> {
+        if let Some(open) = &mut self.follower.open {
+            open.interest = Some(interest);
+        }
+        if interest == Interest::Skip { self.skip() } else { self.check_bound() }
     }
 
     /// A message's whole head where it stands, if it begins in this read and nothing has to be unmasked: most messages
     /// are skipped, and need not be copied for that.
-    fn shown(&mut self, frame: Frame, head: usize) -> Result<Option<&[u8]>, Violation> {
+    fn shown(&mut self) -> Result<Option<&[u8]>, Violation> {
+        let Follower { head, ref frame, .. } = *self.follower;
         let is_plain = frame.header.mask.is_none() || head == 0;
         if !is_plain || frame.header.opcode == OpCode::Continuation || frame.left != frame.header.length {
             return Ok(None);
@@ -358,22 +367,23 @@ impl<W: Window> Pass<'_, W> {
     }
 
     /// Moves at most `limit` bytes of the payload, unmasked, to what is gathered.
-    fn take(&mut self, frame: &mut Frame, limit: usize, max: usize) -> Result<(), Violation> {
-        let count = within(frame.left, self.cursor.left()).min(limit);
+    fn take(&mut self, limit: usize, max: usize) -> Result<(), Violation> {
         let follower = &mut *self.follower;
+        let count = within(follower.frame.left, self.cursor.left()).min(limit);
         let from = follower.gathered.len();
         follower.gather(self.cursor.peek(count)?, max);
+        let frame = &follower.frame;
         if let (Some(key), Some(fresh)) = (frame.header.mask, follower.gathered.get_mut(from..)) {
             mask::apply(key, frame.header.length - frame.left, fresh);
         }
-        self.pass_payload(frame, count);
+        self.pass_payload(count);
         Ok(())
     }
 
     /// Gives up a message as soon as it is certain to be over its bound.
-    fn check_bound(&mut self, frame: Frame) -> Result<Step, Violation> {
+    fn check_bound(&mut self) -> Result<Step, Violation> {
         let follower = &mut *self.follower;
-        let length = (follower.gathered.len() as u64).saturating_add(frame.left);
+        let length = (follower.gathered.len() as u64).saturating_add(follower.frame.left);
         let Some(open) = &mut follower.open else {
             return Ok(Step::Onward);
         };
@@ -389,22 +399,19 @@ impl<W: Window> Pass<'_, W> {
     }
 
     /// Goes on within the frame, or behind it.
-    fn settle(&mut self, frame: Frame) -> Result<Step, Violation> {
-        if frame.left == 0 {
-            return self.finish(frame.header);
-        }
-        self.follower.stage = Stage::Payload(frame);
-        match self.cursor.left() {
-            0 => Ok(Step::Exhausted),
+    fn settle(&mut self) -> Result<Step, Violation> {
+        match (self.follower.frame.left, self.cursor.left()) {
+            (0, _) => self.finish(),
+            (_, 0) => Ok(Step::Exhausted),
             _ => Ok(Step::Onward),
         }
     }
 
-    fn finish(&mut self, header: FrameHeader) -> Result<Step, Violation> {
+    fn finish(&mut self) -> Result<Step, Violation> {
         let follower = &mut *self.follower;
-        follower.stage = Stage::Header(Partial::default());
+        follower.stage = Stage::Between;
         let mut step = Step::Onward;
-        match header.opcode {
+        match follower.frame.header.opcode {
             OpCode::Ping => follower.counts.pings += 1,
             OpCode::Pong => follower.counts.pongs += 1,
             OpCode::Close => {
@@ -412,7 +419,7 @@ impl<W: Window> Pass<'_, W> {
                 follower.end();
                 return Ok(Step::Found(Event::Close(CloseFrame::parse(&payload)?)));
             }
-            OpCode::Continuation | OpCode::Text | OpCode::Binary if header.fin => {
+            OpCode::Continuation | OpCode::Text | OpCode::Binary if follower.frame.header.fin => {
                 follower.counts.messages += 1;
                 if let Some(message) = follower.deliver() {
                     step = Step::Found(Event::Message(message));
@@ -420,16 +427,16 @@ impl<W: Window> Pass<'_, W> {
             }
             OpCode::Continuation | OpCode::Text | OpCode::Binary => {}
         }
-        if follower.at_message_boundary() {
+        if follower.open.is_none() {
             self.message_boundary.get_or_insert(self.cursor.position());
         }
         Ok(step)
     }
 
-    fn pass_payload(&mut self, frame: &mut Frame, count: usize) {
+    fn pass_payload(&mut self, count: usize) {
         self.cursor.advance(count);
         self.follower.counts.bytes += count as u64;
-        frame.left -= count as u64;
+        self.follower.frame.left -= count as u64;
     }
 }
 
@@ -438,8 +445,9 @@ impl<W: Window> Drop for Pass<'_, W> {
         if self.cursor.left() > 0 {
             self.follower.end();
         }
-        if self.follower.gathered.is_empty() {
-            self.follower.gathered = Vec::new();
+        let gathered = &mut self.follower.gathered;
+        if gathered.is_empty() && gathered.capacity() > 0 {
+            *gathered = Vec::new();
         }
     }
 }

@@ -66,10 +66,11 @@ impl<W: Window> Cursor<W> {
         if wanted == 0 {
             return Ok(&[]);
         }
-        if self.chunk_end() < self.position + wanted {
+        let mut from = self.position - self.chunk_at;
+        if self.chunk.len() < from + wanted {
             self.fill(wanted)?;
+            from = 0;
         }
-        let from = self.position - self.chunk_at;
         self.chunk.get(from..from + wanted).ok_or(Violation::Unreadable)
     }
 
