@@ -7,7 +7,7 @@ use super::admission::{Admission, BodyNeed, Purpose};
 use super::called::{self, Joined, call_hung_up, call_joined};
 use super::exchange::RestExchange;
 use super::handshake::Handshake;
-use super::live::Live;
+use super::live::{Live, Reserved};
 use super::refusal::{form_denial, no_policy};
 use super::surroundings::{Answered, Surroundings};
 use super::{Forwarded, onward};
@@ -86,7 +86,8 @@ pub fn admit(plan: &Plan, headers: &Headers, ends: bool, around: &impl Surroundi
     let model = choice.model.map(str::to_owned);
     let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
         let id = around.random().map_or(0, u128::from_le_bytes);
-        Box::new(Live::new(&admission, &choice.provider.name, choice.model, id, around.now()))
+        let reserved = Reserved::new(around.process().borrow().reserved.clone());
+        Box::new(Live::new(&admission, &choice.provider.name, choice.model, id, reserved, around.now()))
     });
     if live.is_some() {
         // RFC 6455 section 9: without an extension, frames can be read.

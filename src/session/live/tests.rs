@@ -49,7 +49,7 @@ fn live_of(limits: SessionLimits, lock: &[&str], models: Globs, named: Option<&s
     };
     let admission =
         Admission { policy: Rc::new(policy), caller: Rc::new(caller), grant: None, purpose: Purpose::WebSocket };
-    let mut live = Live::new(&admission, "openai", named, 7, at(0));
+    let mut live = Live::new(&admission, "openai", named, 7, Reserved::default(), at(0));
     live.start(at(0));
     live
 }
