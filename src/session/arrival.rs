@@ -76,6 +76,10 @@ pub fn admit(plan: &Plan, headers: &Headers, ends: bool, around: &impl Surroundi
     let exchange = RestExchange::new(&admission, &inbound, &choice, false);
     let credential = onward::credential(choice.provider, admission.upstream_secret(), around);
     let mut edits = onward::edits(plan, &admission, inbound, &offered, &choice, credential.as_ref());
+    if handshake.is_some() && headers.first(b"content-length").is_some() {
+        // An upstream that took so much for a body would see other frames than are followed.
+        edits.remove("content-length");
+    }
     if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
         let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
         edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
