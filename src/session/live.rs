@@ -210,7 +210,12 @@ impl Live {
                         farewell = Some(Farewell::new(ending, now));
                     }
                 }
-                Event::TooLong => self.is_incomplete = true,
+                Event::TooLong => {
+                    self.is_incomplete = true;
+                    // What it has used is not known.
+                    let has_budget = self.limits.has_budget() || self.caller.limits.has_budget();
+                    farewell = farewell.or_else(|| has_budget.then(|| Farewell::new(Ending::Budget, now)));
+                }
                 Event::Close(frame) if due.is_none() && farewell.is_none() => {
                     self.closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
                 }
