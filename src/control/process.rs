@@ -1,5 +1,6 @@
 //! The sessions of a process, as one worker has to do with them: let in, listed, counted, told to stop.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -19,6 +20,8 @@ pub struct Process {
     pub(super) registry: Registry,
     /// What this worker has measured.
     pub metrics: Metrics,
+    /// What this worker's sessions have reserved for messages that are not complete, in bytes.
+    pub reserved: Rc<Cell<usize>>,
     /// Whether a control API can ask for what runs here, as far as is known.
     is_listed: bool,
     /// The names of the callers of all configurations that this worker ever had, and of those that it has counted
@@ -56,6 +59,7 @@ impl Process {
             callers: Callers::default(),
             registry: Registry::default(),
             metrics: Metrics::default(),
+            reserved: Rc::default(),
             is_listed: false,
             names: Vec::new(),
             counted: Vec::new(),

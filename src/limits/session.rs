@@ -71,6 +71,11 @@ impl SessionLimits {
         }
     }
 
+    /// Whether tokens or dollars are limited.
+    pub fn has_budget(&self) -> bool {
+        self.max_tokens.is_some() || self.max_cost.is_some()
+    }
+
     /// Whether the session's tokens or dollars are used up.
     pub fn is_spent(&self, usage: &Tally, cost: MicroUsd) -> bool {
         self.max_tokens.is_some_and(|limit| super::tokens(usage) >= limit)

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::Surroundings;
 use super::asking::must_ask;
+use super::exchange::is_counted;
 use super::refusal::{
     form_denial, limit_denial, missing_token, model_of_another_secret, origin_not_allowed, route_not_allowed,
     token_denial, unreadable_body, unsupported_content_type,
@@ -134,6 +135,9 @@ impl Admission {
         let has_names = self.policy.has_choice() || !self.policy.aliases.is_empty();
         // What draws on a budget of the day must be told.
         let is_strict = has_rule || (self.caller.limits.has_budget() && must_ask(self, inbound));
+        // Some answers name no model, and dollars depend on it.
+        let is_priced = self.caller.limits.cost_per_day.is_some() && is_counted(self, inbound);
+        let has_names = has_names && !passes_without_model(inbound);
         match (self.purpose, inbound.body_type()) {
             (Purpose::WebSocket, _) => Ok(None),
             (Purpose::Mint(_), BodyType::Sdp | BodyType::Other) => Err(unsupported_content_type()),
@@ -144,7 +148,7 @@ impl Admission {
             (Purpose::Call, BodyType::Sdp) => Ok(None),
             (Purpose::Call, _) if has_rule => Err(unreadable_body()),
             (Purpose::Call, _) => Ok(None),
-            (Purpose::Rest, _) if ends || !(is_strict || (has_names && !passes_without_model(inbound))) => Ok(None),
+            (Purpose::Rest, _) if ends || !(is_strict || is_priced || has_names) => Ok(None),
             (Purpose::Rest, BodyType::Json) => Ok(Some(BodyNeed::Model)),
             (Purpose::Rest, BodyType::CodedJson) => Err(unreadable_body()),
             (Purpose::Rest, BodyType::Sdp | BodyType::Other) => Ok(is_strict.then_some(BodyNeed::Absence)),

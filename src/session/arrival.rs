@@ -7,7 +7,7 @@ use super::admission::{Admission, BodyNeed, Purpose};
 use super::called::{self, Joined, call_hung_up, call_joined};
 use super::exchange::RestExchange;
 use super::handshake::Handshake;
-use super::live::Live;
+use super::live::{Live, Reserved};
 use super::refusal::{form_denial, no_policy};
 use super::surroundings::{Answered, Surroundings};
 use super::{Forwarded, onward};
@@ -78,6 +78,10 @@ pub fn admit(plan: &Plan, headers: &Headers, ends: bool, around: &impl Surroundi
     let has_extensions = inbound.has_websocket_extensions;
     let mut edits =
         onward::edits(plan, &admission, inbound, &offered, &choice, credential.as_ref(), exchange.is_some());
+    if handshake.is_some() && headers.first(b"content-length").is_some() {
+        // An upstream that took so much for a body would see other frames than are followed.
+        edits.remove("content-length");
+    }
     if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
         let key = STANDARD.encode(around.random::<16>().unwrap_or_default());
         edits.set("sec-websocket-key", Value::Plain(key.into_bytes()));
@@ -88,7 +92,8 @@ pub fn admit(plan: &Plan, headers: &Headers, ends: bool, around: &impl Surroundi
     let model = choice.model.filter(|_| admission.purpose == Purpose::Call).map(str::to_owned);
     let live = (handshake.is_some() && admission.policy.is_metered).then(|| {
         let id = around.random().map_or(0, u128::from_le_bytes);
-        Box::new(Live::new(&admission, &choice.provider.name, choice.model, id, around.now()))
+        let reserved = Reserved::new(around.process().borrow().reserved.clone());
+        Box::new(Live::new(&admission, &choice.provider.name, choice.model, id, reserved, around.now()))
     });
     if live.is_some() && has_extensions {
         // RFC 6455 section 9: without an extension, frames can be read.

@@ -23,7 +23,7 @@ use crate::inbound::Inbound;
 use crate::policy::{Policy, Provider};
 use crate::usage::{BodyMeter, Meter, Metered, MicroUsd, PriceList, Rejected, Tally, UnaskedUsage};
 
-/// The longest JSON answer, and the longest event of a stream, that is read.
+/// How much is kept of a JSON answer, and of an event of a stream.
 const MAX_READ: usize = 1 << 20;
 
 /// Segments below which something that exists already is addressed: what it has used was counted when it was made.
@@ -408,14 +408,16 @@ pub(super) mod tests {
     #[test]
     fn what_is_not_told_is_known_not_to_be() {
         let cut = |body: &str| body[..body.len() / 2].to_owned();
-        let oversized =
-            format!(r#"{{"data":"{}","usage":{{"input_tokens":1,"output_tokens":1}}}}"#, "A".repeat(MAX_READ));
+        let (usage, many) = (r#""usage":{"input_tokens":1,"output_tokens":1}"#, r#""a":1,"#.repeat(MAX_READ / 6));
+        let (long, oversized) =
+            (format!(r#"{{"data":"{}",{usage}}}"#, "A".repeat(MAX_READ)), format!("{{{many}{usage}}}"));
         let unasked = "data: {\"choices\":[{}]}\n\ndata: [DONE]\n\n".to_owned();
         let missing = Some(Gap::Rejected(Rejected::Missing("usage")));
         for (body, response, gap) in [
             (load("responses-json.jsonl"), JSON, None),
             (r#"{"object":"list","data":[]}"#.into(), JSON, None),
             (cut(&load("responses-json.jsonl")), JSON, Some(Gap::Rejected(Rejected::Malformed))),
+            (long, JSON, None),
             (oversized, JSON, Some(Gap::Rejected(Rejected::Oversized))),
             (r#"{"object":"response","status":"queued","usage":null}"#.into(), JSON, missing),
             (unasked, EVENTS, missing),

@@ -5,7 +5,7 @@
 //! frame at fault begins. If nothing comes to take the place of, or the client does not close, the connection is cut
 //! after a grace.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::SystemTime;
 
@@ -26,6 +26,19 @@ const MAX_MESSAGE: usize = 1 << 20;
 
 /// How much of an upstream's message tells whether it matters.
 const HEAD: u16 = 128;
+
+/// What all sessions of a worker may have reserved for messages that are not complete. A VM has four times that.
+const MAX_TOGETHER: usize = 256 << 20;
+
+/// A message of which so little has come may always go on.
+const MAX_UNSHARED: usize = 64 << 10;
+
+/// What is reserved for messages that are not complete: of all sessions of a worker, and of one of them.
+#[derive(Default)]
+pub struct Reserved {
+    all: Rc<Cell<usize>>,
+    own: usize,
+}
 
 /// What becomes of bytes on their way.
 #[derive(Debug, PartialEq, Eq)]
@@ -60,11 +73,19 @@ pub struct Live {
     closed: Option<Close>,
     responses: Responses,
     is_incomplete: bool,
+    reserved: Reserved,
 }
 
 impl Live {
     /// A session whose handshake goes on at `now`.
-    pub fn new(admission: &Admission, provider: &str, model: Option<&str>, id: u128, now: SystemTime) -> Self {
+    pub fn new(
+        admission: &Admission,
+        provider: &str,
+        model: Option<&str>,
+        id: u128,
+        reserved: Reserved,
+        now: SystemTime,
+    ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
         Self {
             id: RecordId::new(id),
@@ -85,6 +106,7 @@ impl Live {
             closed: None,
             responses: Responses::default(),
             is_incomplete: false,
+            reserved,
         }
     }
 
@@ -99,6 +121,17 @@ impl Live {
 
     /// Bytes of the client's are on their way to the upstream.
     pub fn client_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
+        let relay = self.follow_client(window, now);
+        if self.reserved.is_too_much(self.client.reserved()) {
+            self.client.end();
+            self.reserved.is_too_much(0);
+            self.end(Farewell::new(Ending::MessageTooBig, now));
+            return self.tell_upstream(None);
+        }
+        relay
+    }
+
+    fn follow_client(&mut self, window: impl Window, now: SystemTime) -> Relay {
         self.is_active = true;
         match self.farewell.as_ref().map(Farewell::to_upstream) {
             Some(ToUpstream::Told) => return Relay::Replace(0, Vec::new()),
@@ -177,7 +210,12 @@ impl Live {
                         farewell = Some(Farewell::new(ending, now));
                     }
                 }
-                Event::TooLong => self.is_incomplete = true,
+                Event::TooLong => {
+                    self.is_incomplete = true;
+                    // What it has used is not known.
+                    let has_budget = self.limits.has_budget() || self.caller.limits.has_budget();
+                    farewell = farewell.or_else(|| has_budget.then(|| Farewell::new(Ending::Budget, now)));
+                }
                 Event::Close(frame) if due.is_none() && farewell.is_none() => {
                     self.closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
                 }
@@ -295,6 +333,26 @@ impl Live {
                 Relay::Replace(0, Vec::new())
             }
         }
+    }
+}
+
+impl Reserved {
+    /// Of a session of the worker whose sessions share `all`.
+    pub fn new(all: Rc<Cell<usize>>) -> Self {
+        Self { all, own: 0 }
+    }
+
+    /// Takes what a session has reserved now. Whether its message must go no further.
+    fn is_too_much(&mut self, own: usize) -> bool {
+        self.all.set(self.all.get().saturating_sub(self.own).saturating_add(own));
+        self.own = own;
+        own > MAX_UNSHARED && self.all.get() > MAX_TOGETHER
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.all.set(self.all.get().saturating_sub(self.own));
     }
 }
 

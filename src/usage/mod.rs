@@ -11,6 +11,7 @@
 //! - [`Price`]: what tokens cost, exact to the micro-dollar
 //! - [`SseReader`]: server-sent events out of chunks
 
+mod collected;
 mod dialect;
 mod event;
 mod fraction;

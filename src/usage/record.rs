@@ -46,7 +46,7 @@ pub struct Record {
     pub frames: Traffic,
     /// Bytes that came from either side.
     pub bytes: Traffic,
-    /// How it ended; null while it is open.
+    /// How it ended; null while it is open, and where no side closed before its connection was gone.
     pub close: Option<Close>,
     /// The usage is not all: some of the session could not be followed. Left out when false.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -89,8 +89,8 @@ pub struct Traffic {
 pub struct Close {
     /// Who ended it.
     pub by: ClosedBy,
-    /// The Close frame's status code; 1005 when it had none, 1006 when there was no Close frame (RFC 6455, section 7.4.1).
-    /// A call that the client's side has hung up has 1000.
+    /// The Close frame's status code; 1005 when it had none, 1006 when its worker was lost (RFC 6455, section 7.4.1). A call
+    /// that the client's side has hung up has 1000.
     pub code: u16,
     /// The Close frame's reason.
     pub reason: String,

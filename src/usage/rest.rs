@@ -1,5 +1,6 @@
 //! The usage of a REST answer, read while its body passes by.
 
+use super::collected::Collected;
 use super::dialect::{Rejected, parsed};
 use super::event::{Peek, peek};
 use super::meter::{Meter, Metered};
@@ -7,8 +8,8 @@ use super::price::PriceList;
 use super::report::{ChatChunk, Report, read_chat_chunk};
 use super::sse::{SseItem, SseReader};
 
-/// Reads the body of one REST answer and counts what it tells on a [`Meter`]. A JSON body is collected up to a bound;
-/// of a stream, one event at a time is.
+/// Reads the body of one REST answer and counts what it tells on a [`Meter`]. A JSON body is collected, of a stream one
+/// event at a time, and of what is over a bound only what can tell usage.
 #[derive(Debug)]
 pub struct BodyMeter {
     body: Body,
@@ -16,8 +17,7 @@ pub struct BodyMeter {
 
 #[derive(Debug)]
 enum Body {
-    Json { max_len: usize, collected: Vec<u8> },
-    OversizedJson,
+    Json(Collected),
     Stream { reader: SseReader, stream: Stream },
 }
 
@@ -31,19 +31,19 @@ struct Stream {
 }
 
 impl BodyMeter {
-    /// For `application/json`: bodies of up to `max_len` bytes are read.
+    /// For `application/json`: up to `max_len` bytes are kept.
     pub fn json(max_len: usize) -> Self {
-        Self { body: Body::Json { max_len, collected: Vec::new() } }
+        Self { body: Body::Json(Collected::new(max_len)) }
     }
 
-    /// For `text/event-stream`: events of up to `max_len` bytes are read.
+    /// For `text/event-stream`: up to `max_len` bytes of an event are kept.
     pub fn event_stream(max_len: usize) -> Self {
         Self { body: Body::Stream { reader: SseReader::new(max_len), stream: Stream::default() } }
     }
 
-    /// Whether more of the body could tell anything. A JSON body over the bound cannot.
+    /// Whether more of the body could tell anything. A JSON body of which too much would have to be kept cannot.
     pub fn is_open(&self) -> bool {
-        !matches!(self.body, Body::OversizedJson)
+        !matches!(&self.body, Body::Json(collected) if collected.is_oversized())
     }
 
     /// Reads a chunk of the body, as the upstream sent it and not compressed. Returns what it has meant, without
@@ -51,14 +51,7 @@ impl BodyMeter {
     pub fn read(&mut self, chunk: &[u8], meter: &mut Meter, prices: &PriceList) -> Vec<Metered> {
         let mut all = Vec::new();
         match &mut self.body {
-            Body::Json { max_len, collected } => {
-                if chunk.len() > max_len.saturating_sub(collected.len()) {
-                    self.body = Body::OversizedJson;
-                } else {
-                    collected.extend_from_slice(chunk);
-                }
-            }
-            Body::OversizedJson => {}
+            Body::Json(collected) => collected.append(chunk),
             Body::Stream { reader, stream } => reader.read(chunk, |item| stream.read(item, meter, prices, &mut all)),
         }
         all
@@ -69,9 +62,9 @@ impl BodyMeter {
     pub fn finish(self, meter: &mut Meter, prices: &PriceList) -> Vec<Metered> {
         let mut all = Vec::new();
         match self.body {
-            Body::Json { collected, .. } if collected.is_empty() => {}
-            Body::Json { collected, .. } => note(&mut all, meter.body(&collected, prices)),
-            Body::OversizedJson => all.push(Metered::Rejected(Rejected::Oversized)),
+            Body::Json(collected) if collected.is_oversized() => all.push(Metered::Rejected(Rejected::Oversized)),
+            Body::Json(collected) if collected.bytes().is_empty() => {}
+            Body::Json(collected) => note(&mut all, meter.body(collected.bytes(), prices)),
             Body::Stream { reader, mut stream } => {
                 reader.finish(|item| stream.read(item, meter, prices, &mut all));
                 stream.finish(meter, prices, &mut all);
@@ -193,12 +186,32 @@ mod tests {
 
     #[test]
     fn an_event_over_the_bound_is_reported_if_it_may_matter() {
-        let audio = format!("data: {{\"type\":\"response.audio.delta\",\"delta\":\"{}\"}}\n\n", "A".repeat(500));
-        let done =
-            format!("data: {{\"type\":\"response.completed\",\"response\":{{\"id\":\"{}\"}}}}\n\n", "A".repeat(500));
+        let many = r#""a":1,"#.repeat(100);
+        let audio = format!("data: {{\"type\":\"response.audio.delta\",{many}\"delta\":\"\"}}\n\n");
+        let done = format!("data: {{\"type\":\"response.completed\",{many}\"response\":{{}}}}\n\n");
         let oversized = [Metered::Rejected(Rejected::Oversized)];
         assert_eq!(read(BodyMeter::event_stream(200), &[audio.as_bytes()]).1, []);
         assert_eq!(read(BodyMeter::event_stream(200), &[done.as_bytes()]).1, oversized);
+    }
+
+    #[test]
+    fn what_is_repeated_or_made_at_length_hides_no_usage() {
+        let (long, usage) = ("\\u0000".repeat(4000), r#""usage":{"input_tokens":9,"output_tokens":4}"#);
+        let response = format!(
+            r#"{{"id":"resp_1","object":"response","instructions":"{long}","tools":[{{"description":"{long}"}}],
+                "text":{{"format":{{"schema":{{"properties":{{"{long}":{{}}}}}}}}}},{usage},"user":"{long}"}}"#
+        );
+        let completed = format!(r#"{{"type":"response.completed","response":{response}}}"#).replace('\n', "");
+        let image = format!(r#"{{"created":1,"data":[{{"b64_json":"{long}"}}],{usage}}}"#);
+        let stream = format!("data: {completed}\n\n");
+        for (body_meter, body) in [
+            (BodyMeter::json(4000), &response),
+            (BodyMeter::json(4000), &image),
+            (BodyMeter::event_stream(4000), &stream),
+        ] {
+            let (tally, metered) = read(body_meter, &body.as_bytes().chunks(1000).collect::<Vec<_>>());
+            assert_eq!((tally.total_tokens, metered.len()), (13, 1), "{body:.40} {metered:?}");
+        }
     }
 
     #[test]

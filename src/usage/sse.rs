@@ -1,26 +1,26 @@
 //! Server-sent events out of chunks, as the WHATWG's HTML standard (section 9.2, "Server-sent events") frames them, but
 //! without a byte order mark before the first.
 
+use super::collected::Collected;
+
 /// Reads a stream of events in whatever chunks it arrives. It works on bytes, so that a character cut in two is whole
 /// again; it holds one event's data, never more than a bound.
 #[derive(Debug)]
 pub struct SseReader {
-    max_len: usize,
     line: Line,
     /// The last byte was a carriage return, so that a line feed would belong to it.
     after_cr: bool,
-    data: Vec<u8>,
+    data: Collected,
     /// There is at least one `data` line in this event.
     has_data: bool,
-    oversized: bool,
 }
 
 /// What a stream consists of.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SseItem<'a> {
-    /// The data of one event; several `data` lines are joined by line feeds.
+    /// The data of one event; several `data` lines are joined by line feeds. Of JSON over the bound, what is short.
     Data(&'a [u8]),
-    /// The data of one event was over the bound; this is its beginning, up to 128 bytes.
+    /// The data of one event was over the bound even so; this is its beginning, up to 128 bytes.
     Oversized(&'a [u8]),
 }
 
@@ -37,12 +37,11 @@ enum Line {
 }
 
 const NAME: &[u8] = b"data";
-const OVERSIZED_PREFIX: usize = 128;
 
 impl SseReader {
     /// A reader of events whose data is at most `max_len` bytes.
     pub fn new(max_len: usize) -> Self {
-        Self { max_len, line: Line::Name(0), after_cr: false, data: Vec::new(), has_data: false, oversized: false }
+        Self { line: Line::Name(0), after_cr: false, data: Collected::new(max_len), has_data: false }
     }
 
     /// Reads a chunk, and hands over every event that it completes.
@@ -93,7 +92,7 @@ impl SseReader {
                 let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n')).unwrap_or(rest.len());
                 let (line, rest) = rest.split_at(end);
                 if self.line == Line::Data {
-                    self.append(line);
+                    self.data.append(line);
                 }
                 rest
             }
@@ -111,28 +110,15 @@ impl SseReader {
 
     fn begin_data(&mut self) {
         if std::mem::replace(&mut self.has_data, true) {
-            self.append(b"\n");
-        }
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        if self.oversized {
-            return;
-        }
-        let room = self.max_len.saturating_sub(self.data.len());
-        self.data.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-        if bytes.len() > room {
-            self.oversized = true;
-            self.data.truncate(OVERSIZED_PREFIX);
+            self.data.append(b"\n");
         }
     }
 
     fn dispatch(&mut self, on_item: &mut impl FnMut(SseItem<'_>)) {
         if std::mem::take(&mut self.has_data) {
-            let data = self.data.as_slice();
-            on_item(if self.oversized { SseItem::Oversized(data) } else { SseItem::Data(data) });
+            let data = self.data.bytes();
+            on_item(if self.data.is_oversized() { SseItem::Oversized(data) } else { SseItem::Data(data) });
         }
-        self.oversized = false;
         self.data.clear();
     }
 }
@@ -160,7 +146,7 @@ mod tests {
         let mut reader = SseReader::new(max_len);
         for chunk in chunks {
             reader.read(chunk.as_ref(), &mut keep);
-            assert!(reader.data.len() <= max_len);
+            assert!(reader.data.bytes().len() <= max_len);
         }
         reader.finish(keep);
         items

@@ -134,6 +134,11 @@ impl Follower {
         }
     }
 
+    /// How many bytes are reserved for a message that is not complete.
+    pub fn reserved(&self) -> usize {
+        self.gathered.capacity()
+    }
+
     /// Whether the next byte is the first of a message or of a control frame between messages, so
     /// that a message may be put in its place. Never after the end.
     #[must_use]
@@ -153,7 +158,8 @@ impl Follower {
         self.counts
     }
 
-    fn end(&mut self) {
+    /// Follows no further, and holds nothing any more.
+    pub fn end(&mut self) {
         self.stage = Stage::Ended;
         self.open = None;
         self.gathered = Vec::new();

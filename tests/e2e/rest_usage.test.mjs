@@ -258,9 +258,18 @@ describe('a JSON answer', { concurrency: 8 }, () => {
     assert.deepEqual(await logged(id), { ...names, policy: 'open', model, ...counted });
   });
 
-  test('over a mebibyte passes, and is known not to be counted', async () => {
+  test('is counted behind a long text', async () => {
     const { id, response, answered } = await scriptedChat('open');
     const body = completion('x'.repeat(3 << 20));
+    response.writeHead(200, { 'content-type': 'application/json' }).end(body);
+    const [answer] = await answered;
+    assert.ok((await bodyOf(answer)) === body);
+    assert.deepEqual(await logged(id), { ...names, policy: 'open', model, ...counted });
+  });
+
+  test('over a mebibyte of short members passes, and is known not to be counted', async () => {
+    const { id, response, answered } = await scriptedChat('open');
+    const body = completion(Object.fromEntries(Array.from({ length: 200_000 }, (_, index) => [index, index])));
     response.writeHead(200, { 'content-type': 'application/json' }).end(body);
     const [answer] = await answered;
     assert.ok((await bodyOf(answer)) === body);

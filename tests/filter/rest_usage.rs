@@ -98,6 +98,20 @@ fn what_a_client_asks_for_itself_it_gets() {
 }
 
 #[test]
+fn dollars_of_the_day_are_counted_where_only_the_request_names_the_model() {
+    let vm = vm(json!({
+        "prices": { "gpt-image*": { "input_text": 5, "output_text": 40 } },
+        "callers": { "web-app": { "limits": { "cost_usd_per_day": 1 } } },
+    }));
+    let exchange = vm.post("/v1/images/generations", r#"{"model":"gpt-image-1"}"#).authenticated().send();
+    exchange.respond(200, JSON);
+    exchange.response_body(br#"{"created":1,"data":[],"usage":{"input_tokens":10,"output_tokens":20}}"#, true);
+    exchange.log();
+    let logged = logged(&exchange);
+    assert_eq!((&logged["model"], &logged["cost"]), (&json!("gpt-image-1"), &json!("0.000850")));
+}
+
+#[test]
 fn a_stream_that_tells_no_usage_is_known_not_to() {
     let vm = metering();
     let exchange = vm.post(CHAT, STREAMED).with_policy("open").authenticated().send();

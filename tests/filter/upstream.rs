@@ -63,6 +63,16 @@ fn the_official_sdk_in_a_browser_is_forwarded_line_by_line() {
 }
 
 #[test]
+fn a_websocket_has_no_body_before_its_frames() {
+    for patch in [json!({}), json!({ "policies": { "default": { "meter": false } } })] {
+        let vm = vm(patch);
+        let request = vm.upgrade("/v1/realtime").authenticated().line("content-length", "6");
+        // An upstream that reads six bytes first would see other frames than were followed.
+        assert_eq!(request.send_headers(false).upstream().lines.all("content-length"), [""; 0]);
+    }
+}
+
+#[test]
 fn a_chat_completion_is_forwarded_line_by_line_with_its_body() {
     let vm = vm(json!({}));
     let body = r#"{ "model":"gpt", "messages":[] }"#;

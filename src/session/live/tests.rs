@@ -49,7 +49,7 @@ fn live_of(limits: SessionLimits, lock: &[&str], models: Globs, named: Option<&s
     };
     let admission =
         Admission { policy: Rc::new(policy), caller: Rc::new(caller), grant: None, purpose: Purpose::WebSocket };
-    let mut live = Live::new(&admission, "openai", named, 7, at(0));
+    let mut live = Live::new(&admission, "openai", named, 7, Reserved::default(), at(0));
     live.start(at(0));
     live
 }
@@ -172,6 +172,26 @@ fn a_spent_budget_ends_the_session_behind_the_message_that_spent_it() {
         assert_eq!(live.client_bytes(client_text("{}").as_slice(), at(1)), Relay::Replace(0, vec![]));
         assert!(!live.tick(None, at(2)) && live.tick(None, at(3)));
         assert_eq!(live.record(Status::Closed, at(3)).close.unwrap().code, 4429);
+    }
+}
+
+#[test]
+fn a_budget_that_cannot_be_kept_ends_the_session() {
+    let limited = SessionLimits { max_tokens: Some(1000), ..free() };
+    for (limits, is_ended) in [(limited, true), (free(), false)] {
+        let mut live = live(limits, &[], Globs::All);
+        let repeated = "x".repeat(MAX_MESSAGE);
+        let event =
+            text_frame(&format!(r#"{{"type":"response.completed","response":{{"instructions":"{repeated}"}}}}"#));
+        let relay = live.upstream_bytes(event.as_slice(), &prices(), &process(), at(1));
+        assert!(live.record(Status::Open, at(1)).incomplete);
+        match relay {
+            Relay::Pass => assert!(!is_ended, "what is not counted draws on no budget"),
+            Relay::Replace(from, bytes) => {
+                assert_eq!((is_ended, from), (true, 0));
+                assert_eq!(told(&bytes), ("budget_exceeded".into(), 4429));
+            }
+        }
     }
 }
 
