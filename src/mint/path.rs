@@ -13,8 +13,8 @@ pub enum Endpoint<'a> {
     Calls,
     /// A `POST` ends the call of this id: `…/realtime/calls/{id}/hangup`. Only found when spelled plainly.
     Hangup(&'a str),
-    /// A WebSocket of a realtime session: `…/realtime`, `…/realtime/translations`, and where else such live. Only found
-    /// when spelled plainly.
+    /// A WebSocket of a realtime session: `…/realtime`, `…/realtime/translations`, and where else such live. OpenAI's
+    /// former API began WebRTC calls by a `POST` to the first, so that one is found however it is spelled.
     Socket,
 }
 
@@ -61,6 +61,9 @@ const PATTERNS: [(&str, Endpoint<'static>); 6] = [
 /// Where realtime WebSockets live: OpenAI's and those like it, gateways that end with the provider's name, and Gemini's.
 const SOCKETS: [&str; 4] = ["/realtime", "/realtime/translations", "/openai", ".BidiGenerateContent"];
 
+/// The one of them that took a `POST`.
+const SOCKET: &str = "realtime";
+
 /// The endpoint that `path` (of `:path`, before the query) may be, below any prefix; `None` for every other path.
 ///
 /// Takes time and memory in proportion to the path, and no memory if the path is plain.
@@ -89,6 +92,9 @@ fn plain_endpoint(path: &str) -> Option<(Endpoint<'_>, Spelling)> {
     if SOCKETS.iter().any(|end| path.ends_with(end)) {
         return plain(Endpoint::Socket);
     }
+    if ends_with_segments(path, SOCKET) {
+        return Some((Endpoint::Socket, Spelling::Loose));
+    }
     let (calls, id) = path.strip_suffix("/hangup")?.rsplit_once('/')?;
     if calls.ends_with("/realtime/calls") { plain(Endpoint::Hangup(id)) } else { None }
 }
@@ -108,7 +114,12 @@ fn loose_endpoint(path: &[u8]) -> Option<Endpoint<'static>> {
         let mut segments = path.split(|&byte| byte == b'/');
         pattern.split('/').all(|name| segments.any(|segment| reads_as(segment, name)))
     };
-    PATTERNS.into_iter().find(|(pattern, _)| is_subsequence(pattern)).map(|(_, endpoint)| endpoint)
+    let is_socket = || {
+        let mut segments = path.rsplit(|&byte| byte == b'/').filter(|segment| !reads_as(segment, ""));
+        segments.next().is_some_and(|segment| reads_as(segment, SOCKET))
+    };
+    let found = PATTERNS.into_iter().find(|(pattern, _)| is_subsequence(pattern)).map(|(_, endpoint)| endpoint);
+    found.or_else(|| is_socket().then_some(Endpoint::Socket))
 }
 
 /// Percent-decodes until nothing is left to decode, and makes backslashes slashes.
@@ -176,11 +187,9 @@ mod tests {
             "/v1/realtime/calls/hangup",
             "/v1/calls/rtc_1/hangup",
             "/v1/chat/completions",
-            "/v1/Realtime",
-            "/v1/realtime/",
             "/v1/realtime/%63all",
             "/v1/files/a%20b",
-            "/client_secrets/../realtime",
+            "/realtime/v1/files/a%20b",
         ] {
             assert_eq!(endpoint(path.as_bytes()), None, "{path}");
         }
@@ -233,6 +242,15 @@ mod tests {
     fn a_call_spelled_loosely_is_seen_but_not_plain() {
         for path in ["/v1/realtime/calls/", "/v1/realtime/%63alls", "/v1/Realtime/calls", "/v1/realtime/x/../calls"] {
             assert_eq!(endpoint(path.as_bytes()), Some((Endpoint::Calls, Spelling::Loose)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_socket_spelled_loosely_is_seen_but_not_plain() {
+        for path in
+            ["/v1/Realtime", "/v1/realtime/", "/v1/realtime/.", "/v1//%72ealtime;x//", "/client_secrets/../realtime"]
+        {
+            assert_eq!(endpoint(path.as_bytes()), Some((Endpoint::Socket, Spelling::Loose)), "{path}");
         }
     }
 

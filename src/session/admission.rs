@@ -139,6 +139,10 @@ impl Admission {
         let is_priced = self.caller.limits.cost_per_day.is_some() && is_counted(self, inbound);
         let has_names = has_names && !passes_without_model(inbound);
         match (self.purpose, inbound.body_type()) {
+            // Its messages name the model, and nobody would read them.
+            (Purpose::WebSocket, _) if has_rule && !self.policy.is_metered && !is_realtime(inbound) => {
+                Err(route_not_allowed())
+            }
             (Purpose::WebSocket, _) => Ok(None),
             (Purpose::Mint(_), BodyType::Sdp | BodyType::Other) => Err(unsupported_content_type()),
             (Purpose::Mint(_), BodyType::CodedJson) => Err(unreadable_body()),
@@ -291,12 +295,10 @@ fn granted(plan: &Plan, policy: &Policy, claims: &Claims<'_>) -> Result<(Rc<Call
 
 /// What the request is for, if it may be: minting where it is on, and with a client secret only what that is for.
 fn purpose(plan: &Plan, inbound: &Inbound<'_>, exchange: Exchange, is_granted: bool) -> Result<Purpose, Denial> {
-    let endpoint = endpoint(inbound.target.path);
     if exchange == Exchange::WebSocket {
-        let is_realtime = matches!(endpoint, Some((Endpoint::Socket, Spelling::Plain)));
-        return if is_granted && !is_realtime { Err(route_not_allowed()) } else { Ok(Purpose::WebSocket) };
+        return if is_granted && !is_realtime(inbound) { Err(route_not_allowed()) } else { Ok(Purpose::WebSocket) };
     }
-    match endpoint {
+    match endpoint(inbound.target.path) {
         Some((Endpoint::Mint(endpoint), spelling)) => {
             let is_on = plan.secrets.as_ref().is_some_and(|secrets| secrets.minting != MintMode::Off);
             if !is_on || is_granted || spelling == Spelling::Loose || inbound.method != b"POST" {
@@ -305,11 +307,16 @@ fn purpose(plan: &Plan, inbound: &Inbound<'_>, exchange: Exchange, is_granted: b
             Ok(Purpose::Mint(endpoint))
         }
         Some((Endpoint::Calls, Spelling::Plain)) if inbound.method == b"POST" => Ok(Purpose::Call),
-        // An upstream, or a route's rewrite, may read it as one that begins a call.
-        Some((Endpoint::Calls, Spelling::Loose)) if inbound.method == b"POST" => Err(route_not_allowed()),
+        // An upstream, or a route's rewrite, may read it as one that begins a call, of which nothing would be known.
+        Some((Endpoint::Calls | Endpoint::Socket, _)) if inbound.method == b"POST" => Err(route_not_allowed()),
         _ if is_granted => Err(route_not_allowed()),
         _ => Ok(Purpose::Rest),
     }
+}
+
+/// Whether the path is that of a realtime session, whose model is that of its request.
+fn is_realtime(inbound: &Inbound<'_>) -> bool {
+    matches!(endpoint(inbound.target.path), Some((Endpoint::Socket, Spelling::Plain)))
 }
 
 /// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,

@@ -12,7 +12,7 @@ use crate::control::{CallName, Seat};
 use crate::denial::Denial;
 use crate::http::Target;
 use crate::inbound::Inbound;
-use crate::mint::{Endpoint, endpoint};
+use crate::mint::{Endpoint, Spelling, endpoint};
 use crate::policy::{Placement, Provider};
 use crate::secret::Secret;
 use crate::usage::{Kind, Record};
@@ -35,7 +35,7 @@ pub fn call_joined(target: &Target<'_>) -> Option<String> {
     let mut ids = target.params().filter(|param| param.is("call_id"));
     let (id, other) = (ids.next()?.value()?, ids.next());
     let is_one = other.is_none() && id_in(id.as_bytes()) == Some(&*id);
-    let is_realtime = || matches!(endpoint(target.path), Some((Endpoint::Socket, _)));
+    let is_realtime = || matches!(endpoint(target.path), Some((Endpoint::Socket, Spelling::Plain)));
     (is_one && is_realtime()).then(|| id.into_owned())
 }
 

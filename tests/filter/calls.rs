@@ -167,6 +167,15 @@ fn a_call_is_in_the_access_log_of_the_request_that_began_it() {
 }
 
 #[test]
+fn no_call_begins_where_nothing_would_be_known_of_it() {
+    let vm = calling(json!({}));
+    for path in ["/v1/realtime?model=gpt-realtime", "/v1/Realtime", "/v1/realtime/", "/v1/realtime/calls/"] {
+        let request = vm.request("POST", path).authenticated().line("content-type", "application/sdp").body("v=0");
+        assert_eq!(request.send().refused(), refusal(403, "route_not_allowed"), "{path}");
+    }
+}
+
+#[test]
 fn a_call_that_the_upstream_does_not_name_is_told_of() {
     for location in [None, Some(("location", "/v1/realtime/calls/a%2Fb"))] {
         let vm = calling(json!({}));

@@ -93,6 +93,23 @@ fn the_callers_rule_holds_beside_the_policys() {
 }
 
 #[test]
+fn a_websocket_whose_messages_name_the_model_is_refused_where_they_are_not_read() {
+    let gateway = |meter: bool, models: Value| {
+        vm(json!({ "policies": { "default": { "provider": "openai", "meter": meter, "models": models } } }))
+    };
+    for (meter, models, want) in [
+        (false, json!(["gpt-*"]), Some(refusal(403, "route_not_allowed"))),
+        (false, Value::Null, None),
+        (true, json!(["gpt-*"]), None),
+    ] {
+        let vm = gateway(meter, models);
+        let refused = |path| vm.upgrade(path).authenticated().send().upstream_or_refused().err();
+        assert_eq!(refused("/v1/responses?model=gpt-5"), want);
+        assert_eq!(refused("/v1/realtime?model=gpt-realtime"), None);
+    }
+}
+
+#[test]
 fn a_model_that_the_provider_reads_in_the_path_is_checked_there() {
     let provider = |kind: &str| json!({ "kind": kind, "key": { "env": "AZURE_KEY" } });
     let vm = vm(json!({

@@ -92,8 +92,12 @@ fn nothing_that_a_client_offers_reaches_an_upstream() {
     }));
     check((vec(hidden(), 0..6), any::<bool>()), |(all, is_upgrade)| {
         let params: String = all.iter().filter_map(Hidden::param).collect();
-        let path = format!("/v1/realtime?model=m{params}&x=1");
-        let request = if is_upgrade { vm.upgrade(&path) } else { vm.post(&path, "{}") };
+        let query = format!("model=m{params}&x=1");
+        let request = if is_upgrade {
+            vm.upgrade(&format!("/v1/realtime?{query}"))
+        } else {
+            vm.post(&format!("/v1/responses?{query}"), "{}")
+        };
         let is_gateway = |hidden: &Hidden| matches!(hidden.spot, Spot::At(place) if GATEWAY.contains(&place));
         let request = all.iter().filter(|hidden| !is_gateway(hidden)).fold(request, |all, hidden| hidden.add(all));
         let exchange = super::admitted(request).send();
@@ -115,8 +119,12 @@ fn no_refusal_and_no_log_line_quotes_what_a_client_offers() {
     let vm = vm(json!({}));
     check((vec(hidden(), 1..6), any::<bool>()), |(all, is_upgrade)| {
         let params: String = all.iter().filter_map(Hidden::param).collect();
-        let path = format!("/v1/realtime?model=m{params}&x=1");
-        let request = if is_upgrade { vm.upgrade(&path) } else { vm.post(&path, "{}") };
+        let query = format!("model=m{params}&x=1");
+        let request = if is_upgrade {
+            vm.upgrade(&format!("/v1/realtime?{query}"))
+        } else {
+            vm.post(&format!("/v1/responses?{query}"), "{}")
+        };
         let exchange = all.iter().fold(request, |request, hidden| hidden.add(request)).send();
         prop_assert!(matches!(exchange.fate(), Fate::Answered(_)), "{:?}", exchange.fate());
         let shown = format!("{:?}{:?}", exchange.refusal(), vm.log());
