@@ -203,14 +203,17 @@ impl Metrics {
         self.stats.add(stats.active, -1);
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the place was just found or filled")]
     fn session_stats(&mut self, began: Began<'_>) -> SessionStats {
-        let at = self.sessions.binary_search_by(|alike| alike.cmp(&began)).unwrap_or_else(|at| {
-            let alike = self.alike(began);
-            self.sessions.insert(at, alike);
-            at
-        });
-        self.sessions[at].stats
+        let at = self.sessions.partition_point(|alike| alike.cmp(&began).is_lt());
+        match self.sessions.get(at) {
+            Some(alike) if alike.cmp(&began).is_eq() => alike.stats,
+            _ => {
+                let alike = self.alike(began);
+                let stats = alike.stats;
+                self.sessions.insert(at, alike);
+                stats
+            }
+        }
     }
 
     fn alike(&mut self, began: Began<'_>) -> Alike {

@@ -1,6 +1,13 @@
 // One Envoy with a listener for each variant, so that all of them share its process and its one worker.
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { bootstrap, listener, scratchDirectory, sha256, startEnvoy, wasmFilter } from '../../tests/e2e/harness/index.mjs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  bootstrap, listener, repository, scratchDirectory, sha256, startEnvoy, wasmFilter,
+} from '../../tests/e2e/harness/index.mjs';
+
+const wasmAs = join(repository, 'tests/node_modules/binaryen/bin/wasm-as');
 
 export const token = 'gt-bench-7Qe2xVb9Lw3pRs7T';
 const providerKey = 'sk-bench-2Fg5hYu89Lw3pRs7Tz6yHj3';
@@ -30,6 +37,13 @@ export function configuration({ callers = 1 } = {}) {
 /** The filter, in a VM of its own. */
 export function realtimeByok(vmId, options) {
   return wasmFilter({ configuration: configuration(options), hostEnvKeys: ['OPENAI_API_KEY'], vmId });
+}
+
+/** A module of this folder, written by hand, in a VM of its own. */
+export function handWritten(wat, directory = scratchDirectory()) {
+  const module = join(directory, `${wat}.wasm`);
+  execFileSync(process.execPath, [wasmAs, fileURLToPath(new URL(wat, import.meta.url)), '-o', module]);
+  return wasmFilter({ configuration: '', module, vmId: wat });
 }
 
 /** Envoy's Lua filter with a script of this folder; by default, one that does the same job. */

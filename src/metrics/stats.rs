@@ -1,7 +1,5 @@
 //! Statistics, each made by its name once and found by its place from then on, and what is to be told of them.
 
-use std::cmp::Ordering;
-
 /// Envoy's kinds of statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StatKind {
@@ -46,19 +44,19 @@ pub struct Stats {
 
 impl Stats {
     /// The place of the statistic of this name, which is made if there is none.
-    #[expect(clippy::indexing_slicing, reason = "the place was just found or filled")]
     pub fn place(&mut self, name: String, kind: StatKind) -> Place {
-        let sought = (name.len(), name.as_str());
-        let found = self.places.binary_search_by(|&Place(at)| match self.all.get(at) {
-            Some(stat) => (stat.name.len(), stat.name.as_str()).cmp(&sought),
-            None => Ordering::Greater,
-        });
-        let at = found.unwrap_or_else(|at| {
-            self.places.insert(at, Place(self.all.len()));
-            self.all.push(Stat { name, kind, id: None, sum: None, is_waiting: false });
-            at
-        });
-        self.places[at]
+        let sought = Some((name.len(), name.as_str()));
+        let key = |&Place(at): &Place| self.all.get(at).map(|stat| (stat.name.len(), stat.name.as_str()));
+        let at = self.places.partition_point(|place| key(place) < sought);
+        match self.places.get(at) {
+            Some(place) if key(place) == sought => *place,
+            _ => {
+                let place = Place(self.all.len());
+                self.places.insert(at, place);
+                self.all.push(Stat { name, kind, id: None, sum: None, is_waiting: false });
+                place
+            }
+        }
     }
 
     /// Adds to a counter or a gauge; gives a histogram one more value.
