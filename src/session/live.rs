@@ -27,8 +27,9 @@ const MAX_MESSAGE: usize = 1 << 20;
 /// How much of an upstream's message tells whether it matters.
 const HEAD: u16 = 128;
 
-/// What all sessions of a worker may have reserved for messages that are not complete. A VM has four times that.
-const MAX_TOGETHER: usize = 256 << 20;
+/// What all sessions of a worker may have reserved for messages that are not complete. A VM has sixteen times that, of which
+/// much may lie between what is reserved, too small for what comes.
+const MAX_TOGETHER: usize = 64 << 20;
 
 /// A message of which so little has come may always go on.
 const MAX_UNSHARED: usize = 64 << 10;
