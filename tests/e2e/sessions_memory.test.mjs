@@ -12,18 +12,39 @@ const mebibyte = 1 << 20;
 const policies = { default: { provider: 'openai', lock: ['instructions'] } };
 const { open } = useSessions({ changes: { policies }, concurrency: 1 });
 
+/** Sends `size` bytes of a message that is longer. */
+async function leaveUnfinished(client, size) {
+  const bytes = frame(opcodes.text, Buffer.alloc(size, ' '), { mask: Buffer.alloc(4), length: mebibyte - 1 });
+  client.write(bytes);
+  await until('the message to be sent', () => client.socket.writableLength === 0 || client.hasEnded());
+}
+
+test('what unfinished messages took serves longer ones', { timeout: 120_000 }, async () => {
+  const bystander = await open();
+  const together = 240 * mebibyte;
+  // Sessions hold powers of two: nearly as much as they have been sent.
+  for (const size of [126, 254, 510, 1020].map((kibibytes) => kibibytes << 10)) {
+    const others = [];
+    while (others.length * size < together && !bystander.client.hasEnded()) {
+      const more = await Promise.all(Array.from({ length: 16 }, () => open()));
+      others.push(...more);
+      await Promise.all(more.map(({ client }) => leaveUnfinished(client, size)));
+    }
+    for (const { client } of others) client.destroy();
+  }
+  bystander.upstream.sendEvent(sessionCreated());
+  await bystander.client.frameCame(opcodes.text);
+  assert.equal(bystander.client.hasEnded(), false);
+  bystander.client.destroy();
+});
+
 test('a thousand messages that never end leave the other sessions alone', { timeout: 60_000 }, async () => {
   const bystander = await open();
-  const unfinished = frame(opcodes.text, Buffer.alloc(mebibyte - 1000, ' '), {
-    mask: Buffer.alloc(4),
-    length: mebibyte - 1,
-  });
   const others = [];
   while (others.length < clients && !bystander.client.hasEnded()) {
     const one = await open();
     others.push(one);
-    one.client.write(unfinished);
-    await until('the message to be sent', () => one.client.socket.writableLength === 0 || one.client.hasEnded());
+    await leaveUnfinished(one.client, mebibyte - 1000);
   }
   bystander.upstream.sendEvent(sessionCreated());
   await bystander.client.frameCame(opcodes.text);
