@@ -13,11 +13,6 @@ use proxy_wasm::types::LogLevel;
 
 use root::Root;
 
-/// Every hostcall that returns data allocates. wasi-libc's allocator takes over twice the instructions, and 2 KB more.
-#[cfg(target_arch = "wasm32")]
-#[global_allocator]
-static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
-
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Debug);
     proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root::new()) });

@@ -104,3 +104,111 @@ fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value as Tree;
+
+    use super::*;
+
+    /// White space of any kind.
+    fn space() -> impl Strategy<Value = String> {
+        "[ \t\r\n]{0,3}"
+    }
+
+    /// A string as some writer would write it: plain, escaped where it need not be, or with what would mislead a walk.
+    fn string() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            3 => "[a-z{}\\[\\],:é\u{1f600}/ ]{1,4}",
+            1 => prop::sample::select(vec![
+                r#"\""#, r"\\", r"\/", r"\n", r"\u0022", r"\u005c", r"\u007b", r"\u00e9", r"\ud83d\ude00",
+            ]).prop_map(str::to_owned),
+        ];
+        prop::collection::vec(piece, 0..5).prop_map(|pieces| format!("\"{}\"", pieces.concat()))
+    }
+
+    fn json() -> impl Strategy<Value = String> {
+        let plain = prop::sample::select(vec!["null", "true", "false", "0", "-1", "12.50", "-0.0e-3", "1E+2"]);
+        let leaf = prop_oneof![string(), plain.prop_map(str::to_owned)];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            let values = prop::collection::vec((space(), inner.clone(), space()), 0..5);
+            let members = prop::collection::vec((space(), string(), space(), space(), inner, space()), 0..5);
+            let listed =
+                |items: Vec<String>, space: &str| if items.is_empty() { space.to_owned() } else { items.join(",") };
+            prop_oneof![
+                1 => (values, space()).prop_map(move |(values, space)| {
+                    let values = values.into_iter().map(|(a, value, b)| [a, value, b].concat()).collect();
+                    format!("[{}]", listed(values, &space))
+                }),
+                2 => (members, space()).prop_map(move |(members, space)| {
+                    let member = |(a, name, b, c, value, d)| [a, name, b, ":".into(), c, value, d].concat();
+                    format!("{{{}}}", listed(members.into_iter().map(member).collect(), &space))
+                }),
+            ]
+        })
+    }
+
+    /// The members of an object, in order and as often as they stand there.
+    struct Members(Vec<(String, Tree)>);
+
+    impl<'de> serde::Deserialize<'de> for Members {
+        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            struct Visitor;
+            impl<'de> serde::de::Visitor<'de> for Visitor {
+                type Value = Members;
+
+                fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    formatter.write_str("an object")
+                }
+
+                fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                    let mut members = Vec::new();
+                    while let Some(member) = map.next_entry()? {
+                        members.push(member);
+                    }
+                    Ok(Members(members))
+                }
+            }
+            from.deserialize_map(Visitor)
+        }
+    }
+
+    fn agree(value: Value<'_>) {
+        let written = value.as_str();
+        let want = serde_json::from_str::<String>(written).ok();
+        assert_eq!(value.text().map(Cow::into_owned), want, "{written}");
+        let mut members = Vec::new();
+        let read = value.for_each_member(&mut |name, member| {
+            members.push((name.into_owned(), serde_json::from_str(member.as_str()).unwrap()));
+            agree(member);
+        });
+        let want = serde_json::from_str::<Members>(written).ok().map(|members| members.0);
+        assert_eq!(read.is_ok().then_some(members), want, "{written}");
+    }
+
+    proptest! {
+        #[test]
+        fn members_are_those_that_another_parser_reads((before, json, after) in (space(), json(), space())) {
+            let text = [before, json.clone(), after].concat();
+            let value = Value::parse(&text).unwrap();
+            prop_assert_eq!(value.as_str(), json);
+            agree(value);
+        }
+
+        #[test]
+        fn what_is_cut_or_spoilt_is_refused_where_another_parser_refuses_it(
+            json in json(), at in any::<prop::sample::Index>(), put in "[\"\\\\{}\\[\\],:a0. ]{0,2}", cut in 0..3_usize,
+        ) {
+            let mut chars: Vec<char> = json.chars().collect();
+            let at = at.index(chars.len());
+            chars.splice(at..(at + cut).min(chars.len()), put.chars());
+            let text: String = chars.into_iter().collect();
+            match (Value::parse(&text), serde_json::from_str::<Tree>(&text)) {
+                (Ok(value), Ok(_)) => agree(value),
+                (Ok(_), Err(error)) => prop_assert!(error.to_string().contains("surrogate") || error.to_string().contains("hex escape"), "{}: {}", text, error),
+                (Err(_), read) => prop_assert!(read.is_err(), "{}", text),
+            }
+        }
+    }
+}

@@ -123,9 +123,10 @@ impl Live {
     /// Bytes of the client's are on their way to the upstream.
     pub fn client_bytes(&mut self, window: impl Window, now: SystemTime) -> Relay {
         let relay = self.follow_client(window, now);
-        if self.reserved.is_too_much(self.client.reserved()) {
+        if self.hold_too_much() && self.client.reserved() > MAX_UNSHARED {
+            // It must be read, and nobody can.
             self.client.end();
-            self.reserved.is_too_much(0);
+            self.hold_too_much();
             self.end(Farewell::new(Ending::MessageTooBig, now));
             return self.tell_upstream(None);
         }
@@ -179,6 +180,26 @@ impl Live {
         process: &RefCell<Process>,
         now: SystemTime,
     ) -> Relay {
+        let relay = self.follow_upstream(window, prices, process, now);
+        if self.hold_too_much() && self.upstream.reserved() > MAX_UNSHARED {
+            // It goes on unread: what it has used is not known.
+            self.upstream.give_up();
+            self.hold_too_much();
+            self.is_incomplete = true;
+            if has_budget(&self.limits, &self.caller) {
+                self.decide(Ending::Budget, now);
+            }
+        }
+        relay
+    }
+
+    fn follow_upstream(
+        &mut self,
+        window: impl Window,
+        prices: &PriceList,
+        process: &RefCell<Process>,
+        now: SystemTime,
+    ) -> Relay {
         self.is_active = true;
         let due = self.farewell.as_ref().map(Farewell::to_client);
         let is_at_boundary = due == Some(ToClient::AtBoundary) && self.upstream.at_message_boundary();
@@ -214,8 +235,8 @@ impl Live {
                 Event::TooLong => {
                     self.is_incomplete = true;
                     // What it has used is not known.
-                    let has_budget = self.limits.has_budget() || self.caller.limits.has_budget();
-                    farewell = farewell.or_else(|| has_budget.then(|| Farewell::new(Ending::Budget, now)));
+                    let must_end = has_budget(&self.limits, &self.caller);
+                    farewell = farewell.or_else(|| must_end.then(|| Farewell::new(Ending::Budget, now)));
                 }
                 Event::Close(frame) if due.is_none() && farewell.is_none() => {
                     self.closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
@@ -299,6 +320,11 @@ impl Live {
         }
     }
 
+    /// Tells what is reserved now. Whether all sessions of the worker together have too much.
+    fn hold_too_much(&mut self) -> bool {
+        self.reserved.hold(self.client.reserved() + self.upstream.reserved())
+    }
+
     fn decide(&mut self, ending: Ending, now: SystemTime) {
         self.end(Farewell::new(ending, now));
     }
@@ -343,11 +369,11 @@ impl Reserved {
         Self { all, own: 0 }
     }
 
-    /// Takes what a session has reserved now. Whether its message must go no further.
-    fn is_too_much(&mut self, own: usize) -> bool {
+    /// Takes what a session has reserved now. Whether all of them together have too much.
+    fn hold(&mut self, own: usize) -> bool {
         self.all.set(self.all.get().saturating_sub(self.own).saturating_add(own));
         self.own = own;
-        own > MAX_UNSHARED && self.all.get() > MAX_TOGETHER
+        self.all.get() > MAX_TOGETHER
     }
 }
 
@@ -432,6 +458,10 @@ fn inspected(message: &[u8], policy: &Policy, caller: &Caller) -> Option<Ending>
     let forbidden =
         event.models.into_iter().find(|model| model.role == ModelRole::Response && is_forbidden(&model.name));
     event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
+}
+
+fn has_budget(limits: &SessionLimits, caller: &Caller) -> bool {
+    limits.has_budget() || caller.limits.has_budget()
 }
 
 fn is_allowed(model: &str, policy: &Policy, caller: &Caller) -> bool {

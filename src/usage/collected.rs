@@ -125,6 +125,7 @@ impl Condensing {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::Value as Tree;
 
     use super::*;
 
@@ -172,7 +173,42 @@ mod tests {
         assert_eq!((collected.bytes(), collected.is_oversized()), (&b"{}"[..], false));
     }
 
+    fn value() -> impl Strategy<Value = Tree> {
+        let length = prop_oneof![0..9_usize, MAX_STRING - 3..MAX_STRING + 3];
+        let text = (length, prop::sample::select(vec!["x", "\"", "\\", "é"]))
+            .prop_map(|(length, part)| Tree::from(part.repeat(length)));
+        let leaf = prop_oneof![text, any::<i32>().prop_map(Tree::from), Just(Tree::Null)];
+        leaf.prop_recursive(8, 24, 3, |inner| {
+            prop_oneof![
+                1 => prop::collection::vec(inner.clone(), 0..3).prop_map(Tree::from),
+                3 => prop::collection::btree_map("[a-c]", inner, 1..3).prop_map(|members| members.into_iter().collect()),
+            ]
+        })
+    }
+
+    /// The same of a parsed value, inside so many others.
+    fn condensed(value: Tree, depth: usize) -> Tree {
+        match value {
+            Tree::String(text) if Tree::from(text.as_str()).to_string().len() - 2 > MAX_STRING => "".into(),
+            Tree::Array(_) => Tree::Array(Vec::new()),
+            Tree::Object(_) if depth == MAX_DEPTH => Tree::Object(Default::default()),
+            Tree::Object(members) => {
+                members.into_iter().map(|(name, member)| (name, condensed(member, depth + 1))).collect()
+            }
+            other => other,
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_condensed_is_what_a_parser_would_have_left(value in value(), is_pretty in any::<bool>()) {
+            let value = Tree::from_iter([("a", value), ("padding", "x".repeat(2 * MAX_STRING).into())]);
+            let json = if is_pretty { format!("{value:#}") } else { value.to_string() };
+            let (kept, is_oversized) = collected(json.len() - 1, &[json.as_bytes()]);
+            prop_assert!(!is_oversized);
+            prop_assert_eq!(serde_json::from_str::<Tree>(&kept).unwrap(), condensed(value, 0));
+        }
+
         #[test]
         fn any_bytes_are_collected_within_the_bound(
             bytes in prop::collection::vec(prop::sample::select(&b"\"\\[]{},:a"[..]), 0..400),

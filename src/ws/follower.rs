@@ -158,6 +158,14 @@ impl Follower {
         self.counts
     }
 
+    /// Steps over the rest of a message that is being collected, and forgets what there is of it.
+    pub fn give_up(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.interest = Some(Interest::Skip);
+            self.gathered = Vec::new();
+        }
+    }
+
     /// Follows no further, and holds nothing any more.
     pub fn end(&mut self) {
         self.stage = Stage::Ended;

@@ -37,7 +37,7 @@ const FEATURES = ['bulk-memory', 'sign-ext', 'mutable-globals', 'nontrapping-flo
 
 // First for speed, which inlines the small functions that every frame passes through, then for size.
 // `low-memory-unused`: what lies below 1024 is the far end of the stack, which nothing reads by a pointer to zero.
-const OPTIMISATIONS = ['-O3', '-Oz', '--low-memory-unused', '--const-hoisting'];
+const OPTIMISATIONS = ['-O2', '-Oz', '--low-memory-unused', '--const-hoisting'];
 
 const module = process.argv[2];
 const binaryen = fileURLToPath(new URL('../node_modules/binaryen/bin/', import.meta.url));

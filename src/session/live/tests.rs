@@ -196,6 +196,41 @@ fn a_budget_that_cannot_be_kept_ends_the_session() {
 }
 
 #[test]
+fn a_long_message_of_the_upstreams_goes_on_unread_where_sessions_hold_too_much_together() {
+    let event = format!(r#"{{"type":"response.done","response":{{"padding":"{}"}}}}"#, "x".repeat(2 * MAX_UNSHARED));
+    let event = text_frame(&event);
+    let (head, rest) = event.split_at(event.len() - 10);
+    let limited = SessionLimits { max_tokens: Some(1000), ..free() };
+    for (limits, is_ended) in [(limited, true), (free(), false)] {
+        let all = Rc::new(Cell::new(MAX_TOGETHER));
+        let mut live = live(limits, &[], Globs::All);
+        live.reserved = Reserved::new(all.clone());
+        assert_eq!(live.upstream_bytes(head, &prices(), &process(), at(1)), Relay::Pass);
+        assert_eq!((all.get(), live.record(Status::Open, at(1)).incomplete), (MAX_TOGETHER, true));
+        match live.upstream_bytes(rest, &prices(), &process(), at(1)) {
+            Relay::Pass => assert!(!is_ended, "what is not counted draws on no budget"),
+            Relay::Replace(from, bytes) => {
+                assert_eq!((is_ended, from), (true, rest.len()));
+                assert_eq!(told(&bytes), ("budget_exceeded".into(), 4429));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_message_that_must_be_read_ends_its_session_where_sessions_hold_too_much_together() {
+    let long = client_text(&" ".repeat(2 * MAX_UNSHARED));
+    let all = Rc::new(Cell::new(MAX_TOGETHER));
+    let mut live = live(free(), &["instructions"], Globs::All);
+    live.reserved = Reserved::new(all.clone());
+    assert_eq!(live.client_bytes(&long[..MAX_UNSHARED / 2], at(1)), Relay::Pass);
+    assert_eq!(live.client_bytes(&long[MAX_UNSHARED / 2..2 * MAX_UNSHARED], at(1)), Relay::Replace(0, vec![]));
+    assert_eq!(all.get(), MAX_TOGETHER);
+    drop(live);
+    assert_eq!(all.get(), MAX_TOGETHER);
+}
+
+#[test]
 fn a_session_that_lasts_too_long_is_told_at_the_next_boundary_and_cut_after_the_grace() {
     let mut live = live(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], Globs::All);
     assert!(!live.tick(None, at(4)));

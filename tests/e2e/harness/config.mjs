@@ -145,10 +145,11 @@ export function listener({
   };
 }
 
-/** A cluster of one endpoint on loopback. */
+/** A cluster of one endpoint on loopback, with room for more sessions than Envoy's usual 1024. */
 export function cluster(name, port) {
   return {
     name,
+    circuit_breakers: { thresholds: [{ max_connections: 10_000, max_pending_requests: 10_000, max_requests: 10_000 }] },
     type: 'STATIC',
     connect_timeout: '2s',
     load_assignment: {
