@@ -215,9 +215,9 @@ test('WebSockets over HTTP/2 are offered', async () => {
 test('a body that the filter cannot hold is refused, not cut', async () => {
   const answer = await gateway.send(
     restRequest({
-      target: '/v1/realtime',
+      target: '/v1/realtime/client_secrets',
       headers: [server],
-      json: { model: 'gpt-realtime', padding: 'x'.repeat(2 * 1024 * 1024) },
+      json: { session: { type: 'realtime', model: 'gpt-realtime', instructions: 'x'.repeat(2 * 1024 * 1024) } },
     }),
   );
   assert.equal(answer.status, 413);
