@@ -127,8 +127,10 @@ impl Live {
             // It must be read, and nobody can.
             self.client.end();
             self.hold_too_much();
-            self.end(Farewell::new(Ending::MessageTooBig, now));
-            return self.tell_upstream(None);
+            if relay == Relay::Pass {
+                self.end(Farewell::new(Ending::MessageTooBig, now));
+                return self.tell_upstream(None);
+            }
         }
         relay
     }
