@@ -194,6 +194,11 @@ describe('a call is refused', () => {
     const { value } = await mint(gateway);
     await denied(rig, sdpCall(value, 'v=0\r\n', { path: `/ruled${target}` }), 'route_not_allowed');
   });
+  test('where nothing would be known of it', async () => {
+    for (const path of ['/v1/realtime?model=gpt-realtime', '/v1/Realtime', '/v1/realtime/', '/v1/realtime/calls/']) {
+      await denied(rig, sdpCall(tokens.web, 'v=0\r\n', { path }), 'route_not_allowed');
+    }
+  });
   test('by the upstream, whose words about its own keys are not passed on', async () => {
     const { value } = await mint(gateway);
     for (const [credential, code] of [
