@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 // Links the module, whose exports the host calls by their names.
-use realtime_byok as _;
+use realtime_byok_proxy_wasm as _;
 
 mod answers;
 mod bodies;

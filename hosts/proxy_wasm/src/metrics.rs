@@ -4,7 +4,7 @@ use log::warn;
 use proxy_wasm::types::MetricType;
 
 use super::abi;
-use crate::metrics::{Metrics, StatKind};
+use realtime_byok::metrics::{Metrics, StatKind};
 
 /// Takes what was measured since the last time, and makes it so in Envoy.
 pub fn flush(metrics: &mut Metrics) {

@@ -12,10 +12,12 @@ use proxy_wasm::types::{Action, BufferType, MapType, Status};
 use super::calls::Read;
 use super::worker::Worker;
 use super::{abi, calls};
-use crate::call::Calls;
-use crate::config::Plan;
-use crate::control::Process;
-use crate::session::{Answered, Ended, Exchanged, Relay, RequestStep, Response, ResponseStep, Session, Surroundings};
+use realtime_byok::call::Calls;
+use realtime_byok::config::Plan;
+use realtime_byok::control::Process;
+use realtime_byok::session::{
+    Answered, Ended, Exchanged, Relay, RequestStep, Response, ResponseStep, Session, Surroundings,
+};
 
 /// The stream's context. Without a configuration it lets nothing through.
 pub struct Stream {

@@ -9,10 +9,10 @@ use proxy_wasm::types::Status;
 use super::abi;
 use super::holds::Holds;
 use super::metrics;
-use crate::call::Calls;
-use crate::control::Process;
-use crate::limits::{Entry, Mismatch, Store};
-use crate::session::Session;
+use realtime_byok::call::Calls;
+use realtime_byok::control::Process;
+use realtime_byok::limits::{Entry, Mismatch, Store};
+use realtime_byok::session::Session;
 
 /// One worker's VM.
 pub struct Worker {

@@ -6,13 +6,13 @@ use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::types::{BufferType, MapType, Status};
 
 use super::abi;
-use crate::answer::Answer;
-use crate::call::Hangup;
-use crate::denial::Denial;
-use crate::http::{Edit, Edits, Headers, Span};
-use crate::session::RestUsage;
-use crate::usage::{MicroUsd, Record};
-use crate::ws::Window;
+use realtime_byok::answer::Answer;
+use realtime_byok::call::Hangup;
+use realtime_byok::denial::Denial;
+use realtime_byok::http::{Edit, Edits, Headers, Span};
+use realtime_byok::session::RestUsage;
+use realtime_byok::usage::{MicroUsd, Record};
+use realtime_byok::ws::Window;
 
 /// How long an upstream may take to end a call.
 const HANGUP_TIMEOUT: Duration = Duration::from_secs(5);

@@ -10,10 +10,10 @@ use proxy_wasm::types::{ContextType, MapType};
 use super::stream::Stream;
 use super::worker::Worker;
 use super::{abi, calls};
-use crate::call::{Hangup, Overdue};
-use crate::config::{self, Plan, Planned};
-use crate::metrics::Metric;
-use crate::session;
+use realtime_byok::call::{Hangup, Overdue};
+use realtime_byok::config::{self, Plan, Planned};
+use realtime_byok::metrics::Metric;
+use realtime_byok::session;
 
 /// How often what is overdue is looked for.
 const TICK: Duration = Duration::from_secs(1);
