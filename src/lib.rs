@@ -57,21 +57,25 @@
 //! | [`control`] | all sessions of the process: let in, listed, stopped; the API for that |
 #![forbid(unsafe_code)]
 
-pub mod answer;
-pub mod auth;
 pub mod call;
+pub mod client_secret;
 pub mod config;
 pub mod control;
+pub mod credential;
 pub mod denial;
-pub mod glob;
+pub mod endpoint;
+pub mod host;
 pub mod http;
-pub mod inbound;
 pub mod json;
-pub mod limits;
+pub mod limit;
+pub mod local_reply;
+pub mod memory;
 pub mod metrics;
-pub mod mint;
+pub mod name_rule;
 pub mod policy;
+pub mod process;
+pub mod protocol;
 pub mod secret;
-pub mod session;
+pub mod stream;
 pub mod usage;
 pub mod ws;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct};
-use realtime_byok::auth::TokenError;
 use realtime_byok::config::load;
+use realtime_byok::credential::TokenError;
 use realtime_byok::policy::Route;
 use serde_json::{Value, json};
 

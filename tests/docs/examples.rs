@@ -4,7 +4,8 @@
 //! refused` for one whose errors follow in the next block, anything else for a piece of another configuration, which may
 //! hold a whole one.
 
-use realtime_byok::config::{self, Errors, Planned};
+use realtime_byok::config;
+use realtime_byok::config::{Errors, Planned};
 use serde_json::Value;
 
 use crate::markdown::{Fence, fences};

@@ -17,7 +17,7 @@ impl<'a> Meter<'a> {
     }
 }
 
-impl Window for &mut Meter<'_> {
+impl ReadBuffer for &mut Meter<'_> {
     fn size(&self) -> usize {
         self.bytes.len() + self.padding
     }

@@ -208,7 +208,7 @@ proptest! {
         bytes.extend(wrong.encode(sender));
         bytes.extend(frame(sender, FIN, OpCode::Text, b"after"));
         let mut seen = see(sender, HEAD, pieces(&bytes, &cuts), collect_all);
-        prop_assert!(matches!(seen.events.pop(), Some(Event::Violation(_))));
+        prop_assert!(matches!(seen.events.pop(), Some(Event::ProtocolError(_))));
         prop_assert_eq!(reading(seen), read_by_tungstenite(sender, &bytes));
     }
 
