@@ -49,3 +49,8 @@ pub trait UpstreamRequest {
     /// The request's `:path` as the upstream saw it.
     fn path(&self) -> Option<Vec<u8>>;
 }
+
+/// 64 random bits; 0 if there is no randomness.
+pub fn roll(host: &impl StreamHost) -> u64 {
+    host.random().map_or(0, u64::from_le_bytes)
+}

@@ -224,9 +224,9 @@ impl Call {
     }
 
     fn ending(&self, sessions: &Sessions, now: SystemTime) -> Option<Ending> {
-        let told = self.handle.as_ref().and_then(|handle| sessions.ending(handle));
+        let requested = self.handle.as_ref().and_then(|handle| sessions.ending(handle));
         let is_overdue = self.max_duration.is_some_and(|limit| self.lasted(now) >= limit);
-        told.or(is_overdue.then_some(Ending::MaxDuration))
+        requested.or(is_overdue.then_some(Ending::MaxDuration))
     }
 
     /// Somebody else has ended it.

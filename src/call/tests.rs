@@ -160,7 +160,7 @@ fn a_location_ends_with_the_calls_id() {
 }
 
 #[test]
-fn a_call_is_stopping_and_keeps_its_place_until_its_provider_has_ended_it() {
+fn a_call_is_stopping_and_counts_until_its_provider_has_ended_it() {
     for ended in [200, 204, 404] {
         let worker = Worker::only();
         worker.begin(1, Some(5));
@@ -182,21 +182,21 @@ fn a_call_is_stopping_and_keeps_its_place_until_its_provider_has_ended_it() {
 }
 
 #[test]
-fn a_call_that_is_not_ended_is_asked_to_again_ever_later_and_told_of_once() {
+fn a_call_that_is_not_ended_is_tried_again_ever_later_and_reported_once() {
     let worker = Worker::only();
     worker.begin(1, Some(0));
     let mut asked = Vec::new();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for now in 100..220 {
         if !worker.tick(now).1.is_empty() {
             asked.push(now - 100);
             let token = asked.len() as u32;
-            told.extend(worker.answered(token, [Some(503), None, Some(401)][asked.len() % 3], now));
+            reported.extend(worker.answered(token, [Some(503), None, Some(401)][asked.len() % 3], now));
             assert_eq!(worker.answered(token, Some(200), now), None, "an answer counts once");
         }
     }
     assert_eq!(asked, [0, 1, 3, 7, 15, 31, 61, 91]);
-    assert_eq!(told, ["rtc_1"]);
+    assert_eq!(reported, ["rtc_1"]);
     assert_eq!(worker.listed(220), one("rtc_1", "stopping", Value::Null));
 }
 
@@ -213,7 +213,7 @@ fn a_hangup_without_an_answer_is_sent_again() {
 }
 
 #[test]
-fn a_hangup_that_cannot_be_sent_is_told_once_and_tried_again() {
+fn a_hangup_that_cannot_be_sent_is_reported_once_and_tried_again() {
     let worker = Worker::only();
     worker.begin(1, Some(0));
     let unsent = || Overdue { unsent: vec!["rtc_1".into()], ..Overdue::default() };
@@ -247,14 +247,14 @@ fn the_operator_ends_a_call() {
 }
 
 #[test]
-fn a_call_that_nothing_here_can_end_is_told_of_once_and_stays_stopping() {
+fn a_call_that_nothing_here_can_end_is_reported_once_and_stays_stopping() {
     let worker = Worker::only();
     let mut call = worker.call(1, Some(5));
     call.hangup = None;
     worker.calls.begin(call, &worker.sessions);
     let keyless = Overdue { keyless: vec!["rtc_1".into()], ..Overdue::default() };
-    for (now, told) in [(105, keyless), (106, Overdue::default()), (500, Overdue::default())] {
-        assert_eq!(worker.tick(now), (told, vec![]));
+    for (now, reported) in [(105, keyless), (106, Overdue::default()), (500, Overdue::default())] {
+        assert_eq!(worker.tick(now), (reported, vec![]));
     }
     assert_eq!(worker.listed(501), one("rtc_1", "stopping", Value::Null));
 }

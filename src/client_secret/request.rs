@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_gateway_object_goes_and_the_bare_model_stands_in_place() {
+    fn the_gateway_object_goes_and_the_bare_model_stays() {
         for (body, want) in [
             (
                 r#"{ "gateway": {"user":"u"}, "session": { "model" : "azure\/gpt", "é":1e400 } }"#,

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_cannot_be_used_is_told_apart() {
+    fn an_answer_that_cannot_be_used_is_distinguished() {
         let long = format!(r#"{{"value":"{}","expires_at":1}}"#, "x".repeat(MAX_UPSTREAM_SECRET + 1));
         let too_long = format!(r#"{{"value":"ek_up","expires_at":1,"session":"{}"}}"#, "x".repeat(MAX_RESPONSE));
         for (body, want) in [

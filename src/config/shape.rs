@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_is_found_at_once_each_at_its_place() {
+    fn every_error_is_found_at_once_each_at_its_path() {
         let found = errors(json!({
             "gatway": {},
             "gateway": {"header": 7, "strip_headers": ["a", 1, "b", false]},

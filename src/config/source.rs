@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_told_without_quoting_it() {
+    fn what_is_neither_is_reported_without_quoting_it() {
         for (bytes, want) in [
             (b"".as_slice(), "configuration: empty; expected JSON in a StringValue, or a Struct"),
             (b" \n", "configuration: empty; expected JSON in a StringValue, or a Struct"),

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_over_the_bound_is_skipped_and_told() {
+    fn an_event_over_the_bound_is_skipped_and_reported() {
         let stream = format!("data: {}\n\ndata: ok\n\ndata: {}\ndata: x\n\n", "a".repeat(200), "b".repeat(199));
         let expected = [Owned::Oversized(128), Owned::Data("ok".into()), Owned::Oversized(128)];
         assert_eq!(collect(199, [&stream]), expected);

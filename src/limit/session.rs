@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_still_be_told_comes_before_what_cannot() {
+    fn what_a_client_can_still_read_comes_before_what_it_cannot() {
         let seconds = Some(Duration::from_secs(1));
         let limits =
             SessionLimits { max_duration: seconds, idle_timeout: seconds, max_tokens: Some(1), max_cost: None };

@@ -188,7 +188,7 @@ fn amounts_beyond_envoys_are_cut() {
 }
 
 #[test]
-fn sessions_are_told_apart_by_every_label() {
+fn sessions_are_distinguished_by_every_label() {
     let mut metrics = Metrics::default();
     let like = began(SessionKind::WebSocket);
     let others = [

@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_that_hide_where_they_lead_are_told_from_the_rest() {
+    fn paths_that_hide_where_they_lead_are_distinguished() {
         for (path, is_fine) in [
             ("/v1/realtime/./client_secrets", false),
             ("/v1/x/%2E./realtime", false),

@@ -49,6 +49,22 @@ pub enum Placement {
     Query(String),
 }
 
+impl Provider {
+    /// What a request goes on with, and where that is put: the upstream's own secret if it came with one, else a key of the
+    /// provider's, else nothing. `roll` gives 64 random bits; it is asked only where there is a choice.
+    pub fn credential(&self, upstream: Option<&Secret>, roll: impl FnOnce() -> u64) -> Option<(Placement, Rc<Secret>)> {
+        match (upstream, &self.credential) {
+            (Some(secret), _) => {
+                let placement = self.kind.placement();
+                let value = placement.value(secret);
+                Some((placement, value))
+            }
+            (None, Credential::External) => None,
+            (None, Credential::Keys(placement, pool)) => Some((placement.clone(), pool.pick(roll).clone())),
+        }
+    }
+}
+
 impl ProviderKind {
     /// Where this kind takes its credential.
     pub fn placement(&self) -> Placement {

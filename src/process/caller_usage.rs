@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_counted_is_refused_and_what_is_owed_is_written_later() {
+    fn what_cannot_be_counted_is_denied_and_what_is_unwritten_is_written_later() {
         let shared_data = Memory::default();
         let mut worker = Worker::new(&shared_data, 1);
         worker.start(&concurrent(2)).unwrap();
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_without_a_place_starts_nothing() {
+    fn a_worker_without_a_slot_starts_nothing() {
         let contested = Contested(Memory::default());
         let mut worker = Worker::new(&contested, 1);
         assert_eq!(worker.start(&CallerLimits::default()), Err(CallerLimit::Sessions));
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_of_another_day_is_not_of_this_one() {
+    fn what_is_unwritten_of_another_day_is_not_of_this_one() {
         let shared_data = Memory::default();
         let mut worker = Worker::new(&shared_data, 1);
         worker.callers.opened("web", at(MIDNIGHT - 61));

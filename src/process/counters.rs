@@ -294,7 +294,7 @@ mod tests {
             let mut counters = Counters::default();
             let now = Moment(day * 86_400 + 50);
             counters.advance(now);
-            open.into_iter().for_each(|(place, open)| counters.set_open(worker(place, u64::MAX - u64::from(place)), open));
+            open.into_iter().for_each(|(slot, open)| counters.set_open(worker(slot, u64::MAX - u64::from(slot)), open));
             starts.into_iter().for_each(|before| counters.start(Moment(now.0 - before)));
             counters.add(now, &Used { sessions, ..used(tokens, cost) });
             let bytes = counters.encode();

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn each_worker_has_a_place_of_its_own_and_keeps_it() {
+    fn each_worker_has_a_slot_of_its_own_and_keeps_it() {
         let shared_data = Memory::default();
         let (mut one, mut other) = (joined(&shared_data, 7), joined(&shared_data, 8));
         for _ in 0..10 {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_does_not_run_sessions_takes_no_place() {
+    fn a_worker_that_does_not_run_sessions_takes_no_slot() {
         let shared_data = Memory::default();
         let mut heartbeats = Heartbeats::new(0);
         assert!(heartbeats.tick(&shared_data, next_second()));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_whose_beat_stands_still_is_gone_and_its_place_is_taken_again() {
+    fn a_worker_whose_beat_stands_still_is_gone_and_its_slot_is_taken_again() {
         let shared_data = Memory::default();
         let dead = joined(&shared_data, 7).me().unwrap();
         let mut other = Heartbeats::new(8);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lost_its_place_takes_another() {
+    fn who_lost_its_slot_takes_another() {
         let shared_data = Memory::default();
         let (mut slow, mut other) = (joined(&shared_data, 7), Heartbeats::new(8));
         (0..=GONE_AFTER).for_each(|_| assert!(other.tick(&shared_data, next_second())));
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_place_is_taken_and_named() {
+    fn a_corrupt_slot_is_taken_and_named() {
         let shared_data = Memory::default();
         let mut heartbeats = joined(&shared_data, 7);
         shared_data.overwrite(&slot_key(0), b"\x80");
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_bounded() {
+    fn slots_are_bounded() {
         let shared_data = Memory::default();
         (0..u64::from(MAX_SLOTS)).for_each(|id| drop(joined(&shared_data, id + 1)));
         assert_eq!(Heartbeats::new(9999).join(&shared_data), None);
@@ -337,7 +337,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_a_place_or_damage(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
+        fn any_bytes_are_a_beat_or_corrupt(bytes in prop::collection::vec(any::<u8>(), 0..24)) {
             if let Ok(slot) = Beat::decode(&bytes) {
                 prop_assert_eq!(Beat::decode(&slot.encode()), Ok(slot));
             }

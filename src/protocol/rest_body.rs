@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_ends_early_counts_what_it_told_or_is_reported() {
+    fn a_stream_that_ends_early_counts_what_it_has_or_is_reported() {
         let unfinished = CHAT.strip_suffix("data: [DONE]\n\n").unwrap();
         assert_eq!(read(BodyMeter::event_stream(1000), &[unfinished.as_bytes()]).0.total_tokens, 13);
         for stream in [CHAT, RESPONSES] {

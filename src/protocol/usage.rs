@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn all_dialects_read_alike() {
+    fn all_protocols_read_the_same() {
         for (json, expected) in [
             (
                 r#"{"total_tokens":253,"input_tokens":132,"output_tokens":121,
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_untold_modality_are_text() {
+    fn tokens_of_unreported_modality_are_text() {
         for (json, expected) in [
             (r#"{"input_tokens":9,"output_tokens":4}"#, ([9, 0, 0, 0, 0, 0], [4, 0])),
             (

@@ -16,7 +16,7 @@ use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
 use crate::denial::Denial;
 use crate::endpoint::MintEndpoint;
-use crate::host::StreamHost;
+use crate::host::{StreamHost, roll};
 use crate::http::{Edits, HeaderValue, Headers};
 use crate::local_reply::LocalReply;
 use crate::metrics::{Metric, MintedBy};
@@ -126,7 +126,7 @@ fn edits_with_body(
 ) -> Result<Edits, Denial> {
     let head = RequestHead::read(headers, &plan.gateway, &plan.strip);
     let offer = SubprotocolOffer::parse(&head.subprotocols, &plan.gateway).map_err(credential_denial)?;
-    let credential = forward::credential(upstream.provider, admission.upstream_secret(), host);
+    let credential = upstream.provider.credential(admission.upstream_secret(), || roll(host));
     let mut edits = forward::edits(plan, admission, head, &offer, upstream, credential.as_ref(), is_counted);
     if let Some(body) = body
         && headers.first(b"content-length").is_some()

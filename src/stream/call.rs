@@ -5,13 +5,12 @@ use std::time::SystemTime;
 
 use super::admission::Admission;
 use super::denials::{limit_denial, route_not_allowed};
-use super::forward;
 use super::request_head::RequestHead;
 use super::upstream::Upstream;
 use crate::call::{Call, Hangup, ProviderKey, id_in};
 use crate::denial::Denial;
 use crate::endpoint::{Endpoint, Match, endpoint};
-use crate::host::{StreamHost, UpstreamRequest};
+use crate::host::{StreamHost, UpstreamRequest, roll};
 use crate::http::Target;
 use crate::policy::{Placement, Provider};
 use crate::process::{CallName, SessionHandle};
@@ -77,7 +76,7 @@ pub fn provider_key(
     host: &impl StreamHost,
 ) -> Option<ProviderKey> {
     let has_own = admission.upstream_secret().is_some();
-    let (placement, value) = if has_own { forward::credential(upstream.provider, None, host) } else { sent }?;
+    let (placement, value) = if has_own { upstream.provider.credential(None, || roll(host)) } else { sent }?;
     Some(ProviderKey { provider: upstream.provider.clone(), placement, value })
 }
 

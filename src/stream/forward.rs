@@ -8,9 +8,8 @@ use super::request_head::RequestHead;
 use super::upstream::Upstream;
 use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
-use crate::host::StreamHost;
 use crate::http::{Edits, HeaderValue, Headers, Param, ParamEdit, Target};
-use crate::policy::{Credential, Placement, Provider};
+use crate::policy::Placement;
 use crate::secret::Secret;
 
 /// The header by which routes can tell providers apart.
@@ -74,25 +73,4 @@ pub fn edits_of_denied(plan: &Plan, headers: &Headers) -> Edits {
         edits.set(":path", HeaderValue::Plain(path));
     }
     edits
-}
-
-/// What the request goes on with, and where that is put: the upstream's own secret if it came with one, else a key of the
-/// provider's, else nothing.
-pub fn credential(
-    provider: &Provider,
-    upstream: Option<&Secret>,
-    host: &impl StreamHost,
-) -> Option<(Placement, Rc<Secret>)> {
-    match (upstream, &provider.credential) {
-        (Some(secret), _) => {
-            let placement = provider.kind.placement();
-            let value = placement.value(secret);
-            Some((placement, value))
-        }
-        (None, Credential::External) => None,
-        (None, Credential::Keys(placement, pool)) => {
-            let roll = || host.random().map_or(0, u64::from_le_bytes);
-            Some((placement.clone(), pool.pick(roll).clone()))
-        }
-    }
 }

@@ -17,7 +17,7 @@ use crate::config::Plan;
 use crate::control::Request;
 use crate::credential::{SubprotocolOffer, bearer};
 use crate::denial::Denial;
-use crate::host::StreamHost;
+use crate::host::{StreamHost, roll};
 use crate::http::{Edits, HeaderValue, Headers, Target};
 use crate::memory::Reservation;
 use crate::policy::{Guard, Route};
@@ -78,7 +78,7 @@ pub fn check(plan: &Plan, headers: &Headers, ends: bool, host: &impl StreamHost)
     let handshake = (admission.purpose == Purpose::WebSocket)
         .then(|| Handshake::new(&head, &offer, !head.has_websocket_key && !host.is_http1()));
     let rest = RestMeter::new(&admission, &head, &upstream, false);
-    let credential = forward::credential(upstream.provider, admission.upstream_secret(), host);
+    let credential = upstream.provider.credential(admission.upstream_secret(), || roll(host));
     let has_extensions = head.has_websocket_extensions;
     let mut edits = forward::edits(plan, &admission, head, &offer, &upstream, credential.as_ref(), rest.is_some());
     if handshake.is_some() && headers.first(b"content-length").is_some() {

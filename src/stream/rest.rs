@@ -382,7 +382,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn usage_that_was_asked_for_in_the_clients_place_is_counted_and_kept_from_it() {
+    fn usage_that_the_client_did_not_request_is_counted_and_kept_from_it() {
         let recorded = load("chat-sse.jsonl");
         let unasked: String =
             recorded.lines().filter(|line| !line.contains(r#""choices":[]"#)).map(|line| format!("{line}\n")).collect();
@@ -421,7 +421,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_not_told_is_known_not_to_be() {
+    fn what_is_not_reported_is_known_not_to_be() {
         let cut = |body: &str| body[..body.len() / 2].to_owned();
         let (usage, many) = (r#""usage":{"input_tokens":1,"output_tokens":1}"#, r#""a":1,"#.repeat(MAX_READ / 6));
         let (long, oversized) =

@@ -120,9 +120,9 @@ mod tests {
     #[test]
     fn each_violation_is_said_in_words_that_fit_a_close_frame() {
         let said = ALL.map(|(error, _)| error.to_string());
-        for (place, words) in said.iter().enumerate() {
+        for (index, words) in said.iter().enumerate() {
             assert!((10..=REASON_MAX).contains(&words.len()), "{words}");
-            assert!(!said[..place].contains(words), "{words}");
+            assert!(!said[..index].contains(words), "{words}");
         }
         assert_eq!(ProtocolError::InvalidCloseCode(1006).to_string(), "close code 1006 must not be sent");
     }

@@ -28,7 +28,7 @@ fn id() -> RecordId {
 }
 
 #[test]
-fn requests_are_told_apart_by_method_and_whole_segments() {
+fn requests_are_distinguished_by_method_and_whole_segments() {
     let session = format!("{PATH}/sessions/{}", id());
     for (method, target, want) in [
         ("GET", "/realtime-byok/sessions", Some(Ok(Request::List(Filter::default())))),
@@ -96,7 +96,7 @@ fn queries_are_read_strictly() {
 }
 
 #[test]
-fn without_the_token_nothing_is_told() {
+fn without_the_token_nothing_is_shown() {
     for (method, path) in [("GET", "/sessions"), ("GET", "/nothing"), ("POST", "/sessions"), ("DELETE", "/sessions?x")]
     {
         let target = format!("{PATH}{path}");
@@ -213,7 +213,7 @@ fn a_session_is_shown_stopped_and_shown_as_closed() {
 }
 
 #[test]
-fn what_runs_elsewhere_is_listed_though_nobody_there_was_told_to() {
+fn what_runs_elsewhere_is_listed_though_nobody_there_was_configured_to() {
     let shared_data = Memory::default();
     let mut elsewhere = Sessions::new(Box::new(shared_data.clone()), 2);
     let open = |sessions: &mut Sessions, id| {
@@ -253,7 +253,7 @@ fn stopping_all_of_a_caller_answers_with_those_that_were_not_closed() {
 }
 
 #[test]
-fn each_session_is_told_once_and_listed_again_wherever_it_stands() {
+fn each_session_is_stopped_once_and_listed_again_wherever_it_is() {
     let mut world = World::new();
     let first = world.open(&record(1, 1));
     let mut handles: Vec<SessionHandle> = (2..=40).map(|id| world.open(&record(id, 1))).collect();
@@ -261,15 +261,15 @@ fn each_session_is_told_once_and_listed_again_wherever_it_stands() {
     // Its slot is the first one's: sessions do not stand there in the order of their numbers.
     handles.push(world.open(&record(41, 1)));
     handles.push(world.open(&Record { caller: "other".into(), ..record(42, 1) }));
-    let told = |world: &World, handles: &[SessionHandle]| {
+    let reported = |world: &World, handles: &[SessionHandle]| {
         handles.iter().filter(|handle| world.sessions.ending(handle) == Some(Ending::Stopped)).count()
     };
     world.ask("DELETE", "/sessions?caller=web-app");
     assert!(world.sessions.sync());
-    assert_eq!((told(&world, &handles), world.sessions.ending(&handles[40])), (40, None));
+    assert_eq!((reported(&world, &handles), world.sessions.ending(&handles[40])), (40, None));
     world.shared_data.overwrite(&key(format_args!("sessions.0.0")), b"");
     assert!(world.sessions.tick(now()));
-    assert_eq!(told(&world, &handles), 0);
+    assert_eq!(reported(&world, &handles), 0);
     assert!(!world.sessions.sync());
     for (id, handle) in (2..).zip(&handles) {
         world.sessions.update(handle, false, &|| record(id, 1));

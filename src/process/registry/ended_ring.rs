@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_appended_is_told() {
+    fn what_cannot_be_appended_is_reported() {
         assert_eq!(append(&Contested(Memory::default()), &records(0..1), &mut CorruptKeys::default()), Err(Contended));
     }
 

@@ -268,23 +268,23 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_an_open_session_is_told_to_stop() {
-        for (status, told, stopping) in
+    fn only_an_open_session_is_marked_to_stop() {
+        for (status, is_marked, stopping) in
             [(Status::Open, true, true), (Status::Stopping, false, true), (Status::Closed, false, false)]
         {
             let mut bytes = encode(&record(7, 0), status);
-            assert_eq!(stop(&mut bytes), told);
+            assert_eq!(stop(&mut bytes), is_marked);
             assert_eq!(is_stopping(&bytes), stopping);
         }
     }
 
     #[test]
     fn only_a_session_that_runs_is_hung_up() {
-        for (status, told) in [(Status::Open, true), (Status::Stopping, true), (Status::Closed, false)] {
+        for (status, is_marked) in [(Status::Open, true), (Status::Stopping, true), (Status::Closed, false)] {
             let mut bytes = encode(&record(7, 0), status);
-            assert_eq!((hang_up(&mut bytes), is_hung_up(&bytes)), (told, told));
+            assert_eq!((hang_up(&mut bytes), is_hung_up(&bytes)), (is_marked, is_marked));
             assert!(!hang_up(&mut bytes) && !stop(&mut bytes));
-            let seen = if told { Status::Stopping } else { status };
+            let seen = if is_marked { Status::Stopping } else { status };
             assert_eq!(decode(&bytes).map(|record| record.status), Ok(seen));
         }
     }

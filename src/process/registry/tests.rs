@@ -258,7 +258,7 @@ fn who_was_taken_for_dead_publishes_again_and_its_sessions_are_open_again() {
 }
 
 #[test]
-fn who_comes_back_while_it_is_buried_keeps_its_place() {
+fn who_comes_back_while_it_is_reaped_keeps_its_slot() {
     let shared_data = Memory::default();
     let (mut slow, mut other) = (WorkerSlot::new(&shared_data, 1), WorkerSlot::new(&shared_data, 2));
     let slot = slow.begin(10);

@@ -162,7 +162,7 @@ fn a_session_that_was_opened_without_a_model_is_of_one_that_is_allowed() {
 }
 
 #[test]
-fn a_session_that_lasts_too_long_is_told_at_the_next_boundary_and_cut_after_the_grace() {
+fn a_session_that_lasts_too_long_ends_at_the_next_boundary_and_cut_after_the_grace() {
     let mut relay = relay(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], NameRule::Any);
     assert!(!relay.tick(None, at(4)));
     assert!(!relay.tick(None, at(5)));
@@ -253,7 +253,7 @@ fn a_silent_upstream_is_asked_to_close_and_its_answer_gives_way() {
 }
 
 #[test]
-fn what_time_ends_is_told_as_soon_as_the_client_says_something() {
+fn what_time_ends_reaches_the_client_as_soon_as_it_says_something() {
     let mut relay = relay(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], NameRule::Any);
     let message = client_text(r#"{"type":"input_audio_buffer.append","audio":"AAAA"}"#);
     let (head, tail) = message.split_at(10);
@@ -310,7 +310,7 @@ fn bad_reason() -> Vec<u8> {
 }
 
 #[test]
-fn a_client_at_fault_is_told_without_an_answer_of_the_upstream_when_that_takes_too_long() {
+fn a_client_at_fault_gets_its_close_without_an_answer_of_the_upstream_when_that_takes_too_long() {
     let mut relay = relay(free(), &[], NameRule::Any);
     let echo = text_frame("{}");
     relay.client_bytes(echo.as_slice(), at(1));
@@ -412,7 +412,7 @@ fn an_operators_stop_takes_effect_within_two_seconds_though_nobody_speaks() {
 }
 
 #[test]
-fn a_client_that_was_told_of_a_stop_has_its_grace() {
+fn a_client_that_knows_of_a_stop_has_its_grace() {
     let mut relay = relay(free(), &[], NameRule::Any);
     assert!(!relay.tick(Some(Ending::Stopped), at(1)));
     let next = text_frame("{}");

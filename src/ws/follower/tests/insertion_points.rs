@@ -54,9 +54,9 @@ fn after_an_event_the_position_is_where_its_frame_ended() {
     let bytes = server(&[(FIN, OpCode::Text, b"abc"), (FIN, OpCode::Ping, b""), (FIN, OpCode::Text, b"defg")]);
     let mut follower = Follower::new(Sender::Server, 128);
     let mut pass = follower.pass(bytes.as_slice());
-    let mut places = Vec::new();
+    let mut offsets = Vec::new();
     while pass.next(collect).is_some() {
-        places.push((pass.frame_start(), pass.position()));
+        offsets.push((pass.frame_start(), pass.position()));
     }
-    assert_eq!(places, [(Some(0), 5), (Some(7), 13)]);
+    assert_eq!(offsets, [(Some(0), 5), (Some(7), 13)]);
 }
