@@ -14,8 +14,7 @@ use crate::limit::CallerLimits;
 use crate::process::registry::record_codec::tests::record;
 use crate::process::shared_data::memory::{Memory, next_second};
 use crate::process::shared_data::{CasMismatch, Entry, SharedData};
-use crate::process::{CallerUsage, Heartbeats};
-use crate::process::{Filter, RecordSlot, Registry};
+use crate::process::{CallerUsage, Filter, Heartbeats, RecordSlot, Registry};
 use crate::usage::{Close, ClosedBy, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Tokens};
 
 /// Lets one thread at a time take a step.
