@@ -7,7 +7,8 @@
 //! # How a request flows
 //!
 //! ```text
-//! Envoy ─▶ the host ─▶ stream::Stream                  one callback, one call; one action, a few hostcalls
+//! Envoy ─▶ the host ─▶ worker::Worker                  one callback, one call; one action, a few hostcalls
+//!                      stream::Stream                  one of the worker's, by its id
 //!                       │ control::Request              the control API's own requests, which need no policy
 //!                       │ stream::request_head          every header line read once
 //!                       │ policy::Policies              which policy the route has
@@ -15,7 +16,7 @@
 //!                       │   credential::{Slots, Callers}  a gateway token
 //!                       │   client_secret::sealing        a client secret
 //!                       │ process::Sessions             whether its caller may have one more session
-//!                       ├─▶ Reply, Deny                 answered here; no upstream hears of it
+//!                       ├─▶ Reply                       answered here; no upstream hears of it
 //!                       ├─▶ Hold                        the body names the model, or says what to mint
 //!                       └─▶ Forward(http::Edits)        stream::forward: what is removed, then what is added
 //! the response ─▶ stream::Stream
@@ -34,15 +35,16 @@
 //!
 //! # The modules
 //!
-//! Envoy is known only to the host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
+//! Envoy is known only to a host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
 //! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
-//! `stream → {control, call, config, host} → client_secret → {policy, process} → {protocol, metrics} → credential → limit →
-//! usage → {endpoint, denial, name_rule} → {http, ws, json, local_reply, memory, secret}`.
+//! `worker → stream → {control, call, config} → client_secret → {policy, process} → {protocol, metrics} → credential → limit
+//! → usage → {endpoint, denial, name_rule, host} → {http, ws, json, local_reply, memory, secret}`.
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`worker`] | the owner of all streams: which of them a callback is of, and what is due each second |
 //! | [`stream`] | one HTTP stream's life as one enum, and what a host is to do at each callback |
-//! | [`host`] | what a host offers to a stream |
+//! | [`host`] | what a host offers, to a stream and to a worker |
 //! | [`config`] | from the configuration's bytes to a [`config::Plan`] that cannot be wrong, or all errors with their paths |
 //! | [`control`] | the API that lists and stops sessions |
 //! | [`call`] | WebRTC calls |
@@ -81,4 +83,5 @@ pub mod protocol;
 pub mod secret;
 pub mod stream;
 pub mod usage;
+pub mod worker;
 pub mod ws;

@@ -1,7 +1,7 @@
 //! Which model a request names, and which provider and model that comes to.
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode;
 
@@ -14,7 +14,7 @@ use crate::name_rule::NameRule;
 /// What a named model comes to.
 pub struct Resolved<'a> {
     /// Who serves it, if the name says so.
-    pub provider: Option<&'a Rc<Provider>>,
+    pub provider: Option<&'a Arc<Provider>>,
     /// Its name there.
     pub model: &'a str,
 }
@@ -55,7 +55,7 @@ impl Policy {
         param.is("model") || (param.is("deployment") && self.has_kind(|kind| *kind == ProviderKind::AzureOpenAi))
     }
 
-    fn split<'a>(&'a self, name: &'a str) -> (Option<&'a Rc<Provider>>, &'a str) {
+    fn split<'a>(&'a self, name: &'a str) -> (Option<&'a Arc<Provider>>, &'a str) {
         let named = |prefix: &str| self.providers().find(|provider| provider.name == prefix);
         let prefixed = name.split_once('/').and_then(|(prefix, rest)| Some((named(prefix)?, rest)));
         match prefixed {
@@ -110,7 +110,7 @@ mod tests {
 
     fn policy(kinds: &[(&str, ProviderKind)], aliases: &[(&str, &str)], models: NameRule) -> Policy {
         let provider = |name: &str, kind: &ProviderKind| {
-            Rc::new(Provider {
+            Arc::new(Provider {
                 name: name.into(),
                 kind: kind.clone(),
                 credential: Credential::External,

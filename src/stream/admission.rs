@@ -1,7 +1,8 @@
 //! Who may do what: the checks of a guarded request, in the order of their precedence.
 
+use super::context::{Context, WorkerState};
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::denials::{
@@ -31,9 +32,9 @@ use crate::usage::{MicroUsd, Record, RecordId, SessionKind, Status, Tally, Times
 /// A request that may go on, but for the model that its body may name.
 pub struct Admission {
     /// The route's policy.
-    pub policy: Rc<Policy>,
+    pub policy: Arc<Policy>,
     /// Who sent it, or minted the secret that it came with.
-    pub caller: Rc<Caller>,
+    pub caller: Arc<Caller>,
     /// What that secret says, if it came with one.
     pub client_secret: Option<OpenedSecret>,
     /// What it is for.
@@ -68,10 +69,10 @@ impl Admission {
     /// Checks a request up to its model.
     pub fn new(
         plan: &Plan,
-        policy: &Rc<Policy>,
+        policy: &Arc<Policy>,
         head: &RequestHead<'_>,
         offer: &SubprotocolOffer<'_>,
-        host: &impl StreamHost,
+        host: &dyn StreamHost,
     ) -> Result<Self, Denial> {
         let token = head.slots.token(offer, &plan.gateway).map_err(credential_denial)?;
         let upgrade = head.upgrade()?;
@@ -172,8 +173,8 @@ impl Admission {
     }
 
     /// The last of all checks: whether the caller may start this now. Only a session has a seat.
-    pub fn start(&self, host: &impl StreamHost) -> Result<Option<SessionHandle>, Denial> {
-        let mut sessions = host.sessions().borrow_mut();
+    pub fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
+        let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = match self.purpose {
             Purpose::WebSocket | Purpose::Call => sessions.admit(&self.caller, || host.now()).map(Some),
             Purpose::Mint(_) | Purpose::Rest => sessions.check_budget(&self.caller, || host.now()).map(|()| None),
@@ -226,8 +227,8 @@ fn identify(
     plan: &Plan,
     policy: &Policy,
     token: &[u8],
-    host: &impl StreamHost,
-) -> Result<(Rc<Caller>, Option<OpenedSecret>), Denial> {
+    host: &dyn StreamHost,
+) -> Result<(Arc<Caller>, Option<OpenedSecret>), Denial> {
     if let Some(secrets) = plan.secrets.as_ref().filter(|_| token.starts_with(PREFIX)) {
         let mut plaintext = Plaintext::default();
         match secrets.keys.open(token, unix_seconds(host.now()), &mut plaintext) {
@@ -244,7 +245,7 @@ fn identify_by_secret(
     plan: &Plan,
     policy: &Policy,
     claims: &Claims<'_>,
-) -> Result<(Rc<Caller>, Option<OpenedSecret>), Denial> {
+) -> Result<(Arc<Caller>, Option<OpenedSecret>), Denial> {
     let caller = plan.callers.named(claims.caller).ok_or_else(|| token_denial(TokenError::Invalid))?;
     let provider = policy.providers().find(|provider| provider.name == claims.provider);
     let provider = provider.filter(|_| policy.name == claims.policy).ok_or_else(route_not_allowed)?;

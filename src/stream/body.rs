@@ -10,12 +10,12 @@ use super::request_head::RequestHead;
 use super::rest::RestMeter;
 use super::stream_options::include_usage;
 use super::upstream::Upstream;
-use super::{Forwarded, State, forward, mint};
+use super::{Context, Forwarded, State, forward, mint};
 use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
 use crate::denial::Denial;
 use crate::endpoint::MintEndpoint;
-use crate::host::{StreamHost, roll};
+use crate::host::StreamHost;
 use crate::http::{Edits, HeaderValue, Headers};
 use crate::local_reply::LocalReply;
 use crate::metrics::{Metric, MintedBy};
@@ -38,11 +38,11 @@ pub fn complete(
     headers: &Headers,
     need: BodyNeed,
     body: &[u8],
-    host: &impl StreamHost,
+    cx: &mut Context<'_>,
 ) -> Result<(State, RequestAction), Denial> {
     match need {
-        BodyNeed::Mint(endpoint) => mint(plan, admission, headers, endpoint, body, host),
-        BodyNeed::Model | BodyNeed::Empty => forward(plan, admission, headers, body, host),
+        BodyNeed::Mint(endpoint) => mint(plan, admission, headers, endpoint, body, cx),
+        BodyNeed::Model | BodyNeed::Empty => forward(plan, admission, headers, body, cx),
     }
 }
 
@@ -52,7 +52,7 @@ fn forward(
     admission: Admission,
     headers: &Headers,
     body: &[u8],
-    host: &impl StreamHost,
+    cx: &mut Context<'_>,
 ) -> Result<(State, RequestAction), Denial> {
     let head = RequestHead::read(headers, &plan.gateway, &plan.strip);
     let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
@@ -66,8 +66,8 @@ fn forward(
     let rest = RestMeter::new(&admission, &head, &upstream, asked.is_some());
     let rewritten = asked.or(rewritten);
     let is_counted = rest.is_some();
-    let edits = edits_with_body(plan, &admission, headers, &upstream, rewritten.as_deref(), is_counted, host)?;
-    admission.start(host)?;
+    let edits = edits_with_body(plan, &admission, headers, &upstream, rewritten.as_deref(), is_counted, cx.host)?;
+    admission.start(cx)?;
     let provider = upstream.provider.clone();
     let sent = Forwarded {
         admission,
@@ -90,23 +90,25 @@ fn mint(
     headers: &Headers,
     endpoint: MintEndpoint,
     body: &[u8],
-    host: &impl StreamHost,
+    cx: &mut Context<'_>,
 ) -> Result<(State, RequestAction), Denial> {
     let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
     let request = mint::parse(endpoint, body)?;
     let head = RequestHead::read(headers, &plan.gateway, &plan.strip);
     let upstream = admission.resolve_upstream(&head, request.model(), true)?;
-    admission.start(host)?;
-    match mint::request(secrets, &admission, endpoint, &request, &upstream, host)? {
+    admission.start(cx)?;
+    match mint::request(secrets, &admission, endpoint, &request, &upstream, cx.host)? {
         Minted::Reply(body) => {
-            host.sessions().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Gateway));
-            let answered =
-                DetailedReply { reply: LocalReply::json(200, body.into_bytes()), details: "realtime_byok.minted" };
+            cx.worker.sessions.metrics.add(Metric::SecretMinted(MintedBy::Gateway));
+            let answered = DetailedReply {
+                reply: LocalReply::json(200, body.into_bytes()),
+                details: "realtime_byok.minted".into(),
+            };
             Ok((State::Replied, RequestAction::Reply(answered, edits_of_denied(plan, headers))))
         }
         Minted::Forward(body, mint) => {
             let body = body.into_bytes();
-            let mut edits = edits_with_body(plan, &admission, headers, &upstream, Some(&body), false, host)?;
+            let mut edits = edits_with_body(plan, &admission, headers, &upstream, Some(&body), false, cx.host)?;
             edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
             Ok((State::Minting(mint), RequestAction::Forward(edits, Some(body))))
         }
@@ -121,11 +123,11 @@ fn edits_with_body(
     upstream: &Upstream<'_>,
     body: Option<&[u8]>,
     is_counted: bool,
-    host: &impl StreamHost,
+    host: &dyn StreamHost,
 ) -> Result<Edits, Denial> {
     let head = RequestHead::read(headers, &plan.gateway, &plan.strip);
     let offer = SubprotocolOffer::parse(&head.subprotocols, &plan.gateway).map_err(credential_denial)?;
-    let credential = upstream.provider.credential(admission.upstream_secret(), || roll(host));
+    let credential = upstream.provider.credential(admission.upstream_secret(), || host.roll());
     let mut edits = forward::edits(plan, admission, head, &offer, upstream, credential.as_ref(), is_counted);
     if let Some(body) = body
         && headers.first(b"content-length").is_some()

@@ -1,6 +1,6 @@
 //! The edits of a request that goes on: what is removed, then what is added.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::admission::{Admission, Purpose};
 use super::call::call_joined;
@@ -22,7 +22,7 @@ pub fn edits(
     head: RequestHead<'_>,
     offer: &SubprotocolOffer<'_>,
     upstream: &Upstream<'_>,
-    credential: Option<&(Placement, Rc<Secret>)>,
+    credential: Option<&(Placement, Arc<Secret>)>,
     is_counted: bool,
 ) -> Edits {
     let (policy, target) = (&admission.policy, head.target);
@@ -59,7 +59,7 @@ pub fn edits(
         _ => ParamEdit::Keep,
     };
     if let Some(path) = target.rewrite(&edit, &added) {
-        edits.set(":path", HeaderValue::Secret(Rc::new(Secret::new(path))));
+        edits.set(":path", HeaderValue::Secret(Arc::new(Secret::new(path))));
     }
     edits
 }

@@ -11,14 +11,13 @@ use super::handshake::Handshake;
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
 use super::websocket::WebSocketRelay;
-use super::{Forwarded, call, forward};
+use super::{Context, Forwarded, call, forward};
 use crate::config::Plan;
 use crate::control::Request;
 use crate::credential::{SubprotocolOffer, bearer};
 use crate::denial::Denial;
-use crate::host::{StreamHost, roll};
+use crate::host::{Attribute, StreamHost};
 use crate::http::{Edits, HeaderValue, Headers, Target};
-use crate::memory::Reservation;
 use crate::policy::{Guard, Route};
 use crate::process::{CallName, SessionHandle};
 use crate::secret::Digest;
@@ -34,26 +33,27 @@ pub enum RequestDecision {
 }
 
 /// What the control API answers, if the request is for that. It needs no policy, and no route.
-pub fn control(plan: &Plan, headers: &Headers, host: &impl StreamHost) -> Option<DetailedReply> {
+pub fn control(plan: &Plan, headers: &Headers, cx: &mut Context<'_>) -> Option<DetailedReply> {
     let control = plan.control.as_ref()?;
     let target = Target::parse(headers.first(b":path")?);
     let is_authorized = || {
         let offer = headers.first(b"authorization").and_then(bearer).map(Digest::of);
-        offer.is_some_and(|token| token == control.token) && control.validity.check(host.now()).is_ok()
+        offer.is_some_and(|token| token == control.token) && control.validity.check(cx.host.now()).is_ok()
     };
     let method = headers.first(b":method").unwrap_or_default();
     let request = Request::read(&control.path, method, &target, is_authorized)?;
-    let run = |request: Request| request.run(&mut host.sessions().borrow_mut(), host.now());
+    let run = |request: Request| request.run(&mut cx.worker.sessions, cx.host.now());
     // Whoever guesses at the token can be seen.
     let details = match &request {
-        Err(answer) if answer.status == 401 => "realtime_byok.invalid_control_token",
-        _ => "realtime_byok.control",
+        Err(answer) if answer.status == 401 => "realtime_byok.invalid_control_token".into(),
+        _ => "realtime_byok.control".into(),
     };
     Some(DetailedReply { reply: request.map_or_else(|answer| answer, run), details })
 }
 
 /// Checks the headers of a request, and edits them if they go on. `ends` says that no body follows.
-pub fn check(plan: &Plan, headers: &Headers, ends: bool, host: &impl StreamHost) -> Result<RequestDecision, Denial> {
+pub fn check(plan: &Plan, headers: &Headers, ends: bool, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+    let host = cx.host;
     let policy = match plan.policies.find(&route(plan, host)) {
         Some(Guard::Off) => return Ok(RequestDecision::Untouched),
         Some(Guard::On(policy)) => policy,
@@ -70,14 +70,14 @@ pub fn check(plan: &Plan, headers: &Headers, ends: bool, host: &impl StreamHost)
     let is_subject = named.is_some() || (admission.purpose != Purpose::Rest && sideband.is_none());
     let upstream = admission.resolve_upstream(&head, named.as_deref(), is_subject)?;
     let handle = match &sideband {
-        Some(id) => call::join(CallName { provider: &upstream.provider.name, id }, &admission, host)?,
-        None => admission.start(host)?,
+        Some(id) => call::join(CallName { provider: &upstream.provider.name, id }, &admission, cx)?,
+        None => admission.start(cx)?,
     };
     let hung_up = call_hung_up(&head);
     let handshake = (admission.purpose == Purpose::WebSocket)
-        .then(|| Handshake::new(&head, &offer, !head.has_websocket_key && !host.is_http1()));
+        .then(|| Handshake::new(&head, &offer, !head.has_websocket_key && !is_http1(host)));
     let rest = RestMeter::new(&admission, &head, &upstream, false);
-    let credential = upstream.provider.credential(admission.upstream_secret(), || roll(host));
+    let credential = upstream.provider.credential(admission.upstream_secret(), || host.roll());
     let has_extensions = head.has_websocket_extensions;
     let mut edits = forward::edits(plan, &admission, head, &offer, &upstream, credential.as_ref(), rest.is_some());
     if handshake.is_some() && headers.first(b"content-length").is_some() {
@@ -85,7 +85,7 @@ pub fn check(plan: &Plan, headers: &Headers, ends: bool, host: &impl StreamHost)
         edits.remove("content-length");
     }
     if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
-        let key = STANDARD.encode(host.random::<16>().unwrap_or_default());
+        let key = STANDARD.encode(host.random_bytes::<16>().unwrap_or_default());
         edits.set("sec-websocket-key", HeaderValue::Plain(key.into_bytes()));
     }
     let is_call = admission.purpose == Purpose::Call || sideband.is_some();
@@ -93,8 +93,8 @@ pub fn check(plan: &Plan, headers: &Headers, ends: bool, host: &impl StreamHost)
     let sideband = sideband.map(|id| Box::new(SidebandOf::new(id, provider_key.take())));
     let model = upstream.model.filter(|_| admission.purpose == Purpose::Call).map(str::to_owned);
     let relay = (handshake.is_some() && admission.policy.is_metered).then(|| {
-        let id = host.random().map_or(0, u128::from_le_bytes);
-        let reservation = Reservation::new(host.sessions().borrow().memory.clone());
+        let id = host.random_bytes().map_or(0, u128::from_le_bytes);
+        let reservation = cx.worker.memory.reservation();
         Box::new(WebSocketRelay::new(&admission, &upstream.provider.name, upstream.model, id, reservation, host.now()))
     });
     if relay.is_some() && has_extensions {
@@ -106,10 +106,14 @@ pub fn check(plan: &Plan, headers: &Headers, ends: bool, host: &impl StreamHost)
     Ok(RequestDecision::Forward(Box::new(sent), edits, handle))
 }
 
-fn route(plan: &Plan, host: &impl StreamHost) -> Route {
-    match host.route_policy() {
+fn route(plan: &Plan, host: &dyn StreamHost) -> Route {
+    match host.attribute(Attribute::RoutePolicy) {
         Some(policy) => Route::Metadata(policy),
-        None if plan.policies.need_names() => Route::Name(host.route_name()),
+        None if plan.policies.need_names() => Route::Name(host.attribute(Attribute::RouteName).unwrap_or_default()),
         None => Route::Unnamed,
     }
+}
+
+fn is_http1(host: &dyn StreamHost) -> bool {
+    host.attribute(Attribute::Protocol).is_some_and(|protocol| protocol.starts_with(b"HTTP/1"))
 }

@@ -10,16 +10,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode;
 
 use super::action::{BodyAction, ResponseAction};
 use super::admission::{Admission, Purpose};
 use super::request_head::RequestHead;
+use super::response::UpstreamResponse;
 use super::upstream::Upstream;
 use crate::credential::Caller;
-use crate::host::UpstreamResponse;
 use crate::http::{Edits, Target, is_json, media_type, trim};
 use crate::policy::{Policy, Provider};
 use crate::protocol::{BodyMeter, UsageChunkFilter};
@@ -51,9 +51,9 @@ const CHANGES: [&[u8]; 2] = [b"cancel", b"submit_tool_outputs"];
 
 /// One exchange, from its request on.
 pub struct RestMeter {
-    policy: Rc<Policy>,
-    caller: Rc<Caller>,
-    provider: Rc<Provider>,
+    policy: Arc<Policy>,
+    caller: Arc<Caller>,
+    provider: Arc<Provider>,
     meter: Meter,
     phase: Phase,
     gap: Option<UsageGap>,
@@ -62,11 +62,11 @@ pub struct RestMeter {
 /// What an exchange has used.
 pub struct RestUsage {
     /// Who sent it.
-    pub caller: Rc<Caller>,
+    pub caller: Arc<Caller>,
     /// The route's policy.
-    pub policy: Rc<Policy>,
+    pub policy: Arc<Policy>,
     /// Who served it.
-    pub provider: Rc<Provider>,
+    pub provider: Arc<Provider>,
     /// The request's model, else the answer's, if one is known.
     pub model: Option<String>,
     /// What was counted.
@@ -127,7 +127,7 @@ impl RestMeter {
     }
 
     /// The answer's headers came.
-    pub fn answered(&mut self, status: Option<u16>, response: &impl UpstreamResponse) -> ResponseAction {
+    pub fn answered(&mut self, status: Option<u16>, response: &UpstreamResponse<'_>) -> ResponseAction {
         let answer = std::mem::replace(&mut self.phase, Phase::Done);
         let (Phase::AwaitingHeaders { is_asked }, Some(200..=299)) = (answer, status) else {
             return ResponseAction::Pass;
@@ -244,7 +244,10 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::credential::{Access, GatewaySlot, Strip};
+    use crate::credential::Strip;
+    use crate::credential::{Access, GatewaySlot};
+    use crate::host::HeaderMap;
+    use crate::host::fake::FakeHost;
     use crate::http::Headers;
     use crate::limit::{CallerLimits, SessionLimits};
     use crate::name_rule::NameRule;
@@ -256,37 +259,18 @@ pub(super) mod tests {
         content_encoding: &'static str,
     }
 
-    impl UpstreamResponse for Answered {
-        fn status(&self) -> Option<u16> {
-            Some(200)
-        }
-
-        fn is_from_upstream(&self) -> bool {
-            true
-        }
-
-        fn subprotocols(&self) -> Vec<u8> {
-            Vec::new()
-        }
-
-        fn content_type(&self) -> Vec<u8> {
-            self.content_type.into()
-        }
-
-        fn content_encoding(&self) -> Vec<u8> {
-            self.content_encoding.into()
-        }
-
-        fn location(&self) -> Option<Vec<u8>> {
-            None
+    impl Answered {
+        fn host(&self) -> FakeHost {
+            let host = FakeHost::new().line(HeaderMap::Response, "content-type", self.content_type);
+            host.line(HeaderMap::Response, "content-encoding", self.content_encoding)
         }
     }
 
     const JSON: Answered = Answered { content_type: "application/json", content_encoding: "" };
     const EVENTS: Answered = Answered { content_type: "text/event-stream; charset=utf-8", content_encoding: "" };
 
-    pub(in crate::stream) fn provider(kind: ProviderKind) -> Rc<Provider> {
-        Rc::new(Provider { name: "openai".into(), kind, credential: Credential::External, account: vec![] })
+    pub(in crate::stream) fn provider(kind: ProviderKind) -> Arc<Provider> {
+        Arc::new(Provider { name: "openai".into(), kind, credential: Credential::External, account: vec![] })
     }
 
     pub(in crate::stream) fn admission(is_metered: bool) -> Admission {
@@ -307,7 +291,7 @@ pub(super) mod tests {
             origins: NameRule::Any,
             limits: CallerLimits::default(),
         };
-        Admission { policy: Rc::new(policy), caller: Rc::new(caller), client_secret: None, purpose: Purpose::Rest }
+        Admission { policy: Arc::new(policy), caller: Arc::new(caller), client_secret: None, purpose: Purpose::Rest }
     }
 
     pub(in crate::stream) fn with_inbound<T>(
@@ -339,7 +323,7 @@ pub(super) mod tests {
     /// What an exchange comes to whose answer passes in these chunks: what it used, and what the client gets.
     fn pass(mut rest: RestMeter, response: &Answered, chunks: &[&[u8]]) -> (RestUsage, Vec<u8>) {
         let prices = prices();
-        rest.answered(Some(200), response);
+        rest.answered(Some(200), &UpstreamResponse(&response.host()));
         let mut got = Vec::new();
         for (index, chunk) in chunks.iter().enumerate() {
             match rest.pass(chunk, index + 1 == chunks.len(), &prices) {
@@ -411,7 +395,7 @@ pub(super) mod tests {
         ] {
             let mut rest = rest("gpt-5", false);
             assert!(!rest.is_read());
-            rest.answered(Some(status), &response);
+            rest.answered(Some(status), &UpstreamResponse(&response.host()));
             assert_eq!(rest.is_read(), is_read, "{status} {}", response.content_type);
             assert_eq!(rest.end(&prices()).gap, gap, "{status} {}", response.content_type);
         }

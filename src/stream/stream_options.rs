@@ -59,7 +59,7 @@ fn supports_include_usage(target: &Target<'_>, provider: &Provider) -> Option<bo
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::sync::Arc;
 
     use super::*;
     use crate::credential::Caller;
@@ -70,7 +70,7 @@ mod tests {
     fn asked(path: &str, kind: ProviderKind, body: &str, tokens_per_day: Option<u64>) -> Result<bool, String> {
         let mut admission = admission(true);
         let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
-        admission.caller = Rc::new(Caller { limits, ..Rc::into_inner(admission.caller).unwrap() });
+        admission.caller = Arc::new(Caller { limits, ..Arc::into_inner(admission.caller).unwrap() });
         let asked =
             with_inbound("POST", path, |head| include_usage(&admission, head, &provider(kind), body.as_bytes()));
         asked.map(|body| body.is_some()).map_err(|denial| String::from_utf8(denial.local_reply().body).unwrap())
