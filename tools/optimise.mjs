@@ -1,7 +1,7 @@
 // Makes the module that cargo linked smaller and cheaper to call: drops the callbacks that the filter does not use, which
 // the SDK exports all the same and Envoy would call for every chunk of every stream, and lets Binaryen optimise the rest.
 //
-//   node tests/setup/optimise.mjs target/wasm32-wasip1/release/realtime_byok.wasm
+//   node tools/optimise.mjs target/wasm32-wasip1/release/realtime_byok.wasm
 //
 // cargo puts its own file back at every build, so the result is kept beside it, by the digest of what it was made from.
 
@@ -40,7 +40,7 @@ const FEATURES = ['bulk-memory', 'sign-ext', 'mutable-globals', 'nontrapping-flo
 const OPTIMISATIONS = ['-O2', '-Oz', '--low-memory-unused', '--const-hoisting'];
 
 const module = process.argv[2];
-const binaryen = fileURLToPath(new URL('../node_modules/binaryen/bin/', import.meta.url));
+const binaryen = fileURLToPath(new URL('../tests/node_modules/binaryen/bin/', import.meta.url));
 const linked = readFileSync(module);
 const exported = WebAssembly.Module.exports(new WebAssembly.Module(linked)).map(({ name }) => name);
 const digest = createHash('sha256').update(linked).update(readFileSync(fileURLToPath(import.meta.url))).digest('hex');
