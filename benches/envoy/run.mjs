@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, loadavg } from 'node:os';
 import { dirname, join, relative } from 'node:path';
-import { envoyBinary, repository } from '../tests/e2e/harness/index.mjs';
+import { envoyBinary, repository } from '../../tests/e2e/harness/index.mjs';
 
 const summaryPath = join(repository, 'target/bench/summary.json');
 

@@ -2,7 +2,7 @@
 # Ensures the toolchain that rust-toolchain.toml pins, with its components and targets.
 # Works with RUSTUP_AUTO_INSTALL=0, where the file alone installs nothing.
 set -eu
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/.."
 
 pinned() { sed -n "s/^$1 *= *//p" rust-toolchain.toml | tr -d '"[],'; }
 channel=$(pinned channel)

@@ -1,5 +1,5 @@
 // What it costs in place: a page's WebSocket handshake, from a new connection to the upstream's 101.
-import { cluster, route } from '../../tests/e2e/harness/index.mjs';
+import { cluster, route } from '../../../tests/e2e/harness/index.mjs';
 import { compared, contenders } from '../measure/comparison.mjs';
 import { WebSocketServer } from '../measure/dependencies.mjs';
 import { startVariants } from '../measure/envoy.mjs';

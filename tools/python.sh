@@ -6,4 +6,4 @@ directory=$1
   echo 'realtime-byok: python3 cannot make a venv: install it (Debian: apt-get install python3-venv)' >&2
   exit 1
 }
-"$directory/bin/pip" install --quiet --disable-pip-version-check --requirement "$(dirname "$0")/../requirements.txt"
+"$directory/bin/pip" install --quiet --disable-pip-version-check --requirement "$(dirname "$0")/../tests/requirements.txt"

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { modulePath } from '../../tests/e2e/harness/index.mjs';
+import { modulePath } from '../../../tests/e2e/harness/index.mjs';
 import { append, created, done, responseTokens } from '../measure/conversation.mjs';
 import { Sender } from '../measure/dependencies.mjs';
 import { configuration, environment, token } from '../measure/envoy.mjs';

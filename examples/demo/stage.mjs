@@ -1,9 +1,9 @@
 // What every scene plays on: the gateway, the upstream behind it, the tokens, and what was seen of both sides.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { scratchDirectory, startEnvoy } from '../e2e/harness/index.mjs';
-import { startOpenai } from '../e2e/harness/openai.mjs';
-import { responseUsage } from '../e2e/harness/usage.mjs';
+import { scratchDirectory, startEnvoy } from '../../tests/e2e/harness/index.mjs';
+import { startOpenai } from '../../tests/e2e/harness/openai.mjs';
+import { responseUsage } from '../../tests/e2e/harness/usage.mjs';
 import { demoBootstrap, demoEnvironment } from './gateway.mjs';
 
 /** What aimock answers. */

@@ -1,7 +1,7 @@
 // The client: Node's `ws`, which opens a realtime session, says one thing and waits for the answer.
 import { readFileSync } from 'node:fs';
-import WebSocket from 'ws';
-import { certificate } from '../e2e/harness/index.mjs';
+import { certificate } from '../../tests/e2e/harness/index.mjs';
+import { WebSocket } from './dependencies.mjs';
 
 const timeoutMs = 30_000;
 

@@ -4,7 +4,7 @@
 //   UPSTREAM=host          talks to the real API there over TLS, with OPENAI_API_KEY as the provider's key
 import { rmSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { certificate, modulePath, workDirectory } from '../e2e/harness/index.mjs';
+import { certificate, modulePath, workDirectory } from '../../tests/e2e/harness/index.mjs';
 import { scenes } from './scenes/index.mjs';
 import { startStage } from './stage.mjs';
 import { shortened, terminal } from './terminal.mjs';

@@ -1,7 +1,7 @@
 // A backend mints a client secret for one user, and a page uses it: it works through the gateway, and nowhere else.
 import { inspect } from 'node:util';
-import { startChromium, withoutChromium } from '../../clients/chromium.mjs';
-import { runProgram } from '../../clients/program.mjs';
+import { startChromium, withoutChromium } from '../../../tests/clients/chromium.mjs';
+import { runProgram } from '../../../tests/clients/program.mjs';
 import { converse } from '../conversation.mjs';
 import { exchanged } from '../exchange.mjs';
 import { shortened } from '../terminal.mjs';

@@ -1,7 +1,7 @@
 // Makes the module that cargo linked smaller and cheaper to call: drops the callbacks that the filter does not use, which
 // the SDK exports all the same and Envoy would call for every chunk of every stream, and lets Binaryen optimise the rest.
 //
-//   cd target/wasm32-wasip1/release && node …/tests/setup/optimise.mjs realtime_byok_proxy_wasm.wasm realtime_byok.wasm
+//   cd target/wasm32-wasip1/release && node …/tools/optimise.mjs realtime_byok_proxy_wasm.wasm realtime_byok.wasm
 //
 // The result is kept beside it too, by the digest of what it was made from.
 
@@ -40,7 +40,7 @@ const FEATURES = ['bulk-memory', 'sign-ext', 'mutable-globals', 'nontrapping-flo
 const OPTIMISATIONS = ['-O2', '-Oz', '--low-memory-unused', '--const-hoisting'];
 
 const [input, module] = process.argv.slice(2);
-const binaryen = fileURLToPath(new URL('../node_modules/binaryen/bin/', import.meta.url));
+const binaryen = fileURLToPath(new URL('../tests/node_modules/binaryen/bin/', import.meta.url));
 const linked = readFileSync(input);
 const exported = WebAssembly.Module.exports(new WebAssembly.Module(linked)).map(({ name }) => name);
 const digest = createHash('sha256').update(linked).update(readFileSync(fileURLToPath(import.meta.url))).digest('hex');

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import test, { after, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
-import { until, validateBootstrap, workDirectory } from '../e2e/harness/index.mjs';
-import { runProgram } from '../clients/program.mjs';
+import { until, validateBootstrap, workDirectory } from '../../tests/e2e/harness/index.mjs';
+import { runProgram } from '../../tests/clients/program.mjs';
 import { demoBootstrap, demoEnvironment } from './gateway.mjs';
 import { terminal } from './terminal.mjs';
 

@@ -1,8 +1,8 @@
 // The gateway of the demo: envoy/envoy.yaml as it is shipped, on loopback, with one provider.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parse } from 'yaml';
-import { certificate, modulePath, repository } from '../e2e/harness/index.mjs';
+import { certificate, modulePath, repository } from '../../tests/e2e/harness/index.mjs';
+import { parse } from './dependencies.mjs';
 
 /** Where systems keep the certificates that they trust. */
 const trustStores = [

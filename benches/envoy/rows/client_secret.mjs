@@ -2,8 +2,8 @@
 // the same slot. What Envoy itself spends is taken off, so that the two checks are compared and not the connections.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { cluster, route, wasmFilter } from '../../tests/e2e/harness/index.mjs';
-import { newSealingKey, seal } from '../../tests/e2e/harness/sealing.mjs';
+import { cluster, route, wasmFilter } from '../../../tests/e2e/harness/index.mjs';
+import { newSealingKey, seal } from '../../../tests/e2e/harness/sealing.mjs';
 import { round } from '../measure/comparison.mjs';
 import { WebSocketServer } from '../measure/dependencies.mjs';
 import { configuration, startVariants, token } from '../measure/envoy.mjs';

@@ -2,7 +2,7 @@
 // filter that counts the bytes and does nothing else, with the least that a Proxy-Wasm filter can do that sees where
 // messages begin, and with this filter.
 import assert from 'node:assert/strict';
-import { cluster, route, until } from '../../tests/e2e/harness/index.mjs';
+import { cluster, route, until } from '../../../tests/e2e/harness/index.mjs';
 import { round } from '../measure/comparison.mjs';
 import { append, responsePieces, responseTokens } from '../measure/conversation.mjs';
 import { handWritten, lua, realtimeByok, startVariants } from '../measure/envoy.mjs';

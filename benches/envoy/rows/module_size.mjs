@@ -1,6 +1,6 @@
 // How large the module is: what every Envoy loads, and every worker instantiates.
 import { statSync } from 'node:fs';
-import { modulePath } from '../../tests/e2e/harness/index.mjs';
+import { modulePath } from '../../../tests/e2e/harness/index.mjs';
 
 export const title = 'The module';
 

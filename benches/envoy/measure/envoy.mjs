@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
   bootstrap, listener, repository, scratchDirectory, sha256, startEnvoy, wasmFilter,
-} from '../../tests/e2e/harness/index.mjs';
+} from '../../../tests/e2e/harness/index.mjs';
 
 const wasmAs = join(repository, 'tests/node_modules/binaryen/bin/wasm-as');
 
