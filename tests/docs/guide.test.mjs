@@ -1,8 +1,9 @@
 // What the guide shows of Envoy, in a real Envoy.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { describe, test } from 'node:test';
 import {
-  chatRequest, modulePath, providerKey, restRequest, tokens, upgradeRequest, useGateway, useRecorder,
+  chatRequest, modulePath, providerKey, restRequest, sha256, tokens, upgradeRequest, useGateway, useRecorder,
 } from '../e2e/harness/index.mjs';
 import { examples, fences } from './markdown.mjs';
 
@@ -81,4 +82,11 @@ describe('the routes', () => {
     assert.equal(realtime.length, 3);
     for (const { route } of realtime) assert.deepEqual([route.timeout, route.idle_timeout], ['0s', '0s']);
   });
+});
+
+test('a token is made, and its digest', () => {
+  const [{ text }] = fences(page, 'sh');
+  const [digest, made] = execFileSync('sh', ['-c', `${text}printf %s "$TOKEN"`], { encoding: 'utf8' }).split('\n');
+  assert.match(made, /^[0-9a-f]{64}$/);
+  assert.equal(digest, sha256(made));
 });

@@ -1,6 +1,7 @@
 // The README's whole configuration, in a real Envoy: what it does, and what happens without the lines that are easy to
 // leave out.
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { useFor } from '../e2e/harness/hooks.mjs';
@@ -68,6 +69,10 @@ describe('the whole configuration', () => {
     const [request] = openai.requestsOf(answer.case);
     assert.deepEqual(request.headerAll('authorization'), [`Bearer ${providerKey}`]);
     assert.deepEqual(request.headerAll('host'), ['api.openai.com']);
+  });
+
+  test('needs one file of less than 1 MB', () => {
+    assert.ok(statSync(modulePath()).size < 1_000_000);
   });
 
   test('opens WebSockets', async () => {
