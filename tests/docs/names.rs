@@ -54,10 +54,16 @@ const DRAWN: [&str; 2] = ["CONTRIBUTING.md", "docs/architecture.md"];
 fn every_file_that_is_named_exists() {
     let folders = [".ci/", "benches/", "docs/", "envoy/", "examples/", "hosts/", "src/", "tests/", "tools/"];
     for document in repository::documents().iter().filter(|name| !DRAWN.contains(&name.as_str())) {
+        let own_folder = Path::new(document).parent().unwrap();
         let prose = prose(&repository::text(document));
-        let named = code(&prose).into_iter().filter(|name| folders.iter().any(|folder| name.starts_with(folder)));
-        for name in named {
-            assert!(repository::path(&name).exists(), "{document}: {name}");
+        for name in code(&prose).iter().filter(|name| folders.iter().any(|folder| name.starts_with(folder))) {
+            // Of a pattern, the folder that it is in.
+            let file = name.split_once('*').map_or(name.as_str(), |(start, _)| start.rsplit_once('/').unwrap().0);
+            let places = [Path::new(file).to_owned(), own_folder.join(file)];
+            assert!(
+                places.iter().any(|place| repository::path(place.to_str().unwrap()).exists()),
+                "{document}: {name}"
+            );
         }
     }
 }
