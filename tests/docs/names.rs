@@ -55,10 +55,11 @@ fn every_file_that_is_named_exists() {
     let folders = [".ci/", "benches/", "docs/", "envoy/", "examples/", "hosts/", "src/", "tests/", "tools/"];
     for document in repository::documents().iter().filter(|name| !DRAWN.contains(&name.as_str())) {
         let own_folder = Path::new(document).parent().unwrap();
-        let prose = prose(&repository::text(document));
-        for name in code(&prose).iter().filter(|name| folders.iter().any(|folder| name.starts_with(folder))) {
+        let spans = code(&prose(&repository::text(document)));
+        let words = spans.iter().flat_map(|span| span.split([' ', '=', '\'']));
+        for name in words.filter(|word| folders.iter().any(|folder| word.starts_with(folder))) {
             // Of a pattern, the folder that it is in.
-            let file = name.split_once('*').map_or(name.as_str(), |(start, _)| start.rsplit_once('/').unwrap().0);
+            let file = name.split_once('*').map_or(name, |(start, _)| start.rsplit_once('/').unwrap().0);
             let places = [Path::new(file).to_owned(), own_folder.join(file)];
             assert!(
                 places.iter().any(|place| repository::path(place.to_str().unwrap()).exists()),
