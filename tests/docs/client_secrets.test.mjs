@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { certificate, providerKey, repository, tokens, useGateway, workDirectory } from '../e2e/harness/index.mjs';
 import { useOpenai } from '../e2e/harness/openai.mjs';
 import { newSealingKey, open } from '../e2e/harness/sealing.mjs';
-import { curls, examples, fences } from './markdown.mjs';
+import { curls, examples, fences, table } from './markdown.mjs';
 
 const page = 'docs/client-secrets.md';
 const sealingKey = newSealingKey();
@@ -82,6 +82,15 @@ describe('a client secret', () => {
     const text = python.text.replace(/extra_body=\{"gateway": (.*)\},\n/, 'gateway=$1,\n');
     await assert.rejects(inPython(text), /unexpected keyword argument 'gateway'/);
   });
+});
+
+test('the `gateway` object has the members of the table', async () => {
+  const [command] = curls(page, env);
+  const answer = await gateway.send({ ...command, body: '{"gateway":{"color":"red"}}' });
+  const { code, param, message } = answer.json().error;
+  assert.deepEqual([answer.status, code, param], [400, 'invalid_gateway_object', 'gateway.color']);
+  const known = /^Known are (.*)\.$/.exec(message)[1].split(/, | and /);
+  assert.deepEqual(table(page, '| member | value | meaning |').map(([member]) => member).sort(), known.sort());
 });
 
 test('the layout is the one that secrets have', async () => {

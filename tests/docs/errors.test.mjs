@@ -1,23 +1,15 @@
 // What the page on errors says of the control API's errors and of Envoy's own answers, in a real Envoy.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import {
-  basicConfiguration, basicEnv, repository, restRequest, tokens, upgradeRequest, useGateway, useRecorder,
+  basicConfiguration, basicEnv, restRequest, tokens, upgradeRequest, useGateway, useRecorder,
 } from '../e2e/harness/index.mjs';
 import { controlToken } from '../e2e/harness/control.mjs';
+import { table } from './markdown.mjs';
 
-const page = readFileSync(join(repository, 'docs/errors.md'), 'utf8');
+const page = 'docs/errors.md';
 const openai = useRecorder();
 const bearer = (token) => ['authorization', `Bearer ${token}`];
-
-/** The rows of the table in a section, each as its cells without backticks. */
-function rows(section) {
-  const text = page.split('\n## ').find((one) => one.startsWith(`${section}\n`));
-  const lines = text.split('\n').filter((line) => line.startsWith('| ')).slice(1);
-  return lines.map((line) => line.slice(2, -2).split(' | ').map((cell) => cell.replaceAll('`', '')));
-}
 
 describe('the control API', () => {
   const gateway = useGateway(() => ({
@@ -39,7 +31,8 @@ describe('the control API', () => {
       const { type, code } = answer.json().error;
       answers.push([String(answer.status), type, code]);
     }
-    assert.deepEqual(rows('The control API\'s errors').map(([, ...told]) => told), answers);
+    const rows = table(page, '| why it fails | status | type | code |');
+    assert.deepEqual(rows.map(([, ...told]) => told), answers);
   });
 });
 
@@ -49,7 +42,7 @@ describe('Envoy itself', () => {
   const gateway = useGateway(() => ({ ...options, upstreams: upstreams(), hcm: { upgrade_configs: [] } }));
   const unreachable = useGateway(() => ({ ...options, upstreams: { upstream: 1 } }));
   const unrouted = useGateway(() => ({ ...options, upstreams: upstreams(), routes: [] }));
-  const told = rows('Envoy\'s own answers');
+  const told = table(page, '| status | body | why | what to do |');
 
   test('answers as the table says, without the filter\'s JSON', async () => {
     const large = { model: 'gpt-4o-mini', pad: 'x'.repeat(2 << 20) };

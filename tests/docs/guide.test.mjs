@@ -1,11 +1,13 @@
 // What the guide shows of Envoy, in a real Envoy.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import {
-  chatRequest, modulePath, providerKey, restRequest, sha256, tokens, upgradeRequest, useGateway, useRecorder,
+  chatRequest, modulePath, providerKey, repository, restRequest, sha256, tokens, upgradeRequest, useGateway, useRecorder,
 } from '../e2e/harness/index.mjs';
-import { examples, fences } from './markdown.mjs';
+import { examples, fences, table } from './markdown.mjs';
 
 const page = 'docs/guide.md';
 const env = {
@@ -89,4 +91,10 @@ test('a token is made, and its digest', () => {
   const [digest, made] = execFileSync('sh', ['-c', `${text}printf %s "$TOKEN"`], { encoding: 'utf8' }).split('\n');
   assert.match(made, /^[0-9a-f]{64}$/);
   assert.equal(digest, sha256(made));
+});
+
+test('every kind of provider has its row', () => {
+  const schema = JSON.parse(readFileSync(join(repository, 'docs/config.schema.json'), 'utf8'));
+  const kinds = schema.definitions.ProviderKind.oneOf.map((kind) => kind.const);
+  assert.deepEqual(table(page, '| kind | key |').map(([kind]) => kind), kinds);
 });

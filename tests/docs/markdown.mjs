@@ -28,6 +28,16 @@ export function examples(name, comment) {
   return found.map(({ place, text }) => ({ place, value: parse(text) }));
 }
 
+/** The rows of a page's table below this heading row, each as its cells without backticks. */
+export function table(name, head) {
+  const lines = readFileSync(join(repository, name), 'utf8').split('\n');
+  const start = lines.indexOf(head);
+  if (start < 0) throw new Error(`${name} has no table ${head}`);
+  const rest = lines.slice(start + 2);
+  const rows = rest.slice(0, rest.findIndex((line) => !line.startsWith('|')));
+  return rows.map((line) => line.replace(/^\| | \|$/g, '').split(' | ').map((cell) => cell.replaceAll('`', '').trim()));
+}
+
 /**
  * The requests of curl in a page's blocks of shell, each as `{ place, method, target, headers, body }`, with the values of
  * `variables` in the places of their names.
