@@ -1,4 +1,4 @@
-//! Why a request is refused, and what the client is told: one closed list of reasons, one shape of answer.
+//! Why a request is denied, and what the client gets: one closed list of codes, one shape of reply.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Which of the paths that client secrets are about a request has, however it is spelled.
+//! Which endpoint a path is, however it is spelled: those that mint client secrets, those of sessions and calls.
 //!
 //! Two mistakes are possible, and each matters elsewhere. A path that mints and is not seen to would hand out a secret
 //! that works outside the gateway, so a path is taken for one as soon as any upstream could read it so. A path that is

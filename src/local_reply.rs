@@ -1,4 +1,4 @@
-//! What the filter answers by itself: JSON, and errors in the shape of OpenAI's.
+//! Local replies, which the filter makes by itself: JSON, and errors in the shape of OpenAI's.
 
 use std::borrow::Cow;
 

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use crate::json;
-use crate::json::{NotJson, for_each_member};
+use crate::json::{self, NotJson, for_each_member};
 
 /// Text that is not one JSON object, or has a member twice that must be known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

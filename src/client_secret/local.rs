@@ -1,4 +1,4 @@
-//! The answer to a mint request where no upstream mints: made here, in the shape that belongs to the request's path.
+//! The response to a mint request where no upstream mints: made here, in the shape that belongs to the request's path.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

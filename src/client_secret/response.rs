@@ -1,4 +1,4 @@
-//! The upstream's answer to a mint request, and what the backend gets instead: the same, with the secret sealed.
+//! The upstream's response to a mint request, and what the backend gets instead: the same, with the secret sealed.
 
 use super::claims::MAX_UPSTREAM_SECRET;
 use super::sealing::Sealed;

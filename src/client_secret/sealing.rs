@@ -13,10 +13,9 @@
 //! The associated data is `realtime-byok client secret` ‖ version ‖ key id. The text has one spelling: base64url that is
 //! padded, or whose unused bits are not zero, is refused, so that no changed bit goes unnoticed.
 
-use base64::Engine as _;
-use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use base64::{Engine as _, alphabet};
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Key, Tag, XChaCha20Poly1305, XNonce};
 use sha2::{Digest as _, Sha256};

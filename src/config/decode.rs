@@ -1,4 +1,4 @@
-//! Reading settings out of a tree of values: what fits is read, what does not is told and left out.
+//! Decoding settings out of a document: what fits is decoded, what does not is reported and left out.
 
 use super::document::Document;
 use super::error::Errors;

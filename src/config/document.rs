@@ -1,4 +1,4 @@
-//! The configuration as a tree, whichever form it came in.
+//! The configuration as a document without types, whichever form it came in.
 
 use crate::json::{Decimal, NotJson, Reader, Token};
 

@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use super::error::Errors;
 use super::path::Path;
-use super::raw;
-use super::raw::{Raw, SecretMode};
+use super::raw::{self, Raw, SecretMode};
 use super::shape::{Declared, Decoded};
 use crate::client_secret::sealing::{SealingKey, SealingKeyError, SealingKeys};
-use crate::credential::Strip;
-use crate::credential::{Callers, GatewaySlot, Validity};
+use crate::credential::{Callers, GatewaySlot, Strip, Validity};
 use crate::http::is_token;
 use crate::name_rule::NameRule;
 use crate::policy::{Credential, Guard, Key, KeyPool, Placement, Policies, Policy, Provider, ProviderKind};

@@ -101,8 +101,7 @@ mod tests {
     use prost_types::value::Kind;
     use prost_types::{ListValue, Struct};
 
-    use super::Document;
-    use super::decode;
+    use super::{Document, decode};
     use crate::config::document::MAX_DEPTH;
     use crate::json::Decimal;
 

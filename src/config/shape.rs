@@ -1,4 +1,4 @@
-//! From a tree of values to its settings, with every error at once.
+//! From a document to its settings, with every error at once.
 
 use super::decode::{Decode, Decoder, MAX_ERRORS};
 use super::document::Document;

@@ -1,4 +1,4 @@
-//! The control API: requests in, answers out.
+//! The control API: requests in, replies out.
 
 use std::time::SystemTime;
 
@@ -6,9 +6,7 @@ use serde::Serialize;
 
 use crate::http::{Param, Target};
 use crate::local_reply::LocalReply;
-use crate::process::DailyUsage;
-use crate::process::Filter;
-use crate::process::Sessions;
+use crate::process::{DailyUsage, Filter, Sessions};
 use crate::usage::RecordId;
 
 /// What the control API is asked.

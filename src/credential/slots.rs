@@ -1,7 +1,8 @@
 //! The slots in which a client may offer its gateway token, and what is a credential there.
 
-use super::subprotocols::{Subprotocol, SubprotocolOffer};
 use std::borrow::Cow;
+
+use super::subprotocols::{Subprotocol, SubprotocolOffer};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

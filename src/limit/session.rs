@@ -1,8 +1,8 @@
-//! What ends a session, and what its client is told.
+//! Limits of a session: its duration, idle time, tokens and dollars.
 
-use super::Ending;
 use std::time::{Duration, SystemTime};
 
+use super::Ending;
 use crate::usage::{MicroUsd, Tally};
 
 /// What a session may use up; `None` does not limit.

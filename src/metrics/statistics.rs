@@ -1,4 +1,4 @@
-//! Statistics, each made by its name once and found by its place from then on, and what is to be told of them.
+//! Statistics, each made by its name once and found by its id from then on, and what of them the host has not got.
 
 /// Envoy's kinds of statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

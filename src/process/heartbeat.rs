@@ -1,4 +1,4 @@
-//! Who is there: the workers of a process, and which of them are gone.
+//! Heartbeats: the workers of a process, and which of them are gone.
 //!
 //! A worker that runs sessions has a place, a key of its own, at which its beat goes up with each of its ticks. A worker
 //! is gone when its beat has stood still through several ticks of the one who asks: no clock is compared, so neither a

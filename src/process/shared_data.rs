@@ -182,8 +182,7 @@ pub(crate) mod memory {
 
 #[cfg(test)]
 mod tests {
-    use super::memory::Contested;
-    use super::memory::Memory;
+    use super::memory::{Contested, Memory};
     use super::*;
 
     #[test]

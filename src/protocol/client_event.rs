@@ -3,10 +3,10 @@
 //! Everything is read strictly, since a client may try to show the upstream something else than the gateway: a key
 //! that matters stands once, and what is no JSON object is unreadable.
 
-use super::lock::Lock;
 use std::borrow::Cow;
 use std::fmt;
 
+use super::lock::Lock;
 use crate::json::Value;
 
 use crate::json::object::{PickError, pick};

@@ -6,7 +6,6 @@
 //! where a policy locks fields or restricts models.
 //!
 //! - [`EventType`]: the events that matter, found by their type
-//! - [`UsageError`]: why usage is not counted
 
 mod client_event;
 mod event_type;
@@ -23,5 +22,4 @@ pub use client_event::{ClientEvent, ModelRole, RequestedModel, Unreadable, inspe
 pub use event_type::{EventType, Peek, peek};
 pub use lock::{InvalidPath, Lock};
 pub use rest_body::BodyMeter;
-pub use usage::UsageError;
 pub use usage_chunk::{Ambiguous, UsageChunkFilter, is_stream_requested, with_include_usage};

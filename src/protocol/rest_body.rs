@@ -1,12 +1,12 @@
-//! The usage of a REST answer, read while its body passes by.
+//! The usage of a REST response, read while its body passes by.
 
 use super::event_type::{Peek, peek};
-use super::upstream_event::{ChatChunk, Report, read_chat_chunk};
-use super::usage::{UsageError, parsed};
+use super::upstream_event::{ChatChunk, read_chat_chunk};
+use super::usage::parsed;
 use crate::http::{SseItem, SseReader};
 use crate::json::collected::Collected;
-use crate::usage::PriceList;
-use crate::usage::{Meter, MeterEvent};
+use crate::usage::report::Report;
+use crate::usage::{Meter, MeterEvent, PriceList, UsageError};
 
 /// Reads the body of one REST answer and counts what it tells on a [`Meter`]. A JSON body is collected, of a stream one
 /// event at a time, and of what is over a bound only what can tell usage.

@@ -1,38 +1,41 @@
-//! What upstreams' messages tell: a session's names, or what something has used.
+//! What upstreams' events and bodies say: a session's names, or what something has used.
 
 use std::borrow::Cow;
 
 use crate::json::Value;
 
 use super::event_type::EventType;
-use super::usage::{ReportedUsage, UsageError, fields, parsed, text};
-use crate::usage::Tokens;
+use super::usage::{fields, parsed, text};
+use crate::usage::report::{IdKind, Report, ReportedUsage, SessionNames};
+use crate::usage::{Meter, MeterEvent, PriceList, Tokens, UsageError};
 
-/// What a session says about itself.
-#[derive(Debug)]
-pub(crate) struct SessionNames {
-    pub(crate) id: Option<String>,
-    pub(crate) model: Option<String>,
-    /// The model that transcribes the user's audio.
-    pub(crate) transcription_model: Option<String>,
-}
+impl Meter {
+    /// Counts one whole event of the upstream's, as WebSockets and the Responses API's streams carry them.
+    pub fn event(&mut self, event: &[u8], prices: &PriceList) -> MeterEvent {
+        let event_type = EventType::of(event);
+        match (event_type, str::from_utf8(event)) {
+            (EventType::Other, _) => MeterEvent::Ignored,
+            (EventType::ResponseCreated, _) => MeterEvent::ResponseStarted,
+            (_, Err(_)) => MeterEvent::Rejected(UsageError::Malformed),
+            (EventType::SessionCreated | EventType::SessionUpdated, Ok(event)) => {
+                parsed(event).and_then(read_session).map_or_else(MeterEvent::Rejected, |session| self.learn(session))
+            }
+            (_, Ok(event)) => {
+                let report = parsed(event).and_then(|event| read_event(event_type, event));
+                report.map_or_else(MeterEvent::Rejected, |report| self.count(report, prices))
+            }
+        }
+    }
 
-/// What one response or transcription has used, not yet counted.
-#[derive(Debug)]
-pub(crate) struct Report {
-    /// The id by which it counts once: of the response or item, or else of the event.
-    pub(crate) id: Option<(IdKind, String)>,
-    /// The model that the upstream names beside it.
-    pub(crate) model: Option<String>,
-    pub(crate) used: Result<ReportedUsage, UsageError>,
-}
-
-/// What an id is of.
-#[derive(Debug, Hash)]
-pub(crate) enum IdKind {
-    Response,
-    Item,
-    Event,
+    /// Counts a whole JSON answer over REST: a response, a chat completion, a transcription, embeddings.
+    pub fn body(&mut self, body: &[u8], prices: &PriceList) -> MeterEvent {
+        let read = str::from_utf8(body).map_err(|_| UsageError::Malformed).and_then(parsed).and_then(read_body);
+        match read {
+            Ok(Some(report)) => self.count(report, prices),
+            Ok(None) => MeterEvent::Ignored,
+            Err(rejected) => MeterEvent::Rejected(rejected),
+        }
+    }
 }
 
 /// A chunk of a streamed chat completion.

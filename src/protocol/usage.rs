@@ -12,48 +12,12 @@
 //! counts as output text.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use crate::json;
-use crate::json::{Decimal, Value};
+use crate::json::{self, Decimal, Value};
 
 use crate::json::object::pick;
-use crate::usage::{Input, Output, Tally, Tokens, Transcription};
-
-/// Why an event or its usage is not counted. Fields are named in the words of the Realtime dialect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UsageError {
-    /// No JSON, another kind of value where an object must be, or a key that matters stands twice.
-    Malformed,
-    /// Longer than what is collected.
-    Oversized,
-    /// This field is needed and not there.
-    Missing(&'static str),
-    /// This field is not a whole number (for seconds: not a number).
-    NotANumber(&'static str),
-    /// This field is negative.
-    Negative(&'static str),
-    /// This field is over 2^53.
-    TooLarge(&'static str),
-    /// The parts of this field are together more than it says.
-    Exceeded(&'static str),
-}
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed => formatter.write_str("expected a JSON object with each key once"),
-            Self::Oversized => formatter.write_str("longer than what is collected"),
-            Self::Missing(field) => write!(formatter, "{field} is missing"),
-            Self::NotANumber(field) => write!(formatter, "{field} is not a whole number"),
-            Self::Negative(field) => write!(formatter, "{field} is negative"),
-            Self::TooLarge(field) => write!(formatter, "{field} is over 2^53"),
-            Self::Exceeded(field) => write!(formatter, "the parts of {field} exceed it"),
-        }
-    }
-}
-
-impl std::error::Error for UsageError {}
+use crate::usage::report::ReportedUsage;
+use crate::usage::{Input, Output, Tokens, UsageError};
 
 /// The JSON that an upstream has sent.
 pub(crate) fn parsed(text: &str) -> Result<Value<'_>, UsageError> {
@@ -67,14 +31,6 @@ pub(crate) fn fields<'a, const N: usize>(
 ) -> Result<[Option<Value<'a>>; N], UsageError> {
     let values = pick(json, keys).map_err(|_| UsageError::Malformed)?;
     Ok(values.map(|value| value.filter(|value| !value.is_null())))
-}
-
-/// What one response or transcription has used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ReportedUsage {
-    Response(Tokens),
-    Transcription(Tokens),
-    TranscriptionDuration { milliseconds: u64 },
 }
 
 impl ReportedUsage {
@@ -100,20 +56,6 @@ impl ReportedUsage {
         }
         let (input, output) = tokens(usage)?;
         Ok(Self::Transcription(Tokens { input, output: output.ok_or(UsageError::Missing(OUTPUT))? }))
-    }
-
-    /// This alone, as counters.
-    pub(crate) fn tally(&self) -> Tally {
-        match self {
-            Self::Response(tokens) => Tally::response(*tokens),
-            Self::Transcription(tokens) => {
-                let tokens = tokens.input.tokens().saturating_add(tokens.output.tokens());
-                Tally::transcription(Transcription { tokens, milliseconds: 0 })
-            }
-            Self::TranscriptionDuration { milliseconds } => {
-                Tally::transcription(Transcription { tokens: 0, milliseconds: *milliseconds })
-            }
-        }
     }
 }
 
@@ -246,6 +188,7 @@ fn number(value: Value<'_>, field: &'static str) -> Result<Decimal, UsageError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::{Tally, Transcription};
 
     fn read(json: &str) -> Result<([u64; 6], [u64; 2]), UsageError> {
         let ReportedUsage::Response(Tokens { input: i, output: o }) = ReportedUsage::response(parsed(json)?)? else {

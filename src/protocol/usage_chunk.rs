@@ -1,4 +1,4 @@
-//! The usage of a streamed chat completion whose client did not ask for it: asked for in the client's place, and taken
+//! The usage of a streamed chat completion whose client did not request it: requested for the client, and taken
 //! out of what it gets.
 //!
 //! Without `stream_options.include_usage` a stream tells no usage. With it, one more chunk comes before `[DONE]`, with

@@ -1,7 +1,5 @@
 //! Who may do what: the checks of a guarded request, in the order of their precedence.
 
-use super::upstream::Upstream;
-use crate::client_secret::OpenedSecret;
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -13,6 +11,8 @@ use super::denials::{
 use super::request_head::{BodyKind, RequestHead, Upgrade};
 use super::rest::is_counted;
 use super::stream_options::needs_include_usage;
+use super::upstream::Upstream;
+use crate::client_secret::OpenedSecret;
 use crate::client_secret::claims::{Claims, unix_seconds};
 use crate::client_secret::sealing::{OpenError, PREFIX, Plaintext};
 use crate::config::{MintMode, Plan};

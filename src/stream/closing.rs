@@ -1,4 +1,4 @@
-//! How a session ends: what its two sides are told, and when.
+//! How a session ends: the error event and the Close of its two sides, and when they are sent.
 //!
 //! Bytes can be written to a side only in the place of bytes that were on their way to it. (Envoy would take bytes for
 //! the client at any time, from a tick too, while a paused response is kept open for them; but then it ends every stream

@@ -1,4 +1,4 @@
-//! The session's refusals, in words for whoever calls: what to do, and nothing that was offered as a credential.
+//! The texts of a stream's denials: what to do, and nothing that was offered as a credential.
 
 use crate::client_secret::{InvalidGatewayObject, InvalidMintResponse, MintRequestError};
 use crate::config::Plan;

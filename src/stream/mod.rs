@@ -1,16 +1,16 @@
 //! One stream's life: what it is in, and what each of Envoy's callbacks does to it.
 //!
 //! ```text
-//! Arrived ─┬─ it is the control API's ────────────────▶ Answered
-//!          ├─ policy says auth off ───────────────────▶ Untouched
-//!          ├─ any check fails ────────────────────────▶ Answered
-//!          ├─ the body is needed ▶ Held ─┬─ not fine ─▶ Answered
-//!          │                             ├─ fine ─────▶ Forwarded
-//!          │                             └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; Answered in local mode
-//!          └─ all checks pass ────────────────────────▶ Forwarded ─┬─ the upstream refuses the key ─▶ Answered
-//!                                                                  ├─ 101 to what is metered ───────▶ Open
-//!                                                                  ├─ 201 to a call ────────────────▶ Called
-//!                                                                  └─ a REST answer was counted ────▶ Spent
+//! Arrived ─┬─ it is the control API's ──────────────────────────▶ Replied
+//!          ├─ policy says auth off ─────────────────────────────▶ Untouched
+//!          ├─ any check fails ──────────────────────────────────▶ Replied
+//!          ├─ the body is needed ▶ WaitingForBody ─┬─ not fine ─▶ Replied
+//!          │                                       ├─ fine ─────▶ Forwarded
+//!          │                                       └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; locally Replied
+//!          └─ all checks pass ──────────────────────────────────▶ Forwarded ─┬─ its key is refused ─▶ Replied
+//!                                                                            ├─ 101, and metered ───▶ Relaying
+//!                                                                            ├─ 201 to a call ──────▶ CallStarted
+//!                                                                            └─ a REST response ends ▶ Spent
 //! ```
 
 mod action;
@@ -29,7 +29,6 @@ mod stream_options;
 mod upstream;
 mod websocket;
 
-use crate::host::{StreamHost, UpstreamRequest, UpstreamResponse};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -38,14 +37,13 @@ use crate::call::{Call, ProviderKey, id_in};
 use crate::client_secret::{InvalidMintResponse, MAX_RESPONSE};
 use crate::config::Plan;
 use crate::denial::Denial;
-use crate::http::decoded;
-use crate::http::{Edits, HeaderValue, Headers};
+use crate::host::{StreamHost, UpstreamRequest, UpstreamResponse};
+use crate::http::{Edits, HeaderValue, Headers, decoded};
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::policy::Provider;
 use crate::process::{CallName, SessionHandle, Sessions};
 use crate::usage::{ClosedBy, Record, SessionKind, Status};
 use crate::ws::ReadBuffer;
-use request_head::RequestHead;
 
 use admission::{Admission, BodyNeed, Purpose};
 use body::WaitingForBody;
@@ -56,6 +54,7 @@ use denials::{
 use handshake::Handshake;
 use mint::Minting;
 use request::RequestDecision;
+use request_head::RequestHead;
 use rest::RestMeter;
 use websocket::WebSocketRelay;
 

@@ -5,14 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::action::DetailedReply;
 use super::admission::{Admission, BodyNeed, Purpose};
-use super::call;
 use super::call::{SidebandOf, call_hung_up, call_joined};
 use super::denials::{credential_denial, no_policy};
 use super::handshake::Handshake;
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
 use super::websocket::WebSocketRelay;
-use super::{Forwarded, forward};
+use super::{Forwarded, call, forward};
 use crate::config::Plan;
 use crate::control::Request;
 use crate::credential::{SubprotocolOffer, bearer};

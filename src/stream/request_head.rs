@@ -1,7 +1,6 @@
-//! What a request brought: one pass over its header lines, each read once.
+//! The head of a request: one pass over its header lines, each read once.
 
-use crate::credential::Strip;
-use crate::credential::{GatewaySlot, Slots, SubprotocolOffer};
+use crate::credential::{GatewaySlot, Slots, Strip, SubprotocolOffer};
 use crate::denial::{Denial, DenialCode};
 use crate::http::{Edits, HeaderValue, Headers, Target, is_json, media_type, members, trim};
 

@@ -1,4 +1,4 @@
-//! A REST exchange whose usage is counted: what its answer tells, read as that passes.
+//! A REST response whose usage is counted, read as it passes.
 //!
 //! ```text
 //! Awaited ─┬─ 2xx, JSON or server-sent events ─▶ Read ─ its end, or a cut ─▶ Over
@@ -14,8 +14,7 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
-use super::action::BodyAction;
-use super::action::ResponseAction;
+use super::action::{BodyAction, ResponseAction};
 use super::admission::{Admission, Purpose};
 use super::request_head::RequestHead;
 use super::upstream::Upstream;
@@ -23,9 +22,8 @@ use crate::credential::Caller;
 use crate::host::UpstreamResponse;
 use crate::http::{Edits, Target, is_json, media_type, trim};
 use crate::policy::{Policy, Provider};
-use crate::protocol::usage::UsageError;
 use crate::protocol::{BodyMeter, UsageChunkFilter};
-use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Tally};
+use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Tally, UsageError};
 
 /// How much is kept of a JSON answer, and of an event of a stream.
 const MAX_READ: usize = 1 << 20;
@@ -246,8 +244,7 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::credential::Strip;
-    use crate::credential::{Access, GatewaySlot};
+    use crate::credential::{Access, GatewaySlot, Strip};
     use crate::http::Headers;
     use crate::limit::{CallerLimits, SessionLimits};
     use crate::name_rule::NameRule;

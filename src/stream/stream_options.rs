@@ -1,4 +1,4 @@
-//! Streams of completions, which tell their usage only to those who ask: asked in the client's place, or refused where
+//! Streams of completions, which report usage only where `stream_options` says so: set for the client, or denied where
 //! nobody could be told and it must be known.
 
 use super::admission::Admission;

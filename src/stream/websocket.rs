@@ -5,16 +5,16 @@
 //! frame at fault begins. If nothing comes to take the place of, or the client does not close, the connection is cut
 //! after a grace.
 
-use super::action::BodyAction;
-use crate::memory::{Reservation, UNACCOUNTED_MAX};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::SystemTime;
 
+use super::action::BodyAction;
 use super::admission::Admission;
 use super::closing::{ClientSide, Closing, UpstreamSide};
 use crate::credential::Caller;
 use crate::limit::{Ending, Progress, SessionLimits};
+use crate::memory::{Reservation, UNACCOUNTED_MAX};
 use crate::policy::Policy;
 use crate::process::Sessions;
 use crate::protocol::{ModelRole, Peek, inspect, peek};

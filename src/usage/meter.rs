@@ -2,10 +2,8 @@
 
 use super::price::{Cost, MicroUsd, PriceList};
 use super::recent_ids::RecentIds;
+use super::report::{Report, ReportedUsage, SessionNames, UsageError};
 use super::tally::{Tally, Tokens};
-use crate::protocol::EventType;
-use crate::protocol::upstream_event::{Report, SessionNames, read_body, read_event, read_session};
-use crate::protocol::usage::{ReportedUsage, UsageError, parsed};
 
 /// Counts and prices the usage of one session. Its memory is bounded whatever the upstream sends, and an idle one
 /// holds little more than its names.
@@ -54,33 +52,6 @@ impl Meter {
     /// A meter of a session whose request named this model (bare and resolved), if any.
     pub fn new(request_model: Option<&str>) -> Self {
         Self { request_model: request_model.map(str::to_owned), ..Self::default() }
-    }
-
-    /// Counts one whole event of the upstream's, as WebSockets and the Responses API's streams carry them.
-    pub fn event(&mut self, event: &[u8], prices: &PriceList) -> MeterEvent {
-        let event_type = EventType::of(event);
-        match (event_type, str::from_utf8(event)) {
-            (EventType::Other, _) => MeterEvent::Ignored,
-            (EventType::ResponseCreated, _) => MeterEvent::ResponseStarted,
-            (_, Err(_)) => MeterEvent::Rejected(UsageError::Malformed),
-            (EventType::SessionCreated | EventType::SessionUpdated, Ok(event)) => {
-                parsed(event).and_then(read_session).map_or_else(MeterEvent::Rejected, |session| self.learn(session))
-            }
-            (_, Ok(event)) => {
-                let report = parsed(event).and_then(|event| read_event(event_type, event));
-                report.map_or_else(MeterEvent::Rejected, |report| self.count(report, prices))
-            }
-        }
-    }
-
-    /// Counts a whole JSON answer over REST: a response, a chat completion, a transcription, embeddings.
-    pub fn body(&mut self, body: &[u8], prices: &PriceList) -> MeterEvent {
-        let read = str::from_utf8(body).map_err(|_| UsageError::Malformed).and_then(parsed).and_then(read_body);
-        match read {
-            Ok(Some(report)) => self.count(report, prices),
-            Ok(None) => MeterEvent::Ignored,
-            Err(rejected) => MeterEvent::Rejected(rejected),
-        }
     }
 
     /// What has been counted.
@@ -147,7 +118,7 @@ impl Meter {
         (model.to_owned(), cost, is_priced)
     }
 
-    fn learn(&mut self, session: SessionNames) -> MeterEvent {
+    pub(crate) fn learn(&mut self, session: SessionNames) -> MeterEvent {
         keep(&mut self.upstream_id, session.id);
         keep(&mut self.session_model, session.model);
         keep(&mut self.transcription_model, session.transcription_model);

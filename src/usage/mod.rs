@@ -10,9 +10,11 @@ mod meter;
 mod price;
 mod recent_ids;
 mod record;
+pub(crate) mod report;
 mod tally;
 
 pub use meter::{Meter, MeterEvent, Usage};
 pub use price::{InvalidRate, MicroUsd, Price, PriceList, Rate};
 pub use record::{Close, ClosedBy, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
+pub use report::UsageError;
 pub use tally::{Input, Output, Tally, Tokens, Transcription};

@@ -1,7 +1,8 @@
 //! What makes a connection impossible to follow.
 
-use super::close_code::CloseCode;
 use std::fmt;
+
+use super::close_code::CloseCode;
 
 /// Why following ended: the sender broke RFC 6455, or sent more than it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,12 +1,13 @@
 //! Following one direction of a connection, frame by frame.
 
+use std::mem;
+
 use super::close::CloseFrame;
 use super::error::ProtocolError;
 use super::event::{Counts, Event, Interest, Message, MessageKind, Start};
 use super::frame::{CONTROL_MAX, FrameHeader, HEADER_MAX, OpCode, Sender};
 use super::mask;
 use super::read_buffer::{Cursor, ReadBuffer};
-use std::mem;
 
 /// The most that one read copies of a payload that is collected.
 const COLLECT_STEP: usize = 16 * 1024;
@@ -37,7 +38,7 @@ const COLLECT_STEP: usize = 16 * 1024;
 /// }) {
 ///     match event {
 ///         Event::Message(message) => news.push(message.payload),
-///         Event::TooLong | Event::Close(_) | Event::Violation(_) => unreachable!(),
+///         Event::TooLong | Event::Close(_) | Event::ProtocolError(_) => unreachable!(),
 ///     }
 /// }
 /// assert_eq!(news, [br#"{"type":"news"}"#]);

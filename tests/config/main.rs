@@ -7,8 +7,9 @@ mod secrets;
 mod settings;
 mod shape;
 
-use realtime_byok::config::{Planned, load};
 use serde_json::{Value, json};
+
+use realtime_byok::config::{Planned, load};
 
 /// The environment of the VM.
 const VARIABLES: [(&str, &str); 8] = [

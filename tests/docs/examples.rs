@@ -4,12 +4,11 @@
 //! refused` for one whose errors follow in the next block, anything else for a piece of another configuration, which may
 //! hold a whole one.
 
-use realtime_byok::config;
-use realtime_byok::config::{Errors, Planned};
 use serde_json::Value;
 
 use crate::markdown::{Fence, fences};
 use crate::repository;
+use realtime_byok::config::{self, Errors, Planned};
 
 /// The environment that examples may ask for.
 const VARIABLES: [&str; 11] = [

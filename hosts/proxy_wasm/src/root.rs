@@ -11,8 +11,7 @@ use super::stream::StreamContext;
 use super::worker::Worker;
 use super::{abi, calls};
 use realtime_byok::call::{Hangup, Overdue};
-use realtime_byok::config;
-use realtime_byok::config::{Plan, Planned};
+use realtime_byok::config::{self, Plan, Planned};
 use realtime_byok::metrics::Metric;
 use realtime_byok::stream;
 

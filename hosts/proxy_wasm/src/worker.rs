@@ -6,9 +6,8 @@ use std::time::SystemTime;
 
 use proxy_wasm::types::Status;
 
-use super::abi;
 use super::holds::Holds;
-use super::metrics;
+use super::{abi, metrics};
 use realtime_byok::call::Calls;
 use realtime_byok::process::Sessions;
 use realtime_byok::process::{CasMismatch, Entry, SharedData};

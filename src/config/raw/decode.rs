@@ -1,4 +1,4 @@
-//! How settings are read.
+//! How settings are decoded.
 
 use super::*;
 use crate::config::decode::{Decode, Decoder};

@@ -14,8 +14,7 @@ use crate::limit::CallerLimits;
 use crate::process::registry::record_codec::tests::record;
 use crate::process::shared_data::memory::{Memory, next_second};
 use crate::process::shared_data::{CasMismatch, Entry, SharedData};
-use crate::process::{CallerUsage, Heartbeats};
-use crate::process::{Filter, RecordSlot, Registry};
+use crate::process::{CallerUsage, Filter, Heartbeats, RecordSlot, Registry};
 use crate::usage::{Close, ClosedBy, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Tokens};
 
 /// Lets one thread at a time take a step.
@@ -133,7 +132,7 @@ enum Fate {
     /// A stop was answered in this round.
     Stopped(usize),
     /// Its worker was told so.
-    Told,
+    Noticed,
 }
 
 struct Worker {
@@ -234,7 +233,7 @@ impl Worker {
         let notices = self.registry.tick(shared_data, &self.heartbeats);
         assert!(notices.missing.is_empty(), "nobody touches a live worker's records");
         for session in notices.stops {
-            truth.fates.lock().unwrap().insert(session, Fate::Told);
+            truth.fates.lock().unwrap().insert(session, Fate::Noticed);
         }
     }
 }

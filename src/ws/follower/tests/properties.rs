@@ -1,12 +1,14 @@
 //! Streams made at random, whole and damaged, against what was sent and another implementation.
 
-use super::*;
-use crate::ws::CloseCode;
+use std::io;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use std::io;
 use tungstenite::protocol::{Role, WebSocket};
+
+use super::*;
+use crate::ws::CloseCode;
 
 const HEAD: u16 = 16;
 const MAX: usize = 400;

@@ -1,0 +1,91 @@
+//! What an upstream reports: a session's names, or what something has used, or why that cannot be counted.
+
+use std::fmt;
+
+use super::tally::{Tally, Tokens, Transcription};
+
+/// Why an event or its usage is not counted. Fields are named in the words of the Realtime dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageError {
+    /// No JSON, another kind of value where an object must be, or a key that matters stands twice.
+    Malformed,
+    /// Longer than what is collected.
+    Oversized,
+    /// This field is needed and not there.
+    Missing(&'static str),
+    /// This field is not a whole number (for seconds: not a number).
+    NotANumber(&'static str),
+    /// This field is negative.
+    Negative(&'static str),
+    /// This field is over 2^53.
+    TooLarge(&'static str),
+    /// The parts of this field are together more than it says.
+    Exceeded(&'static str),
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed => formatter.write_str("expected a JSON object with each key once"),
+            Self::Oversized => formatter.write_str("longer than what is collected"),
+            Self::Missing(field) => write!(formatter, "{field} is missing"),
+            Self::NotANumber(field) => write!(formatter, "{field} is not a whole number"),
+            Self::Negative(field) => write!(formatter, "{field} is negative"),
+            Self::TooLarge(field) => write!(formatter, "{field} is over 2^53"),
+            Self::Exceeded(field) => write!(formatter, "the parts of {field} exceed it"),
+        }
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// What one response or transcription has used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReportedUsage {
+    Response(Tokens),
+    Transcription(Tokens),
+    TranscriptionDuration { milliseconds: u64 },
+}
+
+impl ReportedUsage {
+    /// This alone, as counters.
+    pub(crate) fn tally(&self) -> Tally {
+        match self {
+            Self::Response(tokens) => Tally::response(*tokens),
+            Self::Transcription(tokens) => {
+                let tokens = tokens.input.tokens().saturating_add(tokens.output.tokens());
+                Tally::transcription(Transcription { tokens, milliseconds: 0 })
+            }
+            Self::TranscriptionDuration { milliseconds } => {
+                Tally::transcription(Transcription { tokens: 0, milliseconds: *milliseconds })
+            }
+        }
+    }
+}
+
+/// What a session says about itself.
+#[derive(Debug)]
+pub(crate) struct SessionNames {
+    pub(crate) id: Option<String>,
+    pub(crate) model: Option<String>,
+    /// The model that transcribes the user's audio.
+    pub(crate) transcription_model: Option<String>,
+}
+
+/// What one response or transcription has used, not yet counted.
+#[derive(Debug)]
+pub(crate) struct Report {
+    /// The id by which it counts once: of the response or item, or else of the event.
+    pub(crate) id: Option<(IdKind, String)>,
+    /// The model that the upstream names beside it.
+    pub(crate) model: Option<String>,
+    pub(crate) used: Result<ReportedUsage, UsageError>,
+}
+
+/// What an id is of.
+#[derive(Debug, Hash)]
+pub(crate) enum IdKind {
+    Response,
+    Item,
+    Event,
+}
