@@ -1,7 +1,7 @@
 // Client secrets in tests: a gateway that mints, the requests, and what stands in the answers.
 import assert from 'node:assert/strict';
 import { restRequest } from './requests.mjs';
-import { forwarded } from './rig.mjs';
+import { forwarded, useRig } from './rig.mjs';
 import { newSealingKey, open } from './sealing.mjs';
 import { basicConfiguration, basicEnv, tokens } from './secrets.mjs';
 
@@ -55,6 +55,11 @@ export function mintConfiguration({ secrets = {}, ...changes } = {}) {
     client_secrets: { mode: 'sealed', sealing_keys: [{ env: 'REALTIME_SEALING_KEY' }], ...secrets },
     ...changes,
   });
+}
+
+/** `useRig` with a gateway that mints; `secrets` and `changes` as `mintConfiguration` takes them. */
+export function useMinting({ secrets, changes, ...options } = {}) {
+  return useRig({ env: mintEnv, configuration: mintConfiguration({ secrets, ...changes }), ...options });
 }
 
 /** A request for a client secret, by a path's short name and with a gateway token; `json` adds to the small body. */
