@@ -18,7 +18,7 @@ export const mintBodies = {
   current: { session: { type: 'realtime', model: 'gpt-realtime' } },
   translations: { session: { model: 'gpt-realtime' } },
   sessions: { model: 'gpt-realtime' },
-  transcriptions: { input_audio_transcription: { model: 'whisper-1' } },
+  transcriptions: { input_audio_transcription: { model: 'gpt-4o-transcribe' } },
 };
 
 /** The model that stands in each. */
@@ -26,7 +26,7 @@ export const mintModels = {
   current: 'gpt-realtime',
   translations: 'gpt-realtime',
   sessions: 'gpt-realtime',
-  transcriptions: 'whisper-1',
+  transcriptions: 'gpt-4o-transcribe',
 };
 
 /** What the official SDK says of each answer, and what OpenAI's legacy answers have beside that. */
