@@ -94,9 +94,9 @@ conformance: setup build ## Run the Autobahn cases with the filter and without, 
 	@node --test --test-timeout=600000 tests/conformance/*.test.mjs
 
 .PHONY: bench
-bench: build envoy node-packages ## Measure Envoy's CPU beside no filter and beside Lua, and the VM's memory
+bench: build envoy node-packages ## Measure beside no filter, Lua, and OLD=module.wasm (ROWS='rest relay …' picks)
 	$(call say,Measuring)
-	@node benches/envoy/run.mjs
+	@node benches/envoy/run.mjs $(if $(OLD),--old $(OLD)) $(ROWS)
 
 .PHONY: size
 size: build ## Show the size of the module, section by section

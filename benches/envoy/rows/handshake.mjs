@@ -9,26 +9,26 @@ import { assertExchanging } from '../measure/same_job.mjs';
 
 export const title = 'A WebSocket handshake with an upstream, connections included';
 
-export async function measure() {
+export async function measure({ old }) {
   const upstream = new WebSocketServer({ host: '127.0.0.1', port: 0 });
   await new Promise((resolve) => upstream.once('listening', resolve));
   try {
-    return await against(upstream);
+    return await against(upstream, contenders({ old }));
   } finally {
     for (const socket of upstream.clients) socket.terminate();
     await new Promise((resolve) => upstream.close(resolve));
   }
 }
 
-async function against(upstream) {
-  const { envoy, variants } = await startVariants(contenders(), {
+async function against(upstream, filters) {
+  const { envoy, variants } = await startVariants(filters, {
     routes: [route({})],
     clusters: [cluster('upstream', upstream.address().port)],
   });
   try {
     await assertExchanging(variants, upstream);
     const load = (port) => handshakeLoad(port, 200);
-    return compared('upgrade', await cpuPerRequest(envoy.pid, variants, load, { rounds: 31, warmUps: 5 }));
+    return compared('handshake', await cpuPerRequest(envoy.pid, variants, load, { rounds: 31, warmUps: 5 }));
   } finally {
     await envoy.stop();
   }

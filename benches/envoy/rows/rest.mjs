@@ -7,12 +7,13 @@ import { assertRefusing } from '../measure/same_job.mjs';
 
 export const title = 'Check, strip and inject: a REST request that Envoy answers itself';
 
-export async function measure() {
-  const { envoy, variants } = await startVariants(contenders());
+export async function measure({ old }) {
+  const { envoy, variants } = await startVariants(contenders({ old }));
   try {
     await assertRefusing(variants);
     const load = (port) => restLoad(port, 1000);
-    return compared('handshake', await cpuPerRequest(envoy.pid, variants, load, { rounds: 61, warmUps: 100 }));
+    const results = await cpuPerRequest(envoy.pid, variants, load, { rounds: 61, warmUps: 100 });
+    return compared('rest', results, { added_vs_lua: 1.6 });
   } finally {
     await envoy.stop();
   }
