@@ -7,7 +7,7 @@
 //! # How a request flows
 //!
 //! ```text
-//! Envoy ─▶ host::stream ─▶ session::Session             one callback, one call; one step, a few hostcalls
+//! Envoy ─▶ host (stream) ─▶ session::Session             one callback, one call; one step, a few hostcalls
 //!                            │ control::Request          the control API's own requests, which need no policy
 //!                            │ inbound::Inbound          every header line read once
 //!                            │ policy::Policies          which policy the route has
@@ -34,8 +34,9 @@
 //!
 //! # The modules
 //!
-//! Only `host` knows Envoy, and decides nothing; everything else takes values, time and randomness among them, and returns
-//! values. Arrows go one way, from each to whatever stands behind it: `host → session → {call, config} → control →
+//! Envoy is known only to the host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
+//! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
+//! `host → session → {call, config} → control →
 //! {inbound, metrics} → {auth, policy} → limits → {http, usage, denial, mint} → {secret, json, glob, answer, ws}`.
 //!
 //! | module | holds |
@@ -54,6 +55,8 @@
 //! | [`metrics`] | what is measured, and Envoy's names for it |
 //! | [`limits`] | what ends a session; what callers use over all workers |
 //! | [`control`] | all sessions of the process: let in, listed, stopped; the API for that |
+#![forbid(unsafe_code)]
+
 pub mod answer;
 pub mod auth;
 pub mod call;
@@ -61,7 +64,6 @@ pub mod config;
 pub mod control;
 pub mod denial;
 pub mod glob;
-mod host;
 pub mod http;
 pub mod inbound;
 pub mod json;
