@@ -23,7 +23,7 @@ say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
 help: ## Show this help
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build envoy node-packages certificate ## Show the filter at work: Envoy, a mock of OpenAI and a client, on loopback
@@ -81,6 +81,12 @@ conformance: setup build ## Run the Autobahn cases with the filter and without, 
 bench: build envoy node-packages ## Measure Envoy's CPU beside no filter and beside Lua, and the VM's memory
 	$(call say,Measuring)
 	@node benches/envoy/run.mjs
+
+.PHONY: bench-instructions
+bench-instructions: rust ## Count the native instructions of a handshake, an event, a request, by callgrind
+	@$(SETUP)/require.sh valgrind
+	$(call say,Counting instructions)
+	@node benches/instructions.mjs
 
 .PHONY: setup
 setup: rust envoy node-packages certificate browser prometheus ## Install what the tests need
