@@ -1,6 +1,7 @@
 //! What `benches/instructions.mjs` counts instructions of: one scenario, so many times, through the ABI.
 //!
 //! Without arguments each is played once, to see that it does what it says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[expect(dead_code, unused_imports, reason = "the tests' model of Envoy does more than is measured")]
 #[path = "../tests/filter/host/mod.rs"]
