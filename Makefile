@@ -24,7 +24,7 @@ say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
 help: ## Show this help
 	@awk 'BEGIN { FS = " ## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z0-9-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build envoy node-packages certificate ## Show the filter at work: Envoy, a mock of OpenAI and a client, on loopback
@@ -107,6 +107,12 @@ size: build ## Show the size of the module, section by section
 fuzz: rust-nightly ## Run each target of fuzz/ for FUZZ_SECONDS (60) seconds, or those of TARGETS='json …'
 	$(call say,Fuzzing)
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60) $(TARGETS)
+
+.PHONY: bench-instructions
+bench-instructions: rust ## Count the native instructions of a handshake, an event, a request, by callgrind
+	@tools/require.sh valgrind
+	$(call say,Counting instructions)
+	@node benches/instructions.mjs
 
 ##@ Set-up
 
