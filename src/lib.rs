@@ -37,8 +37,8 @@
 //!
 //! Envoy is known only to a host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
 //! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
-//! `worker → stream → {control, call, config} → client_secret → {policy, process} → {protocol, metrics} → credential → limit
-//! → usage → {endpoint, denial, name_rule, host} → {http, ws, json, local_reply, memory, secret}`.
+//! `worker → stream → {config, control} → {call, client_secret} → process → metrics → policy → {credential, protocol} → limit →
+//! usage → {endpoint, denial, name_rule, host} → {http, ws, local_reply, memory} → {json, secret}`.
 //!
 //! | module | holds |
 //! |---|---|

@@ -142,7 +142,12 @@ impl Metrics {
         self.add_all(metric, 1);
     }
 
-    /// Takes what has changed since the last time: one change of each counter and gauge, and each value of a histogram.
+    /// Makes due what has changed since the last time: one change of each counter and gauge, and each value of a histogram.
+    pub fn flush(&mut self) {
+        self.stats.flush();
+    }
+
+    /// Takes what is due.
     pub fn drain(&mut self, each: impl FnMut(StatisticId, &Statistic, Change)) {
         self.stats.drain(each);
     }

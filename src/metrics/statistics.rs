@@ -53,6 +53,8 @@ pub struct Statistics {
     waiting: Vec<StatisticId>,
     /// Values that histograms are to get.
     values: Vec<(StatisticId, i64)>,
+    /// What the host is to do next.
+    due: Vec<(StatisticId, Change)>,
 }
 
 impl StatisticId {
@@ -99,18 +101,23 @@ impl Statistics {
         }
     }
 
-    /// Takes what has changed since the last time: one change of each counter and gauge, and each value of a histogram.
-    pub fn drain(&mut self, mut each: impl FnMut(StatisticId, &Statistic, Change)) {
+    /// Makes due what has changed since the last time: one change of each counter and gauge, and each value of a histogram.
+    pub fn flush(&mut self) {
         for id in self.waiting.drain(..) {
             if let Some(statistic) = self.all.get_mut(id.0) {
                 statistic.is_waiting = false;
-                let sum = statistic.sum.take();
-                each(id, statistic, sum.map_or(Change::Define, Change::Add));
+                self.due.push((id, statistic.sum.take().map_or(Change::Define, Change::Add)));
             }
         }
-        for (id, value) in self.values.drain(..) {
+        let values = self.values.drain(..);
+        self.due.extend(values.map(|(id, value)| (id, Change::Record(u64::try_from(value).unwrap_or_default()))));
+    }
+
+    /// Takes what is due.
+    pub fn drain(&mut self, mut each: impl FnMut(StatisticId, &Statistic, Change)) {
+        for (id, change) in self.due.drain(..) {
             if let Some(statistic) = self.all.get(id.0) {
-                each(id, statistic, Change::Record(u64::try_from(value).unwrap_or_default()));
+                each(id, statistic, change);
             }
         }
     }

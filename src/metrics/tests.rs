@@ -5,6 +5,7 @@ use crate::usage::{Close, Input, Output, RecordId, Status, Timestamp, Tokens, Tr
 
 fn changes(metrics: &mut Metrics) -> Vec<(String, StatisticKind, Option<i64>)> {
     let mut changes = Vec::new();
+    metrics.flush();
     metrics.drain(|_, statistic, change| {
         let amount = match change {
             Change::Define => None,

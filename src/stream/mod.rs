@@ -82,7 +82,7 @@ enum State {
     Forwarded(Box<Forwarded>),
     /// A WebSocket that is followed, and the call that it has joined.
     Relaying(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
-    /// A WebSocket that was followed, and whose connection is reset because its time was up.
+    /// The same, when its connection is being reset because its time was up.
     Cut(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
     /// The upstream began a call.
     CallStarted(Box<StartedCall>),
@@ -151,11 +151,10 @@ impl Stream {
         let now = cx.worker.clock;
         match &mut self.state {
             State::WaitingForBody(_) => self.awaited_body(body, ends, cx),
-            State::Relaying(relay, _) if body.size() > 0 => relay.client_bytes(body, now).into(),
+            State::Relaying(relay, _) | State::Cut(relay, _) if body.size() > 0 => relay.client_bytes(body, now).into(),
             State::Forwarded(sent) if body.size() > 0 => {
                 sent.relay.as_mut().map_or(RequestAction::Pass, |relay| relay.client_bytes(body, now).into())
             }
-            State::Cut(..) if body.size() > 0 => RequestAction::Replace(0, Vec::new()),
             _ => RequestAction::Pass,
         }
     }

@@ -73,10 +73,9 @@ impl Stream {
     pub fn response_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
         let now = cx.worker.clock;
         match &mut self.state {
-            State::Relaying(relay, _) if body.size() > 0 => {
+            State::Relaying(relay, _) | State::Cut(relay, _) if body.size() > 0 => {
                 relay.upstream_bytes(body, &self.plan.prices, &mut cx.worker.sessions, now).into()
             }
-            State::Cut(..) if body.size() > 0 => ResponseAction::Replace(0, Vec::new()),
             State::Forwarded(_) => self.metered_body(body, ends, cx),
             State::Sealing(_) => {
                 let size = body.size();

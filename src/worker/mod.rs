@@ -100,6 +100,7 @@ impl Worker {
             sessions.list_sessions();
         }
         plan.policies.guarded().for_each(|policy| sessions.metrics.expect(policy));
+        sessions.metrics.flush();
         self.state.clock = host.now();
     }
 
@@ -178,7 +179,9 @@ impl Worker {
     /// The stream is over, and about to be logged: what the access log is to show.
     pub fn end(&mut self, id: StreamId, host: &dyn StreamHost) -> AccessLog {
         let Some((_, stream)) = self.streams.get_mut(id) else { return AccessLog::default() };
-        stream.end(&mut self.state.context(host))
+        let log = stream.end(&mut self.state.context(host));
+        self.state.sessions.metrics.flush();
+        log
     }
 
     /// The stream is gone; its id may be another's from now on.
@@ -206,8 +209,7 @@ impl Worker {
         commands
     }
 
-    /// Takes what has changed in statistics since this was last asked: one change of each counter and gauge, and each
-    /// value of a histogram.
+    /// Takes what has changed in statistics: one change of each counter and gauge, and each value of a histogram.
     pub fn drain_statistics(&mut self, each: impl FnMut(StatisticId, &Statistic, Change)) {
         self.state.sessions.metrics.drain(each);
     }

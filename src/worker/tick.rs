@@ -13,6 +13,7 @@ impl Worker {
         let now = host.now();
         self.state.clock = now;
         self.answer_withheld(now);
+        self.state.sessions.metrics.flush();
         if !self.state.sessions.tick(now) {
             return;
         }
