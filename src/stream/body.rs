@@ -1,12 +1,11 @@
 //! A request whose headers wait for its body, and what comes of it once that is there.
 
-use super::State;
-use super::action::{DetailedReply, RequestAction};
+use super::action::DetailedReply;
 use super::admission::{Admission, BodyNeed};
 use super::context::Context;
 use super::denials::{route_not_allowed, unreadable_body};
-use super::forward::{Awaited, Forwarded, Outgoing, edits_of_denied};
-use super::mint::{self, Minted};
+use super::forward::{Awaited, Forwarded, Outgoing};
+use super::mint::{self, Minted, Minting};
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
 use super::stream_options::include_usage;
@@ -15,7 +14,7 @@ use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
 use crate::denial::Denial;
 use crate::endpoint::{Mint, Path};
-use crate::http::HeaderValue;
+use crate::http::{Edits, HeaderValue};
 use crate::local_reply::LocalReply;
 use crate::metrics::{Metric, MintedBy};
 use crate::policy::BodyModel;
@@ -30,6 +29,16 @@ pub struct WaitingForBody {
     pub offer: SubprotocolOffer,
     /// Why its headers wait.
     pub need: BodyNeed,
+}
+
+/// What a request with a body comes to.
+pub enum BodyDecision {
+    /// It goes on, edited; a body given here replaces the one that was waited for.
+    Forward(Box<Forwarded>, Edits, Option<Vec<u8>>),
+    /// It goes on, edited and with this body, to mint a client secret.
+    Mint(Box<Minting>, Edits, Vec<u8>),
+    /// A client secret was minted here.
+    Reply(DetailedReply),
 }
 
 /// All of a body, and the head that waited for it.
@@ -48,7 +57,7 @@ impl WholeRequest<'_> {
     /// # Errors
     ///
     /// If the body cannot be read, or names what is not allowed.
-    pub fn complete(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<(State, RequestAction), Denial> {
+    pub fn complete(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
         match waiting.need {
             BodyNeed::Mint(mint) => self.mint(&waiting, mint, cx),
             BodyNeed::Model | BodyNeed::Empty => self.forward(waiting, cx),
@@ -56,7 +65,7 @@ impl WholeRequest<'_> {
     }
 
     /// Finds and resolves the model, and edits the request that waited for it.
-    fn forward(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<(State, RequestAction), Denial> {
+    fn forward(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
         let Self { plan, head, body } = *self;
         let WaitingForBody { admission, path, offer, .. } = waiting;
         let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
@@ -78,16 +87,11 @@ impl WholeRequest<'_> {
         let provider = upstream.provider.clone();
         let awaited = Awaited::of_rest(&admission.endpoint, meter);
         let forwarded = Forwarded { admission, provider, awaited };
-        Ok((State::Forwarded(Box::new(forwarded)), RequestAction::Forward(edits, replaced)))
+        Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced))
     }
 
     /// The body says what secret to mint.
-    fn mint(
-        &self,
-        waiting: &WaitingForBody,
-        mint: Mint,
-        cx: &mut Context<'_>,
-    ) -> Result<(State, RequestAction), Denial> {
+    fn mint(&self, waiting: &WaitingForBody, mint: Mint, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
         let Self { plan, head, body } = *self;
         let WaitingForBody { admission, path, offer, .. } = waiting;
         let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
@@ -98,8 +102,7 @@ impl WholeRequest<'_> {
             Minted::Reply(body) => {
                 cx.worker.sessions.metrics.add(Metric::SecretMinted(MintedBy::Gateway));
                 let reply = LocalReply::json(200, body.into_bytes());
-                let reply = DetailedReply { reply, details: "realtime_byok.minted".into() };
-                Ok((State::Replied, RequestAction::Reply(reply, edits_of_denied(plan, head))))
+                Ok(BodyDecision::Reply(DetailedReply { reply, details: "realtime_byok.minted".into() }))
             }
             Minted::Forward(body, minting) => {
                 let body = body.into_bytes();
@@ -107,7 +110,7 @@ impl WholeRequest<'_> {
                 let outgoing = Outgoing { plan, head, offer, admission, upstream: &upstream };
                 let mut edits = outgoing.edits_with_body(credential.as_ref(), Some(&body));
                 edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
-                Ok((State::Minting(minting), RequestAction::Forward(edits, Some(body))))
+                Ok(BodyDecision::Mint(minting, edits, body))
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::response::UpstreamResponse;
+use super::upstream_response::UpstreamResponse;
 use crate::credential::SubprotocolOffer;
 use crate::http::{Edits, HeaderValue, trim};
 use crate::secret::Secret;

@@ -30,6 +30,7 @@ mod response;
 mod rest;
 mod stream_options;
 mod upstream;
+mod upstream_response;
 mod websocket;
 
 use std::sync::Arc;
@@ -45,7 +46,7 @@ use crate::usage::{ClosedBy, Status};
 use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
-use body::{WaitingForBody, WholeRequest};
+use body::{BodyDecision, WaitingForBody, WholeRequest};
 use call::{SidebandOf, StartedCall};
 use denials::{body_unavailable, unreadable_body};
 use forward::{Forwarded, edits_of_denied};
@@ -245,10 +246,15 @@ impl Stream {
             WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)
         };
         match completed {
-            Ok((state, action)) => {
-                self.state = state;
-                action
+            Ok(BodyDecision::Forward(forwarded, edits, replaced)) => {
+                self.state = State::Forwarded(forwarded);
+                RequestAction::Forward(edits, replaced)
             }
+            Ok(BodyDecision::Mint(minting, edits, body)) => {
+                self.state = State::Minting(minting);
+                RequestAction::Forward(edits, Some(body))
+            }
+            Ok(BodyDecision::Reply(reply)) => RequestAction::Reply(reply, edits_of_denied(&self.plan, &head)),
             Err(denial) => self.deny(denial, &head, cx.worker),
         }
     }

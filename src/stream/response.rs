@@ -5,58 +5,24 @@ use super::call::StartedCall;
 use super::denials::{invalid_mint_response, provider_key_rejected, route_not_allowed, upstream_secret_rejected};
 use super::forward::{Awaited, FollowedWebSocket, Forwarded};
 use super::mint::Minting;
+use super::upstream_response::UpstreamResponse;
 use super::{Context, State, Stream};
 use crate::client_secret::{InvalidMintResponse, MAX_RESPONSE};
 use crate::config::Plan;
 use crate::denial::Denial;
 use crate::endpoint::CallId;
-use crate::host::{Attribute, HeaderMap, StreamHost};
+use crate::host::StreamHost;
 use crate::http::{Edits, HeaderValue, decoded};
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::process::CallName;
 use crate::usage::{SessionKind, Status};
 use crate::ws::ReadBuffer;
 
-/// A response's headers, each read only when needed.
-pub struct UpstreamResponse<'a>(pub &'a dyn StreamHost);
-
 /// A mint request's response on its way back.
 pub struct Sealing {
     minting: Box<Minting>,
     content_encoding: Vec<u8>,
     body: Vec<u8>,
-}
-
-impl UpstreamResponse<'_> {
-    /// `:status`.
-    pub fn status(&self) -> Option<u16> {
-        str::from_utf8(&self.0.header(HeaderMap::Response, ":status")?).ok()?.parse().ok()
-    }
-
-    /// Whether the upstream sent it, rather than Envoy or one of its filters.
-    pub fn is_from_upstream(&self) -> bool {
-        self.0.attribute(Attribute::ResponseCodeDetails).is_some_and(|details| details == b"via_upstream")
-    }
-
-    /// All lines of `sec-websocket-protocol`, joined by commas; empty if there are none.
-    pub fn subprotocols(&self) -> Vec<u8> {
-        self.0.attribute(Attribute::ResponseHeader("sec-websocket-protocol")).unwrap_or_default()
-    }
-
-    /// `content-type`; empty if there is none.
-    pub fn content_type(&self) -> Vec<u8> {
-        self.0.header(HeaderMap::Response, "content-type").unwrap_or_default()
-    }
-
-    /// All lines of `content-encoding`, joined by commas; empty if there are none.
-    pub fn content_encoding(&self) -> Vec<u8> {
-        self.0.attribute(Attribute::ResponseHeader("content-encoding")).unwrap_or_default()
-    }
-
-    /// `location`.
-    pub fn location(&self) -> Option<Vec<u8>> {
-        self.0.header(HeaderMap::Response, "location")
-    }
 }
 
 impl Stream {

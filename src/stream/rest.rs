@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use super::action::{BodyAction, ResponseAction};
 use super::admission::Admission;
-use super::response::UpstreamResponse;
 use super::upstream::Upstream;
+use super::upstream_response::UpstreamResponse;
 use crate::credential::Caller;
 use crate::http::{Edits, is_json, media_type, trim};
 use crate::policy::{Policy, Provider};
