@@ -12,8 +12,9 @@
 //!                       │ control::Request              the control API's own requests, which need no policy
 //!                       │ stream::request_head          every header line read once
 //!                       │ policy::Policies              which policy the route has
+//!                       │ endpoint::Endpoint            what method and path address, and whether they can stand there
 //!                       │ stream::admission             who it is, what it is for, where it comes from, which model
-//!                       │   credential::{Slots, Callers}  a gateway token
+//!                       │   credential::{Slot, Callers}   a gateway token
 //!                       │   client_secret::sealing        a client secret
 //!                       │ process::Sessions             whether its caller may have one more session
 //!                       ├─▶ Reply                       answered here; no upstream hears of it
@@ -56,7 +57,7 @@
 //! | [`credential`] | slots, subprotocols, callers and their tokens |
 //! | [`limit`] | rules: what a caller may start, and what ends a session |
 //! | [`usage`] | what was used: counters, prices, the record of a session |
-//! | [`endpoint`] | which endpoint a path is |
+//! | [`endpoint`] | what a request addresses: its method and path, read once into a closed list |
 //! | [`denial`], [`local_reply`] | the closed list of denials; what the filter answers by itself |
 //! | [`http`], [`ws`], [`json`] | header lines, targets, edits, server-sent events; frames; JSON in place |
 //! | [`memory`], [`secret`] | what streams hold in memory together; key material |

@@ -8,7 +8,6 @@ mod hangup;
 use std::time::{Duration, SystemTime};
 
 use crate::host::CalloutId;
-use crate::http::Target;
 use crate::limit::Ending;
 use crate::process::{CallMark, CallName, SessionHandle, Sessions};
 use crate::usage::{Close, ClosedBy, Record, Status};
@@ -67,13 +66,6 @@ pub struct Overdue {
     pub keyless: Vec<String>,
     /// Those whose hangups could not be sent. They are tried again.
     pub unsent: Vec<String>,
-}
-
-/// The id that a `location` such as `/v1/realtime/calls/rtc_u1` ends with.
-pub fn id_in(location: &[u8]) -> Option<&str> {
-    let id = Target::parse(location).path.rsplit(|&byte| byte == b'/').next()?;
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    (!id.is_empty() && id.len() <= 256 && id.iter().all(is_plain)).then(|| std::str::from_utf8(id).ok()).flatten()
 }
 
 /// The calls that began on one worker.

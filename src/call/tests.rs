@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::control::Request;
 use crate::credential::{Access, Caller};
+use crate::http::Target;
 use crate::limit::CallerLimits;
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
@@ -155,20 +156,6 @@ fn one(id: &str, status: &str, close: Value) -> Vec<(String, String, Value)> {
 }
 
 const HANGUP: &str = "/v1/realtime/calls/rtc_1/hangup";
-
-#[test]
-fn a_location_ends_with_the_calls_id() {
-    for (location, id) in [
-        ("/v1/realtime/calls/rtc_u1-A", Some("rtc_u1-A")),
-        ("https://api.openai.com/v1/realtime/calls/rtc_1?x=/y", Some("rtc_1")),
-        ("rtc_1", Some("rtc_1")),
-        ("/v1/realtime/calls/", None),
-        ("/v1/realtime/calls/a%2Fb", None),
-        ("", None),
-    ] {
-        assert_eq!(id_in(location.as_bytes()), id, "{location}");
-    }
-}
 
 #[test]
 fn a_call_is_stopping_and_counts_until_its_provider_has_ended_it() {

@@ -3,7 +3,6 @@
 mod body;
 mod key_pool;
 mod model;
-mod path;
 mod provider;
 
 use std::collections::HashMap;
@@ -16,7 +15,6 @@ use crate::protocol::Lock;
 pub use body::{BodyModel, NotReadable};
 pub use key_pool::{Key, KeyPool};
 pub use model::{Resolved, in_path, in_query};
-pub use path::check_path;
 pub use provider::{Credential, Placement, Provider, ProviderKind};
 
 /// What Envoy's route says of its policy.

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use percent_encoding::percent_decode;
-
 use super::Policy;
 use super::provider::{Provider, ProviderKind};
 use crate::denial::{Denial, DenialCode};
+use crate::endpoint::Path;
 use crate::http::{Param, Target};
 use crate::name_rule::NameRule;
 
@@ -80,27 +79,16 @@ pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'
     Ok((!value.is_empty()).then_some(value))
 }
 
-/// The models in a target's path, where the provider reads them there: `deployments/{model}` on Azure,
+/// The models in a path, where the provider reads them there: `deployments/{model}` on Azure,
 /// `models/{model}:{method}` on Gemini.
-pub fn in_path(target: &Target<'_>, kind: &ProviderKind) -> Result<Vec<String>, Denial> {
+pub fn in_path<'a>(path: &'a Path<'_>, kind: &ProviderKind) -> impl Iterator<Item = &'a str> {
     let folder = match kind {
-        ProviderKind::AzureOpenAi => "deployments",
-        ProviderKind::Gemini => "models",
-        _ => return Ok(Vec::new()),
+        ProviderKind::AzureOpenAi => Some("deployments"),
+        ProviderKind::Gemini => Some("models"),
+        _ => None,
     };
-    let path = percent_decode(target.path)
-        .decode_utf8()
-        .map_err(|_| Denial::new(DenialCode::MalformedRequest, "The path is not percent-encoded UTF-8."))?;
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    let mut models = Vec::new();
-    while let Some(segment) = segments.next() {
-        if segment.eq_ignore_ascii_case(folder)
-            && let Some(model) = segments.next()
-        {
-            models.push(model.split(':').next().unwrap_or_default().to_owned());
-        }
-    }
-    Ok(models)
+    let models = folder.map(|folder| path.below(folder)).into_iter().flatten();
+    models.map(|model| model.split_once(':').map_or(model, |(model, _)| model))
 }
 
 #[cfg(test)]
@@ -201,7 +189,8 @@ mod tests {
             ("/v1beta/models/gemini:generateContent", ProviderKind::Gemini, vec!["gemini"]),
             ("/v1/models/gpt", ProviderKind::OpenAi, vec![]),
         ] {
-            assert_eq!(in_path(&Target::parse(path.as_bytes()), &kind).unwrap(), want, "{path}");
+            let path = Path::decode(path.as_bytes()).unwrap();
+            assert_eq!(in_path(&path, &kind).collect::<Vec<_>>(), want, "{path:?}");
         }
     }
 }

@@ -6,11 +6,10 @@ use std::time::SystemTime;
 use super::Context;
 use super::admission::Admission;
 use super::denials::{limit_denial, route_not_allowed};
-use super::request_head::RequestHead;
 use super::upstream::Upstream;
-use crate::call::{Call, Hangup, ProviderKey, id_in};
+use crate::call::{Call, Hangup, ProviderKey};
 use crate::denial::Denial;
-use crate::endpoint::{Endpoint, Match, endpoint};
+use crate::endpoint::CallId;
 use crate::host::{Attribute, StreamHost};
 use crate::http::Target;
 use crate::policy::{Placement, Provider};
@@ -24,31 +23,18 @@ pub struct StartedCall {
     provider_key: Option<ProviderKey>,
 }
 
+/// What is kept of a request that begins a call until a response names it.
+pub struct CallRequest {
+    /// The model, as the provider calls it, if the request names one.
+    pub model: Option<String>,
+    /// What ends the call; none where the filter does not know the provider's key.
+    pub provider_key: Option<ProviderKey>,
+}
+
 /// A call that a WebSocket has joined, and what ends it.
 pub struct SidebandOf {
-    id: String,
+    id: CallId,
     provider_key: Option<ProviderKey>,
-}
-
-/// The call that a realtime WebSocket asks to join, by `?call_id=rtc_…`: its model was judged when it began. Elsewhere
-/// the parameter would mean nothing, and excuse nothing.
-pub fn call_joined(target: &Target<'_>) -> Option<String> {
-    let mut ids = target.params().filter(|param| param.is("call_id"));
-    let (id, other) = (ids.next()?.value()?, ids.next());
-    let is_one = other.is_none() && id_in(id.as_bytes()) == Some(&*id);
-    let is_realtime = || matches!(endpoint(target.path), Some((Endpoint::Socket, Match::Exact)));
-    (is_one && is_realtime()).then(|| id.into_owned())
-}
-
-/// The call that a request asks the upstream to end.
-pub fn call_hung_up(head: &RequestHead<'_>) -> Option<String> {
-    if head.method != b"POST" {
-        return None;
-    }
-    match endpoint(head.target.path)? {
-        (Endpoint::Hangup(id), _) => Some(id.to_owned()),
-        _ => None,
-    }
 }
 
 /// Whether a WebSocket may join a call, as the last of all checks. A call that is known is its caller's and its user's,
@@ -79,17 +65,17 @@ pub fn provider_key(
 impl StartedCall {
     /// The upstream began the call `id` that was asked for.
     pub fn new(
-        id: &str,
+        id: &CallId,
+        request: CallRequest,
         admission: &Admission,
         provider: &Provider,
-        model: Option<String>,
-        provider_key: Option<ProviderKey>,
         host: &dyn StreamHost,
     ) -> Self {
         let started = host.now();
+        let CallRequest { model, provider_key } = request;
         let record = Record {
             kind: SessionKind::WebRtc,
-            upstream_id: Some(id.to_owned()),
+            upstream_id: Some(id.as_str().to_owned()),
             model,
             ..admission.record(host.random_bytes().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
         };
@@ -112,14 +98,15 @@ impl StartedCall {
 
 impl SidebandOf {
     /// The call of this id.
-    pub fn new(id: String, provider_key: Option<ProviderKey>) -> Self {
+    pub fn new(id: CallId, provider_key: Option<ProviderKey>) -> Self {
         Self { id, provider_key }
     }
 
     /// The WebSocket that joined it was ended here, and the call must end with it.
     pub fn end(self, record: &Record, host: &dyn StreamHost, now: SystemTime) -> Call {
-        let hangup = hangup(&self.id, b"/calls", self.provider_key, host);
-        let record = Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id), ..record.clone() };
+        let hangup = hangup(self.id.as_str(), b"/calls", self.provider_key, host);
+        let record =
+            Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };
         let mut call = Call::new(record, now, None);
         call.hangup = hangup;
         call
@@ -136,25 +123,4 @@ fn hangup(id: &str, below: &[u8], key: Option<ProviderKey>, host: &dyn StreamHos
     let target = Target::parse(&path);
     let calls = [target.path.strip_suffix(b"/").unwrap_or(target.path), below].concat();
     Some(Hangup::new(id, cluster, authority, &Target { path: &calls, ..target }, &key))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_call_is_joined_by_one_plain_id() {
-        for (path, id) in [
-            ("/v1/realtime?call_id=rtc_u1-A", Some("rtc_u1-A")),
-            ("/v1/realtime?model=m&call%5Fid=rtc_1", Some("rtc_1")),
-            ("/v1/realtime?call_id=", None),
-            ("/v1/realtime?call_id=a/b", None),
-            ("/v1/realtime?call_id=a%3Fb", None),
-            ("/v1/realtime?call_id=rtc_1&call_id=rtc_2", None),
-            ("/v1/realtime?model=m", None),
-            ("/v1/responses?call_id=rtc_1", None),
-        ] {
-            assert_eq!(call_joined(&Target::parse(path.as_bytes())).as_deref(), id, "{path}");
-        }
-    }
 }

@@ -8,7 +8,7 @@ use crate::client_secret::sealing::Sealed;
 use crate::client_secret::{GatewayObject, MintRequest, MintResponse, local_response};
 use crate::config::{MintMode, Secrets};
 use crate::denial::Denial;
-use crate::endpoint::MintEndpoint;
+use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 
 /// What is kept of a mint request for its answer.
@@ -34,7 +34,6 @@ pub enum Minted {
 pub fn request(
     secrets: &Secrets,
     admission: &Admission,
-    endpoint: MintEndpoint,
     request: &MintRequest<'_>,
     upstream: &Upstream<'_>,
     host: &dyn StreamHost,
@@ -58,16 +57,17 @@ pub fn request(
         MintMode::Off => Err(route_not_allowed()),
         MintMode::Sealed => Ok(Minted::Forward(body, Box::new(minting))),
         MintMode::Local => {
+            let Endpoint::Mint(kind) = admission.endpoint else { return Err(route_not_allowed()) };
             let sealed = minting.seal(secrets, None, minting.expires_at, host)?;
             let random = host.random_bytes().ok_or_else(unsealable)?;
-            Ok(Minted::Reply(local_response(endpoint, &body, &sealed, minting.expires_at, &random)))
+            Ok(Minted::Reply(local_response(kind, &body, &sealed, minting.expires_at, &random)))
         }
     }
 }
 
 /// Parses the body of a mint request.
-pub fn parse(endpoint: MintEndpoint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
-    MintRequest::parse(endpoint, body).map_err(mint_denial)
+pub fn parse(kind: Mint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
+    MintRequest::parse(kind, body).map_err(mint_denial)
 }
 
 impl Minting {

@@ -30,28 +30,26 @@ mod response;
 mod rest;
 mod stream_options;
 mod upstream;
+mod upstream_response;
 mod websocket;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::call::ProviderKey;
 use crate::config::Plan;
 use crate::denial::Denial;
 use crate::host::{HeaderMap, Level};
-use crate::http::{Edits, Headers};
+use crate::http::Edits;
 use crate::metrics::Metric;
-use crate::policy::Provider;
 use crate::process::{SessionHandle, Sessions};
 use crate::usage::{ClosedBy, Status};
 use crate::ws::ReadBuffer;
 
-use admission::{Admission, BodyNeed};
-use body::WaitingForBody;
+use admission::BodyNeed;
+use body::{BodyDecision, WaitingForBody, WholeRequest};
 use call::{SidebandOf, StartedCall};
 use denials::{body_unavailable, unreadable_body};
-use forward::edits_of_denied;
-use handshake::Handshake;
+use forward::{Forwarded, edits_of_denied};
 use mint::Minting;
 use request::RequestDecision;
 use request_head::RequestHead;
@@ -77,7 +75,7 @@ enum State {
     /// The policy asks for nothing.
     Untouched,
     /// Admitted; the body must be seen before the headers go on.
-    WaitingForBody(Box<WaitingForBody>),
+    WaitingForBody(Box<(RequestHead, WaitingForBody)>),
     /// On its way to the upstream.
     Forwarded(Box<Forwarded>),
     /// A WebSocket that is followed, and the call that it has joined.
@@ -98,25 +96,6 @@ enum State {
     Replied,
 }
 
-/// What is kept of a request for its response.
-struct Forwarded {
-    admission: Admission,
-    handshake: Option<Handshake>,
-    /// What follows a WebSocket, from before its 101: a client need not wait for that.
-    relay: Option<Box<WebSocketRelay>>,
-    /// What counts a REST exchange.
-    rest: Option<Box<RestMeter>>,
-    /// The call that a WebSocket joins.
-    sideband: Option<Box<SidebandOf>>,
-    /// What ends a call that it begins.
-    provider_key: Option<ProviderKey>,
-    /// The call that it ends.
-    hung_up: Option<String>,
-    provider: Arc<Provider>,
-    /// The model of a call that it begins.
-    model: Option<String>,
-}
-
 impl Stream {
     /// A stream that nothing has been seen of, under the configuration of this moment.
     pub fn new(plan: Arc<Plan>) -> Self {
@@ -125,22 +104,21 @@ impl Stream {
 
     /// The request's headers came. `ends` says that neither body nor trailers follow.
     pub fn request_headers(&mut self, ends: bool, cx: &mut Context<'_>) -> RequestAction {
-        let headers = cx.host.headers(HeaderMap::Request);
-        if let Some(answered) = request::control(&self.plan, &headers, cx) {
+        let head = RequestHead::read(cx.host.headers(HeaderMap::Request), &self.plan.gateway, &self.plan.strip);
+        if let Some(reply) = request::control(&self.plan, &head, cx) {
             self.state = State::Replied;
-            return RequestAction::Reply(answered, edits_of_denied(&self.plan, &headers));
+            return RequestAction::Reply(reply, edits_of_denied(&self.plan, &head));
         }
-        let (state, action) = match request::check(&self.plan, &headers, ends, cx) {
+        let (state, action) = match request::check(&self.plan, &head, ends, cx) {
             Ok(RequestDecision::Untouched) => (State::Untouched, RequestAction::Pass),
-            Ok(RequestDecision::Hold(admission, need)) => (
-                State::WaitingForBody(Box::new(WaitingForBody { headers, admission: *admission, need })),
-                RequestAction::Hold,
-            ),
+            Ok(RequestDecision::Wait(waiting)) => {
+                (State::WaitingForBody(Box::new((head, waiting))), RequestAction::Hold)
+            }
             Ok(RequestDecision::Forward(sent, edits, handle)) => {
                 self.handle = handle;
                 (State::Forwarded(sent), RequestAction::Forward(edits, None))
             }
-            Err(denial) => (State::Replied, self.deny(denial, &headers, cx.worker)),
+            Err(denial) => (State::Replied, self.deny(denial, &head, cx.worker)),
         };
         self.state = state;
         action
@@ -153,7 +131,7 @@ impl Stream {
             State::WaitingForBody(_) => self.awaited_body(body, ends, cx),
             State::Relaying(relay, _) | State::Cut(relay, _) if body.size() > 0 => relay.client_bytes(body, now).into(),
             State::Forwarded(sent) if body.size() > 0 => {
-                sent.relay.as_mut().map_or(RequestAction::Pass, |relay| relay.client_bytes(body, now).into())
+                sent.awaited.relay().map_or(RequestAction::Pass, |relay| relay.client_bytes(body, now).into())
             }
             _ => RequestAction::Pass,
         }
@@ -166,7 +144,7 @@ impl Stream {
             State::Untouched => Edits::default(),
             _ => {
                 let trailers = cx.host.headers(HeaderMap::RequestTrailers);
-                RequestHead::read(&trailers, &self.plan.gateway, &self.plan.strip).removed()
+                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped()
             }
         };
         if !self.is_waiting_for_body() {
@@ -189,7 +167,7 @@ impl Stream {
         let State::WaitingForBody(waiting) = &self.state else { return None };
         let denial = body_unavailable();
         worker.sessions.metrics.add(Metric::Rejected(denial.code));
-        let edits = edits_of_denied(&self.plan, &waiting.headers);
+        let edits = edits_of_denied(&self.plan, &waiting.0);
         self.state = State::Replied;
         Some((edits, denial.into()))
     }
@@ -210,9 +188,9 @@ impl Stream {
     pub fn end(&mut self, cx: &mut Context<'_>) -> AccessLog {
         let (host, WorkerState { sessions, calls, .. }) = (cx.host, &mut *cx.worker);
         if let State::Forwarded(sent) = &mut self.state
-            && let Some(rest) = sent.rest.take()
+            && let Some(meter) = sent.awaited.take_meter()
         {
-            let used = self.used(*rest, sessions, || host.now());
+            let used = self.used(*meter, sessions, || host.now());
             return log_rest(&used, cx.worker);
         }
         match (std::mem::replace(&mut self.state, State::Untouched), self.handle.take()) {
@@ -252,25 +230,31 @@ impl Stream {
     fn awaited_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> RequestAction {
         let State::WaitingForBody(waiting) = &self.state else { return RequestAction::Pass };
         let size = body.size();
-        let is_unreadable = waiting.need == BodyNeed::Empty && size > 0;
+        let is_unreadable = waiting.1.need == BodyNeed::Empty && size > 0;
         if !ends && !is_unreadable {
             return RequestAction::Hold;
         }
         let State::WaitingForBody(waiting) = std::mem::replace(&mut self.state, State::Replied) else {
             return RequestAction::Pass;
         };
-        let WaitingForBody { headers, admission, need } = *waiting;
+        let (head, waiting) = *waiting;
         let completed = if is_unreadable {
             Err(unreadable_body())
         } else {
-            body::complete(&self.plan, admission, &headers, need, &body.read(0, size).unwrap_or_default(), cx)
+            let body = body.read(0, size).unwrap_or_default();
+            WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)
         };
         match completed {
-            Ok((state, action)) => {
-                self.state = state;
-                action
+            Ok(BodyDecision::Forward(forwarded, edits, replaced)) => {
+                self.state = State::Forwarded(forwarded);
+                RequestAction::Forward(edits, replaced)
             }
-            Err(denial) => self.deny(denial, &headers, cx.worker),
+            Ok(BodyDecision::Mint(minting, edits, body)) => {
+                self.state = State::Minting(minting);
+                RequestAction::Forward(edits, Some(body))
+            }
+            Ok(BodyDecision::Reply(reply)) => RequestAction::Reply(reply, edits_of_denied(&self.plan, &head)),
+            Err(denial) => self.deny(denial, &head, cx.worker),
         }
     }
 
@@ -284,9 +268,9 @@ impl Stream {
         Box::new(used)
     }
 
-    fn deny(&self, denial: Denial, headers: &Headers, worker: &mut WorkerState) -> RequestAction {
+    fn deny(&self, denial: Denial, head: &RequestHead, worker: &mut WorkerState) -> RequestAction {
         worker.sessions.metrics.add(Metric::Rejected(denial.code));
-        RequestAction::Reply(denial.into(), edits_of_denied(&self.plan, headers))
+        RequestAction::Reply(denial.into(), edits_of_denied(&self.plan, head))
     }
 }
 

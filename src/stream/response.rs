@@ -1,62 +1,28 @@
 //! The upstream's response to a request that went on: what of it the client gets.
 
 use super::action::ResponseAction;
-use super::admission::Purpose;
 use super::call::StartedCall;
 use super::denials::{invalid_mint_response, provider_key_rejected, route_not_allowed, upstream_secret_rejected};
+use super::forward::{Awaited, FollowedWebSocket, Forwarded};
 use super::mint::Minting;
-use super::{Context, Forwarded, State, Stream};
-use crate::call::id_in;
+use super::upstream_response::UpstreamResponse;
+use super::{Context, State, Stream};
 use crate::client_secret::{InvalidMintResponse, MAX_RESPONSE};
 use crate::config::Plan;
 use crate::denial::Denial;
-use crate::host::{Attribute, HeaderMap, StreamHost};
+use crate::endpoint::CallId;
+use crate::host::StreamHost;
 use crate::http::{Edits, HeaderValue, decoded};
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::process::CallName;
 use crate::usage::{SessionKind, Status};
 use crate::ws::ReadBuffer;
 
-/// A response's headers, each read only when needed.
-pub struct UpstreamResponse<'a>(pub &'a dyn StreamHost);
-
 /// A mint request's response on its way back.
 pub struct Sealing {
     minting: Box<Minting>,
     content_encoding: Vec<u8>,
     body: Vec<u8>,
-}
-
-impl UpstreamResponse<'_> {
-    /// `:status`.
-    pub fn status(&self) -> Option<u16> {
-        str::from_utf8(&self.0.header(HeaderMap::Response, ":status")?).ok()?.parse().ok()
-    }
-
-    /// Whether the upstream sent it, rather than Envoy or one of its filters.
-    pub fn is_from_upstream(&self) -> bool {
-        self.0.attribute(Attribute::ResponseCodeDetails).is_some_and(|details| details == b"via_upstream")
-    }
-
-    /// All lines of `sec-websocket-protocol`, joined by commas; empty if there are none.
-    pub fn subprotocols(&self) -> Vec<u8> {
-        self.0.attribute(Attribute::ResponseHeader("sec-websocket-protocol")).unwrap_or_default()
-    }
-
-    /// `content-type`; empty if there is none.
-    pub fn content_type(&self) -> Vec<u8> {
-        self.0.header(HeaderMap::Response, "content-type").unwrap_or_default()
-    }
-
-    /// All lines of `content-encoding`, joined by commas; empty if there are none.
-    pub fn content_encoding(&self) -> Vec<u8> {
-        self.0.attribute(Attribute::ResponseHeader("content-encoding")).unwrap_or_default()
-    }
-
-    /// `location`.
-    pub fn location(&self) -> Option<Vec<u8>> {
-        self.0.header(HeaderMap::Response, "location")
-    }
 }
 
 impl Stream {
@@ -97,7 +63,7 @@ impl Stream {
         let State::Forwarded(sent) = &mut self.state else { return ResponseAction::Pass };
         let response = UpstreamResponse(cx.host);
         let status = response.status();
-        match (status, &sent.handshake) {
+        match (status, &mut sent.awaited) {
             (Some(401 | 403), _) if response.is_from_upstream() => {
                 let (provider, credential) = (sent.provider.name.as_str(), sent.presented());
                 cx.worker.sessions.metrics.add(Metric::UpstreamRejected { provider, credential });
@@ -107,22 +73,22 @@ impl Stream {
                 };
                 self.replace(denial, cx)
             }
-            (Some(101), Some(handshake)) => {
+            (Some(101), Awaited::WebSocket(handshake, _)) => {
                 let edits = handshake.answer(&response);
                 self.start_relay(edits, cx)
             }
-            (Some(201), None) if sent.admission.purpose == Purpose::Call => {
+            (Some(201), Awaited::Call(_)) => {
                 self.start_call(&response.location().unwrap_or_default(), cx);
                 ResponseAction::Pass
             }
-            _ => {
-                if let (Some(200..=299), Some(id)) = (status, &sent.hung_up)
+            (_, awaited) => {
+                if let (Some(200..=299), Awaited::HangUp(id, _)) = (status, &*awaited)
                     && response.is_from_upstream()
                 {
-                    let call = CallName { provider: &sent.provider.name, id };
+                    let call = CallName { provider: &sent.provider.name, id: id.as_str() };
                     cx.worker.calls.hung_up(call, &mut cx.worker.sessions, cx.host.now());
                 }
-                sent.rest.as_mut().map_or(ResponseAction::Pass, |rest| rest.answered(status, &response))
+                awaited.meter().map_or(ResponseAction::Pass, |meter| meter.answered(status, &response))
             }
         }
     }
@@ -151,7 +117,8 @@ impl Stream {
     /// A WebSocket is open: it is followed from now on if it is metered.
     fn start_relay(&mut self, mut edits: Edits, cx: &mut Context<'_>) -> ResponseAction {
         if let State::Forwarded(sent) = &mut self.state
-            && let Some(mut relay) = sent.relay.take()
+            && let Awaited::WebSocket(_, followed) = &mut sent.awaited
+            && let Some(FollowedWebSocket { mut relay, sideband }) = followed.take()
         {
             let now = cx.host.now();
             relay.start(now);
@@ -159,7 +126,6 @@ impl Stream {
                 let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
                 cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);
             }
-            let sideband = sent.sideband.take();
             self.state = State::Relaying(relay, sideband);
             edits.remove("sec-websocket-extensions");
         }
@@ -169,9 +135,9 @@ impl Stream {
     /// Keeps the call that a 201's `location` names.
     fn start_call(&mut self, location: &[u8], cx: &mut Context<'_>) {
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::CallUnnamed) else { return };
-        let Some(id) = id_in(location) else { return };
-        let Forwarded { admission, provider_key, provider, model, .. } = *sent;
-        let started_call = StartedCall::new(id, &admission, &provider, model, provider_key, cx.host);
+        let Some(id) = CallId::in_location(location) else { return };
+        let Forwarded { admission, provider, awaited: Awaited::Call(request) } = *sent else { return };
+        let started_call = StartedCall::new(&id, request, &admission, &provider, cx.host);
         if let Some(handle) = &mut self.handle {
             let began = admission.began(&provider, SessionKind::WebRtc);
             cx.worker.sessions.opened(handle, began, &|| started_call.record().clone(), cx.host.now());
@@ -182,14 +148,12 @@ impl Stream {
     /// Reads what a REST response tells of its usage, as it passes.
     fn metered_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
         let State::Forwarded(sent) = &mut self.state else { return ResponseAction::Pass };
-        let Some(mut rest) = sent.rest.take_if(|rest| rest.is_read()) else { return ResponseAction::Pass };
+        let Some(meter) = sent.awaited.meter().filter(|meter| meter.is_read()) else { return ResponseAction::Pass };
         let size = body.size();
-        let action = rest.pass(&body.read(0, size).unwrap_or_default(), ends, &self.plan.prices);
-        if ends {
+        let action = meter.pass(&body.read(0, size).unwrap_or_default(), ends, &self.plan.prices);
+        if ends && let Some(meter) = sent.awaited.take_meter() {
             let now = cx.worker.clock;
-            self.state = State::Spent(self.used(*rest, &mut cx.worker.sessions, || now));
-        } else {
-            sent.rest = Some(rest);
+            self.state = State::Spent(self.used(*meter, &mut cx.worker.sessions, || now));
         }
         action.into()
     }
@@ -222,13 +186,6 @@ impl Stream {
         cx.worker.sessions.metrics.add(Metric::Rejected(denial.code));
         self.state = State::Replied;
         ResponseAction::Reply(denial.into())
-    }
-}
-
-impl Forwarded {
-    /// What it was sent on with.
-    fn presented(&self) -> Presented {
-        if self.admission.upstream_secret().is_some() { Presented::ClientSecret } else { Presented::Key }
     }
 }
 

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use super::*;
 use crate::credential::Access;
+use crate::endpoint::Endpoint;
 use crate::limit::CallerLimits;
 use crate::memory::MemoryAccount;
 use crate::name_rule::NameRule;
 use crate::policy::{Credential, Provider, ProviderKind};
 use crate::process::shared_data::memory::Memory;
 use crate::protocol::Lock;
-use crate::stream::admission::Purpose;
 use crate::usage::{MicroUsd, Price, Rate};
 use crate::ws::{CloseCode, FrameHeader, OpCode, mask, text_frame};
 
@@ -55,7 +55,7 @@ fn live_of(limits: SessionLimits, lock: &[&str], models: NameRule, named: Option
         policy: Arc::new(policy),
         caller: Arc::new(caller),
         client_secret: None,
-        purpose: Purpose::WebSocket,
+        endpoint: Endpoint::Realtime { call_id: None },
     };
     let mut relay = WebSocketRelay::new(&admission, "openai", named, 7, MemoryAccount::default().reservation(), at(0));
     relay.start(at(0));
