@@ -1,7 +1,11 @@
 //! JSON (RFC 8259), read strictly and in place: what is not asked for is only checked, and nothing is built.
 
+pub(crate) mod collected;
 mod decimal;
+pub(crate) mod fraction;
+pub(crate) mod object;
 mod reader;
+pub(crate) mod scan;
 mod value;
 
 use std::borrow::Cow;

@@ -101,7 +101,7 @@ fn the_table_in_lib_rs_names_each_room_once() {
     let rooms: BTreeSet<_> = files.iter().map(File::room).filter(|room| !room.is_empty()).collect();
     let rows = lib(&files).lines.iter().filter(|line| line.starts_with("//! | [`"));
     let named: Vec<_> = rows
-        .flat_map(|row| row.split(" | ").next().unwrap().split("[`").skip(1))
+        .flat_map(|row| row.split(" | ").nth(1).unwrap().split("[`").skip(1))
         .map(|name| name.split('`').next().unwrap())
         .collect();
     let missing = rooms.iter().filter(|room| !named.contains(room)).map(|room| format!("{room} is not in the table"));
@@ -149,22 +149,23 @@ fn no_function_is_too_long_or_takes_too_much() {
 
 #[test]
 fn the_core_has_one_owner_no_clock_and_no_host() {
-    let mut broken = Vec::new();
+    let mut broken = BTreeSet::new();
     for file in core().iter().filter(|file| !file.is_test) {
         for (path, why) in FORBIDDEN {
             let parts: Vec<_> = path.split("::").collect();
             for (index, token) in file.tokens.iter().enumerate() {
-                let here = file.tokens[index..].iter().filter(|token| token.text != "::").map(|token| token.text.as_str());
+                let here =
+                    file.tokens[index..].iter().filter(|token| token.text != "::").map(|token| token.text.as_str());
                 let is_path = here.take(parts.len()).eq(parts.iter().copied());
                 // A module's name is a word like others where it is not part of a path.
                 let is_crate = path != "log" || file.tokens.get(index + 1).is_some_and(|token| token.text == "::");
                 if is_path && is_crate {
-                    broken.push(format!("{}: {path}: {why}", file.at(token)));
+                    broken.insert(format!("{}: {path}: {why}", file.at(token)));
                 }
             }
         }
     }
-    hold("what has no place in the core", &broken);
+    hold("what has no place in the core", &broken.into_iter().collect::<Vec<_>>());
 }
 
 #[test]
@@ -173,9 +174,9 @@ fn names_are_words_that_others_use() {
     for file in all().iter().filter(|file| !file.is_test) {
         let getters = file.functions().into_iter().filter(|function| function.name.text.starts_with("get_"));
         broken.extend(
-            getters.filter(|function| function.name.text != "get_type").map(|function| {
-                format!("{}: {}: without get_", file.at(&function.name), function.name.text)
-            }),
+            getters
+                .filter(|function| function.name.text != "get_type")
+                .map(|function| format!("{}: {}: without get_", file.at(&function.name), function.name.text)),
         );
         for token in &file.tokens {
             let words = words(&token.text);
@@ -255,7 +256,9 @@ fn layers(rooms: &BTreeMap<&str, BTreeMap<&str, String>>) -> Vec<BTreeSet<String
         heights.insert(room, height);
     }
     let mut layers = vec![BTreeSet::new(); heights.values().max().map_or(0, |height| height + 1)];
-    heights.iter().for_each(|(room, height)| drop(layers[*height].insert((*room).to_owned())));
+    for (room, height) in heights {
+        layers[height].insert(room.to_owned());
+    }
     layers.reverse();
     layers
 }

@@ -6,13 +6,13 @@ use proxy_wasm::hostcalls::dispatch_http_call;
 use proxy_wasm::types::{BufferType, MapType, Status};
 
 use super::abi;
-use realtime_byok::answer::Answer;
 use realtime_byok::call::Hangup;
 use realtime_byok::denial::Denial;
 use realtime_byok::http::{Edit, Edits, Headers, Span};
-use realtime_byok::session::RestUsage;
+use realtime_byok::local_reply::LocalReply;
+use realtime_byok::stream::RestUsage;
 use realtime_byok::usage::{MicroUsd, Record};
-use realtime_byok::ws::Window;
+use realtime_byok::ws::ReadBuffer;
 
 /// How long an upstream may take to end a call.
 const HANGUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,13 +36,13 @@ pub fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
 }
 
 /// Answers the stream with a denial.
-pub fn refuse(denial: &Denial) -> Result<(), Status> {
-    answer(&denial.answer(), &denial.reason.details())
+pub fn deny(denial: &Denial) -> Result<(), Status> {
+    reply(&denial.local_reply(), &denial.code.details())
 }
 
 /// Answers the stream.
-pub fn answer(answer: &Answer, details: &str) -> Result<(), Status> {
-    abi::send_local_response(answer.status, details, &serialized(&answer.headers), &answer.body)
+pub fn reply(reply: &LocalReply, details: &str) -> Result<(), Status> {
+    abi::send_local_response(reply.status, details, &serialized(&reply.headers), &reply.body)
 }
 
 /// Leaves what is known of a session for the access log.
@@ -73,7 +73,7 @@ pub fn log_exchange(used: &RestUsage) {
     log("realtime_byok.policy", &used.policy.name);
     log("realtime_byok.provider", &used.provider.name);
     log("realtime_byok.model", used.model.as_deref().unwrap_or_default());
-    if used.is_told() {
+    if used.is_reported() {
         log("realtime_byok.tokens", &used.usage.total_tokens.to_string());
         log("realtime_byok.cost", &dollars(used.cost));
     }
@@ -99,7 +99,7 @@ pub struct Read {
     pub size: usize,
 }
 
-impl Window for &Read {
+impl ReadBuffer for &Read {
     fn size(&self) -> usize {
         self.size
     }

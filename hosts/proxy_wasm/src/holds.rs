@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_too_long_is_told_once() {
+    fn what_waits_too_long_is_overdue_once() {
         let holds = Holds::default();
         holds.wait(1, at(0));
         holds.wait(2, at(1));

@@ -7,13 +7,13 @@ use log::{error, warn};
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, MapType};
 
-use super::stream::Stream;
+use super::stream::StreamContext;
 use super::worker::Worker;
 use super::{abi, calls};
 use realtime_byok::call::{Hangup, Overdue};
 use realtime_byok::config::{self, Plan, Planned};
 use realtime_byok::metrics::Metric;
-use realtime_byok::session;
+use realtime_byok::stream;
 
 /// How often what is overdue is looked for.
 const TICK: Duration = Duration::from_secs(1);
@@ -32,7 +32,8 @@ impl Root {
 
     fn end_calls(&self, now: SystemTime) {
         let mut send = |hangup: &Hangup| calls::hang_up(hangup).ok();
-        let Overdue { keyless, unsent } = self.worker.calls.tick(&mut self.worker.process.borrow_mut(), now, &mut send);
+        let Overdue { keyless, unsent } =
+            self.worker.calls.tick(&mut self.worker.sessions.borrow_mut(), now, &mut send);
         for id in keyless {
             warn!("realtime_byok: cannot end call {id}, which must end: the filter has no key for it");
         }
@@ -44,10 +45,10 @@ impl Root {
     /// The contexts of sessions that are to be cut; forgets those that are over.
     fn overdue_sessions(&self, now: SystemTime) -> Vec<u32> {
         let mut overdue = Vec::new();
-        let mut process = self.worker.process.borrow_mut();
-        self.worker.open.borrow_mut().retain(|(context, session)| {
-            let Some(session) = session.upgrade() else { return false };
-            let is_overdue = session.borrow_mut().tick(&mut process, now);
+        let mut sessions = self.worker.sessions.borrow_mut();
+        self.worker.open.borrow_mut().retain(|(context, stream)| {
+            let Some(stream) = stream.upgrade() else { return false };
+            let is_overdue = stream.borrow_mut().tick(&mut sessions, now);
             overdue.extend(is_overdue.then_some(*context));
             !is_overdue
         });
@@ -72,16 +73,16 @@ impl Root {
              true` in the plugin's configuration",
             contexts.len()
         );
-        let denial = session::body_unavailable();
+        let denial = stream::body_unavailable();
         for &context in contexts {
-            let edits = || self.plan.as_ref().map(|plan| session::edits_of_refused(plan, &calls::request_headers()));
+            let edits = || self.plan.as_ref().map(|plan| stream::edits_of_denied(plan, &calls::request_headers()));
             let answered = abi::set_effective_context(context)
                 .and_then(|()| calls::edit(MapType::HttpRequestHeaders, &edits().unwrap_or_default()))
-                .and_then(|()| calls::refuse(&denial));
+                .and_then(|()| calls::deny(&denial));
             if answered.is_err() {
                 error!("realtime_byok: cannot answer a request that waits for its body");
             }
-            self.worker.process.borrow_mut().metrics.add(Metric::Rejected(denial.reason));
+            self.worker.sessions.borrow_mut().metrics.add(Metric::Rejected(denial.code));
         }
     }
 }
@@ -90,8 +91,8 @@ impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, _: usize, _: usize, _: usize) {
         let status = abi::header_map_value(MapType::HttpCallResponseHeaders, ":status");
         let status = status.and_then(|status| str::from_utf8(&status).ok()?.parse().ok());
-        let Worker { calls, process, .. } = &*self.worker;
-        if let Some(id) = calls.answered(token, status, process, self.get_current_time()) {
+        let Worker { calls, sessions, .. } = &*self.worker;
+        if let Some(id) = calls.answered(token, status, sessions, self.get_current_time()) {
             let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
             warn!("realtime_byok: the provider has not ended call {id} yet, and is asked again; its status: {status}");
         }
@@ -104,13 +105,13 @@ impl RootContext for Root {
         match config::load(&configuration, &|name| std::env::var(name).ok()) {
             Ok(Planned { plan, warnings }) => {
                 warnings.iter().for_each(|warning| warn!("realtime_byok: {warning}"));
-                let mut process = self.worker.process.borrow_mut();
-                process.know_callers(plan.callers.names());
+                let mut sessions = self.worker.sessions.borrow_mut();
+                sessions.add_callers(plan.callers.names());
                 if plan.control.is_some() {
-                    process.list_sessions();
+                    sessions.list_sessions();
                 }
-                plan.policies.guarded().for_each(|policy| process.metrics.expect(policy));
-                drop(process);
+                plan.policies.guarded().for_each(|policy| sessions.metrics.expect(policy));
+                drop(sessions);
                 self.worker.flush();
                 self.worker.clock.set(self.get_current_time());
                 self.plan = Some(Rc::new(plan));
@@ -129,21 +130,21 @@ impl RootContext for Root {
         self.worker.clock.set(now);
         self.answer_withheld(&self.worker.holds.overdue(now));
         self.worker.flush();
-        if !self.worker.process.borrow_mut().tick(now) {
+        if !self.worker.sessions.borrow_mut().tick(now) {
             return;
         }
         self.cut(&self.overdue_sessions(now));
-        if self.worker.process.borrow_mut().exchange() {
+        if self.worker.sessions.borrow_mut().sync() {
             self.cut(&self.overdue_sessions(now));
         }
         self.end_calls(now);
-        for key in self.worker.process.borrow_mut().take_damaged() {
+        for key in self.worker.sessions.borrow_mut().take_corrupt_keys() {
             error!("realtime_byok: shared data at {key} cannot be read; what was counted there begins anew");
         }
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(context, self.plan.clone(), self.worker.clone())))
+        Some(Box::new(StreamContext::new(context, self.plan.clone(), self.worker.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

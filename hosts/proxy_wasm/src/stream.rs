@@ -14,63 +14,62 @@ use super::worker::Worker;
 use super::{abi, calls};
 use realtime_byok::call::Calls;
 use realtime_byok::config::Plan;
-use realtime_byok::control::Process;
-use realtime_byok::session::{
-    Answered, Ended, Exchanged, Relay, RequestStep, Response, ResponseStep, Session, Surroundings,
-};
+use realtime_byok::host::{StreamHost, UpstreamRequest, UpstreamResponse};
+use realtime_byok::process::Sessions;
+use realtime_byok::stream::{BodyAction, DetailedReply, Ended, RequestAction, ResponseAction, Stream};
 
 /// The stream's context. Without a configuration it lets nothing through.
-pub struct Stream {
+pub struct StreamContext {
     context: u32,
-    session: Option<Rc<RefCell<Session>>>,
+    session: Option<Rc<RefCell<Stream>>>,
     worker: Rc<Worker>,
 }
 
-impl Stream {
+impl StreamContext {
     /// The stream of this context.
     pub fn new(context: u32, plan: Option<Rc<Plan>>, worker: Rc<Worker>) -> Self {
-        Self { context, session: plan.map(|plan| Rc::new(RefCell::new(Session::new(plan)))), worker }
+        Self { context, session: plan.map(|plan| Rc::new(RefCell::new(Stream::new(plan)))), worker }
     }
 
     fn envoy(&self) -> Envoy<'_> {
         Envoy { worker: &self.worker, now: OnceCell::new() }
     }
 
-    fn take(&self, step: RequestStep, body_size: usize) -> Action {
+    fn take(&self, step: RequestAction, body_size: usize) -> Action {
         let done = match step {
-            RequestStep::Pass => return Action::Continue,
-            RequestStep::Hold => return Action::Pause,
-            RequestStep::Forward(edits, None) => calls::edit(MapType::HttpRequestHeaders, &edits),
-            RequestStep::Forward(edits, Some(body)) => calls::edit(MapType::HttpRequestHeaders, &edits)
+            RequestAction::Pass => return Action::Continue,
+            RequestAction::Hold => return Action::Pause,
+            RequestAction::Forward(edits, None) => calls::edit(MapType::HttpRequestHeaders, &edits),
+            RequestAction::Forward(edits, Some(body)) => calls::edit(MapType::HttpRequestHeaders, &edits)
                 .and_then(|()| calls::set_request_body(body_size, &body)),
-            RequestStep::Answer(Answered { answer, details }, edits) => {
+            RequestAction::Reply(DetailedReply { reply, details }, edits) => {
                 let edited = calls::edit(MapType::HttpRequestHeaders, &edits);
-                return stop(edited.and_then(|()| calls::answer(&answer, details)));
+                return stop(edited.and_then(|()| calls::reply(&reply, details)));
             }
-            RequestStep::Refuse(denial, edits) => {
-                return stop(calls::edit(MapType::HttpRequestHeaders, &edits).and_then(|()| calls::refuse(&denial)));
+            RequestAction::Deny(denial, edits) => {
+                return stop(calls::edit(MapType::HttpRequestHeaders, &edits).and_then(|()| calls::deny(&denial)));
             }
         };
         if done.is_ok() { Action::Continue } else { stop(done) }
     }
 
-    fn take_response(&self, step: ResponseStep, body_size: usize) -> Action {
+    fn take_response(&self, step: ResponseAction, body_size: usize) -> Action {
         let done = match step {
-            ResponseStep::Pass => return Action::Continue,
-            ResponseStep::Hold if body_size == 0 => return Action::Pause,
-            ResponseStep::Hold => {
+            ResponseAction::Pass => return Action::Continue,
+            ResponseAction::Hold if body_size == 0 => return Action::Pause,
+            ResponseAction::Hold => {
                 let taken = calls::set_response_body(body_size, &[]);
                 return if taken.is_ok() { Action::Pause } else { stop(taken) };
             }
-            ResponseStep::Edit(edits) => calls::edit(MapType::HttpResponseHeaders, &edits),
-            ResponseStep::Open(edits) => {
+            ResponseAction::Edit(edits) => calls::edit(MapType::HttpResponseHeaders, &edits),
+            ResponseAction::Open(edits) => {
                 let session = self.session.as_ref().map(Rc::downgrade);
                 self.worker.open.borrow_mut().extend(session.map(|session| (self.context, session)));
                 calls::edit(MapType::HttpResponseHeaders, &edits)
             }
-            ResponseStep::Release(edits, body) => calls::edit(MapType::HttpResponseHeaders, &edits)
+            ResponseAction::Release(edits, body) => calls::edit(MapType::HttpResponseHeaders, &edits)
                 .and_then(|()| calls::set_response_body(body_size, &body)),
-            ResponseStep::Refuse(denial) => return stop(calls::refuse(&denial)),
+            ResponseAction::Deny(denial) => return stop(calls::deny(&denial)),
         };
         if done.is_ok() { Action::Continue } else { stop(done) }
     }
@@ -86,19 +85,19 @@ fn stop(done: Result<(), Status>) -> Action {
     Action::Pause
 }
 
-impl Drop for Stream {
+impl Drop for StreamContext {
     fn drop(&mut self) {
         self.worker.holds.forget(self.context);
     }
 }
 
-impl Context for Stream {}
+impl Context for StreamContext {}
 
-impl HttpContext for Stream {
+impl HttpContext for StreamContext {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let Some(session) = &self.session else { return stop(abi::reset_stream()) };
         let step = session.borrow_mut().request_headers(calls::request_headers(), end_of_stream, &self.envoy());
-        if matches!(step, RequestStep::Hold) {
+        if matches!(step, RequestAction::Hold) {
             self.worker.holds.wait(self.context, now());
         }
         self.take(step, 0)
@@ -109,11 +108,11 @@ impl HttpContext for Stream {
         let mut session = session.borrow_mut();
         let read = Read { buffer: BufferType::HttpRequestBody, size: body_size };
         if body_size > 0
-            && let Some(relay) = session.client_bytes(&read, self.worker.clock.get())
+            && let Some(action) = session.client_bytes(&read, self.worker.clock.get())
         {
-            return relayed(&read, relay);
+            return relayed(&read, action);
         }
-        if !session.is_held() {
+        if !session.is_waiting_for_body() {
             return Action::Continue;
         }
         self.worker.holds.body_came();
@@ -128,7 +127,7 @@ impl HttpContext for Stream {
         if done.is_err() {
             return stop(done);
         }
-        if !session.is_held() {
+        if !session.is_waiting_for_body() {
             return Action::Continue;
         }
         self.worker.holds.forget(self.context);
@@ -150,18 +149,18 @@ impl HttpContext for Stream {
         let mut session = session.borrow_mut();
         let read = Read { buffer: BufferType::HttpResponseBody, size: body_size };
         if body_size > 0
-            && let Some(relay) = session.upstream_bytes(&read, &self.worker.process, self.worker.clock.get())
+            && let Some(action) = session.upstream_bytes(&read, &self.worker.sessions, self.worker.clock.get())
         {
-            return relayed(&read, relay);
+            return relayed(&read, action);
         }
         if session.is_read() {
-            let relay = session.response_bytes(
+            let action = session.response_bytes(
                 &calls::response_body(body_size),
                 end_of_stream,
-                &self.worker.process,
+                &self.worker.sessions,
                 self.worker.clock.get(),
             );
-            return relayed(&read, relay);
+            return relayed(&read, action);
         }
         if !session.is_sealing() {
             return Action::Continue;
@@ -180,26 +179,26 @@ impl HttpContext for Stream {
 
     fn on_log(&mut self) {
         let Some(session) = &self.session else { return };
-        let process = &self.worker.process;
-        match session.borrow_mut().end(process, &self.envoy(), now) {
+        let sessions = &self.worker.sessions;
+        match session.borrow_mut().end(sessions, &self.envoy(), now) {
             Ended::Unopened => {}
-            Ended::Closed(record, joined) => {
+            Ended::Closed(record, sideband) => {
                 calls::log_session(&record);
-                if let (Some(call), Some(close)) = (joined, record.close) {
-                    self.worker.calls.end(*call, close, process, now());
+                if let (Some(call), Some(close)) = (sideband, record.close) {
+                    self.worker.calls.end(*call, close, sessions, now());
                 }
             }
-            Ended::Exchanged(used) => {
+            Ended::Rest(used) => {
                 calls::log_exchange(&used);
                 if let Some(gap) = used.gap {
                     debug!("realtime_byok: what an exchange of caller {} used is not known: {gap}", used.caller.name);
                 }
             }
-            Ended::Called(call) => {
+            Ended::CallStarted(call) => {
                 calls::log_call(&call.record);
-                self.worker.calls.begin(*call, process);
+                self.worker.calls.begin(*call, sessions);
             }
-            Ended::Unnamed => {
+            Ended::CallUnnamed => {
                 warn!("realtime_byok: a call has begun whose answer names none in `location`: it cannot be ended");
             }
         }
@@ -208,10 +207,10 @@ impl HttpContext for Stream {
 }
 
 /// Never pauses: bytes go on, or others in their place.
-fn relayed(read: &Read, relay: Relay) -> Action {
-    match relay {
-        Relay::Pass => Action::Continue,
-        Relay::Replace(from, bytes) => {
+fn relayed(read: &Read, action: BodyAction) -> Action {
+    match action {
+        BodyAction::Pass => Action::Continue,
+        BodyAction::Replace(from, bytes) => {
             let done = calls::replace(read, from, &bytes);
             if done.is_ok() { Action::Continue } else { stop(done) }
         }
@@ -229,7 +228,7 @@ struct Envoy<'a> {
     now: OnceCell<SystemTime>,
 }
 
-impl Surroundings for Envoy<'_> {
+impl StreamHost for Envoy<'_> {
     fn route_policy(&self) -> Option<Vec<u8>> {
         abi::property("xds\0route_metadata\0filter_metadata\0realtime_byok\0policy")
     }
@@ -242,8 +241,8 @@ impl Surroundings for Envoy<'_> {
         *self.now.get_or_init(now)
     }
 
-    fn process(&self) -> &RefCell<Process> {
-        &self.worker.process
+    fn sessions(&self) -> &RefCell<Sessions> {
+        &self.worker.sessions
     }
 
     fn calls(&self) -> &Calls {
@@ -261,7 +260,7 @@ impl Surroundings for Envoy<'_> {
     }
 }
 
-impl Response for Envoy<'_> {
+impl UpstreamResponse for Envoy<'_> {
     fn status(&self) -> Option<u16> {
         let status = abi::header_map_value(MapType::HttpResponseHeaders, ":status")?;
         std::str::from_utf8(&status).ok()?.parse().ok()
@@ -288,7 +287,7 @@ impl Response for Envoy<'_> {
     }
 }
 
-impl Exchanged for Envoy<'_> {
+impl UpstreamRequest for Envoy<'_> {
     fn cluster(&self) -> Option<Vec<u8>> {
         abi::property("xds\0cluster_name")
     }

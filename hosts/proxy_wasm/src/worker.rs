@@ -6,13 +6,12 @@ use std::time::SystemTime;
 
 use proxy_wasm::types::Status;
 
-use super::abi;
 use super::holds::Holds;
-use super::metrics;
+use super::{abi, metrics};
 use realtime_byok::call::Calls;
-use realtime_byok::control::Process;
-use realtime_byok::limits::{Entry, Mismatch, Store};
-use realtime_byok::session::Session;
+use realtime_byok::process::Sessions;
+use realtime_byok::process::{CasMismatch, Entry, SharedData};
+use realtime_byok::stream::Stream;
 
 /// One worker's VM.
 pub struct Worker {
@@ -21,9 +20,9 @@ pub struct Worker {
     /// Calls that are under way.
     pub calls: Calls,
     /// WebSockets that are followed, by their contexts.
-    pub open: RefCell<Vec<(u32, Weak<RefCell<Session>>)>>,
+    pub open: RefCell<Vec<(u32, Weak<RefCell<Stream>>)>>,
     /// The sessions of all workers.
-    pub process: RefCell<Process>,
+    pub sessions: RefCell<Sessions>,
     /// The time of the last tick, or of the configuration before the first: good enough for what passes between two.
     pub clock: Cell<SystemTime>,
 }
@@ -39,7 +38,7 @@ impl Worker {
 
     /// Tells Envoy what was measured since this was last called.
     pub fn flush(&self) {
-        metrics::flush(&mut self.process.borrow_mut().metrics);
+        metrics::flush(&mut self.sessions.borrow_mut().metrics);
     }
 
     fn new() -> Self {
@@ -50,21 +49,21 @@ impl Worker {
             holds: Holds::default(),
             calls: Calls::default(),
             open: RefCell::default(),
-            process: RefCell::new(Process::new(Box::new(SharedData), random)),
+            sessions: RefCell::new(Sessions::new(Box::new(EnvoySharedData), random)),
             clock: Cell::new(SystemTime::UNIX_EPOCH),
         }
     }
 }
 
 /// Envoy's shared data, one for all VMs of the same `vm_id`.
-struct SharedData;
+struct EnvoySharedData;
 
-impl Store for SharedData {
+impl SharedData for EnvoySharedData {
     fn read(&self, key: &str) -> Entry {
         abi::shared_data(key).map_or_else(Entry::absent, |(bytes, cas)| Entry { bytes, cas })
     }
 
-    fn write(&self, key: &str, bytes: &[u8], cas: u32) -> Result<(), Mismatch> {
-        abi::set_shared_data(key, bytes, cas).map_err(|_: Status| Mismatch)
+    fn write(&self, key: &str, bytes: &[u8], cas: u32) -> Result<(), CasMismatch> {
+        abi::set_shared_data(key, bytes, cas).map_err(|_: Status| CasMismatch)
     }
 }

@@ -22,7 +22,7 @@ fn calling(patch: Value) -> Vm {
 }
 
 /// A call of web-app's that has begun, and whose stream is not over yet.
-fn called(vm: &Vm, policy: &str, path: &str, id: &str) -> Exchange {
+fn started_call(vm: &Vm, policy: &str, path: &str, id: &str) -> Exchange {
     let request = vm.request("POST", path).line("content-type", "application/sdp").with_policy(policy);
     let exchange = request.authenticated().body("v=0").send();
     exchange.upstream();
@@ -59,7 +59,7 @@ fn a_call_is_ended_by_the_key_and_the_account_that_it_began_with() {
     let vm = calling(json!({ "providers": { "openai": openai }, "callers": { "web-app": { "limits": null } } }));
     let path = format!("{CALLS}&api-version=1");
     let began = (0..32).map(|number| {
-        let call = called(&vm, "brief", &path, &format!("rtc_{number}"));
+        let call = started_call(&vm, "brief", &path, &format!("rtc_{number}"));
         call.upstream().lines.all("authorization").concat()
     });
     let began: Vec<_> = began.collect();
@@ -76,7 +76,7 @@ fn a_call_is_ended_by_the_key_and_the_account_that_it_began_with() {
 #[test]
 fn a_call_that_must_end_is_asked_to_until_it_has() {
     let vm = calling(json!({}));
-    drop(called(&vm, "brief", CALLS, "rtc_1"));
+    drop(started_call(&vm, "brief", CALLS, "rtc_1"));
     vm.wait(Duration::from_secs(6));
     assert_eq!((vm.http_calls().len(), listed(&vm)), (1, session("stopping", "", 0)));
     vm.answer_http_call(Some(503));
@@ -97,7 +97,7 @@ fn a_call_that_must_end_is_asked_to_until_it_has() {
 #[test]
 fn a_hangup_through_the_filter_ends_the_session_when_the_upstream_agrees() {
     let vm = calling(json!({}));
-    drop(called(&vm, "default", CALLS, "rtc_1"));
+    drop(started_call(&vm, "default", CALLS, "rtc_1"));
     let hang_up = |status| {
         let request =
             vm.request("POST", "/v1/realtime/calls/rtc_1/hangup").line("authorization", format!("Bearer {OTHER}"));
@@ -108,7 +108,7 @@ fn a_hangup_through_the_filter_ends_the_session_when_the_upstream_agrees() {
     assert_eq!(listed(&vm), session("open", "", 0));
     hang_up(200);
     assert_eq!(listed(&vm), session("closed", "client", 1000));
-    let next = called(&vm, "default", CALLS, "rtc_3");
+    let next = started_call(&vm, "default", CALLS, "rtc_3");
     vm.request("POST", "/v1/realtime/calls/rtc_3/hangup").authenticated().send().respond(200, ACCEPTED);
     drop(next);
     vm.wait(Duration::from_secs(1));
@@ -121,7 +121,7 @@ fn a_websocket_joins_its_callers_call_and_is_one_session_with_it() {
     let vm = calling(json!({}));
     let join =
         |token: &str| vm.upgrade("/v1/realtime?call_id=rtc_1").line("authorization", format!("Bearer {token}")).send();
-    let call = called(&vm, "default", CALLS, "rtc_1");
+    let call = started_call(&vm, "default", CALLS, "rtc_1");
     assert_eq!(join(OTHER).refused(), refusal(403, "route_not_allowed"));
     let sideband = join(TOKEN);
     sideband.upstream();
@@ -158,7 +158,7 @@ fn a_call_of_one_user_is_not_joined_by_another() {
 #[test]
 fn a_call_is_in_the_access_log_of_the_request_that_began_it() {
     let vm = calling(json!({}));
-    let call = called(&vm, "default", CALLS, "rtc_1");
+    let call = started_call(&vm, "default", CALLS, "rtc_1");
     call.log();
     let fields = ["caller", "policy", "provider", "model", "user", "duration", "tokens"];
     let logged = fields.map(|field| call.access_log_field(field));
@@ -176,7 +176,7 @@ fn no_call_begins_where_nothing_would_be_known_of_it() {
 }
 
 #[test]
-fn a_call_that_the_upstream_does_not_name_is_told_of() {
+fn a_call_that_the_upstream_does_not_name_is_reported() {
     for location in [None, Some(("location", "/v1/realtime/calls/a%2Fb"))] {
         let vm = calling(json!({}));
         let request = vm.request("POST", CALLS).authenticated().line("content-type", "application/sdp").body("v=0");

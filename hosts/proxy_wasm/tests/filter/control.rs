@@ -76,7 +76,7 @@ fn a_session_that_one_side_has_closed_is_open_until_its_connection_is() {
 }
 
 #[test]
-fn a_stop_is_told_to_the_client_and_a_client_that_does_not_close_is_cut() {
+fn a_stop_reaches_the_client_and_a_client_that_does_not_close_is_cut() {
     let vm = controlled(json!({}));
     let session = open(&vm);
     let (_, list) = ask(&vm, "GET", "/sessions?caller=web-app&status=open");

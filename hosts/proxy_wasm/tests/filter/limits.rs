@@ -47,7 +47,7 @@ fn used(input: u32) -> Vec<u8> {
 }
 
 #[test]
-fn a_place_is_free_again_when_its_session_ends_however_far_it_came() {
+fn a_session_no_longer_counts_when_it_ends_however_far_it_came() {
     let vm = limited(json!({ "concurrent_sessions": 2 }));
     let first = open(&vm);
     let second = vm.upgrade("/v1/realtime?model=gpt-realtime").authenticated().send();
@@ -62,7 +62,7 @@ fn a_place_is_free_again_when_its_session_ends_however_far_it_came() {
 }
 
 #[test]
-fn what_is_no_session_takes_no_place() {
+fn what_is_no_session_does_not_count_as_one() {
     let vm = limited(json!({ "concurrent_sessions": 1 }));
     let _session = open(&vm);
     vm.post("/v1/responses", "{}").authenticated().send().upstream();

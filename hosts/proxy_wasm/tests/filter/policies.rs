@@ -8,7 +8,7 @@ use crate::fixture::{TOKEN, refusal, vm};
 use crate::host::Vm;
 
 /// Policies that can be told apart by the key that their requests get.
-fn told_apart(with_default: bool) -> Vm {
+fn distinct_policies(with_default: bool) -> Vm {
     let provider = |key: &str| json!({ "kind": "openai", "key": { "value": key } });
     let default = if with_default { json!({ "provider": "of-default" }) } else { json!(null) };
     vm(json!({
@@ -23,7 +23,7 @@ fn told_apart(with_default: bool) -> Vm {
 
 #[test]
 fn metadata_decides_then_the_routes_name_then_default() {
-    let vm = told_apart(true);
+    let vm = distinct_policies(true);
     let request = || vm.upgrade("/v1/realtime").authenticated();
     for (request, want) in [
         (request(), "default"),
@@ -41,7 +41,7 @@ fn metadata_decides_then_the_routes_name_then_default() {
 
 #[test]
 fn a_route_without_a_policy_is_closed_even_to_those_who_have_a_token() {
-    let (with_default, without) = (told_apart(true), told_apart(false));
+    let (with_default, without) = (distinct_policies(true), distinct_policies(false));
     for request in [
         without.upgrade("/"),
         without.upgrade("/").on_route("other"),
@@ -177,7 +177,7 @@ fn without_callers_nobody_comes_in() {
 
 #[test]
 fn a_new_configuration_holds_for_new_streams() {
-    let (old, new) = (told_apart(true), vm(json!({})));
+    let (old, new) = (distinct_policies(true), vm(json!({})));
     let key = |vm: &Vm| vm.upgrade("/").authenticated().send().upstream().lines.all("authorization").concat();
     assert_eq!((key(&old), key(&new)), ("Bearer default".into(), "Bearer sk-openai-provider-key".into()));
 }

@@ -30,8 +30,8 @@ fn metering() -> Vm {
 /// What the access log of an exchange says, once it is over.
 fn logged(exchange: &Exchange) -> Value {
     let fields = ["caller", "policy", "provider", "model", "tokens", "cost"];
-    let told = fields.map(|field| (field.to_owned(), exchange.access_log_field(field).into()));
-    Value::Object(told.into_iter().collect())
+    let reported = fields.map(|field| (field.to_owned(), exchange.access_log_field(field).into()));
+    Value::Object(reported.into_iter().collect())
 }
 
 fn all(model: &str, tokens: &str, cost: &str) -> Value {
@@ -126,7 +126,7 @@ fn a_stream_that_tells_no_usage_is_known_not_to() {
 }
 
 #[test]
-fn what_was_told_before_a_cut_is_counted() {
+fn what_was_reported_before_a_cut_is_counted() {
     let vm = metering();
     let exchange = vm.post(CHAT, STREAMED).with_policy("ruled").authenticated().send();
     exchange.respond(200, EVENTS);

@@ -211,7 +211,7 @@ fn credential_parameters_are_removed_and_the_rest_of_the_query_stays() {
 }
 
 #[test]
-fn each_kind_of_provider_gets_its_key_in_its_place() {
+fn each_kind_of_provider_gets_its_key_where_it_expects_it() {
     for (provider, want) in [
         (json!({ "kind": "openai" }), vec!["authorization: Bearer sk-openai-provider-key"]),
         (

@@ -9,7 +9,7 @@ use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_o
 use proptest::sample::select;
 use serde_json::json;
 
-use super::{GATEWAY, PROVIDER, Place, cased, check, header_name, holds, value};
+use super::{GATEWAY, PROVIDER, Slot, cased, check, header_name, holds, value};
 use crate::fixture::{TOKEN, vm};
 use crate::host::{Fate, Request};
 
@@ -18,18 +18,18 @@ const TOKENS: [&str; 5] = [TOKEN, "token-of-another", "expired", "nobodys", ""];
 /// One credential that a client offers.
 #[derive(Clone, Debug)]
 struct Offer {
-    place: Place,
+    slot: Slot,
     token: &'static str,
     case: u64,
     starts_line: bool,
 }
 
 fn offer() -> impl Strategy<Value = Offer> {
-    let place = prop_oneof![select(&GATEWAY[..]), select(&PROVIDER[..])];
+    let slot = prop_oneof![select(&GATEWAY[..]), select(&PROVIDER[..])];
     // Mostly the same token, so that it is not always a conflict.
     let token = prop_oneof![4 => Just(TOKEN), 1 => select(&TOKENS[..])];
-    (place, token, any::<u64>(), any::<bool>()).prop_map(|(place, token, case, starts_line)| Offer {
-        place,
+    (slot, token, any::<u64>(), any::<bool>()).prop_map(|(slot, token, case, starts_line)| Offer {
+        slot,
         token,
         case,
         starts_line,
@@ -39,10 +39,10 @@ fn offer() -> impl Strategy<Value = Offer> {
 impl Offer {
     /// The subprotocol, if it is one.
     fn subprotocol(&self) -> Option<String> {
-        match self.place {
-            Place::Header(..) => None,
-            Place::Subprotocol(prefix) => Some(cased(prefix, self.case) + self.token),
-            Place::Encoded => {
+        match self.slot {
+            Slot::Header(..) => None,
+            Slot::Subprotocol(prefix) => Some(cased(prefix, self.case) + self.token),
+            Slot::Encoded => {
                 Some(cased("cf-aig-authorization-base64url.", self.case) + &URL_SAFE_NO_PAD.encode(self.token))
             }
         }
@@ -53,8 +53,8 @@ fn with_offers<'a>(request: Request<'a>, offers: &[Offer]) -> Request<'a> {
     let mut request = request;
     let mut lines: Vec<String> = Vec::new();
     for offer in offers {
-        match (offer.place, offer.subprotocol()) {
-            (Place::Header(name, prefix), _) => {
+        match (offer.slot, offer.subprotocol()) {
+            (Slot::Header(name, prefix), _) => {
                 request = request.line(&cased(name, offer.case), cased(prefix, offer.case) + offer.token);
             }
             (_, Some(subprotocol)) if offer.starts_line || lines.is_empty() => lines.push(subprotocol),
@@ -71,7 +71,7 @@ fn verdict(offers: &[Offer]) -> Result<(), &'static str> {
     if BTreeSet::from_iter(&subprotocols).len() < subprotocols.len() {
         return Err("malformed_credentials");
     }
-    let (gateway, provider): (Vec<&Offer>, _) = offers.iter().partition(|offer| GATEWAY.contains(&offer.place));
+    let (gateway, provider): (Vec<&Offer>, _) = offers.iter().partition(|offer| GATEWAY.contains(&offer.slot));
     let read = if gateway.is_empty() { provider } else { gateway };
     let tokens: BTreeSet<_> = read.iter().map(|offer| offer.token).collect();
     match Vec::from_iter(tokens)[..] {

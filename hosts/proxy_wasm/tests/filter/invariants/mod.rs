@@ -32,7 +32,7 @@ fn check<S: Strategy>(values: S, property: impl Fn(S::Value) -> Result<(), TestC
 
 /// Where a credential may stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
+enum Slot {
     /// The value of a header, behind a prefix.
     Header(&'static str, &'static str),
     /// A subprotocol, behind a prefix.
@@ -41,20 +41,20 @@ enum Place {
     Encoded,
 }
 
-const GATEWAY: [Place; 4] = [
-    Place::Header("cf-aig-authorization", "Bearer "),
-    Place::Header("cf-aig-authorization", ""),
-    Place::Subprotocol("cf-aig-authorization."),
-    Place::Encoded,
+const GATEWAY: [Slot; 4] = [
+    Slot::Header("cf-aig-authorization", "Bearer "),
+    Slot::Header("cf-aig-authorization", ""),
+    Slot::Subprotocol("cf-aig-authorization."),
+    Slot::Encoded,
 ];
 
-const PROVIDER: [Place; 6] = [
-    Place::Header("authorization", "Bearer "),
-    Place::Header("api-key", ""),
-    Place::Header("x-api-key", ""),
-    Place::Header("x-goog-api-key", ""),
-    Place::Subprotocol("openai-insecure-api-key."),
-    Place::Subprotocol("xai-client-secret."),
+const PROVIDER: [Slot; 6] = [
+    Slot::Header("authorization", "Bearer "),
+    Slot::Header("api-key", ""),
+    Slot::Header("x-api-key", ""),
+    Slot::Header("x-goog-api-key", ""),
+    Slot::Subprotocol("openai-insecure-api-key."),
+    Slot::Subprotocol("xai-client-secret."),
 ];
 
 /// A header value that Envoy's codecs let through: anything but NUL, CR and LF.

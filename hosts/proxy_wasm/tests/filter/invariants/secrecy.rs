@@ -7,20 +7,20 @@ use proptest::prelude::{Strategy, any, prop_assert, prop_oneof};
 use proptest::sample::select;
 use serde_json::json;
 
-use super::{GATEWAY, PROVIDER, Place, cased, check, holds};
+use super::{GATEWAY, PROVIDER, Slot, cased, check, holds};
 use crate::fixture::vm;
 use crate::host::{Fate, Request};
 
 /// What else is removed: account settings, cookies, parameters.
-const OTHERS: [Place; 8] = [
-    Place::Header("authorization", "Basic "),
-    Place::Header("authorization", "Digest username="),
-    Place::Header("cookie", "session="),
-    Place::Header("openai-organization", ""),
-    Place::Header("openai-project", ""),
-    Place::Header("x-internal", ""),
-    Place::Subprotocol("openai-organization."),
-    Place::Subprotocol("openai-project."),
+const OTHERS: [Slot; 8] = [
+    Slot::Header("authorization", "Basic "),
+    Slot::Header("authorization", "Digest username="),
+    Slot::Header("cookie", "session="),
+    Slot::Header("openai-organization", ""),
+    Slot::Header("openai-project", ""),
+    Slot::Header("x-internal", ""),
+    Slot::Subprotocol("openai-organization."),
+    Slot::Subprotocol("openai-project."),
 ];
 
 const PARAMS: [&str; 5] = ["key", "api_key", "api-key", "access_token", "vendor"];
@@ -28,7 +28,7 @@ const PARAMS: [&str; 5] = ["key", "api_key", "api-key", "access_token", "vendor"
 /// A credential somewhere in the request.
 #[derive(Clone, Debug)]
 enum Spot {
-    At(Place),
+    At(Slot),
     Param(&'static str),
 }
 
@@ -41,8 +41,8 @@ struct Hidden {
 }
 
 fn hidden() -> impl Strategy<Value = Hidden> {
-    let places = [&GATEWAY[..], &PROVIDER, &OTHERS].concat();
-    let spot = prop_oneof![3 => select(places).prop_map(Spot::At), 1 => select(&PARAMS[..]).prop_map(Spot::Param)];
+    let slots = [&GATEWAY[..], &PROVIDER, &OTHERS].concat();
+    let spot = prop_oneof![3 => select(slots).prop_map(Spot::At), 1 => select(&PARAMS[..]).prop_map(Spot::Param)];
     (spot, "[a-zA-Z0-9]{24}", any::<u64>()).prop_map(|(spot, secret, mask)| Hidden { spot, secret, mask })
 }
 
@@ -50,11 +50,11 @@ impl Hidden {
     fn add<'a>(&self, request: Request<'a>) -> Request<'a> {
         let Self { spot, secret, mask } = self;
         match spot {
-            Spot::At(Place::Header(name, prefix)) => request.line(&cased(name, *mask), format!("{prefix}{secret}")),
-            Spot::At(Place::Subprotocol(prefix)) => {
+            Spot::At(Slot::Header(name, prefix)) => request.line(&cased(name, *mask), format!("{prefix}{secret}")),
+            Spot::At(Slot::Subprotocol(prefix)) => {
                 request.line("sec-websocket-protocol", format!("{}{secret}", cased(prefix, *mask)))
             }
-            Spot::At(Place::Encoded) => {
+            Spot::At(Slot::Encoded) => {
                 let encoded = URL_SAFE_NO_PAD.encode(secret);
                 request.line("sec-websocket-protocol", format!("cf-aig-authorization-base64url.{encoded}, realtime"))
             }
@@ -98,7 +98,7 @@ fn nothing_that_a_client_offers_reaches_an_upstream() {
         } else {
             vm.post(&format!("/v1/responses?{query}"), "{}")
         };
-        let is_gateway = |hidden: &Hidden| matches!(hidden.spot, Spot::At(place) if GATEWAY.contains(&place));
+        let is_gateway = |hidden: &Hidden| matches!(hidden.spot, Spot::At(slot) if GATEWAY.contains(&slot));
         let request = all.iter().filter(|hidden| !is_gateway(hidden)).fold(request, |all, hidden| hidden.add(all));
         let exchange = super::admitted(request).send();
         let upstream = exchange.upstream();
