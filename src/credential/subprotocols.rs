@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::slots::{CredentialError, GatewaySlot};
+use super::error::CredentialError;
+use super::gateway_slot::GatewaySlot;
 use crate::http::{is_token, members};
 
 /// The longest list of subprotocols that is read, all its lines together, in bytes.
