@@ -25,6 +25,12 @@ pub struct Slots<'a> {
 
 impl<'a> Slots<'a> {
     /// The one token that the client offers, if it offers any. A gateway slot wins over what an SDK takes for a key.
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialError::Malformed`] where something in a slot cannot be a credential,
+    /// [`CredentialError::Conflicting`] where two differ. What stands in a provider slot is not read where a gateway
+    /// slot holds a token.
     pub fn token(
         &self,
         offer: &SubprotocolOffer<'a>,

@@ -4,22 +4,22 @@ use schemars::{Schema, json_schema};
 use serde_json::Value;
 
 /// One place of a secret.
-pub fn one_source(schema: &mut Schema) {
+pub(crate) fn one_source(schema: &mut Schema) {
     one_of(schema, &["env", "value", "base64"]);
 }
 
 /// One place of a secret, or its digest.
-pub fn one_source_or_digest(schema: &mut Schema) {
+pub(crate) fn one_source_or_digest(schema: &mut Schema) {
     one_of(schema, &["sha256", "env", "value", "base64"]);
 }
 
 /// One key, or a pool of keys.
-pub fn one_key(schema: &mut Schema) {
+pub(crate) fn one_key(schema: &mut Schema) {
     one_of(schema, &["key", "keys"]);
 }
 
 /// One provider, several, or no authentication.
-pub fn one_handling(schema: &mut Schema) {
+pub(crate) fn one_handling(schema: &mut Schema) {
     one_of(schema, &["provider", "providers", "auth"]);
 }
 
