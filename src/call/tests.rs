@@ -1,5 +1,3 @@
-//! Calls that begin, must end, are hung up, and are joined.
-
 use std::rc::Rc;
 
 use serde_json::{Value, json};

@@ -54,12 +54,6 @@ pub enum MintRequestError {
 
 impl<'a> MintRequest<'a> {
     /// Reads the body of a `POST` to `endpoint`.
-    ///
-    /// # Errors
-    ///
-    /// [`MintRequestError::Malformed`] where the body is no JSON object, or where a member that must be read stands
-    /// twice or is not what it should be; [`MintRequestError::InvalidGatewayObject`] for what the `gateway` object
-    /// says.
     pub fn parse(endpoint: MintEndpoint, body: &'a [u8]) -> Result<Self, MintRequestError> {
         let body = str::from_utf8(body).map_err(|_| NotReadable)?;
         let names = ["gateway", "model", "session", "input_audio_transcription", "expires_after", "client_secret"];

@@ -47,10 +47,6 @@ pub enum InvalidMintResponse {
 
 impl<'a> MintResponse<'a> {
     /// Reads the body of a successful answer.
-    ///
-    /// # Errors
-    ///
-    /// Where the secret and its expiry cannot be told for certain: nothing of such a response may go to the client.
     pub fn parse(body: &'a [u8]) -> Result<Self, InvalidMintResponse> {
         if body.len() > MAX_RESPONSE {
             return Err(InvalidMintResponse::TooLong);
@@ -76,10 +72,6 @@ impl<'a> MintResponse<'a> {
     }
 
     /// The answer with `sealed` for the secret, expiring at `expires_at`; all other bytes as they were.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidMintResponse::SecretElsewhere`] where the upstream's secret would still be in what is left.
     pub fn with_sealed(&self, sealed: &Sealed, expires_at: u64) -> Result<Vec<u8>, InvalidMintResponse> {
         let (value, expiry) = (span(self.body, self.value)?, span(self.body, self.expiry)?);
         let emptied = edited(self.body, vec![(value.clone(), "".into())]);

@@ -2,15 +2,47 @@
 
 use std::borrow::Cow;
 
+use super::subprotocols::{Subprotocol, SubprotocolOffer};
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
-use super::bearer::bearer;
-use super::error::CredentialError;
-use super::gateway_slot::GatewaySlot;
-use super::subprotocols::{Subprotocol, SubprotocolOffer};
-use crate::http::members;
+use crate::http::{members, trim};
+
+/// Where gateway tokens are looked for.
+pub struct GatewaySlot {
+    /// The gateway header's name, in lower case.
+    pub header: String,
+    /// The gateway subprotocol's name, as configured.
+    pub subprotocol: String,
+    /// Whether a provider slot may hold a gateway token too.
+    pub accept_provider_slot: bool,
+    pub(super) prefix: String,
+    pub(super) base64url_prefix: String,
+}
+
+impl GatewaySlot {
+    /// Slots of these names.
+    pub fn new(header: &str, subprotocol: &str, accept_provider_slot: bool) -> Self {
+        Self {
+            header: header.to_ascii_lowercase(),
+            subprotocol: subprotocol.to_owned(),
+            accept_provider_slot,
+            prefix: format!("{subprotocol}."),
+            base64url_prefix: format!("{subprotocol}-base64url."),
+        }
+    }
+}
+
+/// Why what stands in the slots is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CredentialError {
+    /// It cannot be a credential; says why.
+    Malformed(&'static str),
+    /// Two different credentials.
+    Conflicting,
+}
 
 /// The header lines of the slots, as they came.
 #[derive(Default)]
@@ -25,12 +57,6 @@ pub struct Slots<'a> {
 
 impl<'a> Slots<'a> {
     /// The one token that the client offers, if it offers any. A gateway slot wins over what an SDK takes for a key.
-    ///
-    /// # Errors
-    ///
-    /// [`CredentialError::Malformed`] where something in a slot cannot be a credential,
-    /// [`CredentialError::Conflicting`] where two differ. What stands in a provider slot is not read where a gateway
-    /// slot holds a token.
     pub fn token(
         &self,
         offer: &SubprotocolOffer<'a>,
@@ -78,6 +104,13 @@ impl<'a> Slots<'a> {
 fn values<'a>(line: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let empty: Option<&'a [u8]> = members(line).next().is_none().then_some(&[]);
     members(line).chain(empty)
+}
+
+/// What follows the scheme in `Bearer <token>`; RFC 9110 section 11.1: the scheme is case-insensitive.
+pub fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    let separated = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
+    (scheme.eq_ignore_ascii_case(b"bearer") && separated).then(|| trim(rest))
 }
 
 fn well_formed(token: &[u8]) -> Result<Cow<'_, [u8]>, CredentialError> {

@@ -2,8 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::error::CredentialError;
-use super::gateway_slot::GatewaySlot;
+use super::slots::{CredentialError, GatewaySlot};
 use crate::http::{is_token, members};
 
 /// The longest list of subprotocols that is read, all its lines together, in bytes.
@@ -63,11 +62,6 @@ impl<'a> SubprotocolOffer<'a> {
     /// Reads the lines of `sec-websocket-protocol`.
     ///
     /// RFC 6455 section 4.1: the elements "MUST all be unique strings" of token characters.
-    ///
-    /// # Errors
-    ///
-    /// [`CredentialError::Malformed`] where the list is longer than 16 KiB, or where a name is not a token or stands
-    /// twice.
     pub fn parse(lines: &[&'a [u8]], gateway: &GatewaySlot) -> Result<Self, CredentialError> {
         if lines.iter().map(|line| line.len()).sum::<usize>() > MAX_SUBPROTOCOLS {
             return Err(CredentialError::Malformed("sec-websocket-protocol is longer than 16 KiB"));

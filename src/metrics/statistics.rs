@@ -27,11 +27,11 @@ pub struct Statistic {
 
 /// Where a statistic stands among the [`Statistics`] that made it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct StatisticId(usize);
+pub struct StatisticId(usize);
 
 /// All statistics that were ever used.
 #[derive(Debug, Default)]
-pub(crate) struct Statistics {
+pub struct Statistics {
     all: Vec<Statistic>,
     /// Sorted by the lengths of their names, then by these: many begin alike.
     by_name: Vec<StatisticId>,
@@ -44,7 +44,7 @@ pub(crate) struct Statistics {
 
 impl Statistics {
     /// The place of the statistic of this name, which is made if there is none.
-    pub(crate) fn id(&mut self, name: String, kind: StatisticKind) -> StatisticId {
+    pub fn id(&mut self, name: String, kind: StatisticKind) -> StatisticId {
         let sought = Some((name.len(), name.as_str()));
         let key = |&StatisticId(at): &StatisticId| self.all.get(at).map(|stat| (stat.name.len(), stat.name.as_str()));
         let at = self.by_name.partition_point(|id| key(id) < sought);
@@ -60,7 +60,7 @@ impl Statistics {
     }
 
     /// Adds to a counter or a gauge; gives a histogram one more value.
-    pub(crate) fn add(&mut self, id: StatisticId, amount: i64) {
+    pub fn add(&mut self, id: StatisticId, amount: i64) {
         let Some(stat) = self.all.get_mut(id.0) else { return };
         if stat.kind == StatisticKind::Histogram {
             self.values.push((id, amount));
@@ -71,7 +71,7 @@ impl Statistics {
     }
 
     /// Has a counter or a gauge told even if nothing is added to it.
-    pub(crate) fn declare(&mut self, id: StatisticId) {
+    pub fn declare(&mut self, id: StatisticId) {
         if let Some(stat) = self.all.get_mut(id.0).filter(|stat| !stat.is_waiting) {
             stat.is_waiting = true;
             self.waiting.push(id);
@@ -80,7 +80,7 @@ impl Statistics {
 
     /// Tells what was measured since the last time: what is added to each counter and gauge, if anything, and each value of
     /// a histogram.
-    pub(crate) fn drain(&mut self, mut each: impl FnMut(&mut Statistic, Option<i64>)) {
+    pub fn drain(&mut self, mut each: impl FnMut(&mut Statistic, Option<i64>)) {
         for id in self.waiting.drain(..) {
             if let Some(stat) = self.all.get_mut(id.0) {
                 stat.is_waiting = false;

@@ -1,5 +1,3 @@
-//! Names and values of statistics, as hosts get them.
-
 use std::time::SystemTime;
 
 use super::*;

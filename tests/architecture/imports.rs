@@ -169,7 +169,8 @@ impl<'a> Imports<'a> {
 fn items(tokens: &[Token]) -> Vec<(Vec<String>, String, Token, bool)> {
     let mut items = Vec::new();
     for (index, token) in tokens.iter().enumerate() {
-        if token.text == "use" {
+        // `use<'a>` is no import.
+        if token.text == "use" && tokens[index + 1].text != "<" {
             let is_exported = index > 0 && ["pub", ")"].contains(&tokens[index - 1].text.as_str());
             let end = index + tokens[index..].iter().position(|token| token.text == ";").expect("the end of an import");
             let mut tree = Vec::new();
@@ -231,14 +232,16 @@ fn branches(group: &[Token]) -> Vec<&[Token]> {
 }
 
 fn without_uses(tokens: &[Token]) -> Vec<Token> {
+    let mut code = Vec::new();
     let mut is_use = false;
-    let is_code = |token: &&Token| {
-        is_use = is_use || token.text == "use";
-        let is_code = !is_use;
+    for (index, token) in tokens.iter().enumerate() {
+        is_use = is_use || token.text == "use" && tokens[index + 1].text != "<";
+        if !is_use {
+            code.push(token.clone());
+        }
         is_use = is_use && token.text != ";";
-        is_code
-    };
-    tokens.iter().filter(is_code).cloned().collect()
+    }
+    code
 }
 
 /// Every path of two names at least: `a::b::C`.

@@ -172,12 +172,13 @@ fn the_core_has_one_owner_no_clock_and_no_host() {
 fn names_are_words_that_others_use() {
     let mut broken = BTreeSet::new();
     for file in all().iter().filter(|file| !file.is_test) {
-        let getters = file.functions().into_iter().filter(|function| function.name.text.starts_with("get_"));
-        broken.extend(
-            getters
-                .filter(|function| function.name.text != "get_type")
-                .map(|function| format!("{}: {}: without get_", file.at(&function.name), function.name.text)),
-        );
+        for function in file.functions() {
+            let name = &function.name.text;
+            // These two are others' names: of the standard library's collections, and of the SDK's trait.
+            if name.starts_with("get_") && !["get_mut", "get_type"].contains(&name.as_str()) {
+                broken.insert(format!("{}: {name}: without get_", file.at(&function.name)));
+            }
+        }
         for token in &file.tokens {
             let words = words(&token.text);
             for (word, better) in BANNED {

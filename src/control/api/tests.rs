@@ -1,5 +1,3 @@
-//! Requests of the control API, and what they answer.
-
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
