@@ -99,6 +99,12 @@ bench: build envoy node-packages ## Measure beside no filter, Lua, and OLD=modul
 	$(call say,Measuring)
 	@node benches/envoy/run.mjs $(if $(OLD),--old $(OLD)) $(ROWS)
 
+.PHONY: bench-instructions
+bench-instructions: rust ## Count the native instructions of a handshake, an event, a request, by callgrind
+	@$(SETUP)/require.sh valgrind
+	$(call say,Counting instructions)
+	@node benches/instructions.mjs
+
 .PHONY: size
 size: build ## Show the size of the module, section by section
 	@node tools/size.mjs $(MODULE)

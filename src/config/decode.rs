@@ -6,10 +6,10 @@ use super::omitted::Omitted;
 use super::path::{Path, Step};
 
 /// Errors beyond this many are not worth reading.
-pub const MAX_ERRORS: usize = 100;
+pub(crate) const MAX_ERRORS: usize = 100;
 
 /// What a value can be read as.
-pub trait Decode: Sized {
+pub(crate) trait Decode: Sized {
     /// Reads a value; none if it does not fit, of which the reader has been told.
     fn read(value: &Document, reader: &mut Decoder) -> Option<Self>;
 
@@ -21,7 +21,7 @@ pub trait Decode: Sized {
 
 /// Where in a tree is being read, and what did not fit so far.
 #[derive(Default)]
-pub struct Decoder {
+pub(crate) struct Decoder {
     location: Path,
     /// What is wrong, in the order of the places.
     pub errors: Errors,
@@ -31,18 +31,18 @@ pub struct Decoder {
 
 impl Decoder {
     /// Tells that `value` does not fit; never what it is, which may be a secret.
-    pub fn unfit<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
+    pub(crate) fn unfit<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
         self.report(self.location.clone(), format!("found {}, expected {expected}", value.kind()));
         None
     }
 
     /// The text of a string.
-    pub fn text<'v>(&mut self, value: &'v Document, expected: &str) -> Option<&'v str> {
+    pub(crate) fn text<'v>(&mut self, value: &'v Document, expected: &str) -> Option<&'v str> {
         if let Document::String(text) = value { Some(text) } else { self.unfit(value, expected) }
     }
 
     /// The index of a string among those that may stand there.
-    pub fn choice(&mut self, value: &Document, names: &[&str]) -> Option<usize> {
+    pub(crate) fn choice(&mut self, value: &Document, names: &[&str]) -> Option<usize> {
         let found = match value {
             Document::String(text) => names.iter().position(|name| name == text),
             _ => None,
@@ -51,7 +51,7 @@ impl Decoder {
     }
 
     /// The members of a map that has no others than those that are known.
-    pub fn map<'v>(&mut self, value: &'v Document, known: &[&str]) -> Option<&'v Document> {
+    pub(crate) fn map<'v>(&mut self, value: &'v Document, known: &[&str]) -> Option<&'v Document> {
         for (name, _) in self.members(value)? {
             if !known.contains(&name.as_str()) {
                 let member = self.location.key(name);
@@ -64,13 +64,13 @@ impl Decoder {
     }
 
     /// The member `name` of a map, or what holds without it.
-    pub fn member<T: Decode>(&mut self, map: &Document, name: &str) -> Option<T> {
+    pub(crate) fn member<T: Decode>(&mut self, map: &Document, name: &str) -> Option<T> {
         let read = map.member(name).and_then(|value| self.below(Step::Key(name.to_owned()), value));
         read.or_else(T::absent)
     }
 
     /// A member that must be given.
-    pub fn given<T>(&mut self, name: &str, member: Option<T>) -> Option<T> {
+    pub(crate) fn given<T>(&mut self, name: &str, member: Option<T>) -> Option<T> {
         if member.is_none() {
             let location = self.location.key(name);
             // What was given and did not fit has been told.
@@ -82,7 +82,7 @@ impl Decoder {
     }
 
     /// All members of a map that fit, whatever their names.
-    pub fn named<T: Decode>(&mut self, value: &Document) -> Option<Vec<(String, T)>> {
+    pub(crate) fn named<T: Decode>(&mut self, value: &Document) -> Option<Vec<(String, T)>> {
         let mut read = Vec::new();
         for (name, member) in self.members(value)? {
             read.extend(self.below(Step::Key(name.clone()), member).map(|member| (name.clone(), member)));
@@ -91,7 +91,7 @@ impl Decoder {
     }
 
     /// All elements of a list that fit.
-    pub fn list<T: Decode>(&mut self, value: &Document) -> Option<Vec<T>> {
+    pub(crate) fn list<T: Decode>(&mut self, value: &Document) -> Option<Vec<T>> {
         let Document::List(elements) = value else { return self.unfit(value, "a list") };
         let mut read = Vec::new();
         for (index, element) in elements.iter().enumerate() {

@@ -20,6 +20,10 @@ pub use plan::{MintMode, Plan, Planned, Secrets};
 
 /// Reads a plugin configuration: JSON, or a serialized `google.protobuf.Struct`. `variable` looks an environment
 /// variable up.
+///
+/// # Errors
+///
+/// All errors that were found, up to a hundred, each with its path. None shows a secret.
 pub fn load(configuration: &[u8], variable: &dyn Fn(&str) -> Option<String>) -> Result<Planned, Errors> {
     let value = source::decode(configuration)?;
     let shaped = shape::read(&value)?;

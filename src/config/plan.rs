@@ -101,7 +101,7 @@ const RESERVED_HEADERS: [&str; 12] = [
 const READ_HEADERS: [&str; 3] = ["content-encoding", "content-type", "origin"];
 
 /// Builds the plan of what fits; all errors, those of the shape included, come together.
-pub fn build(shaped: Decoded, variable: Variables<'_>) -> Result<Planned, Errors> {
+pub(crate) fn build(shaped: Decoded, variable: Variables<'_>) -> Result<Planned, Errors> {
     let mut errors = Errors::default();
     let mut warnings = Vec::new();
     let reader = SecretReader { variable, errors: &mut errors, warnings: &mut warnings };

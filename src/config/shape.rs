@@ -8,7 +8,7 @@ use super::path::Path;
 use super::raw::Raw;
 
 /// The shape of a configuration, and what was wrong with the rest of it.
-pub struct Decoded {
+pub(crate) struct Decoded {
     /// What fits.
     pub raw: Raw,
     /// What did not.
@@ -20,7 +20,7 @@ pub struct Decoded {
 
 /// Names that a configuration declares, whether or not what they stand for is right.
 #[derive(Default)]
-pub struct Declared {
+pub(crate) struct Declared {
     /// Providers.
     pub providers: Vec<String>,
     /// Policies.
@@ -29,18 +29,18 @@ pub struct Declared {
 
 impl Decoded {
     /// Whether something was cut out right below a place of what was written, so that it is no wonder what is missed.
-    pub fn is_omitted_below(&self, path: &Path) -> bool {
+    pub(crate) fn is_omitted_below(&self, path: &Path) -> bool {
         self.omitted.are_below(path)
     }
 
     /// A place in what fits, as a place in what was written.
-    pub fn original(&self, path: &Path) -> Path {
+    pub(crate) fn original(&self, path: &Path) -> Path {
         self.omitted.original(path)
     }
 }
 
 /// Reads `value`; fails outright only if it is not a map, or more is wrong than anybody would read.
-pub fn read(value: &Document) -> Result<Decoded, Errors> {
+pub(crate) fn read(value: &Document) -> Result<Decoded, Errors> {
     let declared = Declared { providers: names(value, "providers"), policies: names(value, "policies") };
     let mut reader = Decoder::default();
     match Raw::read(value, &mut reader) {

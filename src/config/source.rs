@@ -7,7 +7,7 @@ use super::protobuf;
 
 /// Decodes either form. JSON that begins with a line feed has the first byte of a serialized `Struct`, so what is JSON
 /// is told by its first character that is no white space.
-pub fn decode(configuration: &[u8]) -> Result<Document, Errors> {
+pub(crate) fn decode(configuration: &[u8]) -> Result<Document, Errors> {
     let refuse = |message: String| Errors::one(&Path::default(), message);
     if configuration.trim_ascii().is_empty() {
         return Err(refuse("empty; expected JSON in a StringValue, or a Struct".into()));

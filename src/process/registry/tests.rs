@@ -1,3 +1,5 @@
+//! Sessions listed, stopped and kept after their end, by several workers.
+
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::record_codec::tests::record;

@@ -1,3 +1,5 @@
+//! The follower against streams of frames, good and bad, in any cut.
+
 mod cost;
 mod endings;
 mod insertion_points;
