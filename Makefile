@@ -114,12 +114,6 @@ fuzz: rust-nightly ## Run each target of fuzz/ for FUZZ_SECONDS (60) seconds, or
 	$(call say,Fuzzing)
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60) $(TARGETS)
 
-.PHONY: bench-instructions
-bench-instructions: rust ## Count the native instructions of a handshake, an event, a request, by callgrind
-	@tools/require.sh valgrind
-	$(call say,Counting instructions)
-	@node benches/instructions.mjs
-
 ##@ Set-up
 
 .PHONY: setup
