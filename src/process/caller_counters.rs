@@ -1,8 +1,8 @@
 //! One caller at one worker: what is open here, what is still to be written, and what all have used.
 
 use super::counters::{Counters, Moment, Used};
-use super::heartbeat::WorkerSlot;
-use super::shared_data::{Contended, CorruptKeys, SharedData, key, update};
+use super::peers::Peers;
+use super::shared_data::{Contended, CorruptKeys, key, update};
 
 /// What one caller does at this worker.
 #[derive(Debug)]
@@ -42,28 +42,16 @@ impl LocalCounters {
     }
 
     /// Writes all that is owed, and reads the rest; what cannot be written is owed on.
-    pub(super) fn flush(
-        &mut self,
-        shared_data: &dyn SharedData,
-        corrupt_keys: &mut CorruptKeys,
-        me: Option<WorkerSlot>,
-        now: Moment,
-    ) {
-        self.is_dirty = self.write(shared_data, corrupt_keys, me, now, &mut |_, _| ()).is_err();
+    pub(super) fn flush(&mut self, peers: Peers<'_>, corrupt_keys: &mut CorruptKeys, now: Moment) {
+        self.is_dirty = self.write(peers, corrupt_keys, now, &mut |_, _| ()).is_err();
     }
 
     /// Settles if something is owed or what stands there is wrong, else only reads.
-    pub(super) fn refresh(
-        &mut self,
-        shared_data: &dyn SharedData,
-        corrupt_keys: &mut CorruptKeys,
-        me: Option<WorkerSlot>,
-        now: Moment,
-    ) {
+    pub(super) fn refresh(&mut self, peers: Peers<'_>, corrupt_keys: &mut CorruptKeys, now: Moment) {
         let key = caller_key(&self.caller);
-        let mut counters = decode(&shared_data.read(&key).bytes, &key, corrupt_keys);
-        if self.is_dirty || me.is_some_and(|me| counters.open_at(me) != self.open) {
-            return self.flush(shared_data, corrupt_keys, me, now);
+        let mut counters = decode(&peers.shared_data.read(&key).bytes, &key, corrupt_keys);
+        if self.is_dirty || peers.me().is_some_and(|me| counters.open_at(me) != self.open) {
+            return self.flush(peers, corrupt_keys, now);
         }
         counters.advance(now);
         self.seen = *counters.used();
@@ -73,9 +61,8 @@ impl LocalCounters {
     /// open.
     pub(super) fn write(
         &mut self,
-        shared_data: &dyn SharedData,
+        peers: Peers<'_>,
         corrupt_keys: &mut CorruptKeys,
-        me: Option<WorkerSlot>,
         now: Moment,
         change: &mut dyn FnMut(&mut Counters, u32),
     ) -> Result<(), Contended> {
@@ -83,10 +70,10 @@ impl LocalCounters {
         let mut seen = self.seen;
         // Who owes something of today must not write it to yesterday.
         let now = now.max(self.unwritten_at);
-        update(shared_data, &key, &mut |bytes| {
+        update(peers.shared_data, &key, &mut |bytes| {
             let mut counters = decode(bytes, &key, corrupt_keys);
             counters.advance(now);
-            if let Some(me) = me {
+            if let Some(me) = peers.me() {
                 counters.set_open(me, self.open);
             }
             counters.add(self.unwritten_at, &self.unwritten);
