@@ -1,7 +1,15 @@
 //! JSON (RFC 8259), read strictly and in place: what is not asked for is only checked, and nothing is built.
 
 mod decimal;
+pub mod edit;
+pub mod matcher;
+pub mod paths;
 mod reader;
+pub mod scanner;
+#[cfg(test)]
+mod testing;
+mod text;
+mod utf8;
 mod value;
 
 use std::borrow::Cow;
