@@ -8,6 +8,7 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 WASM_TARGET := wasm32-wasip1
+LINKED := target/$(WASM_TARGET)/release/realtime_byok_proxy_wasm.wasm
 MODULE := target/$(WASM_TARGET)/release/realtime_byok.wasm
 SETUP := tests/setup
 VENV := .work/venv
@@ -34,7 +35,7 @@ demo: build envoy node-packages certificate ## Show the filter at work: Envoy, a
 build: rust node-packages ## Build the module, target/wasm32-wasip1/release/realtime_byok.wasm
 	$(call say,Building $(MODULE))
 	@cargo build --release --target $(WASM_TARGET)
-	@node $(SETUP)/optimise.mjs $(MODULE)
+	@node $(SETUP)/optimise.mjs $(LINKED) $(MODULE)
 
 .PHONY: test
 test: setup fmt-check lint unit build e2e conformance ## Run every check and test; what CI runs
@@ -54,18 +55,18 @@ check: rust fmt-check lint ## Check format and lints, without running tests
 
 .PHONY: fmt
 fmt: rust ## Format the code
-	@cargo fmt
+	@cargo fmt --all
 
 .PHONY: lint
 lint: rust ## Run clippy, natively and for the module
 	$(call say,Linting)
-	@cargo clippy --quiet --all-targets --all-features -- -D warnings
-	@cargo clippy --quiet --lib --target $(WASM_TARGET) -- -D warnings
+	@cargo clippy --quiet --workspace --all-targets --all-features -- -D warnings
+	@cargo clippy --quiet --workspace --lib --target $(WASM_TARGET) -- -D warnings
 
 .PHONY: unit
 unit: rust ## Run the native tests
 	$(call say,Native tests)
-	@cargo test --all-features
+	@cargo test --workspace --all-features
 
 .PHONY: e2e
 e2e: setup build ## Run the end-to-end and deployment tests (TESTS='tests/e2e/slots.test.mjs …' picks)
@@ -92,7 +93,7 @@ clean: ## Remove what was built and installed here
 .PHONY: fmt-check
 fmt-check: rust
 	$(call say,Checking the format)
-	@cargo fmt --check
+	@cargo fmt --all --check
 
 # Set-up leaves a stamp behind, so that it runs again only when what it pins has changed.
 

@@ -1,12 +1,12 @@
-//! Why a request is refused, and what the client is told: one closed list of reasons, one shape of answer.
+//! Why a request is denied, and what the client gets: one closed list of codes, one shape of reply.
 
 use std::borrow::Cow;
 
-use crate::answer::Answer;
+use crate::local_reply::LocalReply;
 
 /// Every way in which a request can be refused. Each has one status, one type and one code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reason {
+pub enum DenialCode {
     /// The route has no policy.
     NoPolicy,
     /// A credential that cannot be one, or a subprotocol list that is not one.
@@ -47,7 +47,7 @@ pub enum Reason {
     BodyUnavailable,
 }
 
-impl Reason {
+impl DenialCode {
     /// The HTTP status.
     pub fn status(self) -> u16 {
         match self {
@@ -67,7 +67,7 @@ impl Reason {
     }
 
     /// `error.code`.
-    pub fn code(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::NoPolicy => "no_policy",
             Self::MalformedCredentials => "malformed_credentials",
@@ -105,7 +105,7 @@ impl Reason {
 
     /// What Envoy's `%RESPONSE_CODE_DETAILS%` shows.
     pub fn details(self) -> String {
-        format!("realtime_byok.{}", self.code())
+        format!("realtime_byok.{}", self.as_str())
     }
 }
 
@@ -113,7 +113,7 @@ impl Reason {
 #[derive(Debug)]
 pub struct Denial {
     /// Why.
-    pub reason: Reason,
+    pub code: DenialCode,
     message: Cow<'static, str>,
     param: Option<Cow<'static, str>>,
     retry_after: Option<u64>,
@@ -121,8 +121,8 @@ pub struct Denial {
 
 impl Denial {
     /// A refusal with a message for people. It must hold nothing that a client sent as a credential.
-    pub fn new(reason: Reason, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, message: message.into(), param: None, retry_after: None }
+    pub fn new(code: DenialCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), param: None, retry_after: None }
     }
 
     /// Names the parameter that is at fault.
@@ -136,10 +136,10 @@ impl Denial {
     }
 
     /// What the client gets.
-    pub fn answer(&self) -> Answer {
-        let reason = self.reason;
+    pub fn local_reply(&self) -> LocalReply {
+        let code = self.code;
         let param = self.param.as_deref();
-        let mut answer = Answer::error(reason.status(), reason.error_type(), reason.code(), &self.message, param);
+        let mut answer = LocalReply::error(code.status(), code.error_type(), code.as_str(), &self.message, param);
         if let Some(seconds) = self.retry_after {
             answer.headers.push(("retry-after", seconds.to_string().into()));
         }
@@ -153,13 +153,14 @@ mod tests {
 
     #[test]
     fn a_denial_says_what_to_mend_and_when_to_try_again() {
-        let answer = Denial::new(Reason::RateLimitExceeded, "Too fast.").param("model").retry_after(7).answer();
+        let answer =
+            Denial::new(DenialCode::RateLimitExceeded, "Too fast.").param("model").retry_after(7).local_reply();
         assert_eq!(answer.status, 429);
         assert_eq!(answer.headers, [("content-type", "application/json".into()), ("retry-after", "7".into())]);
         assert_eq!(
             String::from_utf8(answer.body).unwrap(),
             r#"{"error":{"message":"Too fast.","type":"rate_limit_error","param":"model","code":"rate_limit_exceeded"}}"#
         );
-        assert_eq!(Reason::ExpiredGatewayToken.details(), "realtime_byok.expired_gateway_token");
+        assert_eq!(DenialCode::ExpiredGatewayToken.details(), "realtime_byok.expired_gateway_token");
     }
 }

@@ -7,69 +7,78 @@
 //! # How a request flows
 //!
 //! ```text
-//! Envoy ─▶ host::stream ─▶ session::Session             one callback, one call; one step, a few hostcalls
-//!                            │ control::Request          the control API's own requests, which need no policy
-//!                            │ inbound::Inbound          every header line read once
-//!                            │ policy::Policies          which policy the route has
-//!                            │ session::admission        who it is, what it is for, where it comes from, which model
-//!                            │   auth::{Slots, Callers}    a gateway token
-//!                            │   secret::seal              a client secret
-//!                            │ control::Process          whether its caller may have one more session
-//!                            ├─▶ Answer, Refuse(Denial)  answered here; no upstream hears of it
-//!                            ├─▶ Hold                    the body names the model, or says what to mint
-//!                            └─▶ Forward(http::Edits)    session::onward: what goes, then what comes
-//! upstream's answer ─▶ session
-//!                            ├─ 401, 403                 its words about our key do not pass
-//!                            ├─ a minted secret          session::minting seals it
-//!                            ├─ 201 to a call            call::Calls keeps it, to end it in time
-//!                            ├─ 2xx to a hangup          call::Calls, of whichever worker, knows that it is over
-//!                            ├─ 2xx to REST              session::exchange reads what its body tells
-//!                            │    usage::BodyMeter        JSON, or server-sent events
-//!                            └─ 101                      session::handshake answers the offer; session::live follows
-//!                                 ws::Follower             frames, skipped by length unless they matter
-//!                                 usage::Meter             what an event says of tokens, priced
-//!                                 limits::SessionLimits    whether it must end
-//!                                 session::farewell        what its two sides are told, and when
+//! Envoy ─▶ the host ─▶ stream::Stream                  one callback, one call; one action, a few hostcalls
+//!                       │ control::Request              the control API's own requests, which need no policy
+//!                       │ stream::request_head          every header line read once
+//!                       │ policy::Policies              which policy the route has
+//!                       │ stream::admission             who it is, what it is for, where it comes from, which model
+//!                       │   credential::{Slots, Callers}  a gateway token
+//!                       │   client_secret::sealing        a client secret
+//!                       │ process::Sessions             whether its caller may have one more session
+//!                       ├─▶ Reply, Deny                 answered here; no upstream hears of it
+//!                       ├─▶ Hold                        the body names the model, or says what to mint
+//!                       └─▶ Forward(http::Edits)        stream::forward: what is removed, then what is added
+//! the response ─▶ stream::Stream
+//!                       ├─ 401, 403                     its words about our key do not pass
+//!                       ├─ a minted secret              stream::mint seals it
+//!                       ├─ 201 to a call                call::Calls keeps it, to end it in time
+//!                       ├─ 2xx to a hangup              call::Calls, of whichever worker, knows that it is over
+//!                       ├─ 2xx to REST                  stream::rest reads what its body says of usage
+//!                       │    protocol::BodyMeter          JSON, or server-sent events
+//!                       └─ 101                          stream::handshake answers the offer; stream::websocket follows
+//!                            ws::Follower                 frames, skipped by length unless they matter
+//!                            usage::Meter                 what an event says of tokens, priced
+//!                            limit::SessionLimits         whether it must end
+//!                            stream::closing              the error event and Close of either side, and when
 //! ```
 //!
 //! # The modules
 //!
-//! Only `host` knows Envoy, and decides nothing; everything else takes values, time and randomness among them, and returns
-//! values. Arrows go one way, from each to whatever stands behind it: `host → session → {call, config} → control →
-//! {inbound, metrics} → {auth, policy} → limits → {http, usage, denial, mint} → {secret, json, glob, answer, ws}`.
+//! Envoy is known only to the host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
+//! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
+//! `stream → {control, call, config, host} → client_secret → {policy, process} → {protocol, metrics} → credential → limit →
+//! usage → {endpoint, denial, name_rule} → {http, ws, json, local_reply, memory, secret}`.
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`stream`] | one HTTP stream's life as one enum, and what a host is to do at each callback |
+//! | [`host`] | what a host offers to a stream |
 //! | [`config`] | from the configuration's bytes to a [`config::Plan`] that cannot be wrong, or all errors with their paths |
-//! | [`session`] | one stream's life as one enum |
-//! | [`inbound`], [`http`] | what a request brought; ordered byte headers, token lists, targets, edits |
-//! | [`json`] | JSON in place: members, strings, numbers to six decimals |
-//! | [`auth`] | slots, callers and their tokens |
-//! | [`denial`], [`answer`] | the closed list of refusals; what the filter answers by itself |
-//! | [`policy`], [`glob`] | which policy, provider, key and model |
-//! | [`secret`], [`mint`] | key material; sealed client secrets; what mint requests and answers say |
+//! | [`control`] | the API that lists and stops sessions |
 //! | [`call`] | WebRTC calls |
-//! | [`ws`] | frames, and nothing of what they hold |
-//! | [`usage`] | what events say was used, and nothing of frames; prices; the record of a session |
+//! | [`client_secret`] | sealed client secrets; what mint requests and their responses say |
+//! | [`policy`], [`name_rule`] | which policy, provider, key and model |
+//! | [`process`] | all sessions of the process, and what its workers share: records, counters of callers, heartbeats |
 //! | [`metrics`] | what is measured, and Envoy's names for it |
-//! | [`limits`] | what ends a session; what callers use over all workers |
-//! | [`control`] | all sessions of the process: let in, listed, stopped; the API for that |
-pub mod answer;
-pub mod auth;
+//! | [`protocol`] | what events and bodies of the providers' APIs say of usage; what clients' events change |
+//! | [`credential`] | slots, subprotocols, callers and their tokens |
+//! | [`limit`] | rules: what a caller may start, and what ends a session |
+//! | [`usage`] | what was used: counters, prices, the record of a session |
+//! | [`endpoint`] | which endpoint a path is |
+//! | [`denial`], [`local_reply`] | the closed list of denials; what the filter answers by itself |
+//! | [`http`], [`ws`], [`json`] | header lines, targets, edits, server-sent events; frames; JSON in place |
+//! | [`memory`], [`secret`] | what streams hold in memory together; key material |
+#![forbid(unsafe_code)]
+
 pub mod call;
+pub mod client_secret;
 pub mod config;
 pub mod control;
+pub mod credential;
 pub mod denial;
-pub mod glob;
-mod host;
+pub mod endpoint;
+pub mod host;
 pub mod http;
-pub mod inbound;
 pub mod json;
-pub mod limits;
+pub mod limit;
+pub mod local_reply;
+pub mod memory;
 pub mod metrics;
-pub mod mint;
+pub mod name_rule;
 pub mod policy;
+pub mod process;
+pub mod protocol;
 pub mod secret;
-pub mod session;
+pub mod stream;
 pub mod usage;
 pub mod ws;

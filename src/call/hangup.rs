@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::http::{Fate, Param, Target};
-use crate::policy::{Kind, Placement, Provider};
+use crate::http::{Param, ParamEdit, Target};
+use crate::policy::{Placement, Provider, ProviderKind};
 use crate::secret::Secret;
 
 /// `POST …/realtime/calls/{id}/hangup`, as it is sent to the upstream.
@@ -42,8 +42,8 @@ impl Hangup {
         }
         let account = key.provider.account.iter();
         headers.extend(account.map(|(name, value)| ((*name).to_owned(), Rc::new(Secret::new(value.clone().into())))));
-        let fate = |param: &Param<'_>| if key.is_dropped(param) { Fate::Drop } else { Fate::Keep };
-        let rewritten = Target::parse(&path).rewrite(&fate, &added);
+        let edit = |param: &Param<'_>| if key.is_dropped(param) { ParamEdit::Remove } else { ParamEdit::Keep };
+        let rewritten = Target::parse(&path).rewrite(&edit, &added);
         let path = rewritten.unwrap_or(path);
         Self { cluster, authority, path, headers }
     }
@@ -53,7 +53,7 @@ impl ProviderKey {
     /// Whether a parameter has no place in a hangup's query: it is about the call, its model, or a credential.
     fn is_dropped(&self, param: &Param<'_>) -> bool {
         let is_credential = matches!(&self.placement, Placement::Query(name) if param.is(name));
-        let is_model = param.is("model") || (self.provider.kind == Kind::AzureOpenAi && param.is("deployment"));
+        let is_model = param.is("model") || (self.provider.kind == ProviderKind::AzureOpenAi && param.is("deployment"));
         is_credential || is_model || param.is("call_id")
     }
 }
@@ -65,7 +65,7 @@ mod tests {
 
     const ACCOUNT: (&str, &str) = ("openai-project", "proj_1");
 
-    fn hangup(kind: Kind, placement: Placement, path: &str) -> Hangup {
+    fn hangup(kind: ProviderKind, placement: Placement, path: &str) -> Hangup {
         let account = vec![(ACCOUNT.0, ACCOUNT.1.to_owned())];
         let provider = Rc::new(Provider { name: "p".into(), kind, credential: Credential::External, account });
         let key = ProviderKey { provider, placement, value: Rc::new(Secret::new(b"Bearer sk".to_vec())) };
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn it_goes_where_the_call_came_from_with_key_and_account() {
-        let hangup = hangup(Kind::OpenAi, Kind::OpenAi.placement(), "/v1/realtime/calls");
+        let hangup = hangup(ProviderKind::OpenAi, ProviderKind::OpenAi.placement(), "/v1/realtime/calls");
         assert_eq!(hangup.path, b"/v1/realtime/calls/rtc_1/hangup");
         let headers = hangup.headers.iter().map(|(name, value)| (name.as_str(), value.expose()));
         let want = [("authorization", b"Bearer sk".as_slice()), (ACCOUNT.0, ACCOUNT.1.as_bytes())];
@@ -83,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_key_of_the_query_stands_there_once() {
-        let hangup = hangup(Kind::OpenAi, Placement::Query("key".into()), "/v1/realtime/calls?key=old&x=1&Key=older");
+        let hangup =
+            hangup(ProviderKind::OpenAi, Placement::Query("key".into()), "/v1/realtime/calls?key=old&x=1&Key=older");
         assert_eq!(hangup.path, b"/v1/realtime/calls/rtc_1/hangup?x=1&key=Bearer%20sk");
         assert_eq!(hangup.headers.len(), 1);
     }
@@ -91,11 +92,11 @@ mod tests {
     #[test]
     fn it_keeps_the_query_but_for_the_model_and_the_call() {
         for (kind, query, want) in [
-            (Kind::AzureOpenAi, "?api-version=2025-04-01&deployment=d", "?api-version=2025-04-01"),
-            (Kind::AzureOpenAi, "?model=m&api-version=1&call_id=rtc_1&x", "?api-version=1&x"),
-            (Kind::OpenAi, "?model=m&deployment=d", "?deployment=d"),
-            (Kind::OpenAi, "?mode%6C=m", ""),
-            (Kind::OpenAi, "", ""),
+            (ProviderKind::AzureOpenAi, "?api-version=2025-04-01&deployment=d", "?api-version=2025-04-01"),
+            (ProviderKind::AzureOpenAi, "?model=m&api-version=1&call_id=rtc_1&x", "?api-version=1&x"),
+            (ProviderKind::OpenAi, "?model=m&deployment=d", "?deployment=d"),
+            (ProviderKind::OpenAi, "?mode%6C=m", ""),
+            (ProviderKind::OpenAi, "", ""),
         ] {
             let placement = kind.placement();
             let hangup = hangup(kind, placement, &format!("/v1/realtime/calls{query}"));

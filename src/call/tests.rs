@@ -3,21 +3,21 @@ use std::rc::Rc;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::auth::{Access, Caller};
 use crate::control::Request;
-use crate::control::stored::tests::record;
-use crate::glob::Globs;
-use crate::limits::CallerLimits;
-use crate::limits::store::memory::Memory;
-use crate::metrics::Began;
-use crate::policy::{Credential, Kind as ProviderKind, Provider};
+use crate::credential::{Access, Caller};
+use crate::limit::CallerLimits;
+use crate::metrics::SessionLabels;
+use crate::name_rule::NameRule;
+use crate::policy::{Credential, Provider, ProviderKind};
+use crate::process::registry::record_codec::tests::record;
+use crate::process::shared_data::memory::Memory;
 use crate::secret::Secret;
-use crate::usage::Kind;
+use crate::usage::SessionKind;
 
 /// One worker among those that share a store.
 struct Worker {
     calls: Calls,
-    process: RefCell<Process>,
+    sessions: RefCell<Sessions>,
     /// The hangups that were sent, by their paths.
     sent: RefCell<Vec<String>>,
 }
@@ -32,7 +32,7 @@ fn name(id: &str) -> CallName<'_> {
 
 fn web_app() -> Rc<Caller> {
     let limits = CallerLimits { concurrent_sessions: Some(2), ..CallerLimits::default() };
-    let (policies, models, origins) = (Access::All, Globs::All, Globs::All);
+    let (policies, models, origins) = (Access::All, NameRule::Any, NameRule::Any);
     Rc::new(Caller { name: "web-app".into(), policies, models, origins, limits })
 }
 
@@ -45,10 +45,10 @@ fn hangup(id: &str) -> Hangup {
 }
 
 impl Worker {
-    fn new(store: &Memory, number: u64) -> Self {
-        let mut process = Process::new(Box::new(store.clone()), number);
-        process.list_sessions();
-        Self { calls: Calls::default(), process: RefCell::new(process), sent: RefCell::default() }
+    fn new(shared_data: &Memory, number: u64) -> Self {
+        let mut sessions = Sessions::new(Box::new(shared_data.clone()), number);
+        sessions.list_sessions();
+        Self { calls: Calls::default(), sessions: RefCell::new(sessions), sent: RefCell::default() }
     }
 
     fn only() -> Self {
@@ -57,36 +57,42 @@ impl Worker {
 
     /// A call `rtc_{number}` of web-app's that begins at 100.
     fn call(&self, number: u128, max_duration: Option<u64>) -> Call {
-        let record = Record { kind: Kind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
-        let mut process = self.process.borrow_mut();
-        let mut seat = process.admit(&web_app(), || at(100)).unwrap_or_else(|_| panic!("there is room"));
-        let began =
-            Began { caller: &record.caller, policy: &record.policy, provider: &record.provider, kind: record.kind };
-        process.opened(&mut seat, began, &|| record.clone(), at(100));
+        let record =
+            Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
+        let mut sessions = self.sessions.borrow_mut();
+        let mut handle = sessions.admit(&web_app(), || at(100)).unwrap_or_else(|_| panic!("there is room"));
+        let began = SessionLabels {
+            caller: &record.caller,
+            policy: &record.policy,
+            provider: &record.provider,
+            kind: record.kind,
+        };
+        sessions.opened(&mut handle, began, &|| record.clone(), at(100));
         let hangup = Some(hangup(record.upstream_id.as_deref().unwrap_or_default()));
         let mut call = Call::new(record, at(100), max_duration.map(Duration::from_secs));
-        (call.hangup, call.seat) = (hangup, Some(seat));
+        (call.hangup, call.handle) = (hangup, Some(handle));
         call
     }
 
     fn begin(&self, number: u128, max_duration: Option<u64>) {
-        self.calls.begin(self.call(number, max_duration), &self.process);
+        self.calls.begin(self.call(number, max_duration), &self.sessions);
     }
 
     /// What is kept of a call of which only a WebSocket is known that has joined it.
     fn joined(&self, number: u128) -> Call {
-        let record = Record { kind: Kind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(77, 100) };
+        let record =
+            Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(77, 100) };
         let mut call = Call::new(record, at(101), None);
         call.hangup = Some(hangup(&format!("rtc_{number}")));
         call
     }
 
     fn has_room(&self, now: u64) -> bool {
-        let mut process = self.process.borrow_mut();
-        let seat = process.admit(&web_app(), || at(now));
-        let has_room = seat.is_ok();
-        if let Ok(seat) = seat {
-            process.leave(seat, None, at(now));
+        let mut sessions = self.sessions.borrow_mut();
+        let handle = sessions.admit(&web_app(), || at(now));
+        let has_room = handle.is_ok();
+        if let Ok(handle) = handle {
+            sessions.close(handle, None, at(now));
         }
         has_room
     }
@@ -102,15 +108,15 @@ impl Worker {
 
     fn tick_with(&self, now: u64, send: &mut dyn FnMut(&Hangup) -> Option<u32>) -> (Overdue, Vec<String>) {
         let before = self.sent.borrow().len();
-        let mut process = self.process.borrow_mut();
-        process.tick(at(now));
-        process.exchange();
-        let overdue = self.calls.tick(&mut process, at(now), send);
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.tick(at(now));
+        sessions.sync();
+        let overdue = self.calls.tick(&mut sessions, at(now), send);
         (overdue, self.sent.borrow()[before..].to_vec())
     }
 
     fn answered(&self, token: u32, status: Option<u16>, now: u64) -> Option<String> {
-        self.calls.answered(token, status, &self.process, at(now))
+        self.calls.answered(token, status, &self.sessions, at(now))
     }
 
     /// What the control API answers.
@@ -118,7 +124,7 @@ impl Worker {
         let path = format!("/sessions{query}");
         let request = Request::read("", method.as_bytes(), &Target::parse(path.as_bytes()), || true).unwrap();
         let answer = request.unwrap_or_else(|answer| panic!("{}", answer.status));
-        serde_json::from_slice(&answer.run(&mut self.process.borrow_mut(), at(now)).body).unwrap()
+        serde_json::from_slice(&answer.run(&mut self.sessions.borrow_mut(), at(now)).body).unwrap()
     }
 
     /// Upstream's name and status of every session, the newest first, and how it was closed.
@@ -154,7 +160,7 @@ fn a_location_ends_with_the_calls_id() {
 }
 
 #[test]
-fn a_call_is_stopping_and_keeps_its_place_until_its_provider_has_ended_it() {
+fn a_call_is_stopping_and_counts_until_its_provider_has_ended_it() {
     for ended in [200, 204, 404] {
         let worker = Worker::only();
         worker.begin(1, Some(5));
@@ -176,21 +182,21 @@ fn a_call_is_stopping_and_keeps_its_place_until_its_provider_has_ended_it() {
 }
 
 #[test]
-fn a_call_that_is_not_ended_is_asked_to_again_ever_later_and_told_of_once() {
+fn a_call_that_is_not_ended_is_tried_again_ever_later_and_reported_once() {
     let worker = Worker::only();
     worker.begin(1, Some(0));
     let mut asked = Vec::new();
-    let mut told = Vec::new();
+    let mut reported = Vec::new();
     for now in 100..220 {
         if !worker.tick(now).1.is_empty() {
             asked.push(now - 100);
             let token = asked.len() as u32;
-            told.extend(worker.answered(token, [Some(503), None, Some(401)][asked.len() % 3], now));
+            reported.extend(worker.answered(token, [Some(503), None, Some(401)][asked.len() % 3], now));
             assert_eq!(worker.answered(token, Some(200), now), None, "an answer counts once");
         }
     }
     assert_eq!(asked, [0, 1, 3, 7, 15, 31, 61, 91]);
-    assert_eq!(told, ["rtc_1"]);
+    assert_eq!(reported, ["rtc_1"]);
     assert_eq!(worker.listed(220), one("rtc_1", "stopping", Value::Null));
 }
 
@@ -207,7 +213,7 @@ fn a_hangup_without_an_answer_is_sent_again() {
 }
 
 #[test]
-fn a_hangup_that_cannot_be_sent_is_told_once_and_tried_again() {
+fn a_hangup_that_cannot_be_sent_is_reported_once_and_tried_again() {
     let worker = Worker::only();
     worker.begin(1, Some(0));
     let unsent = || Overdue { unsent: vec!["rtc_1".into()], ..Overdue::default() };
@@ -241,32 +247,32 @@ fn the_operator_ends_a_call() {
 }
 
 #[test]
-fn a_call_that_nothing_here_can_end_is_told_of_once_and_stays_stopping() {
+fn a_call_that_nothing_here_can_end_is_reported_once_and_stays_stopping() {
     let worker = Worker::only();
     let mut call = worker.call(1, Some(5));
     call.hangup = None;
-    worker.calls.begin(call, &worker.process);
+    worker.calls.begin(call, &worker.sessions);
     let keyless = Overdue { keyless: vec!["rtc_1".into()], ..Overdue::default() };
-    for (now, told) in [(105, keyless), (106, Overdue::default()), (500, Overdue::default())] {
-        assert_eq!(worker.tick(now), (told, vec![]));
+    for (now, reported) in [(105, keyless), (106, Overdue::default()), (500, Overdue::default())] {
+        assert_eq!(worker.tick(now), (reported, vec![]));
     }
     assert_eq!(worker.listed(501), one("rtc_1", "stopping", Value::Null));
 }
 
 #[test]
 fn a_call_that_others_end_is_over_at_once_on_its_worker_and_at_the_next_tick_of_another() {
-    let store = Memory::default();
-    let workers = [Worker::new(&store, 1), Worker::new(&store, 2)];
+    let shared_data = Memory::default();
+    let workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
     workers[0].begin(1, None);
     workers[0].begin(2, Some(5));
-    workers[0].calls.hung_up(name("rtc_1"), &workers[0].process, at(102));
+    workers[0].calls.hung_up(name("rtc_1"), &workers[0].sessions, at(102));
     assert!(workers[0].has_room(102));
     workers[0].tick(106);
     workers[0].tick(107);
-    workers[1].calls.hung_up(CallName { provider: "azure", id: "rtc_2" }, &workers[1].process, at(108));
+    workers[1].calls.hung_up(CallName { provider: "azure", id: "rtc_2" }, &workers[1].sessions, at(108));
     assert_eq!(workers[0].tick(108).1.len(), 0);
     assert_eq!(workers[0].calls.0.borrow().len(), 1);
-    workers[1].calls.hung_up(name("rtc_2"), &workers[1].process, at(109));
+    workers[1].calls.hung_up(name("rtc_2"), &workers[1].sessions, at(109));
     assert_eq!(workers[1].listed(109)[0].1, "stopping");
     workers[0].tick(109);
     assert!(workers[0].calls.0.borrow().is_empty());
@@ -277,15 +283,15 @@ fn a_call_that_others_end_is_over_at_once_on_its_worker_and_at_the_next_tick_of_
 
 #[test]
 fn a_call_ends_as_the_session_did_that_joined_it_wherever_it_began() {
-    let store = Memory::default();
-    let workers = [Worker::new(&store, 1), Worker::new(&store, 2)];
+    let shared_data = Memory::default();
+    let workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
     for number in [1, 2] {
         workers[0].begin(number, None);
     }
     let budget = Ending::Budget.close();
-    workers[0].calls.end(workers[0].joined(1), budget.clone(), &workers[0].process, at(101));
-    workers[1].calls.end(workers[1].joined(2), budget.clone(), &workers[1].process, at(101));
-    workers[1].calls.end(workers[1].joined(3), budget, &workers[1].process, at(101));
+    workers[0].calls.end(workers[0].joined(1), budget.clone(), &workers[0].sessions, at(101));
+    workers[1].calls.end(workers[1].joined(2), budget.clone(), &workers[1].sessions, at(101));
+    workers[1].calls.end(workers[1].joined(3), budget, &workers[1].sessions, at(101));
     assert_eq!(workers[1].tick(102).1, ["/v1/realtime/calls/rtc_3/hangup"], "no worker knows that call");
     assert_eq!(workers[0].tick(102).1, [HANGUP, "/v1/realtime/calls/rtc_2/hangup"]);
     for token in [1, 2] {
@@ -303,12 +309,12 @@ fn a_session_that_joins_a_call_counts_as_that() {
     worker.begin(1, None);
     worker.begin(2, None);
     assert!(!worker.has_room(100));
-    let found = worker.process.borrow_mut().find_call(name("rtc_1"));
+    let found = worker.sessions.borrow_mut().find_call(name("rtc_1"));
     assert_eq!(found.map(|record| record.caller), Some("web-app".into()));
-    let mut process = worker.process.borrow_mut();
-    let seat = process.join(&web_app(), || at(100)).unwrap_or_else(|_| panic!("it takes no place"));
-    process.leave(seat, None, at(100));
-    drop(process);
+    let mut sessions = worker.sessions.borrow_mut();
+    let handle = sessions.join(&web_app(), || at(100)).unwrap_or_else(|_| panic!("it takes no place"));
+    sessions.close(handle, None, at(100));
+    drop(sessions);
     assert!(!worker.has_room(100), "and gives none back");
 }
 
@@ -322,11 +328,11 @@ fn of_too_many_calls_the_oldest_must_end() {
         call
     };
     for number in 1..=MAX_CALLS + 2 {
-        worker.calls.begin(call(number), &worker.process);
+        worker.calls.begin(call(number), &worker.sessions);
     }
     assert_eq!(worker.tick(101).1, [HANGUP, "/v1/realtime/calls/rtc_2/hangup"]);
     for number in 1..=MAX_KEPT - MAX_CALLS {
-        worker.calls.begin(call(number), &worker.process);
+        worker.calls.begin(call(number), &worker.sessions);
     }
     assert_eq!(worker.calls.0.borrow().len(), MAX_KEPT);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Path;
+use super::path::Path;
 
 /// One thing that is wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,8 +30,8 @@ impl Errors {
     }
 
     /// Puts one in the order of the places, after those inside `place`.
-    pub fn insert(&mut self, place: &Path, path: Path, message: String) {
-        let comes_before = |error: &ConfigError| error.path <= path || error.path.is_inside(place);
+    pub fn insert(&mut self, location: &Path, path: Path, message: String) {
+        let comes_before = |error: &ConfigError| error.path <= path || error.path.is_inside(location);
         self.0.insert(self.0.partition_point(comes_before), ConfigError { path, message });
     }
 

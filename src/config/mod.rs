@@ -3,19 +3,16 @@
 //! `source` decodes the bytes, `shape` gives them their types ([`raw`]), `plan` resolves names and secrets.
 //! Every stage collects all of its errors; each has a path, and none shows a secret.
 
-mod callers;
-mod cuts;
+mod decode;
+mod document;
 mod error;
+mod omitted;
 mod path;
 mod plan;
 mod protobuf;
 pub mod raw;
-mod secrets;
-mod sessions;
 mod shape;
 mod source;
-mod tree;
-mod value;
 
 pub use error::{ConfigError, Errors};
 pub use path::{Path, Step};

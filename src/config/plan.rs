@@ -1,26 +1,30 @@
 //! The plan: a configuration whose names resolve and whose secrets are there, valid by construction.
 
+mod caller;
+mod limits;
+mod secret;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::raw::{self, ProviderKind, Raw, SecretMode};
-use super::secrets::{Reader, Variables};
-use super::shape::{Declared, Shaped};
-use super::{Errors, Path};
-use crate::auth::{Callers, Gateway, Validity};
-use crate::glob::Globs;
+use super::error::Errors;
+use super::path::Path;
+use super::raw::{self, Raw, SecretMode};
+use super::shape::{Declared, Decoded};
+use crate::client_secret::sealing::{SealingKey, SealingKeyError, SealingKeys};
+use crate::credential::{Callers, GatewaySlot, Strip, Validity};
 use crate::http::is_token;
-use crate::inbound::Strip;
-use crate::policy::{Credential, Handling, Key, Kind, Placement, Policies, Policy, Pool, Provider};
+use crate::name_rule::NameRule;
+use crate::policy::{Credential, Guard, Key, KeyPool, Placement, Policies, Policy, Provider, ProviderKind};
 use crate::secret::Digest;
-use crate::secret::seal::{SealingKey, SealingKeyError, SealingKeys};
 use crate::usage::PriceList;
+use secret::{SecretReader, Variables};
 
 /// Everything that the filter goes by.
 pub struct Plan {
     /// Where gateway tokens are looked for.
-    pub gateway: Gateway,
+    pub gateway: GatewaySlot,
     /// What goes no further.
     pub strip: Strip,
     /// Who may come in.
@@ -97,16 +101,16 @@ const RESERVED_HEADERS: [&str; 12] = [
 const READ_HEADERS: [&str; 3] = ["content-encoding", "content-type", "origin"];
 
 /// Builds the plan of what fits; all errors, those of the shape included, come together.
-pub fn build(shaped: Shaped, variable: Variables<'_>) -> Result<Planned, Errors> {
+pub fn build(shaped: Decoded, variable: Variables<'_>) -> Result<Planned, Errors> {
     let mut errors = Errors::default();
     let mut warnings = Vec::new();
-    let reader = Reader { variable, errors: &mut errors, warnings: &mut warnings };
+    let reader = SecretReader { variable, errors: &mut errors, warnings: &mut warnings };
     let mut builder = Builder { reader, declared: &shaped.declared };
     let plan = builder.plan(&shaped.raw);
     let mut all = shaped.errors.clone();
     for error in errors.iter() {
         let path = shaped.original(&error.path);
-        if !shaped.is_cut_below(&path) {
+        if !shaped.is_omitted_below(&path) {
             all.add(&path, error.message.clone());
         }
     }
@@ -114,7 +118,7 @@ pub fn build(shaped: Shaped, variable: Variables<'_>) -> Result<Planned, Errors>
 }
 
 pub(super) struct Builder<'a> {
-    pub(super) reader: Reader<'a>,
+    pub(super) reader: SecretReader<'a>,
     pub(super) declared: &'a Declared,
 }
 
@@ -159,7 +163,7 @@ impl Builder<'_> {
         }
     }
 
-    fn gateway(&mut self, path: &Path, raw: &raw::Gateway) -> Gateway {
+    fn gateway(&mut self, path: &Path, raw: &raw::Gateway) -> GatewaySlot {
         self.header_name(&path.key("header"), &raw.header);
         if READ_HEADERS.contains(&raw.header.to_ascii_lowercase().as_str()) {
             self.error(&path.key("header"), format!("{} says something else, and cannot hold the token", raw.header));
@@ -167,7 +171,7 @@ impl Builder<'_> {
         if !is_token(raw.subprotocol.as_bytes()) {
             self.error(&path.key("subprotocol"), "not a token (RFC 9110 section 5.6.2)");
         }
-        Gateway::new(&raw.header, &raw.subprotocol, raw.accept_provider_slot)
+        GatewaySlot::new(&raw.header, &raw.subprotocol, raw.accept_provider_slot)
     }
 
     fn strip(&mut self, path: &Path, raw: &Raw) -> Strip {
@@ -203,8 +207,8 @@ impl Builder<'_> {
         Some(Provider { name: name.to_owned(), kind: kind?, credential: credential?, account })
     }
 
-    fn kind(&mut self, path: &Path, raw: &raw::Provider) -> Option<Kind> {
-        if raw.kind != ProviderKind::Custom {
+    fn kind(&mut self, path: &Path, raw: &raw::Provider) -> Option<ProviderKind> {
+        if raw.kind != raw::ProviderKind::Custom {
             for (name, is_given) in [("header", raw.header.is_some()), ("query", raw.query.is_some())] {
                 if is_given {
                     self.error(&path.key(name), "only a provider of kind \"custom\" has this");
@@ -212,12 +216,12 @@ impl Builder<'_> {
             }
         }
         match raw.kind {
-            ProviderKind::OpenAi => Some(Kind::OpenAi),
-            ProviderKind::AzureOpenAi => Some(Kind::AzureOpenAi),
-            ProviderKind::Xai => Some(Kind::Xai),
-            ProviderKind::Gemini => Some(Kind::Gemini),
-            ProviderKind::Anthropic => Some(Kind::Anthropic),
-            ProviderKind::Custom => self.placement(path, raw).map(Kind::Custom),
+            raw::ProviderKind::OpenAi => Some(ProviderKind::OpenAi),
+            raw::ProviderKind::AzureOpenAi => Some(ProviderKind::AzureOpenAi),
+            raw::ProviderKind::Xai => Some(ProviderKind::Xai),
+            raw::ProviderKind::Gemini => Some(ProviderKind::Gemini),
+            raw::ProviderKind::Anthropic => Some(ProviderKind::Anthropic),
+            raw::ProviderKind::Custom => self.placement(path, raw).map(ProviderKind::Custom),
         }
     }
 
@@ -257,7 +261,7 @@ impl Builder<'_> {
             [("organization", "openai-organization", &raw.organization), ("project", "openai-project", &raw.project)];
         for (name, header, value) in settings {
             let Some(value) = value else { continue };
-            if raw.kind != ProviderKind::OpenAi {
+            if raw.kind != raw::ProviderKind::OpenAi {
                 self.error(&path.key(name), "only a provider of kind \"openai\" has this");
             } else if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic()) {
                 self.error(&path.key(name), "not an identifier such as org-a1b2");
@@ -267,14 +271,14 @@ impl Builder<'_> {
         account
     }
 
-    fn credential(&mut self, path: &Path, raw: &raw::Provider, kind: Option<&Kind>) -> Option<Credential> {
+    fn credential(&mut self, path: &Path, raw: &raw::Provider, kind: Option<&ProviderKind>) -> Option<Credential> {
         match (&raw.key, &raw.keys) {
             (Some(raw::Key::External), None) => Some(Credential::External),
             (Some(raw::Key::Held(source)), None) => {
                 let secret = self.reader.key(&path.key("key"), source)?;
                 let placement = kind?.placement();
                 let key = Key { value: placement.value(&secret), weight: 1 };
-                Some(Credential::Keys(placement, Pool::new(key, Vec::new())))
+                Some(Credential::Keys(placement, KeyPool::new(key, Vec::new())))
             }
             (None, Some(keys)) => self.pool(&path.key("keys"), keys, kind?.placement()),
             _ => {
@@ -309,17 +313,17 @@ impl Builder<'_> {
         }
         let mut keys = keys.into_iter();
         let first = keys.next()?;
-        Some(Credential::Keys(placement, Pool::new(first, keys.collect())))
+        Some(Credential::Keys(placement, KeyPool::new(first, keys.collect())))
     }
 
-    fn policy(&mut self, path: &Path, name: &str, raw: &raw::Policy, providers: &[Rc<Provider>]) -> Option<Handling> {
+    fn policy(&mut self, path: &Path, name: &str, raw: &raw::Policy, providers: &[Rc<Provider>]) -> Option<Guard> {
         if raw.auth == Some(raw::Auth::Off) {
             let others = [raw.provider.is_some(), raw.providers.is_some(), raw.models.is_some()].contains(&true)
                 || [raw.session.is_some(), raw.lock.is_some(), raw.meter.is_some()].contains(&true);
             if others || !raw.aliases.0.is_empty() {
                 self.error(path, "with auth \"off\" requests pass as they are; remove the other settings");
             }
-            return Some(Handling::Untouched);
+            return Some(Guard::Off);
         }
         let names = self.provider_names(path, raw);
         for (from, to) in &raw.aliases.0 {
@@ -340,7 +344,7 @@ impl Builder<'_> {
             lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
             is_metered: self.metered(path, raw),
         };
-        let is_unknown = |provider: &&Rc<Provider>| matches!(provider.kind, Kind::Gemini);
+        let is_unknown = |provider: &&Rc<Provider>| matches!(provider.kind, ProviderKind::Gemini);
         if (limits.max_tokens.is_some() || limits.max_cost.is_some())
             && let Some(provider) = policy.providers().find(is_unknown)
         {
@@ -351,7 +355,7 @@ impl Builder<'_> {
             );
             self.reader.warnings.push(warning);
         }
-        Some(Handling::Guarded(Rc::new(policy)))
+        Some(Guard::On(Rc::new(policy)))
     }
 
     fn provider_names(&mut self, path: &Path, raw: &raw::Policy) -> Vec<String> {
@@ -422,14 +426,14 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn globs(&mut self, path: &Path, patterns: Option<&Vec<String>>) -> Globs {
-        let Some(patterns) = patterns else { return Globs::All };
+    pub(super) fn globs(&mut self, path: &Path, patterns: Option<&Vec<String>>) -> NameRule {
+        let Some(patterns) = patterns else { return NameRule::Any };
         for (index, pattern) in patterns.iter().enumerate() {
             if pattern.is_empty() {
                 self.error(&path.index(index), "empty; expected a glob such as gpt-realtime*");
             }
         }
-        Globs::only(patterns)
+        NameRule::globs(patterns)
     }
 }
 

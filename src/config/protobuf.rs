@@ -2,15 +2,15 @@
 
 use prost::{DecodeError, Message, Oneof};
 
-use super::value::{Value, insert};
+use super::document::{Document, insert};
 use crate::json::{Decimal, ONE};
 
 /// Integers up to here survive the way through a double, the only number that a `Struct` has.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Decodes a `google.protobuf.Struct`; fields that it does not have are passed over, and depth is limited by prost.
-pub fn decode(message: &[u8]) -> Result<Value, DecodeError> {
-    Struct::decode(message).map(Value::from)
+pub fn decode(message: &[u8]) -> Result<Document, DecodeError> {
+    Struct::decode(message).map(Document::from)
 }
 
 /// `google.protobuf.Struct`, its map as the entries that it is on the wire.
@@ -28,7 +28,7 @@ struct Entry {
     value: Option<Node>,
 }
 
-/// `google.protobuf.Value`.
+/// `google.protobuf.Document`.
 #[derive(Clone, PartialEq, Message)]
 struct Node {
     #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]
@@ -58,7 +58,7 @@ struct List {
     values: Vec<Node>,
 }
 
-impl From<Struct> for Value {
+impl From<Struct> for Document {
     fn from(read: Struct) -> Self {
         let mut members = Vec::new();
         for entry in read.fields {
@@ -68,7 +68,7 @@ impl From<Struct> for Value {
     }
 }
 
-impl From<Node> for Value {
+impl From<Node> for Document {
     fn from(read: Node) -> Self {
         match read.kind {
             None | Some(Kind::Null(_)) => Self::Null,
@@ -81,15 +81,15 @@ impl From<Node> for Value {
     }
 }
 
-fn number(double: f64) -> Value {
+fn number(double: f64) -> Document {
     if !double.is_finite() {
-        return Value::Null;
+        return Document::Null;
     }
     // Casts of doubles saturate, and what is whole is in range.
     let (is_whole, scaled) = (double.fract() == 0.0 && double.abs() <= EXACT, double.abs() * 1e6);
     let millionths = if is_whole { u128::from(double.abs() as u64) * ONE } else { u128::from(scaled.round() as u64) };
     let is_exact = is_whole || (scaled.fract() == 0.0 && scaled <= EXACT);
-    Value::Number(Decimal { is_negative: double < 0.0, millionths, is_exact })
+    Document::Number(Decimal { is_negative: double < 0.0, millionths, is_exact })
 }
 
 #[cfg(test)]
@@ -101,15 +101,15 @@ mod tests {
     use prost_types::value::Kind;
     use prost_types::{ListValue, Struct};
 
-    use super::super::value::MAX_DEPTH;
-    use super::{Value, decode};
+    use super::{Document, decode};
+    use crate::config::document::MAX_DEPTH;
     use crate::json::Decimal;
 
     fn field(kind: Kind) -> prost_types::Value {
         prost_types::Value { kind: Some(kind) }
     }
 
-    fn number(number: f64) -> Value {
+    fn number(number: f64) -> Document {
         let fields = BTreeMap::from([("n".into(), field(Kind::NumberValue(number)))]);
         decode(&Struct { fields }.encode_to_vec()).unwrap().member("n").unwrap().clone()
     }
@@ -124,10 +124,10 @@ mod tests {
             (-0.000_000_1, "-0.0000001"),
             (9_007_199_254_740_992.0, "9007199254740992"),
         ] {
-            assert_eq!(number(double), Value::Number(Decimal::parse(want).unwrap()), "{want}");
+            assert_eq!(number(double), Document::Number(Decimal::parse(want).unwrap()), "{want}");
         }
-        assert_eq!([f64::NAN, f64::INFINITY].map(number), [Value::Null, Value::Null]);
-        let Value::Number(large) = number(1e300) else { panic!("a number") };
+        assert_eq!([f64::NAN, f64::INFINITY].map(number), [Document::Null, Document::Null]);
+        let Document::Number(large) = number(1e300) else { panic!("a number") };
         assert_eq!(large.whole(), None);
     }
 
@@ -176,7 +176,7 @@ mod tests {
         #[test]
         fn what_is_encoded_is_decoded(fields in prop::collection::btree_map(any::<String>(), value(), 0..4)) {
             let want = json(&field(Kind::StructValue(Struct { fields: fields.clone() }))).to_string();
-            prop_assert_eq!(decode(&Struct { fields }.encode_to_vec()), Ok(Value::from_json(&want).unwrap()));
+            prop_assert_eq!(decode(&Struct { fields }.encode_to_vec()), Ok(Document::from_json(&want).unwrap()));
         }
 
         #[test]

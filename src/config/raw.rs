@@ -2,7 +2,7 @@
 //!
 //! With the feature `schema` they also give the JSON Schema, whose descriptions are the comments here.
 
-mod read;
+mod decode;
 #[cfg(feature = "schema")]
 mod schema;
 

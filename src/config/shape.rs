@@ -1,20 +1,21 @@
-//! From a tree of values to its settings, with every error at once.
+//! From a document to its settings, with every error at once.
 
-use super::cuts::Cuts;
+use super::decode::{Decode, Decoder, MAX_ERRORS};
+use super::document::Document;
+use super::error::Errors;
+use super::omitted::Omitted;
+use super::path::Path;
 use super::raw::Raw;
-use super::tree::{MAX_ERRORS, Reader, Setting};
-use super::value::Value;
-use super::{Errors, Path};
 
 /// The shape of a configuration, and what was wrong with the rest of it.
-pub struct Shaped {
+pub struct Decoded {
     /// What fits.
     pub raw: Raw,
     /// What did not.
     pub errors: Errors,
     /// The names of all providers and policies, those included that did not fit, so that nobody is told twice.
     pub declared: Declared,
-    cuts: Cuts,
+    omitted: Omitted,
 }
 
 /// Names that a configuration declares, whether or not what they stand for is right.
@@ -26,33 +27,33 @@ pub struct Declared {
     pub policies: Vec<String>,
 }
 
-impl Shaped {
+impl Decoded {
     /// Whether something was cut out right below a place of what was written, so that it is no wonder what is missed.
-    pub fn is_cut_below(&self, path: &Path) -> bool {
-        self.cuts.are_below(path)
+    pub fn is_omitted_below(&self, path: &Path) -> bool {
+        self.omitted.are_below(path)
     }
 
     /// A place in what fits, as a place in what was written.
     pub fn original(&self, path: &Path) -> Path {
-        self.cuts.original(path)
+        self.omitted.original(path)
     }
 }
 
 /// Reads `value`; fails outright only if it is not a map, or more is wrong than anybody would read.
-pub fn read(value: &Value) -> Result<Shaped, Errors> {
+pub fn read(value: &Document) -> Result<Decoded, Errors> {
     let declared = Declared { providers: names(value, "providers"), policies: names(value, "policies") };
-    let mut reader = Reader::default();
+    let mut reader = Decoder::default();
     match Raw::read(value, &mut reader) {
         Some(raw) if reader.errors.iter().count() < MAX_ERRORS => {
-            Ok(Shaped { raw, errors: reader.errors, declared, cuts: reader.cuts })
+            Ok(Decoded { raw, errors: reader.errors, declared, omitted: reader.omitted })
         }
         _ => Err(reader.errors),
     }
 }
 
-fn names(value: &Value, section: &str) -> Vec<String> {
+fn names(value: &Document, section: &str) -> Vec<String> {
     match value.member(section) {
-        Some(Value::Map(members)) => members.iter().map(|(name, _)| name.clone()).collect(),
+        Some(Document::Map(members)) => members.iter().map(|(name, _)| name.clone()).collect(),
         _ => Vec::new(),
     }
 }
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     fn errors(value: serde_json::Value) -> Vec<String> {
-        let value = crate::config::value::Value::from_json(&value.to_string()).unwrap();
+        let value = crate::config::document::Document::from_json(&value.to_string()).unwrap();
         let errors = match read(&value) {
             Ok(shaped) => shaped.errors,
             Err(errors) => errors,
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_is_found_at_once_each_at_its_place() {
+    fn every_error_is_found_at_once_each_at_its_path() {
         let found = errors(json!({
             "gatway": {},
             "gateway": {"header": 7, "strip_headers": ["a", 1, "b", false]},

@@ -1,17 +1,19 @@
 //! The configuration's bytes: JSON from a `google.protobuf.StringValue`, or a serialized `google.protobuf.Struct`.
 
-use super::value::Value;
-use super::{Errors, Path, protobuf};
+use super::document::Document;
+use super::error::Errors;
+use super::path::Path;
+use super::protobuf;
 
 /// Decodes either form. JSON that begins with a line feed has the first byte of a serialized `Struct`, so what is JSON
 /// is told by its first character that is no white space.
-pub fn decode(configuration: &[u8]) -> Result<Value, Errors> {
+pub fn decode(configuration: &[u8]) -> Result<Document, Errors> {
     let refuse = |message: String| Errors::one(&Path::default(), message);
     if configuration.trim_ascii().is_empty() {
         return Err(refuse("empty; expected JSON in a StringValue, or a Struct".into()));
     }
     let json = str::from_utf8(configuration).map_err(|error| error.valid_up_to());
-    match json.and_then(|json| Value::from_json(json).map_err(|error| error.at)) {
+    match json.and_then(|json| Document::from_json(json).map_err(|error| error.at)) {
         Ok(value) => Ok(value),
         // Only where: what stands there may be a secret.
         Err(at) if configuration.trim_ascii_start().first() == Some(&b'{') => {
@@ -65,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_is_told_without_quoting_it() {
+    fn what_is_neither_is_reported_without_quoting_it() {
         for (bytes, want) in [
             (b"".as_slice(), "configuration: empty; expected JSON in a StringValue, or a Struct"),
             (b" \n", "configuration: empty; expected JSON in a StringValue, or a Struct"),

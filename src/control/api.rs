@@ -1,14 +1,12 @@
-//! The control API: requests in, answers out.
+//! The control API: requests in, replies out.
 
 use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::process::Process;
-use super::registry::Filter;
-use crate::answer::Answer;
 use crate::http::{Param, Target};
-use crate::limits::CallerUsage;
+use crate::local_reply::LocalReply;
+use crate::process::{DailyUsage, Filter, Sessions};
 use crate::usage::RecordId;
 
 /// What the control API is asked.
@@ -42,7 +40,7 @@ impl Request {
         method: &[u8],
         target: &Target<'_>,
         is_authorized: impl FnOnce() -> bool,
-    ) -> Option<Result<Self, Answer>> {
+    ) -> Option<Result<Self, LocalReply>> {
         let rest = target.path.strip_prefix(path.as_bytes())?;
         if !rest.is_empty() && !rest.starts_with(b"/") {
             return None;
@@ -54,35 +52,35 @@ impl Request {
     }
 
     /// Does what is asked.
-    pub fn run(&self, process: &mut Process, now: SystemTime) -> Answer {
-        let names = if *self == Self::Usage { process.callers() } else { Vec::new() };
-        let Process { store, presence, registry, callers, .. } = process;
-        let store = &**store;
+    pub fn run(&self, sessions: &mut Sessions, now: SystemTime) -> LocalReply {
+        let names = if *self == Self::Usage { sessions.callers() } else { Vec::new() };
+        let Sessions { shared_data, heartbeats, registry, callers, .. } = sessions;
+        let shared_data = &**shared_data;
         match self {
-            Self::List(filter) => list(200, &registry.list(store, presence, filter, now)),
-            Self::Find(id) => match registry.list(store, presence, &Filter::id(*id), now).first() {
+            Self::List(filter) => list(200, &registry.list(shared_data, heartbeats, filter, now)),
+            Self::Find(id) => match registry.list(shared_data, heartbeats, &Filter::id(*id), now).first() {
                 Some(record) => json(200, record),
                 None => not_found(),
             },
             Self::Stop(id) => {
                 let filter = Filter::id(*id);
-                if let Some(record) = registry.stop(store, presence, &filter, now).first() {
+                if let Some(record) = registry.stop(shared_data, heartbeats, &filter, now).first() {
                     return json(202, record);
                 }
-                match registry.list(store, presence, &filter, now).first() {
+                match registry.list(shared_data, heartbeats, &filter, now).first() {
                     Some(record) => json(200, record),
                     None => not_found(),
                 }
             }
-            Self::StopAll(filter) => list(202, &registry.stop(store, presence, filter, now)),
+            Self::StopAll(filter) => list(202, &registry.stop(shared_data, heartbeats, filter, now)),
             Self::Usage => {
-                let usage: Vec<CallerUsage> = names.iter().map(|name| callers.usage(store, name, now)).collect();
+                let usage: Vec<DailyUsage> = names.iter().map(|name| callers.usage(shared_data, name, now)).collect();
                 list(200, &usage)
             }
         }
     }
 
-    fn of(resource: &Resource<'_>, method: &[u8], target: &Target<'_>) -> Result<Self, Answer> {
+    fn of(resource: &Resource<'_>, method: &[u8], target: &Target<'_>) -> Result<Self, LocalReply> {
         match (resource, method) {
             (Resource::Sessions, b"GET") => filter(target, true).map(Self::List),
             (Resource::Sessions, b"DELETE") => {
@@ -119,7 +117,7 @@ impl<'a> Resource<'a> {
 }
 
 /// The filter in a query, every parameter of which must be known, stand there once, and say something.
-fn filter(target: &Target<'_>, takes_status: bool) -> Result<Filter, Answer> {
+fn filter(target: &Target<'_>, takes_status: bool) -> Result<Filter, LocalReply> {
     let mut filter = Filter::default();
     for param in target.params().filter(|param| !is_nothing(param)) {
         let value = param.value().ok_or_else(|| malformed("A query parameter is not percent-encoded UTF-8."))?;
@@ -144,7 +142,7 @@ fn filter(target: &Target<'_>, takes_status: bool) -> Result<Filter, Answer> {
     Ok(filter)
 }
 
-fn no_parameters(target: &Target<'_>) -> Result<(), Answer> {
+fn no_parameters(target: &Target<'_>) -> Result<(), LocalReply> {
     match target.params().find(|param| !is_nothing(param)) {
         Some(_) => Err(unknown_parameter()),
         None => Ok(()),
@@ -156,34 +154,34 @@ fn is_nothing(param: &Param<'_>) -> bool {
     param.is("") && param.value().is_some_and(|value| value.is_empty())
 }
 
-fn unauthorized() -> Answer {
+fn unauthorized() -> LocalReply {
     let message = "Send the control token as `authorization: Bearer <token>`.";
-    Answer::error(401, "authentication_error", "invalid_control_token", message, None)
+    LocalReply::error(401, "authentication_error", "invalid_control_token", message, None)
 }
 
-fn not_allowed(methods: &'static str) -> Answer {
+fn not_allowed(methods: &'static str) -> LocalReply {
     let mut answer = error(405, "method_not_allowed", "The methods that can be used here are in the header `allow`.");
     answer.headers.push(("allow", methods.into()));
     answer
 }
 
-fn not_found() -> Answer {
+fn not_found() -> LocalReply {
     let message = "No session of this id is open, or among those that ended last.";
     error(404, "session_not_found", message)
 }
 
-fn unknown_parameter() -> Answer {
+fn unknown_parameter() -> LocalReply {
     malformed(
         "A query parameter is not known here. Sessions are listed by `caller`, `user` and `status`, and stopped by \
                `caller` and `user`.",
     )
 }
 
-fn malformed(message: &str) -> Answer {
+fn malformed(message: &str) -> LocalReply {
     error(400, "malformed_request", message)
 }
 
-fn list<T: Serialize>(status: u16, data: &[T]) -> Answer {
+fn list<T: Serialize>(status: u16, data: &[T]) -> LocalReply {
     #[derive(Serialize)]
     struct List<'a, T> {
         object: &'static str,
@@ -192,12 +190,12 @@ fn list<T: Serialize>(status: u16, data: &[T]) -> Answer {
     json(status, &List { object: "list", data })
 }
 
-fn error(status: u16, code: &str, message: &str) -> Answer {
-    Answer::error(status, "invalid_request_error", code, message, None)
+fn error(status: u16, code: &str, message: &str) -> LocalReply {
+    LocalReply::error(status, "invalid_request_error", code, message, None)
 }
 
-fn json<T: Serialize>(status: u16, body: &T) -> Answer {
-    Answer::json(status, serde_json::to_vec(body).unwrap_or_default())
+fn json<T: Serialize>(status: u16, body: &T) -> LocalReply {
+    LocalReply::json(status, serde_json::to_vec(body).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use crate::secret::Secret;
 
 /// A value to set: plain bytes, or bytes that must not be shown.
-pub enum Value {
+pub enum HeaderValue {
     /// Bytes that may be logged.
     Plain(Vec<u8>),
     /// A credential, built once when the configuration was read.
     Secret(Rc<Secret>),
 }
 
-impl Value {
+impl HeaderValue {
     /// The bytes to send.
     pub fn as_bytes(&self) -> &[u8] {
         match self {
@@ -28,7 +28,7 @@ pub enum Edit {
     /// Removes every line of the name.
     Remove(Cow<'static, str>),
     /// Replaces every line of the name by one, or adds it.
-    Set(Cow<'static, str>, Value),
+    Set(Cow<'static, str>, HeaderValue),
 }
 
 impl Edit {
@@ -51,7 +51,7 @@ impl Edits {
     }
 
     /// Replaces every line of `name` by one of `value`.
-    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: Value) {
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: HeaderValue) {
         self.put(Edit::Set(name.into(), value));
     }
 
@@ -77,7 +77,7 @@ mod tests {
         let mut edits = Edits::default();
         edits.remove("authorization");
         edits.remove("api-key");
-        edits.set("authorization", Value::Secret(Rc::new(Secret::new(b"Bearer k".to_vec()))));
+        edits.set("authorization", HeaderValue::Secret(Rc::new(Secret::new(b"Bearer k".to_vec()))));
         let names: Vec<_> = edits.iter().map(Edit::name).collect();
         assert_eq!(names, ["authorization", "api-key"]);
         assert!(matches!(edits.iter().next(), Some(Edit::Set(_, value)) if value.as_bytes() == b"Bearer k"));

@@ -1,13 +1,18 @@
-//! HTTP as bytes: header lines, token lists, request targets, and the edits that a decision makes to a message.
+//! HTTP as bytes: header lines, token lists, request targets, server-sent events, and the edits that a decision makes to a
+//! message.
 
+mod content_coding;
 mod edit;
 mod headers;
-mod list;
-mod media;
+mod media_type;
+mod sse;
 mod target;
+mod token_list;
 
-pub use edit::{Edit, Edits, Value};
+pub use content_coding::{ContentCodingError, decoded};
+pub use edit::{Edit, Edits, HeaderValue};
 pub use headers::{Headers, Span};
-pub use list::{is_token, members, trim};
-pub use media::{is_json, media_type};
-pub use target::{Fate, Param, Target};
+pub use media_type::{is_json, media_type};
+pub use sse::{SseItem, SseReader};
+pub use target::{Param, ParamEdit, Target};
+pub use token_list::{is_token, members, trim};

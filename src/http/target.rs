@@ -39,19 +39,19 @@ impl<'a> Target<'a> {
 
     /// The target with some parameters dropped, others given a new value, and more added at the end; `None` when
     /// nothing changes. What is kept keeps its order and bytes.
-    pub fn rewrite<'b>(&self, fate: &dyn Fn(&Param<'a>) -> Fate<'b>, added: &[(&str, &[u8])]) -> Option<Vec<u8>> {
+    pub fn rewrite<'b>(&self, edit: &dyn Fn(&Param<'a>) -> ParamEdit<'b>, added: &[(&str, &[u8])]) -> Option<Vec<u8>> {
         let mut is_changed = !added.is_empty();
         let mut target = Vec::with_capacity(self.path.len() + 1 + self.query.map_or(0, <[u8]>::len));
         target.extend_from_slice(self.path);
         let separate = |target: &mut Vec<u8>| target.push(if target.len() == self.path.len() { b'?' } else { b'&' });
         for param in self.params() {
-            match fate(&param) {
-                Fate::Keep => {
+            match edit(&param) {
+                ParamEdit::Keep => {
                     separate(&mut target);
                     target.extend_from_slice(param.raw);
                 }
-                Fate::Drop => is_changed = true,
-                Fate::Value(value) => {
+                ParamEdit::Remove => is_changed = true,
+                ParamEdit::Replace(value) => {
                     is_changed = true;
                     separate(&mut target);
                     write_param(&mut target, param.raw_name, value);
@@ -68,13 +68,13 @@ impl<'a> Target<'a> {
 }
 
 /// What becomes of a parameter.
-pub enum Fate<'a> {
+pub enum ParamEdit<'a> {
     /// It stays, byte for byte.
     Keep,
     /// It goes.
-    Drop,
+    Remove,
     /// Its name stays, its value becomes this, percent-encoded.
-    Value(&'a [u8]),
+    Replace(&'a [u8]),
 }
 
 impl<'a> Param<'a> {
@@ -120,8 +120,10 @@ mod tests {
     use super::*;
 
     fn without(path: &str, names: &[&str]) -> Option<String> {
-        let fate = |param: &Param<'_>| if names.iter().any(|name| param.is(name)) { Fate::Drop } else { Fate::Keep };
-        Target::parse(path.as_bytes()).rewrite(&fate, &[]).map(|bytes| String::from_utf8(bytes).unwrap())
+        let edit = |param: &Param<'_>| {
+            if names.iter().any(|name| param.is(name)) { ParamEdit::Remove } else { ParamEdit::Keep }
+        };
+        Target::parse(path.as_bytes()).rewrite(&edit, &[]).map(|bytes| String::from_utf8(bytes).unwrap())
     }
 
     #[test]
@@ -143,9 +145,9 @@ mod tests {
     #[test]
     fn a_value_is_replaced_and_one_added_percent_encoded() {
         let target = Target::parse(b"/r?x=1&model=a%2Fb&y=2");
-        let fate = |param: &Param<'_>| if param.is("model") { Fate::Value(b"c d") } else { Fate::Keep };
-        assert_eq!(target.rewrite(&fate, &[("key", b"s&=/")]).unwrap(), b"/r?x=1&model=c%20d&y=2&key=s%26%3D%2F");
-        let kept = |_: &Param<'_>| Fate::Keep;
+        let edit = |param: &Param<'_>| if param.is("model") { ParamEdit::Replace(b"c d") } else { ParamEdit::Keep };
+        assert_eq!(target.rewrite(&edit, &[("key", b"s&=/")]).unwrap(), b"/r?x=1&model=c%20d&y=2&key=s%26%3D%2F");
+        let kept = |_: &Param<'_>| ParamEdit::Keep;
         let added = Target::parse(b"/r").rewrite(&kept, &[("key", b"s"), ("a&b", b"t")]);
         assert_eq!(added.unwrap(), b"/r?key=s&a%26b=t");
     }

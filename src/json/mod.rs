@@ -1,10 +1,14 @@
 //! JSON (RFC 8259), read strictly and in place: what is not asked for is only checked, and nothing is built.
 
+pub(crate) mod collected;
 mod decimal;
 pub mod edit;
+pub(crate) mod fraction;
 pub mod matcher;
+pub(crate) mod object;
 pub mod paths;
 mod reader;
+pub(crate) mod scan;
 pub mod scanner;
 #[cfg(test)]
 mod testing;

@@ -3,27 +3,27 @@ use std::time::SystemTime;
 use super::*;
 use crate::usage::{Close, Input, Output, RecordId, Status, Timestamp, Tokens, Traffic, Transcription};
 
-fn changes(metrics: &mut Metrics) -> Vec<(String, StatKind, Option<i64>)> {
+fn changes(metrics: &mut Metrics) -> Vec<(String, StatisticKind, Option<i64>)> {
     let mut changes = Vec::new();
-    metrics.tell(|stat, amount| changes.push((stat.name.to_string(), stat.kind, amount)));
+    metrics.drain(|stat, amount| changes.push((stat.name.to_string(), stat.kind, amount)));
     changes
 }
 
 /// The one change that there is.
-fn change(metrics: &mut Metrics) -> (String, StatKind, Option<i64>) {
+fn change(metrics: &mut Metrics) -> (String, StatisticKind, Option<i64>) {
     let mut changes = changes(metrics);
     assert_eq!(changes.len(), 1);
     changes.remove(0)
 }
 
-fn began(kind: Kind) -> Began<'static> {
-    Began { caller: "web-app", policy: "voice", provider: "openai", kind }
+fn began(kind: SessionKind) -> SessionLabels<'static> {
+    SessionLabels { caller: "web-app", policy: "voice", provider: "openai", kind }
 }
 
 fn record(close: Option<Close>) -> Record {
     Record {
         id: RecordId::new(1),
-        kind: Kind::WebSocket,
+        kind: SessionKind::WebSocket,
         status: Status::Closed,
         upstream_id: None,
         caller: "web-app".into(),
@@ -45,9 +45,9 @@ fn record(close: Option<Close>) -> Record {
 
 #[test]
 fn a_name_has_its_labels_in_front() {
-    use StatKind::Counter;
+    use StatisticKind::Counter;
     for (metric, stat) in [
-        (Metric::Rejected(Reason::NoPolicy), "code=.=no_policy;.;rejected_total"),
+        (Metric::Rejected(DenialCode::NoPolicy), "code=.=no_policy;.;rejected_total"),
         (Metric::SecretMinted(MintedBy::Provider), "mode=.=sealed;.;secrets_minted_total"),
         (Metric::SecretMinted(MintedBy::Gateway), "mode=.=local;.;secrets_minted_total"),
         (
@@ -69,20 +69,20 @@ fn a_name_has_its_labels_in_front() {
 #[test]
 fn a_session_counts_where_it_begins_and_where_it_ends() {
     let mut metrics = Metrics::default();
-    let stats = metrics.session_began(began(Kind::WebRtc));
+    let stats = metrics.session_began(began(SessionKind::WebRtc));
     let labels = "caller=.=web-app;.;policy=.=voice;.;provider=.=openai;.;kind=.=webrtc;.;";
     let active = || "realtime_byok.policy=.=voice;.;kind=.=webrtc;.;sessions_active".to_owned();
     let began = [
-        (format!("realtime_byok.{labels}sessions_total"), StatKind::Counter, Some(1)),
-        (active(), StatKind::Gauge, Some(1)),
+        (format!("realtime_byok.{labels}sessions_total"), StatisticKind::Counter, Some(1)),
+        (active(), StatisticKind::Gauge, Some(1)),
     ];
     assert_eq!(changes(&mut metrics), began);
     metrics.session_ended(stats, &record(None));
     let duration = "realtime_byok.policy=.=voice;.;kind=.=webrtc;.;session_duration_ms".to_owned();
     let ended = [
-        ("realtime_byok.policy=.=voice;.;reason=.=disconnected;.;ended_total".into(), StatKind::Counter, Some(1)),
-        (active(), StatKind::Gauge, Some(-1)),
-        (duration, StatKind::Histogram, Some(1500)),
+        ("realtime_byok.policy=.=voice;.;reason=.=disconnected;.;ended_total".into(), StatisticKind::Counter, Some(1)),
+        (active(), StatisticKind::Gauge, Some(-1)),
+        (duration, StatisticKind::Histogram, Some(1500)),
     ];
     assert_eq!(changes(&mut metrics), ended);
 }
@@ -93,10 +93,10 @@ fn only_the_gateways_own_words_become_a_reason() {
         [(ClosedBy::Client, "client"), (ClosedBy::Upstream, "upstream"), (ClosedBy::Gateway, "budget_exceeded")]
     {
         let mut metrics = Metrics::default();
-        let stats = metrics.session_began(began(Kind::WebSocket));
+        let stats = metrics.session_began(began(SessionKind::WebSocket));
         metrics.session_ended(stats, &record(Some(Close { by, code: 1000, reason: "budget_exceeded".into() })));
         let stat = format!("realtime_byok.policy=.=voice;.;reason=.={reason};.;ended_total");
-        assert!(changes(&mut metrics).contains(&(stat, StatKind::Counter, Some(1))), "{reason}");
+        assert!(changes(&mut metrics).contains(&(stat, StatisticKind::Counter, Some(1))), "{reason}");
     }
 }
 
@@ -122,7 +122,7 @@ fn every_token_counts_once() {
         ("direction=.=transcription;.;modality=.=audio;.;tokens_total", 9),
         ("cost_micro_usd_total", 42),
     ] {
-        assert!(changes.contains(&(format!("{labels}{stat}"), StatKind::Counter, Some(amount))), "{stat}");
+        assert!(changes.contains(&(format!("{labels}{stat}"), StatisticKind::Counter, Some(amount))), "{stat}");
     }
 }
 
@@ -131,21 +131,21 @@ fn nothing_used_is_nothing_measured_unless_it_is_to_be_known() {
     let mut metrics = Metrics::default();
     metrics.used("web-app", "gpt-realtime", (&Tally::default(), MicroUsd(0)));
     assert!(changes(&mut metrics).is_empty());
-    metrics.declare(Metric::SessionsActive { policy: "voice", kind: Kind::WebSocket });
+    metrics.declare(Metric::SessionsActive { policy: "voice", kind: SessionKind::WebSocket });
     let (_, kind, amount) = change(&mut metrics);
-    assert_eq!((kind, amount), (StatKind::Gauge, None));
+    assert_eq!((kind, amount), (StatisticKind::Gauge, None));
 }
 
 #[test]
 fn equal_changes_are_one_and_values_stay_apart() {
     let mut metrics = Metrics::default();
-    let stats = metrics.session_began(began(Kind::WebSocket));
+    let stats = metrics.session_began(began(SessionKind::WebSocket));
     for _ in 1..10_000 {
-        metrics.session_began(began(Kind::WebSocket));
+        metrics.session_began(began(SessionKind::WebSocket));
     }
     metrics.session_ended(stats, &record(None));
     metrics.session_ended(stats, &Record { duration_ms: 7, ..record(None) });
-    metrics.declare(Metric::SessionsActive { policy: "voice", kind: Kind::WebSocket });
+    metrics.declare(Metric::SessionsActive { policy: "voice", kind: SessionKind::WebSocket });
     let changes = changes(&mut metrics);
     let amounts = |measured: &str| -> Vec<_> {
         changes.iter().filter(|(stat, ..)| stat.ends_with(measured)).filter_map(|(.., amount)| *amount).collect()
@@ -188,14 +188,14 @@ fn amounts_beyond_envoys_are_cut() {
 }
 
 #[test]
-fn sessions_are_told_apart_by_every_label() {
+fn sessions_are_distinguished_by_every_label() {
     let mut metrics = Metrics::default();
-    let like = began(Kind::WebSocket);
+    let like = began(SessionKind::WebSocket);
     let others = [
-        Began { caller: "b", ..like },
-        Began { policy: "p", ..like },
-        Began { provider: "x", ..like },
-        began(Kind::WebRtc),
+        SessionLabels { caller: "b", ..like },
+        SessionLabels { policy: "p", ..like },
+        SessionLabels { provider: "x", ..like },
+        began(SessionKind::WebRtc),
     ];
     for began in others.into_iter().chain([like]).chain(others) {
         metrics.session_began(began);

@@ -1,6 +1,7 @@
 //! What holds on a route: its policy, the provider that serves a request, and the model that it is for.
 
 mod body;
+mod key_pool;
 mod model;
 mod path;
 mod provider;
@@ -8,14 +9,15 @@ mod provider;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::glob::Globs;
-use crate::limits::SessionLimits;
-use crate::usage::Lock;
+use crate::limit::SessionLimits;
+use crate::name_rule::NameRule;
+use crate::protocol::Lock;
 
 pub use body::{BodyModel, NotReadable};
+pub use key_pool::{Key, KeyPool};
 pub use model::{Resolved, in_path, in_query};
 pub use path::check_path;
-pub use provider::{Credential, Key, Kind, Placement, Pool, Provider};
+pub use provider::{Credential, Placement, Provider, ProviderKind};
 
 /// What Envoy's route says of its policy.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,11 +31,11 @@ pub enum Route {
 }
 
 /// What happens to the requests of a route.
-pub enum Handling {
+pub enum Guard {
     /// They pass as they are: `auth: "off"`.
-    Untouched,
+    Off,
     /// They are admitted under this policy.
-    Guarded(Rc<Policy>),
+    On(Rc<Policy>),
 }
 
 /// The rules of one policy.
@@ -45,7 +47,7 @@ pub struct Policy {
     /// The providers that a model's prefix can name beside it.
     pub other_providers: Vec<Rc<Provider>>,
     /// The models that may be used.
-    pub models: Globs,
+    pub models: NameRule,
     /// Other names for models; a target may begin with a provider's name and a slash.
     pub aliases: Vec<(String, String)>,
     /// What a session may use up.
@@ -58,12 +60,12 @@ pub struct Policy {
 
 impl Policy {
     /// Whether a model's name may decide the provider.
-    pub fn has_choice(&self) -> bool {
+    pub fn has_several_providers(&self) -> bool {
         !self.other_providers.is_empty()
     }
 
     /// Whether any provider of the policy is of this kind.
-    pub fn has_kind(&self, kind: impl Fn(&Kind) -> bool) -> bool {
+    pub fn has_kind(&self, kind: impl Fn(&ProviderKind) -> bool) -> bool {
         self.providers().any(|provider| kind(&provider.kind))
     }
 
@@ -76,23 +78,23 @@ impl Policy {
 /// All policies of a configuration.
 #[derive(Default)]
 pub struct Policies {
-    default: Option<Handling>,
+    default: Option<Guard>,
     /// All others.
-    named: HashMap<String, Handling>,
+    named: HashMap<String, Guard>,
 }
 
 impl Policies {
     /// All policies that ask for something.
     pub fn guarded(&self) -> impl Iterator<Item = &Policy> {
         self.default.iter().chain(self.named.values()).filter_map(|handling| match handling {
-            Handling::Guarded(policy) => Some(&**policy),
-            Handling::Untouched => None,
+            Guard::On(policy) => Some(&**policy),
+            Guard::Off => None,
         })
     }
 
     /// The policy of a route: the one that its metadata names, else the one of its name, else `default`. What metadata
     /// names must exist.
-    pub fn find(&self, route: &Route) -> Option<&Handling> {
+    pub fn find(&self, route: &Route) -> Option<&Guard> {
         let default = self.default.as_ref();
         let named = |name: &[u8]| match std::str::from_utf8(name).ok()? {
             "default" => default,
@@ -111,8 +113,8 @@ impl Policies {
     }
 }
 
-impl FromIterator<(String, Handling)> for Policies {
-    fn from_iter<I: IntoIterator<Item = (String, Handling)>>(policies: I) -> Self {
+impl FromIterator<(String, Guard)> for Policies {
+    fn from_iter<I: IntoIterator<Item = (String, Guard)>>(policies: I) -> Self {
         let mut named: HashMap<_, _> = policies.into_iter().collect();
         Self { default: named.remove("default"), named }
     }
@@ -126,7 +128,7 @@ mod tests {
     fn metadata_decides_then_the_name_then_default() {
         let policies = |with_default: bool| -> Policies {
             let names = if with_default { vec!["a", "default"] } else { vec!["a"] };
-            names.into_iter().map(|name| (name.to_owned(), Handling::Untouched)).collect()
+            names.into_iter().map(|name| (name.to_owned(), Guard::Off)).collect()
         };
         for (route, with_default, found) in [
             (Route::Metadata(b"a".to_vec()), false, true),

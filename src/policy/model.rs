@@ -5,10 +5,11 @@ use std::rc::Rc;
 
 use percent_encoding::percent_decode;
 
-use super::{Kind, Policy, Provider};
-use crate::denial::{Denial, Reason};
-use crate::glob::Globs;
+use super::Policy;
+use super::provider::{Provider, ProviderKind};
+use crate::denial::{Denial, DenialCode};
 use crate::http::{Param, Target};
+use crate::name_rule::NameRule;
 
 /// What a named model comes to.
 pub struct Resolved<'a> {
@@ -34,16 +35,16 @@ impl Policy {
 
     /// Checks a resolved name against the policy's and the caller's rules; none at all is an error where one of them has
     /// a rule.
-    pub fn check_model(&self, model: Option<&str>, caller: &Globs) -> Result<(), Denial> {
+    pub fn check_model(&self, model: Option<&str>, caller: &NameRule) -> Result<(), Denial> {
         match model {
             Some(model) if self.models.allows(model) && caller.allows(model) => Ok(()),
             Some(_) => {
                 let message = "This model is not allowed here. Choose one that the gateway's policy allows.";
-                Err(Denial::new(Reason::ModelNotAllowed, message).param("model"))
+                Err(Denial::new(DenialCode::ModelNotAllowed, message).param("model"))
             }
             None if self.models.is_restricted() || caller.is_restricted() => {
                 let message = "Name a model: the gateway's policy allows only some.";
-                Err(Denial::new(Reason::ModelRequired, message).param("model"))
+                Err(Denial::new(DenialCode::ModelRequired, message).param("model"))
             }
             None => Ok(()),
         }
@@ -51,7 +52,7 @@ impl Policy {
 
     /// Whether `param` names the model to one of the policy's providers. Azure takes a `deployment` for it.
     pub fn is_model_param(&self, param: &Param<'_>) -> bool {
-        param.is("model") || (param.is("deployment") && self.has_kind(|kind| *kind == Kind::AzureOpenAi))
+        param.is("model") || (param.is("deployment") && self.has_kind(|kind| *kind == ProviderKind::AzureOpenAi))
     }
 
     fn split<'a>(&'a self, name: &'a str) -> (Option<&'a Rc<Provider>>, &'a str) {
@@ -66,7 +67,7 @@ impl Policy {
 
 /// The model in a target's query, if it names one.
 pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'a, str>>, Denial> {
-    let malformed = |message| Denial::new(Reason::MalformedRequest, message).param("model");
+    let malformed = |message| Denial::new(DenialCode::MalformedRequest, message).param("model");
     let mut named = target.params().filter(|param| policy.is_model_param(param));
     let Some(param) = named.next() else { return Ok(None) };
     if !param.is_exactly("model") && !param.is_exactly("deployment") {
@@ -81,15 +82,15 @@ pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'
 
 /// The models in a target's path, where the provider reads them there: `deployments/{model}` on Azure,
 /// `models/{model}:{method}` on Gemini.
-pub fn in_path(target: &Target<'_>, kind: &Kind) -> Result<Vec<String>, Denial> {
+pub fn in_path(target: &Target<'_>, kind: &ProviderKind) -> Result<Vec<String>, Denial> {
     let folder = match kind {
-        Kind::AzureOpenAi => "deployments",
-        Kind::Gemini => "models",
+        ProviderKind::AzureOpenAi => "deployments",
+        ProviderKind::Gemini => "models",
         _ => return Ok(Vec::new()),
     };
     let path = percent_decode(target.path)
         .decode_utf8()
-        .map_err(|_| Denial::new(Reason::MalformedRequest, "The path is not percent-encoded UTF-8."))?;
+        .map_err(|_| Denial::new(DenialCode::MalformedRequest, "The path is not percent-encoded UTF-8."))?;
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     let mut models = Vec::new();
     while let Some(segment) = segments.next() {
@@ -104,11 +105,11 @@ pub fn in_path(target: &Target<'_>, kind: &Kind) -> Result<Vec<String>, Denial> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Credential, Provider};
     use super::*;
+    use crate::policy::provider::{Credential, Provider};
 
-    fn policy(kinds: &[(&str, Kind)], aliases: &[(&str, &str)], models: Globs) -> Policy {
-        let provider = |name: &str, kind: &Kind| {
+    fn policy(kinds: &[(&str, ProviderKind)], aliases: &[(&str, &str)], models: NameRule) -> Policy {
+        let provider = |name: &str, kind: &ProviderKind| {
             Rc::new(Provider {
                 name: name.into(),
                 kind: kind.clone(),
@@ -123,17 +124,17 @@ mod tests {
             other_providers: providers.collect(),
             models,
             aliases: aliases.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect(),
-            limits: crate::limits::SessionLimits::default(),
-            lock: crate::usage::Lock::default(),
+            limits: crate::limit::SessionLimits::default(),
+            lock: crate::protocol::Lock::default(),
             is_metered: true,
         }
     }
 
     #[test]
     fn a_name_comes_to_a_provider_and_its_model() {
-        let kinds = [("openai", Kind::OpenAi), ("azure-eu", Kind::AzureOpenAi)];
+        let kinds = [("openai", ProviderKind::OpenAi), ("azure-eu", ProviderKind::AzureOpenAi)];
         let aliases = [("voice", "gpt-realtime-2"), ("eu", "azure-eu/gpt-eu"), ("loop", "loop")];
-        let policy = policy(&kinds, &aliases, Globs::All);
+        let policy = policy(&kinds, &aliases, NameRule::Any);
         for (name, provider, model) in [
             ("gpt-realtime", "", "gpt-realtime"),
             ("openai/gpt-realtime", "openai", "gpt-realtime"),
@@ -156,38 +157,38 @@ mod tests {
 
     #[test]
     fn rules_of_policy_and_caller_both_hold() {
-        let policy = policy(&[("openai", Kind::OpenAi)], &[], Globs::only(["gpt-*"]));
-        let caller = Globs::only(["*-mini"]);
+        let policy = policy(&[("openai", ProviderKind::OpenAi)], &[], NameRule::globs(["gpt-*"]));
+        let caller = NameRule::globs(["*-mini"]);
         for (model, want) in [
             (Some("gpt-mini"), None),
-            (Some("gpt-big"), Some(Reason::ModelNotAllowed)),
-            (Some("o-mini"), Some(Reason::ModelNotAllowed)),
-            (None, Some(Reason::ModelRequired)),
+            (Some("gpt-big"), Some(DenialCode::ModelNotAllowed)),
+            (Some("o-mini"), Some(DenialCode::ModelNotAllowed)),
+            (None, Some(DenialCode::ModelRequired)),
         ] {
             let denial = policy.check_model(model, &caller).err();
-            assert_eq!(denial.map(|denial| denial.reason), want, "{model:?}");
+            assert_eq!(denial.map(|denial| denial.code), want, "{model:?}");
         }
     }
 
     #[test]
     fn the_query_names_one_model_or_none() {
-        let plain = policy(&[("openai", Kind::OpenAi)], &[], Globs::All);
-        let azure = policy(&[("azure", Kind::AzureOpenAi)], &[], Globs::All);
+        let plain = policy(&[("openai", ProviderKind::OpenAi)], &[], NameRule::Any);
+        let azure = policy(&[("azure", ProviderKind::AzureOpenAi)], &[], NameRule::Any);
         let model = |name: &'static str| Ok(Some(name.into()));
         for (policy, path, want) in [
             (&plain, "/r", Ok(None)),
             (&plain, "/r?model=", Ok(None)),
             (&plain, "/r?x=1&model=m", model("m")),
             (&plain, "/r?%6dodel=a%2Fb", model("a/b")),
-            (&plain, "/r?Model=a", Err(Reason::MalformedRequest)),
-            (&plain, "/r?model=m&model=m", Err(Reason::MalformedRequest)),
-            (&plain, "/r?model=m&Model=n", Err(Reason::MalformedRequest)),
-            (&plain, "/r?model=%f", Err(Reason::MalformedRequest)),
+            (&plain, "/r?Model=a", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=m&model=m", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=m&Model=n", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=%f", Err(DenialCode::MalformedRequest)),
             (&plain, "/r?deployment=d&model=m", model("m")),
             (&azure, "/r?deployment=d", model("d")),
-            (&azure, "/r?deployment=d&model=m", Err(Reason::MalformedRequest)),
+            (&azure, "/r?deployment=d&model=m", Err(DenialCode::MalformedRequest)),
         ] {
-            let found = in_query(&Target::parse(path.as_bytes()), policy).map_err(|denial| denial.reason);
+            let found = in_query(&Target::parse(path.as_bytes()), policy).map_err(|denial| denial.code);
             assert_eq!(found, want, "{path}");
         }
     }
@@ -195,10 +196,10 @@ mod tests {
     #[test]
     fn the_path_names_models_where_the_provider_reads_them_there() {
         for (path, kind, want) in [
-            ("/openai/deployments/d/chat/completions", Kind::AzureOpenAi, vec!["d"]),
-            ("/openai//%64eployments//d/x/Deployments/e", Kind::AzureOpenAi, vec!["d", "e"]),
-            ("/v1beta/models/gemini:generateContent", Kind::Gemini, vec!["gemini"]),
-            ("/v1/models/gpt", Kind::OpenAi, vec![]),
+            ("/openai/deployments/d/chat/completions", ProviderKind::AzureOpenAi, vec!["d"]),
+            ("/openai//%64eployments//d/x/Deployments/e", ProviderKind::AzureOpenAi, vec!["d", "e"]),
+            ("/v1beta/models/gemini:generateContent", ProviderKind::Gemini, vec!["gemini"]),
+            ("/v1/models/gpt", ProviderKind::OpenAi, vec![]),
         ] {
             assert_eq!(in_path(&Target::parse(path.as_bytes()), &kind).unwrap(), want, "{path}");
         }

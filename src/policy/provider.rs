@@ -1,8 +1,9 @@
-//! Providers: where a credential goes, and which of a pool's keys it is.
+//! Providers: which there are, and where their credential goes.
 
 use std::borrow::Cow;
 use std::rc::Rc;
 
+use super::KeyPool;
 use crate::secret::Secret;
 
 /// One provider of the configuration.
@@ -10,7 +11,7 @@ pub struct Provider {
     /// The name, which a model may begin with.
     pub name: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ProviderKind,
     /// What the filter adds to a request.
     pub credential: Credential,
     /// Headers that pick the provider's account: `openai-organization`, `openai-project`.
@@ -19,7 +20,7 @@ pub struct Provider {
 
 /// The kinds of providers: each has its own place for the credential.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub enum ProviderKind {
     /// OpenAI.
     OpenAi,
     /// OpenAI's models on Azure.
@@ -48,7 +49,23 @@ pub enum Placement {
     Query(String),
 }
 
-impl Kind {
+impl Provider {
+    /// What a request goes on with, and where that is put: the upstream's own secret if it came with one, else a key of the
+    /// provider's, else nothing. `roll` gives 64 random bits; it is asked only where there is a choice.
+    pub fn credential(&self, upstream: Option<&Secret>, roll: impl FnOnce() -> u64) -> Option<(Placement, Rc<Secret>)> {
+        match (upstream, &self.credential) {
+            (Some(secret), _) => {
+                let placement = self.kind.placement();
+                let value = placement.value(secret);
+                Some((placement, value))
+            }
+            (None, Credential::External) => None,
+            (None, Credential::Keys(placement, pool)) => Some((placement.clone(), pool.pick(roll).clone())),
+        }
+    }
+}
+
+impl ProviderKind {
     /// Where this kind takes its credential.
     pub fn placement(&self) -> Placement {
         let header = |name, prefix| Placement::Header { name: Cow::Borrowed(name), prefix: Cow::Borrowed(prefix) };
@@ -78,72 +95,5 @@ pub enum Credential {
     /// A later filter of Envoy's adds it; this one never knows it.
     External,
     /// One of these keys, put there.
-    Keys(Placement, Pool),
-}
-
-/// A key, with its share of the requests.
-pub struct Key {
-    /// What is sent: the prefix, then the key.
-    pub value: Rc<Secret>,
-    /// Its share; at least 1.
-    pub weight: u32,
-}
-
-/// The keys of a provider: at least one.
-pub struct Pool {
-    first: Key,
-    others: Vec<Key>,
-    total: u64,
-}
-
-impl Pool {
-    /// A pool of these keys.
-    pub fn new(first: Key, others: Vec<Key>) -> Self {
-        let total = others.iter().map(|key| u64::from(key.weight)).sum::<u64>() + u64::from(first.weight);
-        Self { first, others, total }
-    }
-
-    /// A key at random by weight. `roll` gives 64 random bits; it is asked only where there is a choice.
-    pub fn pick(&self, roll: impl FnOnce() -> u64) -> &Rc<Secret> {
-        if self.others.is_empty() {
-            return &self.first.value;
-        }
-        let mut left = roll() % self.total.max(1);
-        let drawn = self.others.iter().find(|key| {
-            let weight = u64::from(key.weight);
-            let here = left < weight;
-            left = left.saturating_sub(weight);
-            here
-        });
-        &drawn.unwrap_or(&self.first).value
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(value: &str, weight: u32) -> Key {
-        Key { value: Rc::new(Secret::new(value.into())), weight }
-    }
-
-    #[test]
-    fn keys_are_drawn_by_their_weights() {
-        let pool = Pool::new(key("a", 3), vec![key("b", 1), key("c", 2)]);
-        let mut drawn = [0; 3];
-        for roll in 0..6_000 {
-            match pool.pick(|| roll).expose() {
-                b"a" => drawn[0] += 1,
-                b"b" => drawn[1] += 1,
-                _ => drawn[2] += 1,
-            }
-        }
-        assert_eq!(drawn, [3_000, 1_000, 2_000]);
-    }
-
-    #[test]
-    fn a_single_key_needs_no_randomness() {
-        let pool = Pool::new(key("a", 1), vec![]);
-        assert_eq!(pool.pick(|| panic!("asked for randomness")).expose(), b"a");
-    }
+    Keys(Placement, KeyPool),
 }

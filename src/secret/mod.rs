@@ -2,9 +2,7 @@
 //!
 //! Neither type implements `Debug` or `Display`, so that no format string, log line or error can show one.
 
-pub mod claims;
 mod digest;
-pub mod seal;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;

@@ -1,10 +1,8 @@
 //! What one session, or one REST exchange, has used.
 
-use super::dialect::{Rejected, Used, parsed};
-use super::event::EventType;
 use super::price::{Cost, MicroUsd, PriceList};
-use super::recent::RecentIds;
-use super::report::{Report, Session, read_body, read_event, read_session};
+use super::recent_ids::RecentIds;
+use super::report::{Report, ReportedUsage, SessionNames, UsageError};
 use super::tally::{Tally, Tokens};
 
 /// Counts and prices the usage of one session. Its memory is bounded whatever the upstream sends, and an idle one
@@ -24,7 +22,7 @@ pub struct Meter {
 
 /// What an event has meant to a [`Meter`].
 #[derive(Debug, PartialEq, Eq)]
-pub enum Metered {
+pub enum MeterEvent {
     /// Nothing: it is of no type that matters, or it has been counted before.
     Ignored,
     /// The session's id or models may have become known.
@@ -32,14 +30,14 @@ pub enum Metered {
     /// A response has begun; what it will cost is not known yet.
     ResponseStarted,
     /// This has been counted.
-    Counted(Counted),
+    Counted(Usage),
     /// It should have been counted and cannot be: nothing of it is, and someone should know.
-    Rejected(Rejected),
+    Rejected(UsageError),
 }
 
 /// What one event has added to a session.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct Usage {
     /// The model that it was priced as, or that a price is missing for; empty when none is known.
     pub model: String,
     /// One response or one transcription.
@@ -54,33 +52,6 @@ impl Meter {
     /// A meter of a session whose request named this model (bare and resolved), if any.
     pub fn new(request_model: Option<&str>) -> Self {
         Self { request_model: request_model.map(str::to_owned), ..Self::default() }
-    }
-
-    /// Counts one whole event of the upstream's, as WebSockets and the Responses API's streams carry them.
-    pub fn event(&mut self, event: &[u8], prices: &PriceList) -> Metered {
-        let event_type = EventType::of(event);
-        match (event_type, str::from_utf8(event)) {
-            (EventType::Other, _) => Metered::Ignored,
-            (EventType::ResponseCreated, _) => Metered::ResponseStarted,
-            (_, Err(_)) => Metered::Rejected(Rejected::Malformed),
-            (EventType::SessionCreated | EventType::SessionUpdated, Ok(event)) => {
-                parsed(event).and_then(read_session).map_or_else(Metered::Rejected, |session| self.learn(session))
-            }
-            (_, Ok(event)) => {
-                let report = parsed(event).and_then(|event| read_event(event_type, event));
-                report.map_or_else(Metered::Rejected, |report| self.count(report, prices))
-            }
-        }
-    }
-
-    /// Counts a whole JSON answer over REST: a response, a chat completion, a transcription, embeddings.
-    pub fn body(&mut self, body: &[u8], prices: &PriceList) -> Metered {
-        let read = str::from_utf8(body).map_err(|_| Rejected::Malformed).and_then(parsed).and_then(read_body);
-        match read {
-            Ok(Some(report)) => self.count(report, prices),
-            Ok(None) => Metered::Ignored,
-            Err(rejected) => Metered::Rejected(rejected),
-        }
     }
 
     /// What has been counted.
@@ -106,13 +77,13 @@ impl Meter {
     }
 
     /// Counts a report unless it has been counted before.
-    pub(super) fn count(&mut self, report: Report, prices: &PriceList) -> Metered {
+    pub(crate) fn count(&mut self, report: Report, prices: &PriceList) -> MeterEvent {
         if report.id.is_some_and(|id| !self.recent.insert(id)) {
-            return Metered::Ignored;
+            return MeterEvent::Ignored;
         }
         let used = match report.used {
             Ok(used) => used,
-            Err(rejected) => return Metered::Rejected(rejected),
+            Err(rejected) => return MeterEvent::Rejected(rejected),
         };
         keep(&mut self.response_model, report.model);
         let before = self.cost();
@@ -121,39 +92,43 @@ impl Meter {
         self.tally.add(&usage);
         self.cost.add(cost);
         let cost = MicroUsd(self.cost().0.saturating_sub(before.0));
-        Metered::Counted(Counted { model, usage, cost, unpriced: !is_priced })
+        MeterEvent::Counted(Usage { model, usage, cost, unpriced: !is_priced })
     }
 
     /// The model that this is priced as, its cost, and whether that is all of it.
-    fn price(&self, used: &Used, prices: &PriceList) -> (String, Cost, bool) {
+    fn price(&self, used: &ReportedUsage, prices: &PriceList) -> (String, Cost, bool) {
         let model = match used {
             // A response may be of another model than its connection was opened with, or name a dated version of it.
-            Used::Response(_) => self.response_model.as_deref().filter(|model| prices.price_of(model).is_some()),
-            Used::Transcription(_) | Used::TranscriptionDuration { .. } => self.transcription_model.as_deref(),
+            ReportedUsage::Response(_) => {
+                self.response_model.as_deref().filter(|model| prices.price_of(model).is_some())
+            }
+            ReportedUsage::Transcription(_) | ReportedUsage::TranscriptionDuration { .. } => {
+                self.transcription_model.as_deref()
+            }
         };
         let model = model.or(self.model()).unwrap_or_default();
         let (cost, is_priced) = match (used, prices.price_of(model)) {
-            (Used::Response(tokens) | Used::Transcription(tokens), Some(price)) => price.cost(tokens),
-            (Used::Response(tokens) | Used::Transcription(tokens), None) => {
+            (ReportedUsage::Response(tokens) | ReportedUsage::Transcription(tokens), Some(price)) => price.cost(tokens),
+            (ReportedUsage::Response(tokens) | ReportedUsage::Transcription(tokens), None) => {
                 (Cost::default(), *tokens == Tokens::default())
             }
             // Prices are per token.
-            (Used::TranscriptionDuration { milliseconds }, _) => (Cost::default(), *milliseconds == 0),
+            (ReportedUsage::TranscriptionDuration { milliseconds }, _) => (Cost::default(), *milliseconds == 0),
         };
         (model.to_owned(), cost, is_priced)
     }
 
-    fn learn(&mut self, session: Session) -> Metered {
+    pub(crate) fn learn(&mut self, session: SessionNames) -> MeterEvent {
         keep(&mut self.upstream_id, session.id);
         keep(&mut self.session_model, session.model);
         keep(&mut self.transcription_model, session.transcription_model);
-        Metered::Session
+        MeterEvent::Session
     }
 }
 
-fn keep(known: &mut Option<String>, told: Option<String>) {
-    if told.is_some() {
-        *known = told;
+fn keep(known: &mut Option<String>, reported: Option<String>) {
+    if reported.is_some() {
+        *known = reported;
     }
 }
 
@@ -161,8 +136,8 @@ fn keep(known: &mut Option<String>, told: Option<String>) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::price::Price;
     use super::*;
+    use crate::usage::price::Price;
 
     fn prices() -> PriceList {
         let price = |json: &str| serde_json::from_str::<Price>(json).unwrap();
@@ -180,9 +155,9 @@ mod tests {
         format!(r#"{{"type":"response.done","response":{{"id":"{id}","status":"completed","usage":{usage}}}}}"#).into()
     }
 
-    fn counted(metered: Metered) -> Counted {
+    fn counted(metered: MeterEvent) -> Usage {
         match metered {
-            Metered::Counted(counted) => counted,
+            MeterEvent::Counted(counted) => counted,
             other => panic!("expected something counted, got {other:?}"),
         }
     }
@@ -199,10 +174,10 @@ mod tests {
         let first = counted(meter.event(&event, &prices()));
         assert_eq!((first.model.as_str(), first.cost, first.unpriced), ("gpt-realtime", MicroUsd(44), false));
         assert_eq!(first.usage, *meter.tally());
-        assert_eq!(meter.event(&event, &prices()), Metered::Ignored);
+        assert_eq!(meter.event(&event, &prices()), MeterEvent::Ignored);
         let again =
             br#"{"type":"response.completed","response":{"id":"resp_1","usage":{"input_tokens":9,"output_tokens":9}}}"#;
-        assert_eq!(meter.event(again, &prices()), Metered::Ignored);
+        assert_eq!(meter.event(again, &prices()), MeterEvent::Ignored);
         counted(meter.event(&done("resp_2", r#"{"input_tokens":3,"output_tokens":2}"#), &prices()));
         assert_eq!((meter.tally().responses, meter.tally().total_tokens, meter.cost()), (2, 10, MicroUsd(88)));
     }
@@ -212,7 +187,7 @@ mod tests {
         let mut meter = Meter::new(None);
         let event = br#"{"type":"response.done","event_id":"event_1","response":{"status":"failed"}}"#;
         assert_eq!(counted(meter.event(event, &prices())).usage.responses, 1);
-        assert_eq!(meter.event(event, &prices()), Metered::Ignored);
+        assert_eq!(meter.event(event, &prices()), MeterEvent::Ignored);
         let nameless = br#"{"type":"response.done","response":{"id":"","status":"failed"}}"#;
         counted(meter.event(nameless, &prices()));
         counted(meter.event(nameless, &prices()));
@@ -230,7 +205,7 @@ mod tests {
         ] {
             let event = format!(r#"{{"type":"response.done","response":{{"status":"{status}","usage":{usage}}}}}"#);
             let mut meter = Meter::new(None);
-            let counts = matches!(meter.event(event.as_bytes(), &prices()), Metered::Counted(_));
+            let counts = matches!(meter.event(event.as_bytes(), &prices()), MeterEvent::Counted(_));
             assert_eq!((counts, meter.tally().responses), (metered, u64::from(metered)), "{event}");
         }
     }
@@ -239,22 +214,22 @@ mod tests {
     fn rejected_usage_leaves_no_trace_and_is_reported_once() {
         let mut meter = Meter::new(Some("gpt-realtime"));
         for (event, reason) in [
-            (done("resp_1", r#"{"input_tokens":-3,"output_tokens":2}"#), Rejected::Negative("input_tokens")),
-            (br#"{"type":"response.done"}"#.to_vec(), Rejected::Missing("response")),
-            (br#"{"type":"response.done","response":[]}"#.to_vec(), Rejected::Malformed),
-            (br#"{"type":"response.done","response":{}"#.to_vec(), Rejected::Malformed),
-            (b"{\"type\":\"response.done\",\"response\":{\"id\":\"\xff\"}}".to_vec(), Rejected::Malformed),
-            (br#"{"type":"response.done","response":{},"response":{}}"#.to_vec(), Rejected::Malformed),
-            (br#"{"type":"session.created"}"#.to_vec(), Rejected::Missing("session")),
+            (done("resp_1", r#"{"input_tokens":-3,"output_tokens":2}"#), UsageError::Negative("input_tokens")),
+            (br#"{"type":"response.done"}"#.to_vec(), UsageError::Missing("response")),
+            (br#"{"type":"response.done","response":[]}"#.to_vec(), UsageError::Malformed),
+            (br#"{"type":"response.done","response":{}"#.to_vec(), UsageError::Malformed),
+            (b"{\"type\":\"response.done\",\"response\":{\"id\":\"\xff\"}}".to_vec(), UsageError::Malformed),
+            (br#"{"type":"response.done","response":{},"response":{}}"#.to_vec(), UsageError::Malformed),
+            (br#"{"type":"session.created"}"#.to_vec(), UsageError::Missing("session")),
             (
                 br#"{"type":"conversation.item.input_audio_transcription.completed","item_id":"i"}"#.to_vec(),
-                Rejected::Missing("usage"),
+                UsageError::Missing("usage"),
             ),
         ] {
-            assert_eq!(meter.event(&event, &prices()), Metered::Rejected(reason));
+            assert_eq!(meter.event(&event, &prices()), MeterEvent::Rejected(reason));
         }
         let repeated = done("resp_1", r#"{"input_tokens":-3,"output_tokens":2}"#);
-        assert_eq!(meter.event(&repeated, &prices()), Metered::Ignored);
+        assert_eq!(meter.event(&repeated, &prices()), MeterEvent::Ignored);
         assert_eq!((*meter.tally(), meter.cost()), (Tally::default(), MicroUsd(0)));
     }
 
@@ -264,10 +239,10 @@ mod tests {
         assert_eq!((meter.model(), meter.upstream_id()), (Some("gpt-realtime"), None));
         let created = br#"{"type":"session.created","session":{"id":"sess_1","model":"gpt-realtime-2025-08-28",
             "audio":{"input":{"transcription":null}}}}"#;
-        assert_eq!(meter.event(created, &prices()), Metered::Session);
+        assert_eq!(meter.event(created, &prices()), MeterEvent::Session);
         let updated = br#"{"session":{"audio":{"input":{"transcription":{"model":"gpt-4o-transcribe"}}}},
             "type":"session.updated"}"#;
-        assert_eq!(meter.event(updated, &prices()), Metered::Session);
+        assert_eq!(meter.event(updated, &prices()), MeterEvent::Session);
         assert_eq!((meter.model(), meter.upstream_id()), (Some("gpt-realtime-2025-08-28"), Some("sess_1")));
 
         let transcribed = br#"{"type":"conversation.item.input_audio_transcription.completed","item_id":"i","content_index":0,
@@ -277,7 +252,7 @@ mod tests {
             (counted.model.as_str(), counted.cost, counted.unpriced),
             ("gpt-4o-transcribe", MicroUsd(700), false)
         );
-        assert_eq!(meter.event(transcribed, &prices()), Metered::Ignored);
+        assert_eq!(meter.event(transcribed, &prices()), MeterEvent::Ignored);
         assert_eq!((meter.tally().transcription.tokens, meter.tally().total_tokens), (110, 0));
     }
 
@@ -286,7 +261,7 @@ mod tests {
         let mut meter = Meter::new(None);
         let updated = br#"{"type":"transcription_session.updated","session":{"id":"sess_1",
             "input_audio_transcription":{"model":"gpt-4o-transcribe"}}}"#;
-        assert_eq!(meter.event(updated, &prices()), Metered::Session);
+        assert_eq!(meter.event(updated, &prices()), MeterEvent::Session);
         assert_eq!(meter.model(), Some("gpt-4o-transcribe"));
     }
 
@@ -359,17 +334,17 @@ mod tests {
             );
         }
         for (body, metered) in [
-            (r#"{"object":"list","data":[]}"#, Metered::Ignored),
-            (r#"{"error":{"message":"no"}}"#, Metered::Ignored),
+            (r#"{"object":"list","data":[]}"#, MeterEvent::Ignored),
+            (r#"{"error":{"message":"no"}}"#, MeterEvent::Ignored),
             (
                 r#"{"id":"resp_1","object":"response","status":"queued","usage":null}"#,
-                Metered::Rejected(Rejected::Missing("usage")),
+                MeterEvent::Rejected(UsageError::Missing("usage")),
             ),
-            (r#"{"object":"chat.completion"}"#, Metered::Rejected(Rejected::Missing("usage"))),
-            (r#"{"object":"response","status":"completed"}"#, Metered::Rejected(Rejected::Missing("usage"))),
-            (r#"{"usage":{"input_tokens":1}}"#, Metered::Rejected(Rejected::Missing("output_tokens"))),
-            (r#"{"usage":5}"#, Metered::Rejected(Rejected::Malformed)),
-            ("[]", Metered::Rejected(Rejected::Malformed)),
+            (r#"{"object":"chat.completion"}"#, MeterEvent::Rejected(UsageError::Missing("usage"))),
+            (r#"{"object":"response","status":"completed"}"#, MeterEvent::Rejected(UsageError::Missing("usage"))),
+            (r#"{"usage":{"input_tokens":1}}"#, MeterEvent::Rejected(UsageError::Missing("output_tokens"))),
+            (r#"{"usage":5}"#, MeterEvent::Rejected(UsageError::Malformed)),
+            ("[]", MeterEvent::Rejected(UsageError::Malformed)),
         ] {
             assert_eq!(Meter::new(None).body(body.as_bytes(), &prices()), metered, "{body}");
         }

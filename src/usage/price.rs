@@ -9,8 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use wildmatch::WildMatch;
 
-use super::fraction::Fraction;
 use super::tally::Tokens;
+use crate::json::fraction::Fraction;
 
 /// The price of one token in pico-dollars: 10⁻¹² dollars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -51,7 +51,7 @@ pub struct PriceList {
 
 /// An amount of money in pico-dollars, which adds up without rounding; saturating.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Cost(u128);
+pub(crate) struct Cost(u128);
 
 /// An amount of money in micro-dollars. As JSON, a number of dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ impl std::error::Error for InvalidRate {}
 
 impl Price {
     /// What these tokens cost, and whether every modality among them has a price; one without costs nothing.
-    pub(super) fn cost(&self, tokens: &Tokens) -> (Cost, bool) {
+    pub(crate) fn cost(&self, tokens: &Tokens) -> (Cost, bool) {
         let (input, output) = (&tokens.input, &tokens.output);
         let charges = [
             (input.text.saturating_sub(input.cached_text), self.input_text),
@@ -119,12 +119,12 @@ impl PriceList {
 }
 
 impl Cost {
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.0 = self.0.saturating_add(other.0);
     }
 
     /// Rounded to the nearest micro-dollar, halves up.
-    pub(super) fn to_micro_usd(self) -> MicroUsd {
+    pub(crate) fn to_micro_usd(self) -> MicroUsd {
         let micro = self.0.saturating_add(u128::from(PICO_PER_MICRO / 2)) / u128::from(PICO_PER_MICRO);
         MicroUsd(u64::try_from(micro).unwrap_or(u64::MAX))
     }
@@ -132,8 +132,8 @@ impl Cost {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tally::{Input, Output};
     use super::*;
+    use crate::usage::tally::{Input, Output};
 
     fn rate(usd: f64) -> Option<Rate> {
         Some(Rate::try_from(usd).unwrap())

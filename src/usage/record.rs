@@ -17,7 +17,7 @@ pub struct Record {
     /// The session's id in this gateway.
     pub id: RecordId,
     /// What carries it.
-    pub kind: Kind,
+    pub kind: SessionKind,
     /// Whether it still runs.
     pub status: Status,
     /// Its id at the upstream: `sess_…`, or a call's.
@@ -56,7 +56,7 @@ pub struct Record {
 /// What carries a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum SessionKind {
     /// A WebSocket through this gateway.
     WebSocket,
     /// A WebRTC call whose media goes past it.
@@ -218,7 +218,7 @@ mod tests {
     fn record() -> Record {
         Record {
             id: RecordId::new(0xab),
-            kind: Kind::WebSocket,
+            kind: SessionKind::WebSocket,
             status: Status::Closed,
             upstream_id: Some("sess_1".into()),
             caller: "web-app".into(),
@@ -256,7 +256,8 @@ mod tests {
 
     #[test]
     fn an_incomplete_record_says_so_and_an_open_one_has_no_close() {
-        let open = Record { status: Status::Stopping, kind: Kind::WebRtc, close: None, incomplete: true, ..record() };
+        let open =
+            Record { status: Status::Stopping, kind: SessionKind::WebRtc, close: None, incomplete: true, ..record() };
         let json = serde_json::to_string(&open).unwrap();
         assert!(json.ends_with(r#","close":null,"incomplete":true}"#), "{json}");
         assert!(json.contains(r#""kind":"webrtc","status":"stopping""#), "{json}");

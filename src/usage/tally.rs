@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::fraction::Fraction;
+use crate::json::fraction::Fraction;
 
 /// What has been counted; as JSON, the `usage` of a record. All sums saturate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

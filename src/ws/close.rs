@@ -1,58 +1,12 @@
-//! Close frames (RFC 6455, sections 5.5.1 and 7.4), and the text frame that goes before one.
+//! Close frames (RFC 6455, section 5.5.1).
 
-use super::frame::{CONTROL_MAX, FrameHeader, OpCode};
-use super::mask;
-use super::violation::Violation;
-use std::fmt;
+use super::close_code::CloseCode;
+use super::encode::encode_frame;
+use super::error::ProtocolError;
+use super::frame::{CONTROL_MAX, OpCode};
 
 /// The longest reason: a control frame's payload less the code.
 pub const REASON_MAX: usize = CONTROL_MAX - 2;
-
-/// A close code that may be sent: 1000 to 1003, 1007 to 1014, 3000 to 4999.
-///
-/// 1004, 1005, 1006 and 1015 have meanings that are never sent; the rest below 3000 is reserved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CloseCode(u16);
-
-impl CloseCode {
-    /// 1000, the session did what it was for.
-    pub const NORMAL: Self = Self(1000);
-    /// 1002, the peer broke the protocol.
-    pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// 1007, text that is not UTF-8.
-    pub const INVALID_PAYLOAD: Self = Self(1007);
-    /// 1009, a message too big to process.
-    pub const MESSAGE_TOO_BIG: Self = Self(1009);
-
-    /// The code `code`, or `None` if it must not be sent.
-    ///
-    /// ```
-    /// use realtime_byok::ws::CloseCode;
-    ///
-    /// const BUDGET: CloseCode = CloseCode::new(4429).unwrap();
-    /// assert_eq!(BUDGET.value(), 4429);
-    /// assert_eq!(CloseCode::new(1006), None);
-    /// ```
-    #[must_use]
-    pub const fn new(code: u16) -> Option<Self> {
-        match code {
-            1000..=1003 | 1007..=1014 | 3000..=4999 => Some(Self(code)),
-            _ => None,
-        }
-    }
-
-    /// The number on the wire.
-    #[must_use]
-    pub const fn value(self) -> u16 {
-        self.0
-    }
-}
-
-impl fmt::Display for CloseCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What a Close frame says when it says something: a code and a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,16 +29,16 @@ impl CloseFrame {
     /// # Errors
     ///
     /// A single byte, a code that must not be sent, or a reason that is not UTF-8.
-    pub fn parse(payload: &[u8]) -> Result<Option<Self>, Violation> {
+    pub fn parse(payload: &[u8]) -> Result<Option<Self>, ProtocolError> {
         if payload.is_empty() {
             return Ok(None);
         }
         let Some((code, reason)) = payload.split_first_chunk() else {
-            return Err(Violation::TruncatedCloseCode);
+            return Err(ProtocolError::TruncatedCloseCode);
         };
         let code = u16::from_be_bytes(*code);
-        let code = CloseCode::new(code).ok_or(Violation::InvalidCloseCode(code))?;
-        let reason = str::from_utf8(reason).map_err(|_| Violation::InvalidCloseReason)?;
+        let code = CloseCode::new(code).ok_or(ProtocolError::InvalidCloseCode(code))?;
+        let reason = str::from_utf8(reason).map_err(|_| ProtocolError::InvalidCloseReason)?;
         Ok(Some(Self::new(code, reason)))
     }
 
@@ -111,25 +65,9 @@ impl CloseFrame {
     }
 }
 
-/// A text message in one unmasked frame, as a server sends it.
-#[must_use]
-pub fn text_frame(text: &str) -> Vec<u8> {
-    encode_frame(OpCode::Text, None, text.as_bytes().to_vec())
-}
-
-fn encode_frame(opcode: OpCode, mask: Option<[u8; 4]>, mut payload: Vec<u8>) -> Vec<u8> {
-    let header = FrameHeader { fin: true, opcode, mask, length: payload.len() as u64 };
-    if let Some(key) = mask {
-        mask::apply(key, 0, &mut payload);
-    }
-    let mut frame = Vec::new();
-    header.encode(&mut frame);
-    frame.append(&mut payload);
-    frame
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::encode::text_frame;
     use super::*;
 
     fn code(code: u16) -> CloseCode {
@@ -148,15 +86,15 @@ mod tests {
     fn payloads_parse_to_what_they_say() {
         let cases: [(&[u8], _); 10] = [
             (b"", Ok(None)),
-            (b"\x03", Err(Violation::TruncatedCloseCode)),
+            (b"\x03", Err(ProtocolError::TruncatedCloseCode)),
             (b"\x03\xe8", Ok(Some(CloseFrame::new(code(1000), "")))),
             (b"\x11\x5dover", Ok(Some(CloseFrame::new(code(4445), "over")))),
-            (b"\0\0", Err(Violation::InvalidCloseCode(0))),
-            (b"\x03\xed", Err(Violation::InvalidCloseCode(1005))),
-            (b"\x03\xf7", Err(Violation::InvalidCloseCode(1015))),
-            (b"\x13\x88", Err(Violation::InvalidCloseCode(5000))),
-            (b"\x03\xe8\xff", Err(Violation::InvalidCloseReason)),
-            (b"\x03\xe8\xc3", Err(Violation::InvalidCloseReason)),
+            (b"\0\0", Err(ProtocolError::InvalidCloseCode(0))),
+            (b"\x03\xed", Err(ProtocolError::InvalidCloseCode(1005))),
+            (b"\x03\xf7", Err(ProtocolError::InvalidCloseCode(1015))),
+            (b"\x13\x88", Err(ProtocolError::InvalidCloseCode(5000))),
+            (b"\x03\xe8\xff", Err(ProtocolError::InvalidCloseReason)),
+            (b"\x03\xe8\xc3", Err(ProtocolError::InvalidCloseReason)),
         ];
         for (payload, expected) in cases {
             assert_eq!(CloseFrame::parse(payload), expected, "{payload:x?}");

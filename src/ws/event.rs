@@ -1,7 +1,7 @@
 //! What following turns up, and what may be asked of it.
 
 use super::close::CloseFrame;
-use super::violation::Violation;
+use super::error::ProtocolError;
 
 /// What a data message holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,7 +34,7 @@ pub enum Interest {
         /// The most bytes to hold.
         max: usize,
     },
-    /// Deliver it whole; if it is over `max` bytes, that is a [`Violation::TooLong`].
+    /// Deliver it whole; if it is over `max` bytes, that is a [`ProtocolError::TooLong`].
     Require {
         /// The most bytes to hold.
         max: usize,
@@ -61,7 +61,7 @@ pub enum Event {
     /// The sender closed, with a code and a reason if it gave any. Nothing after it is followed.
     Close(Option<CloseFrame>),
     /// The bytes cannot be followed any further, and are not.
-    Violation(Violation),
+    ProtocolError(ProtocolError),
 }
 
 /// What has passed, up to where following ended.

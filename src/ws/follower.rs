@@ -1,12 +1,13 @@
 //! Following one direction of a connection, frame by frame.
 
+use std::mem;
+
 use super::close::CloseFrame;
+use super::error::ProtocolError;
 use super::event::{Counts, Event, Interest, Message, MessageKind, Start};
 use super::frame::{CONTROL_MAX, FrameHeader, HEADER_MAX, OpCode, Sender};
 use super::mask;
-use super::violation::Violation;
-use super::window::{Cursor, Window};
-use std::mem;
+use super::read_buffer::{Cursor, ReadBuffer};
 
 /// The most that one read copies of a payload that is collected.
 const COLLECT_STEP: usize = 16 * 1024;
@@ -124,12 +125,12 @@ impl Follower {
 
     /// Follows the bytes of one more read. The pass must be driven until it has no more events: one
     /// that is dropped earlier ends the following, for there is no way back into the stream.
-    pub fn pass<W: Window>(&mut self, window: W) -> Pass<'_, W> {
+    pub fn pass<W: ReadBuffer>(&mut self, buffer: W) -> FollowedRead<'_, W> {
         let least_ahead = HEADER_MAX + self.head;
-        Pass {
+        FollowedRead {
             message_boundary: self.at_message_boundary().then_some(0),
             frame_start: None,
-            cursor: Cursor::new(window, least_ahead),
+            cursor: Cursor::new(buffer, least_ahead),
             follower: self,
         }
     }
@@ -197,7 +198,7 @@ impl Follower {
 
 /// One read being followed.
 #[derive(Debug)]
-pub struct Pass<'a, W: Window> {
+pub struct FollowedRead<'a, W: ReadBuffer> {
     follower: &'a mut Follower,
     cursor: Cursor<W>,
     message_boundary: Option<usize>,
@@ -205,12 +206,12 @@ pub struct Pass<'a, W: Window> {
 }
 
 enum Step {
-    Onward,
+    Continue,
     Found(Event),
     Exhausted,
 }
 
-impl<W: Window> Pass<'_, W> {
+impl<W: ReadBuffer> FollowedRead<'_, W> {
     /// The next thing worth telling in this read; `None` when the read is used up or following has
     /// ended. `decide` is asked once for each message, when its head is complete.
     pub fn next(&mut self, mut decide: impl FnMut(Start<'_>) -> Interest) -> Option<Event> {
@@ -227,12 +228,12 @@ impl<W: Window> Pass<'_, W> {
                 Stage::Ended => return None,
             };
             match step {
-                Ok(Step::Onward) => {}
+                Ok(Step::Continue) => {}
                 Ok(Step::Found(event)) => return Some(event),
                 Ok(Step::Exhausted) => return None,
-                Err(violation) => {
+                Err(error) => {
                     self.follower.end();
-                    return Some(Event::Violation(violation));
+                    return Some(Event::ProtocolError(error));
                 }
             }
         }
@@ -259,7 +260,7 @@ impl<W: Window> Pass<'_, W> {
         self.frame_start
     }
 
-    fn header(&mut self) -> Result<Step, Violation> {
+    fn header(&mut self) -> Result<Step, ProtocolError> {
         if self.cursor.left() == 0 {
             return Ok(Step::Exhausted);
         }
@@ -275,7 +276,7 @@ impl<W: Window> Pass<'_, W> {
         }
     }
 
-    fn rest_of_header(&mut self, mut partial: Partial) -> Result<Step, Violation> {
+    fn rest_of_header(&mut self, mut partial: Partial) -> Result<Step, ProtocolError> {
         let known = partial.length;
         partial.extend(self.cursor.peek(HEADER_MAX - known)?);
         match FrameHeader::parse(partial.filled(), self.follower.sender)? {
@@ -292,7 +293,7 @@ impl<W: Window> Pass<'_, W> {
     }
 
     /// Begins a frame whose header is of this size; `fresh` of its bytes are this read's.
-    fn begin(&mut self, header: FrameHeader, size: usize, fresh: usize) -> Result<Step, Violation> {
+    fn begin(&mut self, header: FrameHeader, size: usize, fresh: usize) -> Result<Step, ProtocolError> {
         self.cursor.advance(fresh);
         let follower = &mut *self.follower;
         follower.counts.frames += 1;
@@ -305,16 +306,16 @@ impl<W: Window> Pass<'_, W> {
             }
             (OpCode::Text, None) => follower.open = Some(Open { kind: MessageKind::Text, interest: None }),
             (OpCode::Binary, None) => follower.open = Some(Open { kind: MessageKind::Binary, interest: None }),
-            (OpCode::Continuation, None) => return Err(Violation::UnexpectedContinuation),
-            (OpCode::Text | OpCode::Binary, Some(_)) => return Err(Violation::UnfinishedMessage),
+            (OpCode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (OpCode::Text | OpCode::Binary, Some(_)) => return Err(ProtocolError::UnfinishedMessage),
         }
         let is_continuation = header.opcode == OpCode::Continuation;
         follower.stage = Stage::Payload;
         follower.frame = Frame { left: header.length, header };
-        if is_continuation { self.check_bound() } else { Ok(Step::Onward) }
+        if is_continuation { self.check_bound() } else { Ok(Step::Continue) }
     }
 
-    fn payload(&mut self, decide: &mut dyn FnMut(Start<'_>) -> Interest) -> Result<Step, Violation> {
+    fn payload(&mut self, decide: &mut dyn FnMut(Start<'_>) -> Interest) -> Result<Step, ProtocolError> {
         match (self.follower.frame.header.opcode, &self.follower.open) {
             (OpCode::Close, _) => self.collect(CONTROL_MAX),
             (OpCode::Ping | OpCode::Pong, _) | (_, None) => self.skip(),
@@ -326,18 +327,18 @@ impl<W: Window> Pass<'_, W> {
         }
     }
 
-    fn skip(&mut self) -> Result<Step, Violation> {
+    fn skip(&mut self) -> Result<Step, ProtocolError> {
         let count = within(self.follower.frame.left, self.cursor.left());
         self.pass_payload(count);
         self.settle()
     }
 
-    fn collect(&mut self, max: usize) -> Result<Step, Violation> {
+    fn collect(&mut self, max: usize) -> Result<Step, ProtocolError> {
         self.take(COLLECT_STEP, max)?;
         self.settle()
     }
 
-    fn head(&mut self, decide: &mut dyn FnMut(Start<'_>) -> Interest) -> Result<Step, Violation> {
+    fn head(&mut self, decide: &mut dyn FnMut(Start<'_>) -> Interest) -> Result<Step, ProtocolError> {
         let Follower { head, ref frame, .. } = *self.follower;
         let Some(kind) = self.follower.open.as_ref().map(|open| open.kind) else { return self.skip() };
         let length = frame.header.fin.then_some(frame.header.length);
@@ -364,7 +365,7 @@ impl<W: Window> Pass<'_, W> {
         self.decided(interest)
     }
 
-    fn decided(&mut self, interest: Interest) -> Result<Step, Violation> {
+    fn decided(&mut self, interest: Interest) -> Result<Step, ProtocolError> {
         if let Some(open) = &mut self.follower.open {
             open.interest = Some(interest);
         }
@@ -373,7 +374,7 @@ impl<W: Window> Pass<'_, W> {
 
     /// A message's whole head where it stands, if it begins in this read and nothing has to be unmasked: most messages
     /// are skipped, and need not be copied for that.
-    fn shown(&mut self) -> Result<Option<&[u8]>, Violation> {
+    fn shown(&mut self) -> Result<Option<&[u8]>, ProtocolError> {
         let Follower { head, ref frame, .. } = *self.follower;
         let is_plain = frame.header.mask.is_none() || head == 0;
         if !is_plain || frame.header.opcode == OpCode::Continuation || frame.left != frame.header.length {
@@ -386,7 +387,7 @@ impl<W: Window> Pass<'_, W> {
     }
 
     /// Moves at most `limit` bytes of the payload, unmasked, to what is gathered.
-    fn take(&mut self, limit: usize, max: usize) -> Result<(), Violation> {
+    fn take(&mut self, limit: usize, max: usize) -> Result<(), ProtocolError> {
         let follower = &mut *self.follower;
         let count = within(follower.frame.left, self.cursor.left()).min(limit);
         let from = follower.gathered.len();
@@ -400,36 +401,36 @@ impl<W: Window> Pass<'_, W> {
     }
 
     /// Gives up a message as soon as it is certain to be over its bound.
-    fn check_bound(&mut self) -> Result<Step, Violation> {
+    fn check_bound(&mut self) -> Result<Step, ProtocolError> {
         let follower = &mut *self.follower;
         let length = (follower.gathered.len() as u64).saturating_add(follower.frame.left);
         let Some(open) = &mut follower.open else {
-            return Ok(Step::Onward);
+            return Ok(Step::Continue);
         };
         match open.interest {
-            Some(Interest::Require { max }) if length > max as u64 => Err(Violation::TooLong),
+            Some(Interest::Require { max }) if length > max as u64 => Err(ProtocolError::TooLong),
             Some(Interest::Collect { max }) if length > max as u64 => {
                 open.interest = Some(Interest::Skip);
                 follower.gathered = Vec::new();
                 Ok(Step::Found(Event::TooLong))
             }
-            _ => Ok(Step::Onward),
+            _ => Ok(Step::Continue),
         }
     }
 
     /// Goes on within the frame, or behind it.
-    fn settle(&mut self) -> Result<Step, Violation> {
+    fn settle(&mut self) -> Result<Step, ProtocolError> {
         match (self.follower.frame.left, self.cursor.left()) {
             (0, _) => self.finish(),
             (_, 0) => Ok(Step::Exhausted),
-            _ => Ok(Step::Onward),
+            _ => Ok(Step::Continue),
         }
     }
 
-    fn finish(&mut self) -> Result<Step, Violation> {
+    fn finish(&mut self) -> Result<Step, ProtocolError> {
         let follower = &mut *self.follower;
         follower.stage = Stage::Between;
-        let mut step = Step::Onward;
+        let mut step = Step::Continue;
         match follower.frame.header.opcode {
             OpCode::Ping => follower.counts.pings += 1,
             OpCode::Pong => follower.counts.pongs += 1,
@@ -459,7 +460,7 @@ impl<W: Window> Pass<'_, W> {
     }
 }
 
-impl<W: Window> Drop for Pass<'_, W> {
+impl<W: ReadBuffer> Drop for FollowedRead<'_, W> {
     fn drop(&mut self) {
         if self.cursor.left() > 0 {
             self.follower.end();

@@ -1,6 +1,6 @@
 //! Frame headers, RFC 6455 section 5.2.
 
-use super::violation::Violation;
+use super::error::ProtocolError;
 
 /// The longest header: two bytes, a 64-bit length, a masking key.
 pub const HEADER_MAX: usize = 14;
@@ -52,9 +52,9 @@ impl OpCode {
 }
 
 impl TryFrom<u8> for OpCode {
-    type Error = Violation;
+    type Error = ProtocolError;
 
-    fn try_from(opcode: u8) -> Result<Self, Violation> {
+    fn try_from(opcode: u8) -> Result<Self, ProtocolError> {
         match opcode {
             0x0 => Ok(Self::Continuation),
             0x1 => Ok(Self::Text),
@@ -62,7 +62,7 @@ impl TryFrom<u8> for OpCode {
             0x8 => Ok(Self::Close),
             0x9 => Ok(Self::Ping),
             0xa => Ok(Self::Pong),
-            reserved => Err(Violation::ReservedOpcode(reserved)),
+            reserved => Err(ProtocolError::ReservedOpcode(reserved)),
         }
     }
 }
@@ -88,7 +88,7 @@ impl FrameHeader {
     /// # Errors
     ///
     /// The first violation in the order of the bytes, as soon as the byte that shows it is there.
-    pub fn parse(bytes: &[u8], sender: Sender) -> Result<Option<(Self, usize)>, Violation> {
+    pub fn parse(bytes: &[u8], sender: Sender) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some((&first, rest)) = bytes.split_first() else {
             return Ok(None);
         };
@@ -98,13 +98,13 @@ impl FrameHeader {
         };
         let masked = second & MASK != 0;
         match (sender, masked) {
-            (Sender::Client, false) => return Err(Violation::Unmasked),
-            (Sender::Server, true) => return Err(Violation::Masked),
+            (Sender::Client, false) => return Err(ProtocolError::Unmasked),
+            (Sender::Server, true) => return Err(ProtocolError::Masked),
             (Sender::Client, true) | (Sender::Server, false) => {}
         }
         let short = second & LENGTH;
         if opcode.is_control() && short >= LENGTH_16 {
-            return Err(Violation::LongControl);
+            return Err(ProtocolError::LongControl);
         }
         let Some((length, rest)) = parse_length(short, rest)? else {
             return Ok(None);
@@ -136,21 +136,21 @@ impl FrameHeader {
     }
 }
 
-fn parse_first(byte: u8) -> Result<(bool, OpCode), Violation> {
+fn parse_first(byte: u8) -> Result<(bool, OpCode), ProtocolError> {
     // "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values"
     // (RFC 6455, section 5.2). None is: the handshake's `sec-websocket-extensions` was removed.
     if byte & RESERVED != 0 {
-        return Err(Violation::ReservedBits);
+        return Err(ProtocolError::ReservedBits);
     }
     let fin = byte & FIN != 0;
     let opcode = OpCode::try_from(byte & OPCODE)?;
     if opcode.is_control() && !fin {
-        return Err(Violation::FragmentedControl);
+        return Err(ProtocolError::FragmentedControl);
     }
     Ok((fin, opcode))
 }
 
-fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violation> {
+fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, ProtocolError> {
     match short {
         LENGTH_16 => {
             let Some((length, rest)) = rest.split_first_chunk() else {
@@ -158,7 +158,7 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violatio
             };
             let length = u16::from_be_bytes(*length);
             if length < u16::from(LENGTH_16) {
-                return Err(Violation::LengthNotMinimal);
+                return Err(ProtocolError::LengthNotMinimal);
             }
             Ok(Some((u64::from(length), rest)))
         }
@@ -168,10 +168,10 @@ fn parse_length(short: u8, rest: &[u8]) -> Result<Option<(u64, &[u8])>, Violatio
             };
             let length = u64::from_be_bytes(*length);
             if length >> 63 != 0 {
-                return Err(Violation::LengthOverflow);
+                return Err(ProtocolError::LengthOverflow);
             }
             if length <= u64::from(u16::MAX) {
-                return Err(Violation::LengthNotMinimal);
+                return Err(ProtocolError::LengthNotMinimal);
             }
             Ok(Some((length, rest)))
         }
@@ -233,31 +233,31 @@ mod tests {
     #[test]
     fn a_violation_is_seen_as_soon_as_its_byte_is_there() {
         use Sender::{Client, Server};
-        let cases: &[(Sender, &[u8], Violation)] = &[
-            (Server, &[0xc1], Violation::ReservedBits),
-            (Server, &[0xa1], Violation::ReservedBits),
-            (Server, &[0x91], Violation::ReservedBits),
-            (Server, &[0x83], Violation::ReservedOpcode(0x3)),
-            (Server, &[0x87], Violation::ReservedOpcode(0x7)),
-            (Server, &[0x8b], Violation::ReservedOpcode(0xb)),
-            (Server, &[0x8f], Violation::ReservedOpcode(0xf)),
-            (Server, &[0x08], Violation::FragmentedControl),
-            (Server, &[0x09], Violation::FragmentedControl),
-            (Server, &[0x0a], Violation::FragmentedControl),
-            (Client, &[0x81, 5], Violation::Unmasked),
-            (Client, &[0x89, 0], Violation::Unmasked),
-            (Server, &[0x81, 0x85], Violation::Masked),
-            (Server, &[0x88, 126], Violation::LongControl),
-            (Server, &[0x89, 127], Violation::LongControl),
-            (Client, &[0x8a, 254], Violation::LongControl),
-            (Server, &[0x81, 126, 0, 125], Violation::LengthNotMinimal),
-            (Server, &[0x81, 127, 0, 0, 0, 0, 0, 0, 255, 255], Violation::LengthNotMinimal),
-            (Server, &[0x81, 127, 128, 0, 0, 0, 0, 0, 0, 0], Violation::LengthOverflow),
+        let cases: &[(Sender, &[u8], ProtocolError)] = &[
+            (Server, &[0xc1], ProtocolError::ReservedBits),
+            (Server, &[0xa1], ProtocolError::ReservedBits),
+            (Server, &[0x91], ProtocolError::ReservedBits),
+            (Server, &[0x83], ProtocolError::ReservedOpcode(0x3)),
+            (Server, &[0x87], ProtocolError::ReservedOpcode(0x7)),
+            (Server, &[0x8b], ProtocolError::ReservedOpcode(0xb)),
+            (Server, &[0x8f], ProtocolError::ReservedOpcode(0xf)),
+            (Server, &[0x08], ProtocolError::FragmentedControl),
+            (Server, &[0x09], ProtocolError::FragmentedControl),
+            (Server, &[0x0a], ProtocolError::FragmentedControl),
+            (Client, &[0x81, 5], ProtocolError::Unmasked),
+            (Client, &[0x89, 0], ProtocolError::Unmasked),
+            (Server, &[0x81, 0x85], ProtocolError::Masked),
+            (Server, &[0x88, 126], ProtocolError::LongControl),
+            (Server, &[0x89, 127], ProtocolError::LongControl),
+            (Client, &[0x8a, 254], ProtocolError::LongControl),
+            (Server, &[0x81, 126, 0, 125], ProtocolError::LengthNotMinimal),
+            (Server, &[0x81, 127, 0, 0, 0, 0, 0, 0, 255, 255], ProtocolError::LengthNotMinimal),
+            (Server, &[0x81, 127, 128, 0, 0, 0, 0, 0, 0, 0], ProtocolError::LengthOverflow),
         ];
-        for (sender, bytes, violation) in cases {
+        for (sender, bytes, error) in cases {
             let (_, before) = bytes.split_last().unwrap();
             assert_eq!(FrameHeader::parse(before, *sender), Ok(None), "{bytes:x?}");
-            assert_eq!(FrameHeader::parse(bytes, *sender), Err(*violation), "{bytes:x?}");
+            assert_eq!(FrameHeader::parse(bytes, *sender), Err(*error), "{bytes:x?}");
         }
     }
 }

@@ -42,8 +42,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn naive(key: [u8; 4], offset: u64, bytes: &mut [u8]) {
-        for (place, byte) in (offset..).zip(bytes) {
-            *byte ^= key[(place % 4) as usize];
+        for (index, byte) in (offset..).zip(bytes) {
+            *byte ^= key[(index % 4) as usize];
         }
     }
 

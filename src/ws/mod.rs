@@ -7,19 +7,23 @@
 //! filter puts between two messages when it ends a session.
 //!
 //! Nothing here knows what a message means, and nothing here does I/O: bytes come from a
-//! [`Window`].
+//! [`ReadBuffer`].
 
 pub mod close;
+pub mod close_code;
+pub mod encode;
+pub mod error;
 pub mod event;
 pub mod follower;
 pub mod frame;
 pub mod mask;
-pub mod violation;
-pub mod window;
+pub mod read_buffer;
 
-pub use close::{CloseCode, CloseFrame, text_frame};
+pub use close::CloseFrame;
+pub use close_code::CloseCode;
+pub use encode::text_frame;
+pub use error::ProtocolError;
 pub use event::{Counts, Event, Interest, Message, MessageKind, Start};
-pub use follower::{Follower, Pass};
+pub use follower::{FollowedRead, Follower};
 pub use frame::{FrameHeader, OpCode, Sender};
-pub use violation::Violation;
-pub use window::Window;
+pub use read_buffer::ReadBuffer;

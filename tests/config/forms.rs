@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct};
-use realtime_byok::auth::TokenError;
 use realtime_byok::config::load;
+use realtime_byok::credential::TokenError;
 use realtime_byok::policy::Route;
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ fn a_fraction_is_a_string_in_what_envoy_makes_of_yaml() {
 }
 
 #[test]
-fn what_is_neither_is_told_without_being_quoted() {
+fn what_is_neither_is_reported_without_being_quoted() {
     for (bytes, want) in [
         (b"".as_slice(), "configuration: empty; expected JSON in a StringValue, or a Struct"),
         (b" \r\n\t", "configuration: empty; expected JSON in a StringValue, or a Struct"),
@@ -94,7 +94,7 @@ fn a_configuration_that_nests_too_deep_is_refused() {
 }
 
 #[test]
-fn ten_thousand_callers_load_and_are_told_apart() {
+fn ten_thousand_callers_load_and_are_distinguished() {
     let tokens = |number: usize| json!({ "tokens": [{ "value": format!("token-{number}") }] });
     let callers: Value = (0..10_000).map(|number| (format!("caller-{number}"), tokens(number))).collect();
     let planned = loaded(&with([("callers", callers)])).expect("it is good");

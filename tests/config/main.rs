@@ -7,8 +7,9 @@ mod secrets;
 mod settings;
 mod shape;
 
-use realtime_byok::config::{Planned, load};
 use serde_json::{Value, json};
+
+use realtime_byok::config::{Planned, load};
 
 /// The environment of the VM.
 const VARIABLES: [(&str, &str); 8] = [
@@ -36,8 +37,8 @@ fn with<'a>(changes: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
         "callers": { "web-app": { "tokens": [{ "env": "TOKEN" }] } },
         "policies": { "default": { "provider": "openai" }, "voice": { "providers": ["openai", "azure-eu"] } },
     });
-    for (place, value) in changes {
-        *place.split('.').fold(&mut configuration, |at, name| &mut at[name]) = value;
+    for (location, value) in changes {
+        *location.split('.').fold(&mut configuration, |at, name| &mut at[name]) = value;
     }
     configuration
 }
@@ -58,8 +59,8 @@ fn errors(configuration: &Value) -> Vec<String> {
 /// Checks that these changes make exactly these errors.
 #[track_caller]
 fn assert_errors<const N: usize>(changes: [(&str, Value); N], want: &[&str]) {
-    let places: Vec<_> = changes.iter().map(|(place, _)| (*place).to_owned()).collect();
-    assert_eq!(errors(&with(changes)), want, "{places:?}");
+    let locations: Vec<_> = changes.iter().map(|(location, _)| (*location).to_owned()).collect();
+    assert_eq!(errors(&with(changes)), want, "{locations:?}");
 }
 
 /// The warnings of a configuration that is good.

@@ -7,7 +7,7 @@ use super::{assert_errors, errors, with};
 #[test]
 fn a_setting_that_nothing_obeys_yet_is_refused() {
     let key = json!({ "env": "OPENAI_API_KEY" });
-    for (place, value) in [
+    for (location, value) in [
         ("quota", json!({ "cluster": "ratelimit", "domain": "realtime", "timeout": "100ms", "on_error": "deny" })),
         (
             "events",
@@ -15,13 +15,13 @@ fn a_setting_that_nothing_obeys_yet_is_refused() {
                     "timeout": "1s", "on_error": "allow", "queue": 1000 }),
         ),
     ] {
-        assert_errors([(place, value)], &[&format!("{place}: this version does not do this yet; remove it")]);
+        assert_errors([(location, value)], &[&format!("{location}: this version does not do this yet; remove it")]);
     }
 }
 
 #[test]
 fn what_it_does_by_itself_may_be_said() {
-    for (place, value) in [
+    for (location, value) in [
         ("client_secrets", json!({})),
         ("client_secrets.mode", json!("off")),
         ("policies.voice.meter", json!(false)),
@@ -31,7 +31,7 @@ fn what_it_does_by_itself_may_be_said() {
         ("prices", json!({ "gpt*": { "input_text": 4 } })),
         ("gateway.accept_provider_slot", json!(true)),
     ] {
-        assert_errors([(place, value)], &[]);
+        assert_errors([(location, value)], &[]);
     }
 }
 
@@ -54,7 +54,7 @@ fn its_own_errors_come_first() {
 
 #[test]
 fn what_limits_a_session_must_limit_it() {
-    for (place, value, error) in [
+    for (location, value, error) in [
         (
             "policies.voice.session",
             json!({ "max_tokens": 0 }),
@@ -76,7 +76,7 @@ fn what_limits_a_session_must_limit_it() {
             "prices.gpt*.output_audio: expected US dollars for a million tokens, from 0",
         ),
     ] {
-        assert_errors([(place, value)], &[error]);
+        assert_errors([(location, value)], &[error]);
     }
     let unmetered = [
         ("policies.voice.meter", json!(false)),

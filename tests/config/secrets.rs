@@ -127,7 +127,7 @@ fn a_secret_in_the_configuration_is_good_with_a_warning() {
         "callers.web-app.tokens[0].value",
         "callers.web-app.tokens[1].base64",
     ];
-    assert_eq!(warnings(&configuration), want.map(|place| format!("{place}: {shown}")));
+    assert_eq!(warnings(&configuration), want.map(|location| format!("{location}: {shown}")));
 }
 
 #[test]

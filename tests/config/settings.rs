@@ -10,7 +10,7 @@ fn the_configuration_that_the_others_are_made_from_is_good() {
 }
 
 #[test]
-fn names_that_nobody_has_are_told_with_those_that_are_known() {
+fn names_that_nobody_has_are_reported_with_those_that_are_known() {
     assert_errors(
         [("policies.voice.providers", json!(["openai", "azure-us"]))],
         &["policies.voice.providers[1]: no provider is named \"azure-us\"; known: azure-eu, openai"],
@@ -28,7 +28,7 @@ fn names_that_nobody_has_are_told_with_those_that_are_known() {
 }
 
 #[test]
-fn a_name_that_is_declared_wrongly_is_told_once() {
+fn a_name_that_is_declared_wrongly_is_reported_once() {
     let broken = json!({ "kind": "openai" });
     assert_errors([("providers.openai", broken)], &["providers.openai: needs one of key and keys"]);
 }
@@ -204,7 +204,7 @@ fn a_callers_tokens_have_a_time_and_one_owner() {
 }
 
 #[test]
-fn what_a_configuration_should_be_told_of_is_a_warning() {
+fn what_an_operator_should_know_of_is_a_warning() {
     let held = json!({ "kind": "custom", "query": "key", "key": { "env": "OPENAI_API_KEY" } });
     assert_eq!(
         warnings(&with([("providers.elsewhere", held)])),

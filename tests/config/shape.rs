@@ -6,7 +6,7 @@ use super::{assert_errors, errors, with};
 
 #[test]
 fn an_unknown_setting_is_an_error_at_every_level() {
-    for (place, known) in [
+    for (location, known) in [
         ("gatway", "gateway, providers, callers, policies, prices, client_secrets, control, quota, events"),
         ("gateway.headers", "header, subprotocol, accept_provider_slot, strip_headers"),
         ("providers.openai.keyz", "kind, key, keys, organization, project, header, query"),
@@ -14,26 +14,26 @@ fn an_unknown_setting_is_an_error_at_every_level() {
         ("policies.voice.modles", "auth, provider, providers, models, aliases, session, lock, meter"),
         ("client_secrets.ttl", "mode, sealing_keys, max_ttl"),
     ] {
-        let want = format!("{place}: unknown setting; known here: {known}");
-        assert_errors([(place, json!(1))], &[&want]);
+        let want = format!("{location}: unknown setting; known here: {known}");
+        assert_errors([(location, json!(1))], &[&want]);
     }
     let limits = "concurrent_sessions, sessions_per_minute, tokens_per_day, cost_usd_per_day";
     let prices = "input_text, input_cached_text, input_audio, input_cached_audio, input_image, input_cached_image, \
                   output_text, output_audio";
-    for (place, known) in [
+    for (location, known) in [
         ("callers.web-app.limits.sessions", limits),
         ("policies.voice.session.duration", "max_duration, idle_timeout, max_tokens, max_cost_usd"),
         ("prices.gpt*.input", prices),
     ] {
-        let found = errors(&with([(place, json!(1))]));
-        assert_eq!(found[0], format!("{place}: unknown setting; known here: {known}"));
+        let found = errors(&with([(location, json!(1))]));
+        assert_eq!(found[0], format!("{location}: unknown setting; known here: {known}"));
     }
 }
 
 #[test]
-fn an_unknown_setting_beside_a_secret_is_told_without_its_name() {
+fn an_unknown_setting_beside_a_secret_is_reported_without_its_name() {
     let (key, token) = ("providers.openai.key", "callers.web-app.tokens");
-    for (place, value, shown, known) in [
+    for (location, value, shown, known) in [
         (key, json!({ "env": "OPENAI_API_KEY", "secret-4242": 1 }), "providers.openai.key", "env, value, base64"),
         (
             token,
@@ -42,13 +42,13 @@ fn an_unknown_setting_beside_a_secret_is_told_without_its_name() {
             "sha256, env, value, base64, not_before, not_after",
         ),
     ] {
-        assert_errors([(place, value)], &[&format!("{shown}: unknown setting; known here: {known}")]);
+        assert_errors([(location, value)], &[&format!("{shown}: unknown setting; known here: {known}")]);
     }
 }
 
 #[test]
-fn a_value_of_the_wrong_kind_is_told_with_what_was_expected() {
-    for (place, value, want) in [
+fn a_value_of_the_wrong_kind_is_reported_with_what_was_expected() {
+    for (location, value, want) in [
         ("gateway", json!([]), "gateway: found a list, expected a map"),
         ("gateway.header", json!(7), "gateway.header: found a number, expected a string"),
         (
@@ -81,7 +81,7 @@ fn a_value_of_the_wrong_kind_is_told_with_what_was_expected() {
             "callers.web-app.limits.tokens_per_day: found a number, expected a whole number from 0",
         ),
     ] {
-        assert_eq!(errors(&with([(place, value)]))[0], want);
+        assert_eq!(errors(&with([(location, value)]))[0], want);
     }
     let unknown_kind = errors(&with([("providers.openai.kind", json!("openia"))]));
     assert_eq!(
@@ -91,7 +91,7 @@ fn a_value_of_the_wrong_kind_is_told_with_what_was_expected() {
 }
 
 #[test]
-fn what_must_be_given_and_is_not_is_told() {
+fn what_must_be_given_and_is_not_is_reported() {
     assert_errors(
         [("providers.openai", json!({ "key": "external" }))],
         &["providers.openai.kind: missing; it must be given"],
@@ -138,7 +138,7 @@ fn all_errors_come_at_once_with_the_indexes_that_were_written() {
 }
 
 #[test]
-fn what_is_no_map_at_all_is_told() {
+fn what_is_no_map_at_all_is_reported() {
     for (configuration, want) in [
         (json!([]), "configuration: found a list, expected a map"),
         (json!("secret-4242"), "configuration: found a string, expected a map"),

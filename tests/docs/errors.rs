@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use realtime_byok::denial::Reason;
+use realtime_byok::denial::DenialCode;
 
 use crate::markdown::{code, table};
 use crate::repository;
 
 /// Every reason. What `follows` leaves out does not compile.
-fn reasons() -> Vec<Reason> {
-    let mut reasons = vec![Reason::NoPolicy];
+fn reasons() -> Vec<DenialCode> {
+    let mut reasons = vec![DenialCode::NoPolicy];
     while let Some(next) = follows(*reasons.last().unwrap()) {
         reasons.push(next);
     }
@@ -17,27 +17,27 @@ fn reasons() -> Vec<Reason> {
 }
 
 /// The reason after another, in the order of their declaration. A new one needs a row in the README's table too.
-fn follows(reason: Reason) -> Option<Reason> {
+fn follows(reason: DenialCode) -> Option<DenialCode> {
     match reason {
-        Reason::NoPolicy => Some(Reason::MalformedCredentials),
-        Reason::MalformedCredentials => Some(Reason::ConflictingCredentials),
-        Reason::ConflictingCredentials => Some(Reason::MissingGatewayToken),
-        Reason::MissingGatewayToken => Some(Reason::InvalidGatewayToken),
-        Reason::InvalidGatewayToken => Some(Reason::ExpiredGatewayToken),
-        Reason::ExpiredGatewayToken => Some(Reason::RouteNotAllowed),
-        Reason::RouteNotAllowed => Some(Reason::OriginNotAllowed),
-        Reason::OriginNotAllowed => Some(Reason::ModelNotAllowed),
-        Reason::ModelNotAllowed => Some(Reason::ModelRequired),
-        Reason::ModelRequired => Some(Reason::MalformedRequest),
-        Reason::MalformedRequest => Some(Reason::UnsupportedContentType),
-        Reason::UnsupportedContentType => Some(Reason::InvalidGatewayObject),
-        Reason::InvalidGatewayObject => Some(Reason::InvalidUpstreamResponse),
-        Reason::InvalidUpstreamResponse => Some(Reason::SessionLimitExceeded),
-        Reason::SessionLimitExceeded => Some(Reason::RateLimitExceeded),
-        Reason::RateLimitExceeded => Some(Reason::BudgetExceeded),
-        Reason::BudgetExceeded => Some(Reason::ProviderKeyRejected),
-        Reason::ProviderKeyRejected => Some(Reason::BodyUnavailable),
-        Reason::BodyUnavailable => None,
+        DenialCode::NoPolicy => Some(DenialCode::MalformedCredentials),
+        DenialCode::MalformedCredentials => Some(DenialCode::ConflictingCredentials),
+        DenialCode::ConflictingCredentials => Some(DenialCode::MissingGatewayToken),
+        DenialCode::MissingGatewayToken => Some(DenialCode::InvalidGatewayToken),
+        DenialCode::InvalidGatewayToken => Some(DenialCode::ExpiredGatewayToken),
+        DenialCode::ExpiredGatewayToken => Some(DenialCode::RouteNotAllowed),
+        DenialCode::RouteNotAllowed => Some(DenialCode::OriginNotAllowed),
+        DenialCode::OriginNotAllowed => Some(DenialCode::ModelNotAllowed),
+        DenialCode::ModelNotAllowed => Some(DenialCode::ModelRequired),
+        DenialCode::ModelRequired => Some(DenialCode::MalformedRequest),
+        DenialCode::MalformedRequest => Some(DenialCode::UnsupportedContentType),
+        DenialCode::UnsupportedContentType => Some(DenialCode::InvalidGatewayObject),
+        DenialCode::InvalidGatewayObject => Some(DenialCode::InvalidUpstreamResponse),
+        DenialCode::InvalidUpstreamResponse => Some(DenialCode::SessionLimitExceeded),
+        DenialCode::SessionLimitExceeded => Some(DenialCode::RateLimitExceeded),
+        DenialCode::RateLimitExceeded => Some(DenialCode::BudgetExceeded),
+        DenialCode::BudgetExceeded => Some(DenialCode::ProviderKeyRejected),
+        DenialCode::ProviderKeyRejected => Some(DenialCode::BodyUnavailable),
+        DenialCode::BodyUnavailable => None,
     }
 }
 
@@ -48,7 +48,7 @@ fn the_table_has_every_error_with_its_status_and_type() {
     let texts = |text: &str| vec![text.to_owned()];
     let given = reasons()
         .into_iter()
-        .map(|reason| (reason.status().to_string(), texts(reason.error_type()), texts(reason.code())));
+        .map(|reason| (reason.status().to_string(), texts(reason.error_type()), texts(reason.as_str())));
     assert_eq!(shown, given.collect());
     assert_eq!(rows.len(), shown.len());
 }

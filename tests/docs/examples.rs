@@ -4,11 +4,11 @@
 //! refused` for one whose errors follow in the next block, anything else for a piece of another configuration, which may
 //! hold a whole one.
 
-use realtime_byok::config::{self, Errors, Planned};
 use serde_json::Value;
 
 use crate::markdown::{Fence, fences};
 use crate::repository;
+use realtime_byok::config::{self, Errors, Planned};
 
 /// The environment that examples may ask for.
 const VARIABLES: [&str; 11] = [
@@ -37,7 +37,7 @@ pub fn load(configuration: &Value) -> Result<Planned, Errors> {
 }
 
 fn yaml(fence: &Fence) -> Value {
-    serde_saphyr::from_str(&fence.text).unwrap_or_else(|error| panic!("{}: {error}", fence.place))
+    serde_saphyr::from_str(&fence.text).unwrap_or_else(|error| panic!("{}: {error}", fence.location))
 }
 
 fn all_fences() -> Vec<Fence> {
@@ -71,7 +71,7 @@ fn every_configuration_loads() {
         };
         for configuration in configurations {
             if let Err(errors) = load(&configuration) {
-                panic!("{}:\n{errors}", fence.place);
+                panic!("{}:\n{errors}", fence.location);
             }
             loaded += 1;
         }
@@ -83,8 +83,8 @@ fn every_configuration_loads() {
 fn every_block_of_the_readme_says_what_it_is() {
     for fence in fences("README.md", &repository::text("README.md")) {
         let is_marked = fence.text.starts_with("# plugin configuration") || fence.text.starts_with("# Envoy: ");
-        assert!(fence.language != "yaml" || is_marked, "{}", fence.place);
-        assert!(!fence.language.is_empty(), "{}", fence.place);
+        assert!(fence.language != "yaml" || is_marked, "{}", fence.location);
+        assert!(!fence.language.is_empty(), "{}", fence.location);
     }
 }
 
@@ -95,7 +95,7 @@ fn every_refused_configuration_has_exactly_the_errors_that_are_shown() {
     for (index, fence) in fences.iter().enumerate() {
         if fence.text.starts_with("# plugin configuration, refused") {
             let errors = load(&yaml(fence)).err().unwrap_or_default();
-            assert_eq!(format!("{errors}\n"), fences[index + 1].text, "{}", fence.place);
+            assert_eq!(format!("{errors}\n"), fences[index + 1].text, "{}", fence.location);
             shown += 1;
         }
     }

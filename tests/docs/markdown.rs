@@ -3,7 +3,7 @@
 /// A fenced block of code.
 pub struct Fence {
     /// Where it begins: `README.md:12`.
-    pub place: String,
+    pub location: String,
     /// What it says of its language.
     pub language: String,
     /// What stands in it.
@@ -17,8 +17,8 @@ pub fn fences(name: &str, document: &str) -> Vec<Fence> {
     for (index, line) in document.lines().enumerate() {
         match line.strip_prefix("```") {
             Some(language) if !is_open => {
-                let place = format!("{name}:{}", index + 1);
-                fences.push(Fence { place, language: language.to_owned(), text: String::new() });
+                let location = format!("{name}:{}", index + 1);
+                fences.push(Fence { location, language: language.to_owned(), text: String::new() });
                 is_open = true;
             }
             Some(_) => is_open = false,

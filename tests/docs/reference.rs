@@ -32,8 +32,8 @@ pub fn reference(schema: &Value) -> String {
     let reference = Reference { definitions: &schema["definitions"], source: repository::text("src/config/raw.rs") };
     let mut page = INTRODUCTION.to_owned();
     reference.section(&mut page, "Raw", "Top level", schema, &[]);
-    for (name, places) in reference.by_first_mention(schema) {
-        reference.section(&mut page, &name, &heading(&name), &reference.definitions[&name], &places);
+    for (name, locations) in reference.by_first_mention(schema) {
+        reference.section(&mut page, &name, &heading(&name), &reference.definitions[&name], &locations);
     }
     page
 }
@@ -48,18 +48,18 @@ impl Reference<'_> {
     fn by_first_mention(&self, schema: &Value) -> Vec<(String, Vec<String>)> {
         let mut found: Vec<(String, Vec<String>)> = Vec::new();
         let mut todo = vec![("Raw".to_owned(), String::new(), schema)];
-        while let Some((owner, place, schema)) = todo.pop() {
+        while let Some((owner, location, schema)) = todo.pop() {
             let mut below = Vec::new();
             for (name, property) in self.properties(&owner, schema) {
-                mentions(property, &join(&place, name), &mut below);
+                mentions(property, &join(&location, name), &mut below);
             }
-            mentions(&schema["anyOf"], &place, &mut below);
-            for (name, place) in below.into_iter().rev() {
-                todo.push((name.clone(), place, &self.definitions[&name]));
+            mentions(&schema["anyOf"], &location, &mut below);
+            for (name, location) in below.into_iter().rev() {
+                todo.push((name.clone(), location, &self.definitions[&name]));
             }
             match found.iter_mut().find(|(name, _)| *name == owner) {
-                Some((_, places)) => places.push(place),
-                None => found.push((owner, vec![place])),
+                Some((_, locations)) => locations.push(location),
+                None => found.push((owner, vec![location])),
             }
         }
         found.split_off(1)
@@ -74,14 +74,14 @@ impl Reference<'_> {
         properties
     }
 
-    fn section(&self, page: &mut String, owner: &str, heading: &str, schema: &Value, places: &[String]) {
+    fn section(&self, page: &mut String, owner: &str, heading: &str, schema: &Value, locations: &[String]) {
         write!(page, "\n## {heading}\n\n").unwrap();
         if let Some(description) = schema["description"].as_str() {
             write!(page, "{description}\n\n").unwrap();
         }
-        if !places.is_empty() {
-            let places: Vec<_> = places.iter().map(|place| format!("`{place}`")).collect();
-            write!(page, "At {}.\n\n", places.join(", ")).unwrap();
+        if !locations.is_empty() {
+            let locations: Vec<_> = locations.iter().map(|location| format!("`{location}`")).collect();
+            write!(page, "At {}.\n\n", locations.join(", ")).unwrap();
         }
         self.table(page, owner, schema);
         page.truncate(page.trim_end().len());
@@ -117,18 +117,18 @@ impl Reference<'_> {
 }
 
 /// Adds the definitions that a schema refers to, with their places.
-fn mentions(schema: &Value, place: &str, found: &mut Vec<(String, String)>) {
+fn mentions(schema: &Value, location: &str, found: &mut Vec<(String, String)>) {
     match schema {
-        Value::Array(schemas) => schemas.iter().for_each(|schema| mentions(schema, place, found)),
+        Value::Array(schemas) => schemas.iter().for_each(|schema| mentions(schema, location, found)),
         Value::Object(fields) => {
             if let Some(name) = definition(schema) {
-                found.push((name.to_owned(), place.to_owned()));
+                found.push((name.to_owned(), location.to_owned()));
             }
             for (field, schema) in fields {
                 match field.as_str() {
-                    "items" => mentions(schema, &format!("{place}[]"), found),
-                    "additionalProperties" => mentions(schema, &join(place, "<name>"), found),
-                    "allOf" | "anyOf" => mentions(schema, place, found),
+                    "items" => mentions(schema, &format!("{location}[]"), found),
+                    "additionalProperties" => mentions(schema, &join(location, "<name>"), found),
+                    "allOf" | "anyOf" => mentions(schema, location, found),
                     _ => {}
                 }
             }
@@ -141,8 +141,8 @@ fn definition(schema: &Value) -> Option<&str> {
     schema["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/definitions/"))
 }
 
-fn join(place: &str, name: &str) -> String {
-    if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") }
+fn join(location: &str, name: &str) -> String {
+    if location.is_empty() { name.to_owned() } else { format!("{location}.{name}") }
 }
 
 /// The type of a setting, in words.
@@ -183,7 +183,7 @@ fn heading(name: &str) -> String {
 }
 
 #[test]
-fn every_definition_and_every_setting_has_its_place_and_its_meaning() {
+fn every_definition_and_every_setting_has_its_path_and_its_meaning() {
     let schema = crate::schema::schema();
     let page = reference(&schema);
     let definitions: BTreeMap<String, Value> = serde_json::from_value(schema["definitions"].clone()).unwrap();

@@ -1,8 +1,9 @@
 //! The JSON Schema of the configuration, out of its types.
 
-use realtime_byok::config::raw::Raw;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+
+use realtime_byok::config::raw::Raw;
 
 /// The schema, in the draft that editors know best.
 pub fn schema() -> Value {

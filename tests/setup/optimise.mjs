@@ -1,9 +1,9 @@
 // Makes the module that cargo linked smaller and cheaper to call: drops the callbacks that the filter does not use, which
 // the SDK exports all the same and Envoy would call for every chunk of every stream, and lets Binaryen optimise the rest.
 //
-//   node tests/setup/optimise.mjs target/wasm32-wasip1/release/realtime_byok.wasm
+//   cd target/wasm32-wasip1/release && node …/tests/setup/optimise.mjs realtime_byok_proxy_wasm.wasm realtime_byok.wasm
 //
-// cargo puts its own file back at every build, so the result is kept beside it, by the digest of what it was made from.
+// The result is kept beside it too, by the digest of what it was made from.
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -39,9 +39,9 @@ const FEATURES = ['bulk-memory', 'sign-ext', 'mutable-globals', 'nontrapping-flo
 // `low-memory-unused`: what lies below 1024 is the far end of the stack, which nothing reads by a pointer to zero.
 const OPTIMISATIONS = ['-O2', '-Oz', '--low-memory-unused', '--const-hoisting'];
 
-const module = process.argv[2];
+const [input, module] = process.argv.slice(2);
 const binaryen = fileURLToPath(new URL('../node_modules/binaryen/bin/', import.meta.url));
-const linked = readFileSync(module);
+const linked = readFileSync(input);
 const exported = WebAssembly.Module.exports(new WebAssembly.Module(linked)).map(({ name }) => name);
 const digest = createHash('sha256').update(linked).update(readFileSync(fileURLToPath(import.meta.url))).digest('hex');
 const kept = join(dirname(module), 'optimised', `${digest}.wasm`);
@@ -50,10 +50,6 @@ const missing = EXPORTS.filter((name) => !exported.includes(name));
 if (missing.length > 0) {
   console.error(`optimise: the module does not export ${missing.join(', ')}`);
   process.exit(1);
-}
-if (exported.length === EXPORTS.length) {
-  // cargo had nothing to put back.
-  process.exit(0);
 }
 if (!existsSync(kept)) {
   rmSync(dirname(kept), { recursive: true, force: true });
@@ -66,12 +62,10 @@ if (!existsSync(kept)) {
   const nodes = EXPORTS.map((name) => ({ name, export: name }));
   const graph = [{ name: 'host', root: true, reaches: EXPORTS }, ...nodes];
   writeFileSync(join(scratch, 'graph.json'), JSON.stringify(graph));
-  run('wasm-metadce', module, '--graph-file', join(scratch, 'graph.json'), '-o', join(scratch, 'used.wasm'));
+  run('wasm-metadce', input, '--graph-file', join(scratch, 'graph.json'), '-o', join(scratch, 'used.wasm'));
   run('wasm-opt', join(scratch, 'used.wasm'), ...OPTIMISATIONS, '-o', join(scratch, 'optimised.wasm'));
   renameSync(join(scratch, 'optimised.wasm'), kept);
   rmSync(scratch, { recursive: true });
 }
-// A file of its own: cargo's is a hard link to one that it keeps.
-rmSync(module);
 copyFileSync(kept, module);
 console.log(`${module}: ${linked.length} bytes linked, ${statSync(module).size} optimised`);

@@ -1,15 +1,15 @@
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::super::Seat;
-use super::super::stored::tests::record;
 use super::*;
-use crate::auth::{Access, Caller};
-use crate::glob::Globs;
-use crate::limits::store::key;
-use crate::limits::store::memory::Memory;
-use crate::limits::{CallerLimits, Ending};
-use crate::metrics::Began;
+use crate::credential::{Access, Caller};
+use crate::limit::{CallerLimits, Ending};
+use crate::metrics::SessionLabels;
+use crate::name_rule::NameRule;
+use crate::process::SessionHandle;
+use crate::process::registry::record_codec::tests::record;
+use crate::process::shared_data::key;
+use crate::process::shared_data::memory::Memory;
 use crate::usage::{MicroUsd, Record, Tally};
 
 const PATH: &str = "/realtime-byok";
@@ -28,7 +28,7 @@ fn id() -> RecordId {
 }
 
 #[test]
-fn requests_are_told_apart_by_method_and_whole_segments() {
+fn requests_are_distinguished_by_method_and_whole_segments() {
     let session = format!("{PATH}/sessions/{}", id());
     for (method, target, want) in [
         ("GET", "/realtime-byok/sessions", Some(Ok(Request::List(Filter::default())))),
@@ -96,7 +96,7 @@ fn queries_are_read_strictly() {
 }
 
 #[test]
-fn without_the_token_nothing_is_told() {
+fn without_the_token_nothing_is_shown() {
     for (method, path) in [("GET", "/sessions"), ("GET", "/nothing"), ("POST", "/sessions"), ("DELETE", "/sessions?x")]
     {
         let target = format!("{PATH}{path}");
@@ -139,34 +139,34 @@ fn an_error_has_its_code_and_a_405_the_methods() {
 }
 
 struct World {
-    store: Memory,
-    process: Process,
+    shared_data: Memory,
+    sessions: Sessions,
 }
 
-fn began(record: &Record) -> Began<'_> {
-    Began { caller: &record.caller, policy: &record.policy, provider: &record.provider, kind: record.kind }
+fn began(record: &Record) -> SessionLabels<'_> {
+    SessionLabels { caller: &record.caller, policy: &record.policy, provider: &record.provider, kind: record.kind }
 }
 
 impl World {
     fn new() -> Self {
-        let store = Memory::default();
-        let mut process = Process::new(Box::new(store.clone()), 1);
-        process.list_sessions();
-        process.know_callers(vec!["web-app".into(), "other".into(), "web-app".into()]);
-        Self { store, process }
+        let shared_data = Memory::default();
+        let mut sessions = Sessions::new(Box::new(shared_data.clone()), 1);
+        sessions.list_sessions();
+        sessions.add_callers(vec!["web-app".into(), "other".into(), "web-app".into()]);
+        Self { shared_data, sessions }
     }
 
-    fn open(&mut self, record: &Record) -> Seat {
-        let mut seat = self.process.admit(&caller(), now).unwrap_or_else(|_| panic!("there is room"));
-        self.process.opened(&mut seat, began(record), &|| record.clone(), now());
-        seat
+    fn open(&mut self, record: &Record) -> SessionHandle {
+        let mut handle = self.sessions.admit(&caller(), now).unwrap_or_else(|_| panic!("there is room"));
+        self.sessions.opened(&mut handle, began(record), &|| record.clone(), now());
+        handle
     }
 
     fn ask(&mut self, method: &str, path: &str) -> (u16, serde_json::Value) {
         let target = format!("{PATH}{path}");
         let read = Request::read(PATH, method.as_bytes(), &Target::parse(target.as_bytes()), || true).unwrap();
         let request = read.unwrap_or_else(|answer| panic!("{method} {path}: {}", answer.status));
-        let answer = request.run(&mut self.process, now());
+        let answer = request.run(&mut self.sessions, now());
         (answer.status, serde_json::from_slice(&answer.body).unwrap())
     }
 }
@@ -179,8 +179,8 @@ fn caller() -> Rc<Caller> {
     Rc::new(Caller {
         name: "web-app".into(),
         policies: Access::All,
-        models: Globs::All,
-        origins: Globs::All,
+        models: NameRule::Any,
+        origins: NameRule::Any,
         limits: CallerLimits::default(),
     })
 }
@@ -188,22 +188,22 @@ fn caller() -> Rc<Caller> {
 #[test]
 fn a_session_is_shown_stopped_and_shown_as_closed() {
     let mut world = World::new();
-    let seat = world.open(&record(0xab, 50));
+    let handle = world.open(&record(0xab, 50));
     let session = format!("/sessions/{}", id());
     let (status, body) = world.ask("GET", &session);
     assert_eq!((status, &body["status"], &body["duration_ms"]), (200, &"open".into(), &50_000.into()));
     assert_eq!(serde_json::from_value::<Record>(body).unwrap().id, id());
     assert_eq!(world.ask("GET", "/sessions").1["data"][0]["id"], id().to_string());
-    assert_eq!(world.process.ending(&seat), None);
+    assert_eq!(world.sessions.ending(&handle), None);
     let (status, body) = world.ask("DELETE", &session);
     assert_eq!((status, &body["status"]), (202, &"stopping".into()));
-    assert!(world.process.exchange());
-    assert_eq!(world.process.ending(&seat), Some(Ending::Stopped));
+    assert!(world.sessions.sync());
+    assert_eq!(world.sessions.ending(&handle), Some(Ending::Stopped));
     assert_eq!(world.ask("DELETE", &session).0, 202);
     let (_, body) = world.ask("GET", "/sessions?status=open");
     assert_eq!((&body["object"], &body["data"][0]["status"]), (&"list".into(), &"stopping".into()));
     let closed = Record { close: Some(Ending::Stopped.close()), ..record(0xab, 50) };
-    world.process.leave(seat, Some(&closed), now());
+    world.sessions.close(handle, Some(&closed), now());
     let (status, body) = world.ask("DELETE", &session);
     assert_eq!((status, &body["status"], &body["close"]["code"]), (200, &"closed".into(), &4410.into()));
     for method in ["GET", "DELETE"] {
@@ -213,24 +213,24 @@ fn a_session_is_shown_stopped_and_shown_as_closed() {
 }
 
 #[test]
-fn what_runs_elsewhere_is_listed_though_nobody_there_was_told_to() {
-    let store = Memory::default();
-    let mut elsewhere = Process::new(Box::new(store.clone()), 2);
-    let open = |process: &mut Process, id| {
-        let mut seat = process.admit(&caller(), now).unwrap_or_else(|_| panic!("there is room"));
-        process.opened(&mut seat, began(&record(id, 50)), &|| record(id, 50), now());
-        seat
+fn what_runs_elsewhere_is_listed_though_nobody_there_was_configured_to() {
+    let shared_data = Memory::default();
+    let mut elsewhere = Sessions::new(Box::new(shared_data.clone()), 2);
+    let open = |sessions: &mut Sessions, id| {
+        let mut handle = sessions.admit(&caller(), now).unwrap_or_else(|_| panic!("there is room"));
+        sessions.opened(&mut handle, began(&record(id, 50)), &|| record(id, 50), now());
+        handle
     };
     let _before = open(&mut elsewhere, 1);
-    let mut world = World { process: Process::new(Box::new(store.clone()), 1), store };
-    world.process.list_sessions();
+    let mut world = World { sessions: Sessions::new(Box::new(shared_data.clone()), 1), shared_data };
+    world.sessions.list_sessions();
     assert!(elsewhere.tick(now()));
-    let seat = open(&mut elsewhere, 0xab);
+    let handle = open(&mut elsewhere, 0xab);
     let (_, body) = world.ask("DELETE", "/sessions?caller=web-app");
     assert_eq!((body["data"].as_array().unwrap().len(), &body["data"][0]["id"]), (1, &id().to_string().into()));
-    assert!(elsewhere.exchange());
-    assert_eq!(elsewhere.ending(&seat), Some(Ending::Stopped));
-    elsewhere.know_callers(vec!["web-app".into(), "never-seen".into()]);
+    assert!(elsewhere.sync());
+    assert_eq!(elsewhere.ending(&handle), Some(Ending::Stopped));
+    elsewhere.add_callers(vec!["web-app".into(), "never-seen".into()]);
     elsewhere.used(&caller(), "gpt-realtime", (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000)), now());
     let (_, body) = world.ask("GET", "/usage");
     assert_eq!((body["data"].as_array().unwrap().len(), &body["data"][0]["cost_usd"]), (1, &0.41.into()));
@@ -240,9 +240,9 @@ fn what_runs_elsewhere_is_listed_though_nobody_there_was_told_to() {
 fn stopping_all_of_a_caller_answers_with_those_that_were_not_closed() {
     let mut world = World::new();
     for id in 1..=3 {
-        let seat = world.open(&record(id, id.try_into().unwrap()));
+        let handle = world.open(&record(id, id.try_into().unwrap()));
         if id == 2 {
-            world.process.leave(seat, Some(&record(2, 2)), now());
+            world.sessions.close(handle, Some(&record(2, 2)), now());
         }
     }
     let (status, body) = world.ask("DELETE", "/sessions?caller=web-app");
@@ -253,28 +253,28 @@ fn stopping_all_of_a_caller_answers_with_those_that_were_not_closed() {
 }
 
 #[test]
-fn each_session_is_told_once_and_listed_again_wherever_it_stands() {
+fn each_session_is_stopped_once_and_listed_again_wherever_it_is() {
     let mut world = World::new();
     let first = world.open(&record(1, 1));
-    let mut seats: Vec<Seat> = (2..=40).map(|id| world.open(&record(id, 1))).collect();
-    world.process.leave(first, Some(&record(1, 1)), now());
+    let mut handles: Vec<SessionHandle> = (2..=40).map(|id| world.open(&record(id, 1))).collect();
+    world.sessions.close(first, Some(&record(1, 1)), now());
     // Its slot is the first one's: sessions do not stand there in the order of their numbers.
-    seats.push(world.open(&record(41, 1)));
-    seats.push(world.open(&Record { caller: "other".into(), ..record(42, 1) }));
-    let told = |world: &World, seats: &[Seat]| {
-        seats.iter().filter(|seat| world.process.ending(seat) == Some(Ending::Stopped)).count()
+    handles.push(world.open(&record(41, 1)));
+    handles.push(world.open(&Record { caller: "other".into(), ..record(42, 1) }));
+    let reported = |world: &World, handles: &[SessionHandle]| {
+        handles.iter().filter(|handle| world.sessions.ending(handle) == Some(Ending::Stopped)).count()
     };
     world.ask("DELETE", "/sessions?caller=web-app");
-    assert!(world.process.exchange());
-    assert_eq!((told(&world, &seats), world.process.ending(&seats[40])), (40, None));
-    world.store.overwrite(&key(format_args!("sessions.0.0")), b"");
-    assert!(world.process.tick(now()));
-    assert_eq!(told(&world, &seats), 0);
-    assert!(!world.process.exchange());
-    for (id, seat) in (2..).zip(&seats) {
-        world.process.update(seat, false, &|| record(id, 1));
+    assert!(world.sessions.sync());
+    assert_eq!((reported(&world, &handles), world.sessions.ending(&handles[40])), (40, None));
+    world.shared_data.overwrite(&key(format_args!("sessions.0.0")), b"");
+    assert!(world.sessions.tick(now()));
+    assert_eq!(reported(&world, &handles), 0);
+    assert!(!world.sessions.sync());
+    for (id, handle) in (2..).zip(&handles) {
+        world.sessions.update(handle, false, &|| record(id, 1));
     }
-    world.process.exchange();
+    world.sessions.sync();
     assert_eq!(world.ask("GET", "/sessions?status=open").1["data"].as_array().unwrap().len(), 41);
 }
 
@@ -283,7 +283,7 @@ fn usage_is_listed_by_caller_for_today() {
     let mut world = World::new();
     world.open(&record(1, 1));
     let used = (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000));
-    assert!(!world.process.used(&caller(), "gpt-realtime", used, now()));
+    assert!(!world.sessions.used(&caller(), "gpt-realtime", used, now()));
     let (status, body) = world.ask("GET", "/usage");
     assert_eq!((status, &body["object"], body["data"].as_array().unwrap().len()), (200, &"list".into(), 2));
     let row = &body["data"][1];

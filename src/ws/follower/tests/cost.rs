@@ -17,7 +17,7 @@ impl<'a> Meter<'a> {
     }
 }
 
-impl Window for &mut Meter<'_> {
+impl ReadBuffer for &mut Meter<'_> {
     fn size(&self) -> usize {
         self.bytes.len() + self.padding
     }
@@ -56,7 +56,7 @@ fn of_big_messages_only_the_beginnings_are_read() {
 }
 
 #[test]
-fn small_frames_share_their_reads() {
+fn small_frames_have_their_reads_together() {
     let bytes = frame(Sender::Client, FIN, OpCode::Text, &[b'a'; 50]).repeat(1000);
     let mut follower = Follower::new(Sender::Client, 128);
     let mut meter = Meter::new(&bytes, 0);

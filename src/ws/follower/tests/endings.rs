@@ -6,8 +6,8 @@ use crate::ws::CloseCode;
 #[test]
 fn every_violation_is_reported_wherever_the_bytes_are_cut() {
     use OpCode::{Binary, Close, Continuation, Ping, Text};
+    use ProtocolError as V;
     use Sender::{Client, Server};
-    use Violation as V;
     let s = |fin, opcode, payload: &[u8]| frame(Server, fin, opcode, payload);
     let c = |fin, opcode, payload: &[u8]| frame(Client, fin, opcode, payload);
     let cases = [
@@ -36,7 +36,7 @@ fn every_violation_is_reported_wherever_the_bytes_are_cut() {
         (Server, s(FIN, Close, b"\xff\xff"), V::InvalidCloseCode(65_535)),
         (Client, c(FIN, Close, b"\x03\xe8caf\xe9"), V::InvalidCloseReason),
     ];
-    for (sender, mut wrong, violation) in cases {
+    for (sender, mut wrong, error) in cases {
         // The long one need not be cut at each of its 70,000 bytes.
         wrong.truncate(300);
         let before = frame(sender, FIN, Text, b"before");
@@ -44,9 +44,9 @@ fn every_violation_is_reported_wherever_the_bytes_are_cut() {
         let bytes = [before, wrong, after].concat();
         for decide in [collect, skip] {
             let seen = see_wherever_cut(sender, 4, &bytes, decide);
-            assert_eq!(seen.events.last(), Some(&Event::Violation(violation)));
-            assert_eq!(seen.counts.messages, 1, "{violation}");
-            assert!(seen.has_ended, "{violation}");
+            assert_eq!(seen.events.last(), Some(&Event::ProtocolError(error)));
+            assert_eq!(seen.counts.messages, 1, "{error}");
+            assert!(seen.has_ended, "{error}");
         }
     }
 }
@@ -60,13 +60,13 @@ fn a_required_message_over_its_bound_ends_before_its_last_bytes_pass() {
     ]);
     let require = |_: Start<'_>| Interest::Require { max: 8 };
     let seen = see_wherever_cut(Sender::Server, 4, &bytes, require);
-    assert_eq!(seen.events, [Event::Violation(Violation::TooLong)]);
+    assert_eq!(seen.events, [Event::ProtocolError(ProtocolError::TooLong)]);
     assert!(seen.has_ended);
 
     let mut follower = Follower::new(Sender::Server, 4);
     let mut pass = follower.pass(bytes.as_slice());
     let event = pass.next(require);
-    assert_eq!(event, Some(Event::Violation(Violation::TooLong)));
+    assert_eq!(event, Some(Event::ProtocolError(ProtocolError::TooLong)));
     assert_eq!(pass.frame_start(), Some(9), "the second fragment is held");
 }
 
@@ -122,7 +122,7 @@ fn a_pass_that_is_left_at_the_end_of_its_read_does_not() {
 #[test]
 fn a_window_that_cannot_be_read_ends_the_following() {
     struct Broken;
-    impl Window for Broken {
+    impl ReadBuffer for Broken {
         fn size(&self) -> usize {
             100
         }
@@ -132,6 +132,6 @@ fn a_window_that_cannot_be_read_ends_the_following() {
     }
     let mut follower = Follower::new(Sender::Server, 128);
     let event = follower.pass(Broken).next(skip);
-    assert_eq!(event, Some(Event::Violation(Violation::Unreadable)));
+    assert_eq!(event, Some(Event::ProtocolError(ProtocolError::Unreadable)));
     assert!(follower.has_ended());
 }

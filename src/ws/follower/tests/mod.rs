@@ -1,7 +1,7 @@
 mod cost;
 mod endings;
+mod insertion_points;
 mod messages;
-mod places;
 mod properties;
 
 use super::*;

@@ -1,12 +1,14 @@
 //! Streams made at random, whole and damaged, against what was sent and another implementation.
 
-use super::*;
-use crate::ws::CloseCode;
+use std::io;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use std::io;
 use tungstenite::protocol::{Role, WebSocket};
+
+use super::*;
+use crate::ws::CloseCode;
 
 const HEAD: u16 = 16;
 const MAX: usize = 400;
@@ -70,11 +72,11 @@ fn close() -> impl Strategy<Value = Option<CloseFrame>> {
 
 /// `bytes` in one piece more than there are cuts; pieces may be empty.
 fn pieces<'a>(bytes: &'a [u8], cuts: &[Index]) -> Vec<&'a [u8]> {
-    let mut places = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect::<Vec<_>>();
-    places.sort_unstable();
+    let mut offsets = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect::<Vec<_>>();
+    offsets.sort_unstable();
     let mut from = 0;
-    places.push(bytes.len());
-    places.into_iter().map(|to| &bytes[std::mem::replace(&mut from, to)..to]).collect()
+    offsets.push(bytes.len());
+    offsets.into_iter().map(|to| &bytes[std::mem::replace(&mut from, to)..to]).collect()
 }
 
 fn encode(sender: Sender, items: &[Item]) -> Vec<u8> {
@@ -208,7 +210,7 @@ proptest! {
         bytes.extend(wrong.encode(sender));
         bytes.extend(frame(sender, FIN, OpCode::Text, b"after"));
         let mut seen = see(sender, HEAD, pieces(&bytes, &cuts), collect_all);
-        prop_assert!(matches!(seen.events.pop(), Some(Event::Violation(_))));
+        prop_assert!(matches!(seen.events.pop(), Some(Event::ProtocolError(_))));
         prop_assert_eq!(reading(seen), read_by_tungstenite(sender, &bytes));
     }
 
@@ -220,8 +222,8 @@ proptest! {
         cuts in vec(any::<Index>(), 0..40),
     ) {
         let mut bytes = encode(sender, &items);
-        for (place, byte) in damage {
-            *place.get_mut(&mut bytes) = byte;
+        for (index, byte) in damage {
+            *index.get_mut(&mut bytes) = byte;
         }
         let whole = see(sender, HEAD, [bytes.as_slice()], mixed);
         let cut = see(sender, HEAD, pieces(&bytes, &cuts), mixed);

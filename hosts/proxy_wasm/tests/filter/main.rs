@@ -1,0 +1,20 @@
+//! The whole filter, natively: every callback through the real SDK, against a model of Envoy.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+// Links the module, whose exports the host calls by their names.
+use realtime_byok_proxy_wasm as _;
+
+mod answers;
+mod bodies;
+mod calls;
+mod control;
+mod fixture;
+mod host;
+mod invariants;
+mod limits;
+mod metrics;
+mod models;
+mod policies;
+mod rest_usage;
+mod slots;
+mod upstream;

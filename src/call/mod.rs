@@ -1,0 +1,268 @@
+//! WebRTC calls: their media never passes the proxy, so all that can be kept of one is who began it, and how to end it.
+//!
+//! A call that must end is asked to, again and again, until its provider says that it has ended, and keeps its place so
+//! long.
+
+mod hangup;
+
+use std::cell::RefCell;
+use std::time::{Duration, SystemTime};
+
+use crate::http::Target;
+use crate::limit::Ending;
+use crate::process::{CallMark, CallName, SessionHandle, Sessions};
+use crate::usage::{Close, ClosedBy, Record, Status};
+
+pub use hangup::{Hangup, ProviderKey};
+
+/// No provider lets a call last longer; what is older has ended.
+const LONGEST: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// More calls than these are not kept by one worker: the oldest must end.
+const MAX_CALLS: usize = 10_000;
+
+/// The most calls that one worker keeps, those among them that their providers do not end.
+const MAX_KEPT: usize = 2 * MAX_CALLS;
+
+/// How long the answer to a hangup is waited for, before another is sent: longer than it may take.
+const UNANSWERED: Duration = Duration::from_secs(10);
+
+/// How long after a hangup that failed the next is sent, at most.
+const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+
+/// RFC 6455 section 7.4.1: the purpose is fulfilled. Calls have no codes of their own.
+const NORMAL_CLOSURE: u16 = 1000;
+
+/// A call that an upstream began.
+pub struct Call {
+    /// Its record as it began, with the upstream's name for it, `rtc_…`.
+    pub record: Record,
+    /// When it began.
+    pub started: SystemTime,
+    /// How long it may last.
+    pub max_duration: Option<Duration>,
+    /// The request that ends it; none where the filter does not know the provider's key.
+    pub hangup: Option<Hangup>,
+    /// Its place among the sessions of the process.
+    pub handle: Option<SessionHandle>,
+    stopping: Option<Stopping>,
+}
+
+/// A call that must end.
+struct Stopping {
+    /// How it will have ended.
+    close: Close,
+    /// How often its provider was asked to end it.
+    asked: u32,
+    /// When that is to be asked next.
+    due: SystemTime,
+    /// The host's number of the hangup that is under way.
+    token: Option<u32>,
+}
+
+/// Calls that must end and could not be ended, by their ids; each is told once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// Those that nothing here can end: there is no key for them.
+    pub keyless: Vec<String>,
+    /// Those whose hangups could not be sent. They are tried again.
+    pub unsent: Vec<String>,
+}
+
+/// The id that a `location` such as `/v1/realtime/calls/rtc_u1` ends with.
+pub fn id_in(location: &[u8]) -> Option<&str> {
+    let id = Target::parse(location).path.rsplit(|&byte| byte == b'/').next()?;
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (!id.is_empty() && id.len() <= 256 && id.iter().all(is_plain)).then(|| std::str::from_utf8(id).ok()).flatten()
+}
+
+/// The calls that began on one worker.
+#[derive(Default)]
+pub struct Calls(RefCell<Vec<Call>>);
+
+impl Calls {
+    /// Keeps a call; if there are too many, the oldest must end.
+    pub fn begin(&self, call: Call, sessions: &RefCell<Sessions>) {
+        let mut calls = self.0.borrow_mut();
+        let now = call.started;
+        if calls.len() >= MAX_KEPT {
+            calls.remove(0).close(&mut sessions.borrow_mut(), now);
+        }
+        if calls.len() >= MAX_CALLS
+            && let Some(oldest) = calls.iter_mut().find(|call| call.stopping.is_none())
+        {
+            oldest.stop(Ending::Stopped.close(), now);
+        }
+        calls.push(call);
+    }
+
+    /// The gateway has ended the WebSocket that joined a call, which ends in the same way, wherever it began. `joined` is
+    /// what is kept of one that nobody here knows.
+    pub fn end(&self, mut joined: Call, close: Close, sessions: &RefCell<Sessions>, now: SystemTime) {
+        let mut calls = self.0.borrow_mut();
+        if let Some(call) = calls.iter_mut().find(|call| call.name() == joined.name()) {
+            call.hangup = call.hangup.take().or(joined.hangup);
+            call.stop(close, now);
+        } else if !sessions.borrow_mut().mark_call(joined.name(), CallMark::Stop) {
+            joined.stop(close, now);
+            calls.push(joined);
+        }
+    }
+
+    /// Somebody else has ended a call, wherever it began.
+    pub fn hung_up(&self, name: CallName<'_>, sessions: &RefCell<Sessions>, now: SystemTime) {
+        let mut calls = self.0.borrow_mut();
+        let mut sessions = sessions.borrow_mut();
+        if let Some(at) = calls.iter().position(|call| call.name() == name) {
+            calls.remove(at).hung_up(&mut sessions, now);
+        } else {
+            sessions.mark_call(name, CallMark::HungUp);
+        }
+    }
+
+    /// Time passed: asks for the end of calls that must end, and forgets those that must have ended by themselves. `send`
+    /// sends a hangup and gives the host's number of it; `None` if it cannot.
+    pub fn tick(
+        &self,
+        sessions: &mut Sessions,
+        now: SystemTime,
+        send: &mut dyn FnMut(&Hangup) -> Option<u32>,
+    ) -> Overdue {
+        let mut overdue = Overdue::default();
+        self.0.borrow_mut().retain_mut(|call| call.tick(sessions, now, send, &mut overdue));
+        overdue
+    }
+
+    /// A hangup of this number was answered with this status, or not at all. Gives the id of a call that goes on, once.
+    pub fn answered(
+        &self,
+        token: u32,
+        status: Option<u16>,
+        sessions: &RefCell<Sessions>,
+        now: SystemTime,
+    ) -> Option<String> {
+        let mut calls = self.0.borrow_mut();
+        let is_asked = |call: &Call| call.stopping.as_ref().is_some_and(|stopping| stopping.token == Some(token));
+        let at = calls.iter().position(is_asked)?;
+        if matches!(status, Some(200..=299 | 404)) {
+            calls.remove(at).close(&mut sessions.borrow_mut(), now);
+            return None;
+        }
+        let call = calls.get_mut(at)?;
+        let is_first = call.stopping.as_mut().is_some_and(|stopping| stopping.failed(now));
+        is_first.then(|| call.id().to_owned())
+    }
+}
+
+impl Call {
+    /// A call that began at `started`.
+    pub fn new(record: Record, started: SystemTime, max_duration: Option<Duration>) -> Self {
+        Self { record, started, max_duration, hangup: None, handle: None, stopping: None }
+    }
+
+    /// The upstream's name for it.
+    pub fn id(&self) -> &str {
+        self.record.upstream_id.as_deref().unwrap_or_default()
+    }
+
+    fn name(&self) -> CallName<'_> {
+        CallName { provider: &self.record.provider, id: self.id() }
+    }
+
+    /// Tells it to end, unless that has been told.
+    fn stop(&mut self, close: Close, now: SystemTime) {
+        self.stopping.get_or_insert(Stopping { close, asked: 0, due: now, token: None });
+    }
+
+    /// False if it is over.
+    fn tick(
+        &mut self,
+        sessions: &mut Sessions,
+        now: SystemTime,
+        send: &mut dyn FnMut(&Hangup) -> Option<u32>,
+        overdue: &mut Overdue,
+    ) -> bool {
+        if self.handle.as_ref().is_some_and(|handle| sessions.is_hung_up(handle)) {
+            self.hung_up(sessions, now);
+            return false;
+        }
+        if self.lasted(now) >= LONGEST {
+            self.close(sessions, now);
+            return false;
+        }
+        if let Some(ending) = self.ending(sessions, now) {
+            self.stop(ending.close(), now);
+        }
+        let is_new = self.stopping.as_ref().is_some_and(|stopping| stopping.asked == 0);
+        if self.stopping.as_ref().is_some_and(|stopping| stopping.due <= now) {
+            self.ask(now, send, overdue);
+        }
+        if let Some(handle) = &self.handle {
+            sessions.update(handle, is_new, &|| self.record(Status::Open, now));
+        }
+        true
+    }
+
+    /// Asks its provider to end it.
+    fn ask(&mut self, now: SystemTime, send: &mut dyn FnMut(&Hangup) -> Option<u32>, overdue: &mut Overdue) {
+        let id = self.record.upstream_id.clone().unwrap_or_default();
+        let Some(stopping) = &mut self.stopping else { return };
+        stopping.asked = stopping.asked.saturating_add(1);
+        let Some(hangup) = &self.hangup else {
+            stopping.due = now + LONGEST;
+            return overdue.keyless.push(id);
+        };
+        stopping.due = now + UNANSWERED;
+        stopping.token = send(hangup);
+        if stopping.token.is_none() && stopping.failed(now) {
+            overdue.unsent.push(id);
+        }
+    }
+
+    fn lasted(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.started).unwrap_or_default()
+    }
+
+    fn ending(&self, sessions: &Sessions, now: SystemTime) -> Option<Ending> {
+        let requested = self.handle.as_ref().and_then(|handle| sessions.ending(handle));
+        let is_overdue = self.max_duration.is_some_and(|limit| self.lasted(now) >= limit);
+        requested.or(is_overdue.then_some(Ending::MaxDuration))
+    }
+
+    /// Somebody else has ended it.
+    fn hung_up(&mut self, sessions: &mut Sessions, now: SystemTime) {
+        self.stop(Close { by: ClosedBy::Client, code: NORMAL_CLOSURE, reason: String::new() }, now);
+        self.close(sessions, now);
+    }
+
+    /// It is over.
+    fn close(&mut self, sessions: &mut Sessions, now: SystemTime) {
+        if let Some(handle) = self.handle.take() {
+            sessions.close(handle, Some(&self.record(Status::Closed, now)), now);
+        }
+    }
+
+    fn record(&self, status: Status, now: SystemTime) -> Record {
+        let duration_ms = u64::try_from(self.lasted(now).as_millis()).unwrap_or(u64::MAX);
+        let (status, close) = match (status, &self.stopping) {
+            (Status::Open, Some(_)) => (Status::Stopping, None),
+            (Status::Closed, Some(stopping)) => (Status::Closed, Some(stopping.close.clone())),
+            (status, _) => (status, None),
+        };
+        Record { status, duration_ms, close, ..self.record.clone() }
+    }
+}
+
+impl Stopping {
+    /// It was asked for in vain, and is asked for again later: after a second at first, then ever later. True the first
+    /// time.
+    fn failed(&mut self, now: SystemTime) -> bool {
+        let back_off = Duration::from_secs(1 << self.asked.saturating_sub(1).min(5));
+        self.token = None;
+        self.due = now + back_off.min(MAX_BACK_OFF);
+        self.asked == 1
+    }
+}
+
+#[cfg(test)]
+mod tests;

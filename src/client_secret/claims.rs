@@ -1,0 +1,409 @@
+//! What a sealed client secret says of the sessions that it opens, and how that is written down.
+//!
+//! Claims are a sequence of fields in ascending order of their one-byte tags, none twice:
+//!
+//! | tag | claim | value |
+//! |---|---|---|
+//! | 1 | caller | text |
+//! | 2 | provider | text |
+//! | 3 | policy | text |
+//! | 4 | issued at | number, Unix seconds |
+//! | 5 | expires at | number, Unix seconds |
+//! | 6 | model | text, optional |
+//! | 7 | user | text, optional |
+//! | 8 | origin | text, optional |
+//! | 9 | longest session | number, milliseconds, optional |
+//! | 10 | most tokens | number, optional |
+//! | 11 | highest cost | number, millionths of a US dollar, optional |
+//! | 12 | the upstream's secret | bytes, optional |
+//!
+//! A number is an unsigned LEB128 of at most 64 bits in its shortest form. Bytes stand after their count, a number;
+//! text is bytes in UTF-8. A tag that is not in the table makes the whole void: what is unknown might be a limit, and an
+//! older replica must not ignore one.
+
+use std::time::{Duration, SystemTime};
+
+/// The longest text of a claim, in bytes.
+pub const MAX_TEXT: usize = 512;
+
+/// The longest secret of an upstream, in bytes.
+pub const MAX_UPSTREAM_SECRET: usize = 4096;
+
+/// The most bytes that encoded claims take: six texts, five numbers, one secret.
+pub(super) const MAX_ENCODED: usize = 6 * (3 + MAX_TEXT) + 5 * (1 + 10) + (3 + MAX_UPSTREAM_SECRET);
+
+mod tag {
+    pub const CALLER: u8 = 1;
+    pub const PROVIDER: u8 = 2;
+    pub const POLICY: u8 = 3;
+    pub const ISSUED_AT: u8 = 4;
+    pub const EXPIRES_AT: u8 = 5;
+    pub const MODEL: u8 = 6;
+    pub const USER: u8 = 7;
+    pub const ORIGIN: u8 = 8;
+    pub const MAX_DURATION: u8 = 9;
+    pub const MAX_TOKENS: u8 = 10;
+    pub const MAX_COST: u8 = 11;
+    pub const UPSTREAM: u8 = 12;
+}
+
+/// What a client secret says, borrowed from whoever knows it: the configuration when it is sealed, the opened secret
+/// when it is used. Not `Debug`, since `upstream` is a credential.
+#[derive(Clone, Copy)]
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub struct Claims<'a> {
+    /// The name of the caller that minted it.
+    pub caller: &'a str,
+    /// The name of the provider that it is good for.
+    pub provider: &'a str,
+    /// The name of the policy that it is good under.
+    pub policy: &'a str,
+    /// When it was minted, in Unix seconds.
+    pub issued_at: u64,
+    /// From when on it opens nothing, in Unix seconds.
+    pub expires_at: u64,
+    /// The model it was minted for, as the provider calls it.
+    pub model: Option<&'a str>,
+    /// The caller's name for the person behind the client.
+    pub user: Option<&'a str>,
+    /// The only page that may use it.
+    pub origin: Option<&'a str>,
+    /// The limits of each session that it opens, beside the policy's.
+    pub limits: SecretLimits,
+    /// The upstream's own client secret; none if the provider's key is to be used.
+    pub upstream: Option<&'a [u8]>,
+}
+
+/// Limits of one session; `None` does not limit.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct SecretLimits {
+    /// How long it may last, in whole milliseconds when sealed.
+    pub max_duration: Option<Duration>,
+    /// How many tokens it may use, input and output.
+    pub max_tokens: Option<u64>,
+    /// What it may cost, in millionths of a US dollar.
+    pub max_cost_micro_usd: Option<u64>,
+}
+
+/// The claim of this name is longer than a secret may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClaimTooLong(pub &'static str);
+
+/// Bytes that are no claims, or hold more than this version knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct MalformedClaims;
+
+/// Whole seconds since the Unix epoch; 0 before it.
+pub fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+impl<'a> Claims<'a> {
+    /// Appends the claims to `out`, at most [`MAX_ENCODED`] bytes.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Result<(), ClaimTooLong> {
+        self.check_lengths()?;
+        let duration = self.limits.max_duration.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
+        put_bytes(out, tag::CALLER, Some(self.caller.as_bytes()));
+        put_bytes(out, tag::PROVIDER, Some(self.provider.as_bytes()));
+        put_bytes(out, tag::POLICY, Some(self.policy.as_bytes()));
+        put_number(out, tag::ISSUED_AT, Some(self.issued_at));
+        put_number(out, tag::EXPIRES_AT, Some(self.expires_at));
+        put_bytes(out, tag::MODEL, self.model.map(str::as_bytes));
+        put_bytes(out, tag::USER, self.user.map(str::as_bytes));
+        put_bytes(out, tag::ORIGIN, self.origin.map(str::as_bytes));
+        put_number(out, tag::MAX_DURATION, duration);
+        put_number(out, tag::MAX_TOKENS, self.limits.max_tokens);
+        put_number(out, tag::MAX_COST, self.limits.max_cost_micro_usd);
+        put_bytes(out, tag::UPSTREAM, self.upstream);
+        Ok(())
+    }
+
+    /// Reads all of `bytes`. Fields are taken in the order of their tags, so one that is unknown, repeated or out of
+    /// place is left over, and refused.
+    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, MalformedClaims> {
+        let mut reader = Reader(bytes);
+        let claims = Self {
+            caller: reader.text(tag::CALLER)?.ok_or(MalformedClaims)?,
+            provider: reader.text(tag::PROVIDER)?.ok_or(MalformedClaims)?,
+            policy: reader.text(tag::POLICY)?.ok_or(MalformedClaims)?,
+            issued_at: reader.number(tag::ISSUED_AT)?.ok_or(MalformedClaims)?,
+            expires_at: reader.number(tag::EXPIRES_AT)?.ok_or(MalformedClaims)?,
+            model: reader.text(tag::MODEL)?,
+            user: reader.text(tag::USER)?,
+            origin: reader.text(tag::ORIGIN)?,
+            limits: SecretLimits {
+                max_duration: reader.number(tag::MAX_DURATION)?.map(Duration::from_millis),
+                max_tokens: reader.number(tag::MAX_TOKENS)?,
+                max_cost_micro_usd: reader.number(tag::MAX_COST)?,
+            },
+            upstream: reader.bytes(tag::UPSTREAM, MAX_UPSTREAM_SECRET)?,
+        };
+        if reader.0.is_empty() { Ok(claims) } else { Err(MalformedClaims) }
+    }
+
+    fn check_lengths(&self) -> Result<(), ClaimTooLong> {
+        let texts = [
+            ("caller", Some(self.caller)),
+            ("provider", Some(self.provider)),
+            ("policy", Some(self.policy)),
+            ("model", self.model),
+            ("user", self.user),
+            ("origin", self.origin),
+        ];
+        for (name, text) in texts {
+            if text.is_some_and(|text| text.len() > MAX_TEXT) {
+                return Err(ClaimTooLong(name));
+            }
+        }
+        if self.upstream.is_some_and(|secret| secret.len() > MAX_UPSTREAM_SECRET) {
+            return Err(ClaimTooLong("upstream"));
+        }
+        Ok(())
+    }
+}
+
+fn put_number(out: &mut Vec<u8>, tag: u8, number: Option<u64>) {
+    if let Some(number) = number {
+        out.push(tag);
+        put_varint(out, number);
+    }
+}
+
+fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: Option<&[u8]>) {
+    if let Some(bytes) = bytes {
+        out.push(tag);
+        put_varint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    loop {
+        let [low, ..] = number.to_le_bytes();
+        number >>= 7;
+        if number == 0 {
+            return out.push(low & 0x7f);
+        }
+        out.push(low | 0x80);
+    }
+}
+
+/// What is left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn number(&mut self, tag: u8) -> Result<Option<u64>, MalformedClaims> {
+        if self.take_tag(tag) { self.varint().map(Some) } else { Ok(None) }
+    }
+
+    fn text(&mut self, tag: u8) -> Result<Option<&'a str>, MalformedClaims> {
+        let bytes = self.bytes(tag, MAX_TEXT)?;
+        bytes.map(|bytes| str::from_utf8(bytes).map_err(|_| MalformedClaims)).transpose()
+    }
+
+    fn bytes(&mut self, tag: u8, longest: usize) -> Result<Option<&'a [u8]>, MalformedClaims> {
+        if !self.take_tag(tag) {
+            return Ok(None);
+        }
+        let length = usize::try_from(self.varint()?).map_err(|_| MalformedClaims)?;
+        let (bytes, rest) = self.0.split_at_checked(length).filter(|_| length <= longest).ok_or(MalformedClaims)?;
+        self.0 = rest;
+        Ok(Some(bytes))
+    }
+
+    fn take_tag(&mut self, tag: u8) -> bool {
+        match self.0.split_first() {
+            Some((&first, rest)) if first == tag => {
+                self.0 = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn varint(&mut self) -> Result<u64, MalformedClaims> {
+        let mut number = 0;
+        for shift in (0..u64::BITS).step_by(7) {
+            let (&byte, rest) = self.0.split_first().ok_or(MalformedClaims)?;
+            self.0 = rest;
+            let bits = u64::from(byte & 0x7f);
+            if (bits << shift) >> shift != bits {
+                return Err(MalformedClaims);
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return if byte == 0 && shift > 0 { Err(MalformedClaims) } else { Ok(number) };
+            }
+        }
+        Err(MalformedClaims)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::option::of;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The least that claims can be.
+    pub const LEAST: Claims<'_> = Claims {
+        caller: "web-app",
+        provider: "openai",
+        policy: "voice",
+        issued_at: 1_756_310_400,
+        expires_at: 1_756_311_000,
+        model: None,
+        user: None,
+        origin: None,
+        limits: SecretLimits { max_duration: None, max_tokens: None, max_cost_micro_usd: None },
+        upstream: None,
+    };
+
+    /// Claims with everything.
+    pub const FULL: Claims<'_> = Claims {
+        model: Some("gpt-realtime-2025-08-28"),
+        user: Some("u_123"),
+        origin: Some("https://app.example.com"),
+        limits: SecretLimits {
+            max_duration: Some(Duration::from_secs(300)),
+            max_tokens: Some(20_000),
+            max_cost_micro_usd: Some(500_000),
+        },
+        upstream: Some(b"ek_68af296e8e408191a1120ab6383263c2"),
+        ..LEAST
+    };
+
+    fn encoded(claims: &Claims<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        claims.encode(&mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn claims_are_written_as_documented() {
+        let least = b"\x01\x07web-app\x02\x06openai\x03\x05voice\x04\x80\xd7\xbc\xc5\x06\x05\xd8\xdb\xbc\xc5\x06";
+        assert_eq!(encoded(&LEAST), least);
+        let full = [
+            least.as_slice(),
+            b"\x06\x17gpt-realtime-2025-08-28\x07\x05u_123\x08\x17https://app.example.com",
+            b"\x09\xe0\xa7\x12\x0a\xa0\x9c\x01\x0b\xa0\xc2\x1e",
+            b"\x0c\x23ek_68af296e8e408191a1120ab6383263c2",
+        ];
+        assert_eq!(encoded(&FULL), full.concat());
+    }
+
+    #[test]
+    fn what_is_cut_short_unknown_repeated_or_out_of_order_is_malformed() {
+        let least = encoded(&LEAST);
+        for end in 0..least.len() {
+            assert_eq!(Claims::decode(&least[..end]), Err(MalformedClaims), "{end}");
+        }
+        for more in [
+            &b"\x0d\x01"[..],
+            b"\x00",
+            b"\xff\x00",
+            b"\x05\x01",
+            b"\x07\x01u\x06\x01m",
+            b"\x07\x01u\x07\x01u",
+            b"\x07\x01\xff",
+            b"\x07\x02u",
+            b"\x07\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            b"\x0a\x80\x00",
+            b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
+            b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        ] {
+            assert_eq!(Claims::decode(&[&least, more].concat()), Err(MalformedClaims), "{more:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_claims_fit_and_one_byte_more_does_not() {
+        let (text, secret) = ("x".repeat(MAX_TEXT), [b'x'; MAX_UPSTREAM_SECRET]);
+        let limits = SecretLimits {
+            max_duration: Some(Duration::MAX),
+            max_tokens: Some(u64::MAX),
+            max_cost_micro_usd: Some(u64::MAX),
+        };
+        let (text, upstream) = (text.as_str(), Some(&secret[..]));
+        let longest = Claims {
+            caller: text,
+            provider: text,
+            policy: text,
+            issued_at: u64::MAX,
+            expires_at: u64::MAX,
+            model: Some(text),
+            user: Some(text),
+            origin: Some(text),
+            limits,
+            upstream,
+        };
+        assert_eq!(encoded(&longest).len(), MAX_ENCODED);
+
+        let (text, secret) = ("x".repeat(MAX_TEXT + 1), [b'x'; MAX_UPSTREAM_SECRET + 1]);
+        for (claims, name) in [
+            (Claims { caller: &text, ..LEAST }, "caller"),
+            (Claims { provider: &text, ..LEAST }, "provider"),
+            (Claims { policy: &text, ..LEAST }, "policy"),
+            (Claims { model: Some(&text), ..LEAST }, "model"),
+            (Claims { user: Some(&text), ..LEAST }, "user"),
+            (Claims { origin: Some(&text), ..LEAST }, "origin"),
+            (Claims { upstream: Some(&secret), ..LEAST }, "upstream"),
+        ] {
+            assert_eq!(claims.encode(&mut Vec::new()), Err(ClaimTooLong(name)));
+        }
+        let long_user = [&encoded(&LEAST)[..], b"\x07\x81\x04", text.as_bytes()].concat();
+        assert_eq!(Claims::decode(&long_user), Err(MalformedClaims));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            texts in [".{0,40}", ".{0,40}", ".{0,40}"],
+            times in any::<[u64; 2]>(),
+            optional in [of(".{0,40}"), of(".{0,40}"), of(".{0,40}")],
+            limits in [of(any::<u64>()), of(any::<u64>()), of(any::<u64>())],
+            upstream in of(prop::collection::vec(any::<u8>(), 0..300)),
+        ) {
+            let claims = Claims {
+                caller: &texts[0],
+                provider: &texts[1],
+                policy: &texts[2],
+                issued_at: times[0],
+                expires_at: times[1],
+                model: optional[0].as_deref(),
+                user: optional[1].as_deref(),
+                origin: optional[2].as_deref(),
+                limits: SecretLimits {
+                    max_duration: limits[0].map(Duration::from_millis),
+                    max_tokens: limits[1],
+                    max_cost_micro_usd: limits[2],
+                },
+                upstream: upstream.as_deref(),
+            };
+            let bytes = encoded(&claims);
+            prop_assert_eq!(Claims::decode(&bytes), Ok(claims));
+        }
+
+        #[test]
+        fn bytes_that_read_as_claims_are_the_only_ones_that_do(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        ) {
+            let mut bytes = encoded(&FULL);
+            for (index, byte) in edits {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(claims) = Claims::decode(&bytes) {
+                prop_assert_eq!(encoded(&claims), bytes);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(claims) = Claims::decode(&bytes) {
+                prop_assert_eq!(encoded(&claims), bytes);
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Client secrets: the requests that mint them, the responses that hand them out, and how they are sealed and opened.
+//!
+//! ```text
+//! request ──> MintRequest      what the backend asks for, its model and its `gateway` object; the body that goes on
+//! response ─> MintResponse     the upstream's secret; the response with the sealed one in its place
+//!             local_response   the response where no upstream mints
+//! secret ───> sealing, claims  what it says, readable to holders of the sealing key alone
+//!             OpenedSecret     what a request that came with it may do
+//! ```
+
+pub mod claims;
+mod gateway_object;
+mod json;
+mod local;
+mod opened;
+mod request;
+mod response;
+pub mod sealing;
+
+pub use gateway_object::{GatewayObject, InvalidGatewayObject};
+pub use local::local_response;
+pub use opened::OpenedSecret;
+pub use request::{DEFAULT_TTL, MintRequest, MintRequestError};
+pub use response::{InvalidMintResponse, MAX_RESPONSE, MintResponse};
+
+#[cfg(test)]
+fn sealed_for_tests() -> sealing::Sealed {
+    use claims::{Claims, SecretLimits};
+    use sealing::{SealingKey, SealingKeys};
+
+    let limits = SecretLimits::default();
+    let (model, user, origin, upstream) = (None, None, None, None);
+    let (caller, provider, policy) = ("web-app", "openai", "voice");
+    let claims =
+        Claims { caller, provider, policy, issued_at: 0, expires_at: 99, model, user, origin, limits, upstream };
+    SealingKeys::new(SealingKey::from_bytes(&[7; 32]).unwrap(), Vec::new()).seal(&claims, &[9; 24]).unwrap()
+}

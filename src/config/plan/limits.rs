@@ -1,0 +1,100 @@
+//! What a plan says of sessions: whether they are followed, what they may use up, what a client may not change, and what
+//! models cost.
+
+use super::Builder;
+use crate::config::{Path, raw};
+use crate::limit::{CallerLimits, SessionLimits};
+use crate::protocol::{InvalidPath, Lock};
+use crate::usage::{MicroUsd, Price, PriceList, Rate};
+
+impl Builder<'_> {
+    /// Limits and locks are about what frames hold: without following those, they could not be kept.
+    pub(super) fn metered(&mut self, path: &Path, raw: &raw::Policy) -> bool {
+        let is_metered = raw.meter.unwrap_or(true);
+        for (name, is_given) in [("session", raw.session.is_some()), ("lock", raw.lock.is_some())] {
+            if is_given && !is_metered {
+                self.error(&path.key(name), "cannot be kept with meter: false");
+            }
+        }
+        is_metered
+    }
+
+    pub(super) fn session_limits(&mut self, path: &Path, raw: Option<&raw::SessionLimits>) -> SessionLimits {
+        let Some(raw) = raw else { return SessionLimits::default() };
+        if raw.max_tokens == Some(0) {
+            self.error(&path.key("max_tokens"), "found 0, expected at least 1");
+        }
+        let max_cost = raw.max_cost_usd.and_then(|usd| self.micro_usd(&path.key("max_cost_usd"), usd));
+        SessionLimits {
+            max_duration: raw.max_duration.map(|span| span.0),
+            idle_timeout: raw.idle_timeout.map(|span| span.0),
+            max_tokens: raw.max_tokens,
+            max_cost,
+        }
+    }
+
+    pub(super) fn caller_limits(&mut self, path: &Path, raw: Option<&raw::CallerLimits>) -> CallerLimits {
+        let Some(raw) = raw else { return CallerLimits::default() };
+        for (name, is_zero) in [
+            ("concurrent_sessions", raw.concurrent_sessions == Some(0)),
+            ("sessions_per_minute", raw.sessions_per_minute == Some(0)),
+            ("tokens_per_day", raw.tokens_per_day == Some(0)),
+        ] {
+            if is_zero {
+                self.error(&path.key(name), "found 0, expected at least 1");
+            }
+        }
+        CallerLimits {
+            concurrent_sessions: raw.concurrent_sessions,
+            sessions_per_minute: raw.sessions_per_minute,
+            tokens_per_day: raw.tokens_per_day,
+            cost_per_day: raw.cost_usd_per_day.and_then(|usd| self.micro_usd(&path.key("cost_usd_per_day"), usd)),
+        }
+    }
+
+    fn micro_usd(&mut self, path: &Path, usd: f64) -> Option<MicroUsd> {
+        let micros = (usd * 1e6).round();
+        if !(1.0..=1e15).contains(&micros) {
+            self.error(path, "expected an amount of US dollars above zero");
+            return None;
+        }
+        // In range and whole by the test above.
+        Some(MicroUsd(micros as u64))
+    }
+
+    pub(super) fn lock(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Lock {
+        match Lock::new(raw.into_iter().flatten()) {
+            Ok(lock) => lock,
+            Err(InvalidPath(field)) => {
+                self.error(path, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
+                Lock::default()
+            }
+        }
+    }
+
+    pub(super) fn prices(&mut self, path: &Path, raw: Option<&raw::Named<raw::Price>>) -> PriceList {
+        let entries = raw.into_iter().flat_map(|prices| &prices.0);
+        let prices: Vec<_> = entries.map(|(glob, price)| (glob.clone(), self.price(&path.key(glob), price))).collect();
+        PriceList::new(prices)
+    }
+
+    fn price(&mut self, path: &Path, raw: &raw::Price) -> Price {
+        let mut rate = |name: &str, usd: Option<f64>| match Rate::try_from(usd?) {
+            Ok(rate) => Some(rate),
+            Err(_) => {
+                self.error(&path.key(name), "expected US dollars for a million tokens, from 0");
+                None
+            }
+        };
+        Price {
+            input_text: rate("input_text", raw.input_text),
+            input_cached_text: rate("input_cached_text", raw.input_cached_text),
+            input_audio: rate("input_audio", raw.input_audio),
+            input_cached_audio: rate("input_cached_audio", raw.input_cached_audio),
+            input_image: rate("input_image", raw.input_image),
+            input_cached_image: rate("input_cached_image", raw.input_cached_image),
+            output_text: rate("output_text", raw.output_text),
+            output_audio: rate("output_audio", raw.output_audio),
+        }
+    }
+}

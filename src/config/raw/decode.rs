@@ -1,0 +1,200 @@
+//! How settings are decoded.
+
+use super::*;
+use crate::config::decode::{Decode, Decoder};
+use crate::config::document::Document;
+use crate::json::Decimal;
+
+/// Reads a map into a struct. Its fields are the names that are known; one that has a value here need not be given.
+macro_rules! map {
+    ($type:ident { $($field:ident $(= $default:expr)?),* $(,)? }) => {
+        impl Decode for $type {
+            fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+                let map = reader.map(value, &[$(stringify!($field)),*])?;
+                $(let $field = reader.member(map, stringify!($field))$(.or_else(|| Some($default)))?;)*
+                Some(Self { $($field: reader.given(stringify!($field), $field)?),* })
+            }
+        }
+    };
+}
+
+/// Reads one of several strings.
+macro_rules! choice {
+    ($type:ident { $($name:literal => $variant:ident),* $(,)? }) => {
+        impl Decode for $type {
+            fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+                let chosen = reader.choice(value, &[$($name),*])?;
+                [$(Self::$variant),*].get(chosen).copied()
+            }
+        }
+    };
+}
+
+map!(Raw {
+    gateway = Gateway::default(),
+    providers = Named::default(),
+    callers = Named::default(),
+    policies = Named::default(),
+    prices,
+    client_secrets = ClientSecrets::default(),
+    control,
+    quota,
+    events,
+});
+
+map!(Gateway {
+    header = Gateway::default().header,
+    subprotocol = Gateway::default().subprotocol,
+    accept_provider_slot = Gateway::default().accept_provider_slot,
+    strip_headers = Vec::new(),
+});
+
+map!(Provider { kind, key, keys, organization, project, header, query });
+
+choice!(ProviderKind {
+    "openai" => OpenAi,
+    "azure_openai" => AzureOpenAi,
+    "xai" => Xai,
+    "gemini" => Gemini,
+    "anthropic" => Anthropic,
+    "custom" => Custom,
+});
+
+map!(CustomHeader { name, prefix = String::new() });
+map!(PoolKey { name, key, weight = one() });
+map!(SecretSource { env, value, base64 });
+map!(Token { sha256, env, value, base64, not_before, not_after });
+map!(Caller { tokens, policies, models, origins, limits });
+map!(CallerLimits { concurrent_sessions, sessions_per_minute, tokens_per_day, cost_usd_per_day });
+
+map!(Policy {
+    auth,
+    provider,
+    providers,
+    models,
+    aliases = Named::default(),
+    session,
+    lock,
+    meter,
+});
+
+map!(SessionLimits { max_duration, idle_timeout, max_tokens, max_cost_usd });
+
+map!(Price {
+    input_text,
+    input_cached_text,
+    input_audio,
+    input_cached_audio,
+    input_image,
+    input_cached_image,
+    output_text,
+    output_audio,
+});
+
+map!(ClientSecrets { mode = SecretMode::default(), sealing_keys = Vec::new(), max_ttl });
+choice!(SecretMode { "off" => Off, "sealed" => Sealed, "local" => Local });
+map!(Control { path, token });
+map!(Quota { cluster, domain, timeout, on_error });
+map!(Events { cluster, authority, path, interval, signing_key, timeout, on_error, queue });
+choice!(OnError { "deny" => Deny, "allow" => Allow });
+
+impl<T: Decode> Decode for Option<T> {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        T::read(value, reader).map(Some)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+}
+
+impl<T: Decode> Decode for Vec<T> {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        reader.list(value)
+    }
+}
+
+impl<T: Decode> Decode for Named<T> {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        reader.named(value).map(Self)
+    }
+}
+
+impl Decode for bool {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        if let Document::Bool(flag) = value { Some(*flag) } else { reader.unfit(value, "a boolean") }
+    }
+}
+
+impl Decode for u64 {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        let whole = if let Document::Number(number) = value { number.whole() } else { None };
+        whole.or_else(|| reader.unfit(value, WHOLE_NUMBER))
+    }
+}
+
+impl Decode for u32 {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        Self::try_from(u64::read(value, reader)?).ok().or_else(|| reader.unfit(value, WHOLE_NUMBER))
+    }
+}
+
+const WHOLE_NUMBER: &str = "a whole number from 0";
+
+impl Decode for f64 {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        let number = match value {
+            Document::Number(number) => Some(*number),
+            // What is a fraction in Envoy's YAML is a string in the Struct that Envoy makes of it.
+            Document::String(text) => Decimal::parse(text),
+            _ => None,
+        };
+        number.map(Decimal::to_f64).or_else(|| reader.unfit(value, "a number"))
+    }
+}
+
+impl Decode for String {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        reader.text(value, "a string").map(str::to_owned)
+    }
+}
+
+impl Decode for SecretText {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        String::read(value, reader).map(|text| Self(Secret::new(text.into_bytes())))
+    }
+}
+
+impl Decode for Span {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        let expected = "a duration such as 90s, 30m or 2h, longer than none";
+        let span = humantime::parse_duration(reader.text(value, expected)?).ok().filter(|span| !span.is_zero());
+        span.map(Self).or_else(|| reader.unfit(value, expected))
+    }
+}
+
+impl Decode for Time {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        let expected = "a time such as 2027-05-01T00:00:00Z";
+        let time = humantime::parse_rfc3339(reader.text(value, expected)?).ok();
+        time.map(Self).or_else(|| reader.unfit(value, expected))
+    }
+}
+
+impl Decode for Auth {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        // YAML 1.1 reads a bare off as false, hence the quotes.
+        let expected = "\"off\" in quotes";
+        if reader.text(value, expected)? == "off" { Some(Self::Off) } else { reader.unfit(value, expected) }
+    }
+}
+
+impl Decode for Key {
+    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+        match value {
+            Document::Map(_) => SecretSource::read(value, reader).map(Self::Held),
+            Document::String(text) if text == "external" => Some(Self::External),
+            _ => reader.unfit(value, "\"external\", or a map of one of env, value and base64"),
+        }
+    }
+}

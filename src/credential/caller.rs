@@ -1,0 +1,171 @@
+//! Callers, and the tokens that they are known by.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use crate::limit::CallerLimits;
+use crate::name_rule::NameRule;
+use crate::secret::Digest;
+
+/// Who may come in.
+pub struct Caller {
+    /// The name, for logs and metrics.
+    pub name: String,
+    /// The policies that it may use.
+    pub policies: Access,
+    /// The models that it may use.
+    pub models: NameRule,
+    /// The pages that may connect in its name; checked when a request has an `Origin`.
+    pub origins: NameRule,
+    /// What it may use up.
+    pub limits: CallerLimits,
+}
+
+/// Which policies a caller may use.
+pub enum Access {
+    /// All of them.
+    All,
+    /// These names.
+    Only(Vec<String>),
+}
+
+impl Access {
+    /// Whether the policy of this name may be used.
+    pub fn allows(&self, policy: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.iter().any(|name| name == policy),
+        }
+    }
+}
+
+/// When a token is good: from `not_before` on, until `not_after`.
+#[derive(Clone, Copy, Default)]
+pub struct Validity {
+    /// The first moment.
+    pub not_before: Option<SystemTime>,
+    /// The first moment after.
+    pub not_after: Option<SystemTime>,
+}
+
+/// One of a caller's tokens.
+pub struct Token {
+    /// Its owner.
+    pub caller: Rc<Caller>,
+    /// When it is good.
+    pub validity: Validity,
+}
+
+/// Why a token does not let anyone in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TokenError {
+    /// No caller has it, or it is not good yet.
+    Invalid,
+    /// Its time is over.
+    Expired,
+}
+
+/// All callers, found by the digests of their tokens, in a time that does not depend on their number.
+#[derive(Default)]
+pub struct Callers {
+    tokens: HashMap<Digest, Token>,
+    names: HashMap<String, Rc<Caller>>,
+}
+
+impl Callers {
+    /// Adds a token; gives its owner's name back if somebody has it already.
+    pub fn insert(&mut self, digest: Digest, token: Token) -> Result<(), String> {
+        if let Some(owner) = self.owner(&digest) {
+            return Err(owner.to_owned());
+        }
+        self.names.insert(token.caller.name.clone(), token.caller.clone());
+        self.tokens.insert(digest, token);
+        Ok(())
+    }
+
+    /// The caller of this name.
+    pub fn named(&self, name: &str) -> Option<&Rc<Caller>> {
+        self.names.get(name)
+    }
+
+    /// The name of whoever has the token of this digest.
+    pub fn owner(&self, digest: &Digest) -> Option<&str> {
+        self.tokens.get(digest).map(|token| token.caller.name.as_str())
+    }
+
+    /// All callers' names.
+    pub fn names(&self) -> Vec<String> {
+        self.names.keys().cloned().collect()
+    }
+
+    /// The owner of `token`, if it is good. `now` is asked only for a token that has a window.
+    pub fn find(&self, token: &[u8], now: impl FnOnce() -> SystemTime) -> Result<&Rc<Caller>, TokenError> {
+        let Token { caller, validity } = self.tokens.get(&Digest::of(token)).ok_or(TokenError::Invalid)?;
+        match validity {
+            Validity { not_before: None, not_after: None } => Ok(caller),
+            bounded => bounded.check(now()).map(|()| caller),
+        }
+    }
+}
+
+impl Validity {
+    /// Whether a token is good at this time.
+    pub fn check(self, now: SystemTime) -> Result<(), TokenError> {
+        if self.not_before.is_some_and(|start| now < start) {
+            Err(TokenError::Invalid)
+        } else if self.not_after.is_some_and(|end| now >= end) {
+            Err(TokenError::Expired)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn caller(name: &str) -> Rc<Caller> {
+        Rc::new(Caller {
+            name: name.into(),
+            policies: Access::All,
+            models: NameRule::Any,
+            origins: NameRule::Any,
+            limits: CallerLimits::default(),
+        })
+    }
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_token_is_good_within_its_window() {
+        let mut callers = Callers::default();
+        let validity = Validity { not_before: Some(at(10)), not_after: Some(at(20)) };
+        callers.insert(Digest::of(b"token"), Token { caller: caller("a"), validity }).unwrap();
+        for (token, now, want) in [
+            ("token", 9, Err(TokenError::Invalid)),
+            ("token", 10, Ok("a")),
+            ("token", 19, Ok("a")),
+            ("token", 20, Err(TokenError::Expired)),
+            ("toke", 15, Err(TokenError::Invalid)),
+            ("tokens", 15, Err(TokenError::Invalid)),
+            ("", 15, Err(TokenError::Invalid)),
+        ] {
+            let found = callers.find(token.as_bytes(), || at(now)).map(|caller| caller.name.as_str());
+            assert_eq!(found, want, "{token} {now}");
+        }
+    }
+
+    #[test]
+    fn a_token_has_one_owner() {
+        let mut callers = Callers::default();
+        let token = |name| Token { caller: caller(name), validity: Validity::default() };
+        assert_eq!(callers.insert(Digest::of(b"t"), token("a")), Ok(()));
+        assert_eq!(callers.insert(Digest::of(b"t"), token("b")), Err("a".into()));
+    }
+}

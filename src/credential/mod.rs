@@ -1,0 +1,11 @@
+//! The credentials that a client offers, and the callers that they belong to.
+
+mod caller;
+mod slots;
+mod strip;
+mod subprotocols;
+
+pub use caller::{Access, Caller, Callers, Token, TokenError, Validity};
+pub use slots::{CredentialError, GatewaySlot, Slots, bearer};
+pub use strip::Strip;
+pub use subprotocols::{Subprotocol, SubprotocolOffer};

@@ -1,0 +1,300 @@
+//! The slots in which a client may offer its gateway token, and what is a credential there.
+
+use std::borrow::Cow;
+
+use super::subprotocols::{Subprotocol, SubprotocolOffer};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+
+use crate::http::{members, trim};
+
+/// Where gateway tokens are looked for.
+pub struct GatewaySlot {
+    /// The gateway header's name, in lower case.
+    pub header: String,
+    /// The gateway subprotocol's name, as configured.
+    pub subprotocol: String,
+    /// Whether a provider slot may hold a gateway token too.
+    pub accept_provider_slot: bool,
+    pub(super) prefix: String,
+    pub(super) base64url_prefix: String,
+}
+
+impl GatewaySlot {
+    /// Slots of these names.
+    pub fn new(header: &str, subprotocol: &str, accept_provider_slot: bool) -> Self {
+        Self {
+            header: header.to_ascii_lowercase(),
+            subprotocol: subprotocol.to_owned(),
+            accept_provider_slot,
+            prefix: format!("{subprotocol}."),
+            base64url_prefix: format!("{subprotocol}-base64url."),
+        }
+    }
+}
+
+/// Why what stands in the slots is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CredentialError {
+    /// It cannot be a credential; says why.
+    Malformed(&'static str),
+    /// Two different credentials.
+    Conflicting,
+}
+
+/// The header lines of the slots, as they came.
+#[derive(Default)]
+pub struct Slots<'a> {
+    /// Lines of the gateway header.
+    pub gateway: Vec<&'a [u8]>,
+    /// Lines of `authorization`.
+    pub authorization: Vec<&'a [u8]>,
+    /// Lines of `api-key`, `x-api-key` and `x-goog-api-key`.
+    pub api_keys: Vec<&'a [u8]>,
+}
+
+impl<'a> Slots<'a> {
+    /// The one token that the client offers, if it offers any. A gateway slot wins over what an SDK takes for a key.
+    pub fn token(
+        &self,
+        offer: &SubprotocolOffer<'a>,
+        gateway: &GatewaySlot,
+    ) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
+        match one(self.gateway_tokens(offer))? {
+            None if gateway.accept_provider_slot => one(self.provider_tokens(offer)),
+            token => Ok(token),
+        }
+    }
+
+    fn gateway_tokens(
+        &self,
+        offer: &SubprotocolOffer<'a>,
+    ) -> impl Iterator<Item = Result<Cow<'a, [u8]>, CredentialError>> {
+        let headers =
+            self.gateway.iter().flat_map(|line| values(line)).map(|value| well_formed(bearer(value).unwrap_or(value)));
+        let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
+            Subprotocol::Token(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
+            Subprotocol::EncodedToken(at) => Some(decoded(name.get(at..).unwrap_or_default())),
+            _ => None,
+        });
+        headers.chain(subprotocols)
+    }
+
+    fn provider_tokens(
+        &self,
+        offer: &SubprotocolOffer<'a>,
+    ) -> impl Iterator<Item = Result<Cow<'a, [u8]>, CredentialError>> {
+        let authorization = self.authorization.iter().flat_map(|line| values(line)).filter_map(|value| match value {
+            [] => Some(well_formed(value)),
+            _ => bearer(value).map(well_formed),
+        });
+        let api_keys = self.api_keys.iter().flat_map(|line| values(line)).map(well_formed);
+        let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
+            Subprotocol::ProviderKey(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
+            _ => None,
+        });
+        authorization.chain(api_keys).chain(subprotocols)
+    }
+}
+
+/// The credentials of one header line. Proxies join repeated lines with commas (RFC 9110 section 5.3), and no
+/// credential holds one; a line with none at all reads as one empty credential.
+fn values<'a>(line: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let empty: Option<&'a [u8]> = members(line).next().is_none().then_some(&[]);
+    members(line).chain(empty)
+}
+
+/// What follows the scheme in `Bearer <token>`; RFC 9110 section 11.1: the scheme is case-insensitive.
+pub fn bearer(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    let separated = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
+    (scheme.eq_ignore_ascii_case(b"bearer") && separated).then(|| trim(rest))
+}
+
+fn well_formed(token: &[u8]) -> Result<Cow<'_, [u8]>, CredentialError> {
+    check(token)?;
+    Ok(Cow::Borrowed(token))
+}
+
+fn decoded<'a>(text: &[u8]) -> Result<Cow<'a, [u8]>, CredentialError> {
+    let token = URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| CredentialError::Malformed("a base64url subprotocol does not decode"))?;
+    check(&token)?;
+    Ok(Cow::Owned(token))
+}
+
+fn check(token: &[u8]) -> Result<(), CredentialError> {
+    if token.is_empty() {
+        return Err(CredentialError::Malformed("a credential is empty"));
+    }
+    if token.iter().any(u8::is_ascii_control) {
+        return Err(CredentialError::Malformed("a credential holds a control character"));
+    }
+    Ok(())
+}
+
+/// The one value of all, none if there is none. They are compared in constant time, as they are secrets.
+fn one<'a>(
+    mut tokens: impl Iterator<Item = Result<Cow<'a, [u8]>, CredentialError>>,
+) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
+    let Some(first) = tokens.next().transpose()? else { return Ok(None) };
+    let mut same = true;
+    for token in tokens {
+        same &= bool::from(token?.ct_eq(&first));
+    }
+    if same { Ok(Some(first)) } else { Err(CredentialError::Conflicting) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gateway() -> GatewaySlot {
+        GatewaySlot::new("cf-aig-authorization", "cf-aig-authorization", true)
+    }
+
+    #[derive(Default)]
+    struct Case<'a> {
+        header: &'a [&'a str],
+        authorization: &'a [&'a str],
+        api_keys: &'a [&'a str],
+        subprotocols: &'a [&'a str],
+    }
+
+    fn read(case: &Case<'_>, gateway: &GatewaySlot) -> Result<Option<String>, CredentialError> {
+        let lines: Vec<&[u8]> = case.subprotocols.iter().map(|line| line.as_bytes()).collect();
+        let offer = SubprotocolOffer::parse(&lines, gateway)?;
+        let slots = Slots {
+            gateway: case.header.iter().map(|line| line.as_bytes()).collect(),
+            authorization: case.authorization.iter().map(|line| line.as_bytes()).collect(),
+            api_keys: case.api_keys.iter().map(|line| line.as_bytes()).collect(),
+        };
+        let token = slots.token(&offer, gateway)?;
+        Ok(token.map(|token| String::from_utf8(token.into_owned()).unwrap()))
+    }
+
+    #[test]
+    fn a_token_is_found_in_every_slot() {
+        let cases = [
+            Case { header: &["Bearer t"], ..Case::default() },
+            Case { header: &["t"], ..Case::default() },
+            Case { header: &["bEARER \t t "], ..Case::default() },
+            Case { header: &["t", "Bearer t"], ..Case::default() },
+            Case { header: &["t, Bearer t"], ..Case::default() },
+            Case { subprotocols: &["realtime, cf-aig-authorization.t"], ..Case::default() },
+            Case { subprotocols: &["realtime", " ,,CF-AIG-Authorization.t, "], ..Case::default() },
+            Case { subprotocols: &["cf-aig-authorization-base64url.dA"], ..Case::default() },
+            Case { authorization: &["Bearer t"], ..Case::default() },
+            Case { authorization: &["Bearer t,Bearer t"], ..Case::default() },
+            Case { authorization: &["Basic YTpi", "BEARER t"], ..Case::default() },
+            Case { api_keys: &["t"], ..Case::default() },
+            Case { subprotocols: &["openai-insecure-api-key.t"], ..Case::default() },
+            Case { subprotocols: &["xai-client-secret.t"], ..Case::default() },
+            Case {
+                authorization: &["Bearer t"],
+                api_keys: &["t"],
+                subprotocols: &["openai-insecure-api-key.t"],
+                ..Case::default()
+            },
+        ];
+        for (index, case) in cases.iter().enumerate() {
+            assert_eq!(read(case, &gateway()), Ok(Some("t".into())), "case {index}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_slot_wins_and_what_is_in_a_provider_slot_is_not_even_read() {
+        let case = Case {
+            header: &["t"],
+            authorization: &["Bearer"],
+            api_keys: &["", "other"],
+            subprotocols: &["openai-insecure-api-key.sk"],
+        };
+        assert_eq!(read(&case, &gateway()), Ok(Some("t".into())));
+    }
+
+    #[test]
+    fn provider_slots_can_be_closed() {
+        let closed = GatewaySlot::new("cf-aig-authorization", "cf-aig-authorization", false);
+        let case = Case { authorization: &["Bearer t"], subprotocols: &["xai-client-secret.u"], ..Case::default() };
+        assert_eq!(read(&case, &closed), Ok(None));
+    }
+
+    #[test]
+    fn another_scheme_is_no_credential() {
+        for value in ["Basic YTpi", "Bearerx", "Digest a=\"b\", c=\"d\""] {
+            assert_eq!(read(&Case { authorization: &[value], ..Case::default() }, &gateway()), Ok(None), "{value}");
+        }
+    }
+
+    #[test]
+    fn different_tokens_conflict() {
+        let cases = [
+            Case { header: &["a", "b"], ..Case::default() },
+            Case { header: &["a"], subprotocols: &["cf-aig-authorization.b"], ..Case::default() },
+            Case { header: &["a"], subprotocols: &["cf-aig-authorization.ab"], ..Case::default() },
+            Case { subprotocols: &["cf-aig-authorization.a, cf-aig-authorization-base64url.dA"], ..Case::default() },
+            Case { authorization: &["Bearer a"], api_keys: &["b"], ..Case::default() },
+            Case { authorization: &["Bearer a,Bearer b"], ..Case::default() },
+            Case { subprotocols: &["openai-insecure-api-key.a", "xai-client-secret.b"], ..Case::default() },
+        ];
+        for (index, case) in cases.iter().enumerate() {
+            assert_eq!(read(case, &gateway()), Err(CredentialError::Conflicting), "case {index}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_credential_is_malformed() {
+        let cases = [
+            Case { header: &[""], ..Case::default() },
+            Case { header: &["Bearer"], ..Case::default() },
+            Case { header: &["Bearer  "], ..Case::default() },
+            Case { header: &["a\tb"], ..Case::default() },
+            Case { header: &["a\u{7f}"], ..Case::default() },
+            Case { authorization: &[""], ..Case::default() },
+            Case { authorization: &["Bearer "], ..Case::default() },
+            Case { api_keys: &[" "], ..Case::default() },
+            Case { subprotocols: &["cf-aig-authorization."], ..Case::default() },
+            Case { subprotocols: &["cf-aig-authorization-base64url."], ..Case::default() },
+            Case { subprotocols: &["cf-aig-authorization-base64url.d"], ..Case::default() },
+            Case { subprotocols: &["cf-aig-authorization-base64url.AAAA"], ..Case::default() },
+            Case { subprotocols: &["openai-insecure-api-key."], ..Case::default() },
+            Case { subprotocols: &["realtime, re altime"], ..Case::default() },
+            Case { subprotocols: &["realtime\tx"], ..Case::default() },
+            Case { subprotocols: &["realtime", "realtime"], ..Case::default() },
+            Case { subprotocols: &["a=b"], ..Case::default() },
+        ];
+        for (index, case) in cases.iter().enumerate() {
+            assert!(matches!(read(case, &gateway()), Err(CredentialError::Malformed(_))), "case {index}");
+        }
+    }
+
+    #[test]
+    fn a_list_over_16_kib_is_malformed_and_a_long_one_below_is_read() {
+        let five_hundred: String = (0..500).map(|n| format!("p{n},")).collect();
+        assert_eq!(read(&Case { subprotocols: &[&five_hundred], ..Case::default() }, &gateway()), Ok(None));
+        let long = "x".repeat(16 * 1024);
+        assert!(matches!(
+            read(&Case { subprotocols: &[&long, "a"], ..Case::default() }, &gateway()),
+            Err(CredentialError::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn the_fallback_selection_prefers_what_is_no_credential() {
+        for (line, want) in [
+            ("openai-insecure-api-key.k, cf-aig-authorization.t, realtime, other", Some("realtime")),
+            ("openai-insecure-api-key.k, cf-aig-authorization.t", Some("cf-aig-authorization.t")),
+            ("cf-aig-authorization.t, openai-beta.realtime-v1", Some("openai-beta.realtime-v1")),
+            ("openai-insecure-api-key.k, xai-client-secret.k", Some("openai-insecure-api-key.k")),
+            ("", None),
+        ] {
+            let lines = [line.as_bytes()];
+            let offer = SubprotocolOffer::parse(&lines, &gateway()).unwrap();
+            assert_eq!(offer.fallback(), want.map(str::as_bytes), "{line}");
+        }
+    }
+}

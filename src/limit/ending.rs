@@ -1,0 +1,136 @@
+//! Why the gateway ends a session, and the error event and Close that its client gets for it.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use crate::usage::{Close, ClosedBy};
+
+/// Why this gateway ends a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It lasts longer than it may.
+    MaxDuration,
+    /// Nothing has come for too long. Nothing can be written then: the session is cut, and its client is told nothing.
+    IdleTimeout,
+    /// The tokens or dollars of the session, or of its caller's day, are used up.
+    Budget,
+    /// The client would change this field, which is locked.
+    FieldLocked(String),
+    /// The client asks for this model, or the session is one of it, and it may not be used.
+    ModelNotAllowed(String),
+    /// An operator, or the event service, stops it.
+    Stopped,
+    /// Frames or messages that cannot be followed, and why.
+    ProtocolError(Cow<'static, str>),
+    /// A message must be inspected, and is longer than can be.
+    MessageTooBig,
+}
+
+impl Ending {
+    /// The Close frame's status code.
+    pub fn close_code(&self) -> u16 {
+        match self {
+            Self::MaxDuration | Self::IdleTimeout => 4408,
+            Self::Budget => 4429,
+            Self::FieldLocked(_) | Self::ModelNotAllowed(_) => 4403,
+            Self::Stopped => 4410,
+            Self::ProtocolError(_) => 1002,
+            Self::MessageTooBig => 1009,
+        }
+    }
+
+    /// `error.code` of the event, the Close frame's reason, and the name in metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MaxDuration => "max_duration_exceeded",
+            Self::IdleTimeout => "idle_timeout",
+            Self::Budget => "budget_exceeded",
+            Self::FieldLocked(_) => "field_locked",
+            Self::ModelNotAllowed(_) => "model_not_allowed",
+            Self::Stopped => "session_stopped",
+            Self::ProtocolError(_) => "protocol_error",
+            Self::MessageTooBig => "message_too_big",
+        }
+    }
+
+    /// What the client is told.
+    pub fn message(&self) -> Cow<'static, str> {
+        match self {
+            Self::MaxDuration => "This session has lasted as long as it may. Open a new one to go on.".into(),
+            Self::IdleTimeout => "Nothing was sent in this session for too long. Open a new one to go on.".into(),
+            Self::Budget => "The budget of this session, or of today, is used up.".into(),
+            Self::FieldLocked(field) => format!("`{field}` may not be changed in this session.").into(),
+            Self::ModelNotAllowed(model) => format!("The model `{model}` may not be used in this session.").into(),
+            Self::Stopped => "This session was stopped by its operator.".into(),
+            Self::ProtocolError(why) => format!("What was sent cannot be followed: {why}.").into(),
+            Self::MessageTooBig => "A message is too long to be checked against this session's policy.".into(),
+        }
+    }
+
+    /// The event that goes before the Close frame, as JSON.
+    pub fn event(&self, event_id: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Event<'a> {
+            r#type: &'static str,
+            event_id: &'a str,
+            error: Fields<'a>,
+        }
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            r#type: &'static str,
+            code: &'static str,
+            message: &'a str,
+            param: Option<&'a str>,
+            event_id: Option<&'a str>,
+        }
+        let message = self.message();
+        let error = Fields {
+            r#type: "session_limit_exceeded",
+            code: self.code(),
+            message: &message,
+            param: None,
+            event_id: None,
+        };
+        serde_json::to_vec(&Event { r#type: "error", event_id, error }).unwrap_or_default()
+    }
+
+    /// How the session's record says that it ended.
+    pub fn close(&self) -> Close {
+        Close { by: ClosedBy::Gateway, code: self.close_code(), reason: self.code().to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ending_has_the_codes_of_the_contract() {
+        for (ending, close_code, code) in [
+            (Ending::MaxDuration, 4408, "max_duration_exceeded"),
+            (Ending::IdleTimeout, 4408, "idle_timeout"),
+            (Ending::Budget, 4429, "budget_exceeded"),
+            (Ending::FieldLocked("tools".into()), 4403, "field_locked"),
+            (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
+            (Ending::Stopped, 4410, "session_stopped"),
+            (Ending::ProtocolError("why".into()), 1002, "protocol_error"),
+            (Ending::MessageTooBig, 1009, "message_too_big"),
+        ] {
+            assert_eq!((ending.close_code(), ending.code()), (close_code, code));
+            assert_eq!(ending.close(), Close { by: ClosedBy::Gateway, code: close_code, reason: code.into() });
+        }
+    }
+
+    #[test]
+    fn the_event_has_the_shape_of_openai() {
+        let event = Ending::FieldLocked("to\"ols".into()).event("event_1");
+        assert_eq!(
+            String::from_utf8(event).unwrap(),
+            concat!(
+                r#"{"type":"error","event_id":"event_1","error":{"type":"session_limit_exceeded","code":"field_locked","#,
+                r#""message":"`to\"ols` may not be changed in this session.","param":null,"event_id":null}}"#
+            )
+        );
+    }
+}

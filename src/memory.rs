@@ -1,0 +1,54 @@
+//! What all streams of a worker hold in memory together, and whether that is too much.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// What all sessions of a worker have reserved for messages that are not complete, in bytes.
+#[derive(Clone, Default)]
+pub struct MemoryAccount(Rc<Cell<usize>>);
+
+#[cfg(test)]
+impl MemoryAccount {
+    /// An account of which so much is taken.
+    pub(crate) fn with(bytes: usize) -> Self {
+        Self(Rc::new(Cell::new(bytes)))
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.get()
+    }
+}
+
+/// What is reserved for messages that are not complete, in bytes: of all sessions of a worker, and of one of them.
+#[derive(Default)]
+pub struct Reservation {
+    all: MemoryAccount,
+    own: usize,
+}
+
+impl Reservation {
+    /// Of a session of the worker whose sessions have `all` together.
+    pub fn new(all: MemoryAccount) -> Self {
+        Self { all, own: 0 }
+    }
+
+    /// Takes what a session has reserved now. Whether all of them together have too much.
+    pub fn set(&mut self, own: usize) -> bool {
+        self.all.0.set(self.all.0.get().saturating_sub(self.own).saturating_add(own));
+        self.own = own;
+        self.all.0.get() > WORKER_MAX
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.all.0.set(self.all.0.get().saturating_sub(self.own));
+    }
+}
+
+/// A message of which so little has come may always go on.
+pub const UNACCOUNTED_MAX: usize = 64 << 10;
+
+/// What all sessions of a worker may have reserved for messages that are not complete. A VM has sixteen times that, of which
+/// much may lie between what is reserved, too small for what comes.
+pub(crate) const WORKER_MAX: usize = 64 << 20;

@@ -1,0 +1,365 @@
+//! What is measured, and Envoy's names for it.
+//!
+//! A name carries its labels in front of what is measured, as those of Istio do:
+//! `realtime_byok.caller=.=web-app;.;model=.=gpt-4.1;.;cost_micro_usd_total`. The `stats_tags` of the shipped Envoy
+//! configurations take them out again, so that Prometheus sees `realtime_byok_cost_micro_usd_total` with the labels
+//! `caller` and `model`, whose values may hold dots.
+//!
+//! Envoy never forgets a name. Those of callers, policies and providers are as many as the configuration has; models come
+//! from strangers, so only the first [`MAX_MODELS`] of a VM are told apart.
+
+mod statistics;
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use crate::denial::DenialCode;
+use crate::limit::Ending;
+use crate::policy::Policy;
+use crate::usage::{ClosedBy, MicroUsd, Record, SessionKind, Tally};
+
+pub use statistics::{Statistic, StatisticKind};
+use statistics::{StatisticId, Statistics};
+
+/// How many models are told apart; all others are `other`.
+pub const MAX_MODELS: usize = 64;
+
+/// How much of a model's name is kept, in characters.
+const MAX_MODEL_NAME: usize = 64;
+
+/// How long most names are at most, in bytes.
+const USUAL_NAME: usize = 128;
+
+/// Something that is measured.
+#[derive(Debug, Clone, Copy)]
+pub enum Metric<'a> {
+    /// `sessions_active`, a gauge.
+    SessionsActive {
+        /// Their policy.
+        policy: &'a str,
+        /// What carries them.
+        kind: SessionKind,
+    },
+    /// `sessions_total`: a session that began.
+    SessionBegan(SessionLabels<'a>),
+    /// `ended_total`: a session that ended.
+    SessionEnded {
+        /// Its policy.
+        policy: &'a str,
+        /// The error code of a limit; else `client` or `upstream`, whichever closed it; else `disconnected`.
+        reason: &'a str,
+    },
+    /// `session_duration_ms`, a histogram: how long a session took, in milliseconds.
+    SessionDuration {
+        /// Its policy.
+        policy: &'a str,
+        /// What carried it.
+        kind: SessionKind,
+    },
+    /// `tokens_total`.
+    Tokens {
+        /// Who pays for them.
+        caller: &'a str,
+        /// Which model took or made them.
+        model: &'a str,
+        /// `input`, `output`, or `transcription`, of which providers do not tell the direction.
+        direction: &'static str,
+        /// `text`, `audio` or `image`; `cached_` before it for what came from the provider's cache, and is then in no other.
+        modality: &'static str,
+    },
+    /// `cost_micro_usd_total`, in millionths of a US dollar.
+    Cost {
+        /// Who pays it.
+        caller: &'a str,
+        /// For which model.
+        model: &'a str,
+    },
+    /// `rejected_total`: a request that was refused here, or whose answer was.
+    Rejected(DenialCode),
+    /// `secrets_minted_total`.
+    SecretMinted(MintedBy),
+    /// `upstream_rejected_total`: an upstream refused what a request was sent on with.
+    UpstreamRejected {
+        /// Which one.
+        provider: &'a str,
+        /// What it was sent on with.
+        credential: Presented,
+    },
+}
+
+/// A session that began.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLabels<'a> {
+    /// Whose token opened it.
+    pub caller: &'a str,
+    /// Its policy.
+    pub policy: &'a str,
+    /// Where it goes.
+    pub provider: &'a str,
+    /// What carries it.
+    pub kind: SessionKind,
+}
+
+/// Who made a client secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MintedBy {
+    /// The provider, and the gateway sealed it: the mode `sealed`.
+    Provider,
+    /// The gateway alone: the mode `local`.
+    Gateway,
+}
+
+/// What the upstream was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presented {
+    /// A key of the provider's configuration.
+    Key,
+    /// A client secret that the upstream had minted.
+    ClientSecret,
+}
+
+/// Where a session's statistics stand.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionStatistics {
+    total: StatisticId,
+    active: StatisticId,
+    duration: StatisticId,
+}
+
+/// What sessions of one kind, that are alike in all labels, are counted in.
+#[derive(Debug)]
+struct LabelledSessions {
+    caller: String,
+    policy: String,
+    provider: String,
+    kind: SessionKind,
+    stats: SessionStatistics,
+}
+
+/// What this worker measures.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    stats: Statistics,
+    /// Sorted by their labels: nearly every session is like one before it.
+    sessions: Vec<LabelledSessions>,
+    models: Vec<String>,
+}
+
+impl Metrics {
+    /// Counts one more.
+    pub fn add(&mut self, metric: Metric<'_>) {
+        self.add_all(metric, 1);
+    }
+
+    /// Tells what was measured since the last time, what is added to each counter and gauge, if anything, and each value of a
+    /// histogram.
+    pub fn drain(&mut self, each: impl FnMut(&mut Statistic, Option<i64>)) {
+        self.stats.drain(each);
+    }
+
+    /// Makes known what may happen under a policy, and should be noticed the first time.
+    pub fn expect(&mut self, policy: &Policy) {
+        for provider in policy.providers() {
+            self.declare(Metric::UpstreamRejected { provider: &provider.name, credential: Presented::Key });
+        }
+        let policy = policy.name.as_str();
+        self.declare(Metric::SessionsActive { policy, kind: SessionKind::WebSocket });
+        self.declare(Metric::SessionEnded { policy, reason: Ending::Budget.code() });
+    }
+
+    /// Makes something known that has not happened, so that its first time is an increase.
+    fn declare(&mut self, metric: Metric<'_>) {
+        let id = self.statistic_id(metric);
+        self.stats.declare(id);
+    }
+
+    fn add_all(&mut self, metric: Metric<'_>, amount: u64) {
+        let id = self.statistic_id(metric);
+        self.stats.add(id, in_envoy(amount));
+    }
+
+    fn statistic_id(&mut self, metric: Metric<'_>) -> StatisticId {
+        let (name, kind) = stat(metric);
+        self.stats.id(name, kind)
+    }
+
+    /// A session began. What is returned is for [`session_ended`](Self::session_ended).
+    pub fn session_began(&mut self, began: SessionLabels<'_>) -> SessionStatistics {
+        let stats = self.session_stats(began);
+        self.stats.add(stats.total, 1);
+        self.stats.add(stats.active, 1);
+        stats
+    }
+
+    /// A session that began has ended; what it used was measured while it ran.
+    pub fn session_ended(&mut self, stats: SessionStatistics, record: &Record) {
+        let reason = record.close.as_ref().map_or("disconnected", |close| match close.by {
+            ClosedBy::Client => "client",
+            ClosedBy::Upstream => "upstream",
+            ClosedBy::Gateway => &close.reason,
+        });
+        self.add(Metric::SessionEnded { policy: &record.policy, reason });
+        self.stats.add(stats.duration, in_envoy(record.duration_ms));
+        self.stats.add(stats.active, -1);
+    }
+
+    fn session_stats(&mut self, began: SessionLabels<'_>) -> SessionStatistics {
+        let at = self.sessions.partition_point(|entry| entry.cmp(&began).is_lt());
+        match self.sessions.get(at) {
+            Some(entry) if entry.cmp(&began).is_eq() => entry.stats,
+            _ => {
+                let entry = self.labelled(began);
+                let stats = entry.stats;
+                self.sessions.insert(at, entry);
+                stats
+            }
+        }
+    }
+
+    fn labelled(&mut self, began: SessionLabels<'_>) -> LabelledSessions {
+        let SessionLabels { caller, policy, provider, kind } = began;
+        let stats = SessionStatistics {
+            total: self.statistic_id(Metric::SessionBegan(began)),
+            active: self.statistic_id(Metric::SessionsActive { policy, kind }),
+            duration: self.statistic_id(Metric::SessionDuration { policy, kind }),
+        };
+        LabelledSessions {
+            caller: caller.to_owned(),
+            policy: policy.to_owned(),
+            provider: provider.to_owned(),
+            kind,
+            stats,
+        }
+    }
+
+    /// A caller has used this of a model, which may be empty if it is not known.
+    pub fn used(&mut self, caller: &str, model: &str, (usage, cost): (&Tally, MicroUsd)) {
+        let model = &self.model(model);
+        for (direction, modality, amount) in modalities(usage).into_iter().filter(|(.., amount)| *amount > 0) {
+            self.add_all(Metric::Tokens { caller, model, direction, modality }, amount);
+        }
+        if cost.0 > 0 {
+            self.add_all(Metric::Cost { caller, model }, cost.0);
+        }
+    }
+
+    /// The label of a model.
+    fn model(&mut self, model: &str) -> String {
+        if model.is_empty() {
+            return "unknown".to_owned();
+        }
+        let model: String = model.chars().take(MAX_MODEL_NAME).collect();
+        if !self.models.contains(&model) {
+            if self.models.len() == MAX_MODELS {
+                return "other".to_owned();
+            }
+            self.models.push(model.clone());
+        }
+        model
+    }
+}
+
+impl LabelledSessions {
+    fn cmp(&self, began: &SessionLabels<'_>) -> Ordering {
+        let callers = self.caller.as_str().cmp(began.caller);
+        let policies = || self.policy.as_str().cmp(began.policy);
+        let providers = || self.provider.as_str().cmp(began.provider);
+        let kinds = || carrier(self.kind).cmp(carrier(began.kind));
+        callers.then_with(policies).then_with(providers).then_with(kinds)
+    }
+}
+
+/// Envoy takes nothing above this; such amounts do not come about.
+fn in_envoy(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+/// The name of what is measured, and its kind.
+fn stat(metric: Metric<'_>) -> (String, StatisticKind) {
+    use StatisticKind::{Counter, Gauge, Histogram};
+    match metric {
+        Metric::SessionsActive { policy, kind } => {
+            (name("sessions_active", &[("policy", policy), ("kind", carrier(kind))]), Gauge)
+        }
+        Metric::SessionBegan(SessionLabels { caller, policy, provider, kind }) => {
+            let labels = [("caller", caller), ("policy", policy), ("provider", provider), ("kind", carrier(kind))];
+            (name("sessions_total", &labels), Counter)
+        }
+        Metric::SessionEnded { policy, reason } => {
+            (name("ended_total", &[("policy", policy), ("reason", reason)]), Counter)
+        }
+        Metric::SessionDuration { policy, kind } => {
+            (name("session_duration_ms", &[("policy", policy), ("kind", carrier(kind))]), Histogram)
+        }
+        Metric::Tokens { caller, model, direction, modality } => {
+            let labels = [("caller", caller), ("model", model), ("direction", direction), ("modality", modality)];
+            (name("tokens_total", &labels), Counter)
+        }
+        Metric::Cost { caller, model } => {
+            (name("cost_micro_usd_total", &[("caller", caller), ("model", model)]), Counter)
+        }
+        Metric::Rejected(code) => (name("rejected_total", &[("code", code.as_str())]), Counter),
+        Metric::SecretMinted(by) => {
+            let mode = match by {
+                MintedBy::Provider => "sealed",
+                MintedBy::Gateway => "local",
+            };
+            (name("secrets_minted_total", &[("mode", mode)]), Counter)
+        }
+        Metric::UpstreamRejected { provider, credential } => {
+            let credential = match credential {
+                Presented::Key => "key",
+                Presented::ClientSecret => "client_secret",
+            };
+            (name("upstream_rejected_total", &[("provider", provider), ("credential", credential)]), Counter)
+        }
+    }
+}
+
+/// Envoy's name of what is measured, with labels.
+fn name(measured: &str, labels: &[(&str, &str)]) -> String {
+    let mut name = String::with_capacity(USUAL_NAME);
+    name.push_str("realtime_byok.");
+    for (label, value) in labels {
+        name.push_str(label);
+        name.push_str("=.=");
+        name.push_str(&plain(value));
+        name.push_str(";.;");
+    }
+    name.push_str(measured);
+    name
+}
+
+/// A label's value: without a semicolon, it cannot end the label.
+fn plain(value: &str) -> Cow<'_, str> {
+    if value.bytes().all(|byte| matches!(byte, b' '..=b':' | b'<'..=b'~')) {
+        return Cow::Borrowed(value);
+    }
+    value.chars().map(|char| if char == ';' || char.is_control() { '_' } else { char }).collect()
+}
+
+fn carrier(kind: SessionKind) -> &'static str {
+    match kind {
+        SessionKind::WebSocket => "websocket",
+        SessionKind::WebRtc => "webrtc",
+    }
+}
+
+/// All tokens of a tally, each once, by direction and modality.
+fn modalities(usage: &Tally) -> [(&'static str, &'static str, u64); 9] {
+    let (input, output) = (usage.input, usage.output);
+    [
+        ("input", "text", input.text.saturating_sub(input.cached_text)),
+        ("input", "audio", input.audio.saturating_sub(input.cached_audio)),
+        ("input", "image", input.image.saturating_sub(input.cached_image)),
+        ("input", "cached_text", input.cached_text),
+        ("input", "cached_audio", input.cached_audio),
+        ("input", "cached_image", input.cached_image),
+        ("output", "text", output.text),
+        ("output", "audio", output.audio),
+        ("transcription", "audio", usage.transcription.tokens),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! The keys of a provider, drawn at random by their weights.
+
+use std::rc::Rc;
+
+use crate::secret::Secret;
+
+/// A key, with its share of the requests.
+pub struct Key {
+    /// What is sent: the prefix, then the key.
+    pub value: Rc<Secret>,
+    /// Its share; at least 1.
+    pub weight: u32,
+}
+
+/// The keys of a provider: at least one.
+pub struct KeyPool {
+    first: Key,
+    others: Vec<Key>,
+    total: u64,
+}
+
+impl KeyPool {
+    /// A pool of these keys.
+    pub fn new(first: Key, others: Vec<Key>) -> Self {
+        let total = others.iter().map(|key| u64::from(key.weight)).sum::<u64>() + u64::from(first.weight);
+        Self { first, others, total }
+    }
+
+    /// A key at random by weight. `roll` gives 64 random bits; it is asked only where there is a choice.
+    pub fn pick(&self, roll: impl FnOnce() -> u64) -> &Rc<Secret> {
+        if self.others.is_empty() {
+            return &self.first.value;
+        }
+        let mut left = roll() % self.total.max(1);
+        let drawn = self.others.iter().find(|key| {
+            let weight = u64::from(key.weight);
+            let here = left < weight;
+            left = left.saturating_sub(weight);
+            here
+        });
+        &drawn.unwrap_or(&self.first).value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(value: &str, weight: u32) -> Key {
+        Key { value: Rc::new(Secret::new(value.into())), weight }
+    }
+
+    #[test]
+    fn keys_are_drawn_by_their_weights() {
+        let pool = KeyPool::new(key("a", 3), vec![key("b", 1), key("c", 2)]);
+        let mut drawn = [0; 3];
+        for roll in 0..6_000 {
+            match pool.pick(|| roll).expose() {
+                b"a" => drawn[0] += 1,
+                b"b" => drawn[1] += 1,
+                _ => drawn[2] += 1,
+            }
+        }
+        assert_eq!(drawn, [3_000, 1_000, 2_000]);
+    }
+
+    #[test]
+    fn a_single_key_needs_no_randomness() {
+        let pool = KeyPool::new(key("a", 1), vec![]);
+        assert_eq!(pool.pick(|| panic!("asked for randomness")).expose(), b"a");
+    }
+}

@@ -1,0 +1,426 @@
+//! What callers use, counted by all workers together, and what their limits allow.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::caller_counters::{LocalCounters, caller_key, decode};
+use super::counters::{Counters, Moment, Used};
+use super::heartbeat::Heartbeats;
+use super::shared_data::{Contended, CorruptKeys, SharedData};
+use crate::limit::{CallerLimit, CallerLimits, Exceeded};
+use crate::usage::{MicroUsd, Tally, Timestamp};
+
+/// This worker's part in the counting.
+///
+/// A worker writes how many sessions it runs, never that there is one more or less: what could not be written, or was
+/// lost, is put right by whatever is written next, at the latest by a tick.
+#[derive(Debug, Default)]
+pub struct CallerUsage {
+    /// Callers that have open sessions here, or of which something is still to be written; by name.
+    callers: Vec<LocalCounters>,
+    corrupt_keys: CorruptKeys,
+}
+
+/// What a caller has used today, UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DailyUsage {
+    /// The caller's name.
+    pub caller: String,
+    /// The day, `2026-01-31`.
+    pub date: String,
+    /// Sessions that were opened.
+    pub sessions: u64,
+    /// What was used.
+    pub usage: Tally,
+    /// What it costs.
+    pub cost_usd: MicroUsd,
+}
+
+/// When a start that could not be counted can be tried again.
+const RETRY_CONTENDED: u64 = 1;
+
+impl CallerUsage {
+    /// Lets a session of a caller start, or says which limit is reached. Every start that is let through must be met by
+    /// one [`end`](Self::end). A start that cannot be counted is refused.
+    pub fn start(
+        &mut self,
+        shared_data: &dyn SharedData,
+        heartbeats: &mut Heartbeats,
+        caller: &str,
+        limits: &CallerLimits,
+        now: SystemTime,
+    ) -> Result<(), Exceeded> {
+        let uncounted = Exceeded { limit: CallerLimit::Sessions, retry_after: RETRY_CONTENDED };
+        let me = heartbeats.join(shared_data).ok_or(uncounted)?;
+        let moment = Moment::from(now);
+        let (local, corrupt_keys) = self.local(caller);
+        let mut checked = Ok(());
+        let written = local.write(shared_data, corrupt_keys, Some(me), moment, &mut |counters, open| {
+            checked = counters.check(limits, moment);
+            // A dead worker's sessions stand in nobody's way, and are looked for only where they would.
+            if checked.is_err_and(|exceeded| exceeded.limit == CallerLimit::Sessions) {
+                counters.forget(&|worker| heartbeats.is_gone(shared_data, worker));
+                checked = counters.check(limits, moment);
+            }
+            if checked.is_ok() {
+                counters.start(moment);
+                counters.set_open(me, open.saturating_add(1));
+            }
+        });
+        let started = written.map_err(|Contended| uncounted).and(checked);
+        local.open = local.open.saturating_add(started.is_ok().into());
+        started
+    }
+
+    /// Counts a session that was really opened, by the upstream's consent.
+    pub fn opened(&mut self, caller: &str, now: SystemTime) {
+        let (local, _) = self.local(caller);
+        local.add(&Used { sessions: 1, ..Used::default() }, now.into());
+    }
+
+    /// A session that [`start`](Self::start) let through is over, however far it came.
+    pub fn end(&mut self, shared_data: &dyn SharedData, heartbeats: &Heartbeats, caller: &str, now: SystemTime) {
+        let (local, corrupt_keys) = self.local(caller);
+        local.open = local.open.saturating_sub(1);
+        local.flush(shared_data, corrupt_keys, heartbeats.me(), now.into());
+    }
+
+    /// Counts what a session or a REST exchange has used; true if that uses up the budget of today in these limits.
+    pub fn add(
+        &mut self,
+        shared_data: &dyn SharedData,
+        heartbeats: &Heartbeats,
+        caller: &str,
+        limits: &CallerLimits,
+        (usage, cost): (&Tally, MicroUsd),
+        now: SystemTime,
+    ) -> bool {
+        let (local, corrupt_keys) = self.local(caller);
+        local.add(&Used { sessions: 0, usage: *usage, cost }, now.into());
+        local.flush(shared_data, corrupt_keys, heartbeats.me(), now.into());
+        limits.is_spent(&local.seen.usage, local.seen.cost)
+    }
+
+    /// Whether a REST exchange may begin.
+    pub fn check_budget(
+        &mut self,
+        shared_data: &dyn SharedData,
+        caller: &str,
+        limits: &CallerLimits,
+        now: SystemTime,
+    ) -> Result<(), Exceeded> {
+        let moment = Moment::from(now);
+        self.read(shared_data, caller, moment).check_budget(limits, moment)
+    }
+
+    /// Whether the budget of today in these limits was used up when the caller's use was last looked at: at the last
+    /// tick, or since. Says nothing of callers without open sessions here.
+    pub fn is_over_budget(&self, caller: &str, limits: &CallerLimits) -> bool {
+        let at = self.callers.binary_search_by(|local| local.caller.as_str().cmp(caller));
+        at.ok()
+            .and_then(|at| self.callers.get(at))
+            .is_some_and(|local| limits.is_spent(&local.seen.usage, local.seen.cost))
+    }
+
+    /// Writes what is owed, puts right what is wrong, and looks at what was used. To be called every second.
+    pub fn tick(&mut self, shared_data: &dyn SharedData, heartbeats: &Heartbeats, now: SystemTime) {
+        let Self { callers, corrupt_keys } = self;
+        callers.retain_mut(|local| {
+            local.refresh(shared_data, corrupt_keys, heartbeats.me(), now.into());
+            local.open > 0 || local.is_dirty
+        });
+    }
+
+    /// What a caller has used today.
+    pub fn usage(&mut self, shared_data: &dyn SharedData, caller: &str, now: SystemTime) -> DailyUsage {
+        let counters = self.read(shared_data, caller, now.into());
+        let Used { sessions, usage, cost } = *counters.used();
+        let date = Timestamp::from(now).to_string();
+        let date = date.split_once('T').map_or_else(String::new, |(date, _)| date.to_owned());
+        DailyUsage { caller: caller.to_owned(), date, sessions, usage, cost_usd: cost }
+    }
+
+    /// Keys that were damaged since this was last asked.
+    pub fn take_corrupt_keys(&mut self) -> Vec<String> {
+        self.corrupt_keys.take()
+    }
+
+    fn read(&mut self, shared_data: &dyn SharedData, caller: &str, now: Moment) -> Counters {
+        let key = caller_key(caller);
+        let mut counters = decode(&shared_data.read(&key).bytes, &key, &mut self.corrupt_keys);
+        counters.advance(now);
+        counters
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the place was just found or filled")]
+    fn local(&mut self, caller: &str) -> (&mut LocalCounters, &mut CorruptKeys) {
+        let Self { callers, corrupt_keys } = self;
+        let at = callers.binary_search_by(|local| local.caller.as_str().cmp(caller)).unwrap_or_else(|at| {
+            callers.insert(at, LocalCounters::new(caller));
+            at
+        });
+        (&mut callers[at], corrupt_keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::process::heartbeat::GONE_AFTER;
+    use crate::process::shared_data::memory::{Contested, Memory, next_second};
+    use crate::usage::{Input, Output, Tokens};
+
+    const MIDNIGHT: u64 = 20_001 * 86_400;
+
+    fn at(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    fn now() -> SystemTime {
+        at(MIDNIGHT - 3600)
+    }
+
+    fn concurrent(sessions: u32) -> CallerLimits {
+        CallerLimits { concurrent_sessions: Some(sessions), ..CallerLimits::default() }
+    }
+
+    fn tokens_per_day(tokens: u64) -> CallerLimits {
+        CallerLimits { tokens_per_day: Some(tokens), ..CallerLimits::default() }
+    }
+
+    fn tokens(text: u64) -> Tally {
+        Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
+    }
+
+    struct Worker<'a> {
+        shared_data: &'a dyn SharedData,
+        heartbeats: Heartbeats,
+        callers: CallerUsage,
+    }
+
+    impl<'a> Worker<'a> {
+        fn new(shared_data: &'a dyn SharedData, id: u64) -> Self {
+            Self { shared_data, heartbeats: Heartbeats::new(id), callers: CallerUsage::default() }
+        }
+
+        fn start(&mut self, limits: &CallerLimits) -> Result<(), CallerLimit> {
+            self.callers
+                .start(self.shared_data, &mut self.heartbeats, "web", limits, now())
+                .map_err(|exceeded| exceeded.limit)
+        }
+
+        fn end(&mut self) {
+            self.callers.end(self.shared_data, &self.heartbeats, "web", now());
+        }
+
+        fn add(&mut self, limits: &CallerLimits, usage: u64) -> bool {
+            let used = (&tokens(usage), MicroUsd(usage * 10));
+            self.callers.add(self.shared_data, &self.heartbeats, "web", limits, used, now())
+        }
+
+        fn tick(&mut self) {
+            self.tick_at(now());
+        }
+
+        fn tick_at(&mut self, now: SystemTime) {
+            assert!(self.heartbeats.tick(self.shared_data, next_second()));
+            self.callers.tick(self.shared_data, &self.heartbeats, now);
+        }
+
+        fn open(&mut self) -> u64 {
+            self.callers.read(self.shared_data, "web", now().into()).open()
+        }
+
+        fn usage(&mut self) -> DailyUsage {
+            self.callers.usage(self.shared_data, "web", now())
+        }
+    }
+
+    #[test]
+    fn concurrency_is_counted_over_all_workers() {
+        let shared_data = Memory::default();
+        let (mut one, mut other) = (Worker::new(&shared_data, 1), Worker::new(&shared_data, 2));
+        assert_eq!(one.start(&concurrent(2)), Ok(()));
+        assert_eq!(other.start(&concurrent(2)), Ok(()));
+        assert_eq!(one.start(&concurrent(2)), Err(CallerLimit::Sessions));
+        other.end();
+        assert_eq!(one.start(&concurrent(2)), Ok(()));
+        assert_eq!(other.start(&concurrent(2)), Err(CallerLimit::Sessions));
+    }
+
+    #[test]
+    fn a_dead_workers_sessions_are_freed_and_a_live_ones_never() {
+        let shared_data = Memory::default();
+        let (mut dead, mut idle, mut new) =
+            (Worker::new(&shared_data, 1), Worker::new(&shared_data, 2), Worker::new(&shared_data, 3));
+        dead.start(&concurrent(2)).unwrap();
+        idle.start(&concurrent(2)).unwrap();
+        for _ in 0..GONE_AFTER {
+            idle.tick();
+            new.tick();
+            assert_eq!(new.start(&concurrent(2)), Err(CallerLimit::Sessions));
+        }
+        new.tick();
+        assert_eq!(new.start(&concurrent(2)), Ok(()));
+        for _ in 0..10 {
+            idle.tick();
+            new.tick();
+            assert_eq!(new.start(&concurrent(2)), Err(CallerLimit::Sessions));
+        }
+    }
+
+    #[test]
+    fn who_was_taken_for_dead_counts_again_when_it_comes_back() {
+        let shared_data = Memory::default();
+        let (mut slow, mut other) = (Worker::new(&shared_data, 1), Worker::new(&shared_data, 2));
+        slow.start(&concurrent(1)).unwrap();
+        (0..=GONE_AFTER).for_each(|_| other.tick());
+        other.start(&concurrent(1)).unwrap();
+        slow.tick();
+        assert_eq!(slow.open(), 2);
+        other.end();
+        assert_eq!(other.start(&concurrent(1)), Err(CallerLimit::Sessions));
+        slow.end();
+        assert_eq!(other.start(&concurrent(1)), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_be_counted_is_denied_and_what_is_unwritten_is_written_later() {
+        let shared_data = Memory::default();
+        let mut worker = Worker::new(&shared_data, 1);
+        worker.start(&concurrent(2)).unwrap();
+        worker.start(&concurrent(2)).unwrap();
+        worker.callers.opened("web", now());
+        let contested = Contested(shared_data.clone());
+        let refused = worker.callers.start(&contested, &mut worker.heartbeats, "web", &concurrent(9), now());
+        assert_eq!(refused, Err(Exceeded { limit: CallerLimit::Sessions, retry_after: 1 }));
+        worker.callers.end(&contested, &worker.heartbeats, "web", now());
+        let used = (&tokens(7), MicroUsd(1));
+        worker.callers.add(&contested, &worker.heartbeats, "web", &concurrent(2), used, now());
+        assert_eq!((worker.open(), worker.usage().sessions, worker.usage().usage.responses), (2, 0, 0));
+        worker.tick();
+        assert_eq!((worker.open(), worker.usage().sessions, worker.usage().usage), (1, 1, tokens(7)));
+    }
+
+    #[test]
+    fn a_worker_without_a_slot_starts_nothing() {
+        let contested = Contested(Memory::default());
+        let mut worker = Worker::new(&contested, 1);
+        assert_eq!(worker.start(&CallerLimits::default()), Err(CallerLimit::Sessions));
+    }
+
+    #[test]
+    fn a_budget_is_used_up_for_the_sessions_of_every_worker_until_midnight() {
+        let shared_data = Memory::default();
+        let (mut one, mut other) = (Worker::new(&shared_data, 1), Worker::new(&shared_data, 2));
+        let limits = tokens_per_day(100);
+        one.start(&limits).unwrap();
+        other.start(&limits).unwrap();
+        assert!(!one.add(&limits, 60));
+        other.tick();
+        assert!(!other.callers.is_over_budget("web", &limits));
+        assert!(one.add(&limits, 40));
+        other.tick();
+        assert!(other.callers.is_over_budget("web", &limits));
+        assert!(one.callers.is_over_budget("web", &limits));
+        assert_eq!(one.start(&limits), Err(CallerLimit::Budget));
+        let refused = other.callers.check_budget(&shared_data, "web", &limits, now()).unwrap_err();
+        assert_eq!(refused, Exceeded { limit: CallerLimit::Budget, retry_after: 3600 });
+        other.tick_at(at(MIDNIGHT));
+        assert!(!other.callers.is_over_budget("web", &limits));
+        assert_eq!(other.callers.usage(&shared_data, "web", at(MIDNIGHT)).usage, Tally::default());
+    }
+
+    #[test]
+    fn each_session_of_a_name_is_held_to_the_limits_that_it_came_with() {
+        let shared_data = Memory::default();
+        let mut worker = Worker::new(&shared_data, 1);
+        let (old, new) = (tokens_per_day(100), tokens_per_day(1000));
+        worker.start(&old).unwrap();
+        worker.start(&new).unwrap();
+        assert!(!worker.add(&new, 500), "the old limits cut a new session");
+        assert!(worker.add(&old, 1), "the new limits spare an old session");
+        worker.tick();
+        let is_over = |worker: &Worker<'_>, limits: &CallerLimits| worker.callers.is_over_budget("web", limits);
+        assert!(is_over(&worker, &old) && !is_over(&worker, &new));
+        assert!(!is_over(&worker, &concurrent(1)));
+        assert_eq!((worker.start(&old), worker.start(&new)), (Err(CallerLimit::Budget), Ok(())));
+        assert!(is_over(&worker, &old) && !is_over(&worker, &new));
+    }
+
+    #[test]
+    fn nothing_is_lost_when_the_day_turns_for_one_clock_before_another() {
+        let shared_data = Memory::default();
+        let mut worker = Worker::new(&shared_data, 1);
+        let limits = tokens_per_day(100);
+        let used = |worker: &mut Worker<'_>, seconds| {
+            let Worker { callers, heartbeats, .. } = worker;
+            callers.add(&shared_data, heartbeats, "web", &limits, (&tokens(1), MicroUsd(1)), at(seconds))
+        };
+        used(&mut worker, MIDNIGHT - 600);
+        worker.callers.opened("web", at(MIDNIGHT));
+        used(&mut worker, MIDNIGHT - 1);
+        used(&mut worker, MIDNIGHT);
+        used(&mut worker, MIDNIGHT - 1);
+        let today = worker.callers.usage(&shared_data, "web", at(MIDNIGHT + 1));
+        assert_eq!((today.sessions, today.usage.responses, today.cost_usd), (1, 3, MicroUsd(3)));
+    }
+
+    #[test]
+    fn what_is_unwritten_of_another_day_is_not_of_this_one() {
+        let shared_data = Memory::default();
+        let mut worker = Worker::new(&shared_data, 1);
+        worker.callers.opened("web", at(MIDNIGHT - 61));
+        worker.callers.opened("web", at(MIDNIGHT + 1));
+        worker.tick_at(at(MIDNIGHT + 1));
+        assert_eq!(worker.callers.usage(&shared_data, "web", at(MIDNIGHT + 1)).sessions, 1);
+    }
+
+    #[test]
+    fn usage_is_summed_over_all_workers_with_rest_among_it() {
+        let shared_data = Memory::default();
+        let (mut one, mut other) = (Worker::new(&shared_data, 1), Worker::new(&shared_data, 2));
+        one.start(&CallerLimits::default()).unwrap();
+        one.callers.opened("web", now());
+        one.add(&CallerLimits::default(), 5);
+        other.add(&CallerLimits::default(), 6);
+        one.end();
+        assert_eq!(one.open(), 0);
+        let mut usage = tokens(5);
+        usage.add(&tokens(6));
+        let want =
+            DailyUsage { caller: "web".into(), date: "2024-10-04".into(), sessions: 1, usage, cost_usd: MicroUsd(110) };
+        assert_eq!(other.usage(), want);
+        assert_eq!(other.callers.usage(&shared_data, "nobody", now()).usage, Tally::default());
+    }
+
+    #[test]
+    fn damaged_counters_start_anew_and_are_named() {
+        let shared_data = Memory::default();
+        let mut worker = Worker::new(&shared_data, 1);
+        worker.start(&concurrent(1)).unwrap();
+        let key = caller_key("web");
+        shared_data.overwrite(&key, b"\xff");
+        worker.tick();
+        assert_eq!(worker.callers.take_corrupt_keys(), [key]);
+        assert_eq!(worker.open(), 1);
+        assert_eq!(worker.start(&concurrent(1)), Err(CallerLimit::Sessions));
+    }
+
+    #[test]
+    fn a_caller_without_sessions_is_not_kept() {
+        let shared_data = Memory::default();
+        let mut worker = Worker::new(&shared_data, 1);
+        assert_eq!(worker.start(&concurrent(0)), Err(CallerLimit::Sessions));
+        worker.add(&CallerLimits::default(), 1);
+        worker.start(&concurrent(1)).unwrap();
+        worker.tick();
+        assert_eq!(worker.callers.callers.len(), 1);
+        worker.end();
+        worker.tick();
+        assert_eq!(worker.callers.callers.len(), 0);
+    }
+}

@@ -1,0 +1,311 @@
+//! The sessions of a process, as one worker has to do with them, and what its workers share: counters of callers, records
+//! of sessions, and which workers live.
+//!
+//! - [`Sessions`]: the sessions of all workers, and [`SessionHandle`]: one of them
+//! - [`SharedData`]: bytes by key, which all workers read and write
+//! - [`Heartbeats`]: which workers are there, and which are gone
+//! - [`CallerUsage`]: what callers use, and whether they may start something
+//! - [`Registry`]: the records of all sessions
+//!
+//! Nothing here waits for another worker: a change that others get in the way of is tried again a number of times, and
+//! then denied or written later. A worker that dies leaves nothing behind for long: what it ran is shown as closed, and
+//! its sessions no longer count.
+
+mod caller_counters;
+mod caller_usage;
+pub(crate) mod codec;
+mod counters;
+mod heartbeat;
+pub(crate) mod registry;
+pub(crate) mod shared_data;
+mod sliding_minute;
+
+#[cfg(test)]
+mod tests;
+
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use crate::credential::Caller;
+use crate::limit::{CallerLimits, Ending, Exceeded};
+use crate::memory::MemoryAccount;
+use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
+use crate::usage::{MicroUsd, Record, SessionKind, Tally};
+use codec::{Reader, put_bytes};
+use registry::RecordSlot;
+use shared_data::{key, update};
+
+pub use caller_usage::{CallerUsage, DailyUsage};
+pub use heartbeat::{Heartbeats, WorkerSlot};
+pub use registry::{CallMark, CallName, Filter, Notices, Registry};
+pub use shared_data::{CasMismatch, Contended, CorruptKeys, Entry, SharedData};
+
+/// One in every VM, whatever the number of its root contexts.
+pub struct Sessions {
+    pub(super) shared_data: Box<dyn SharedData>,
+    pub(super) heartbeats: Heartbeats,
+    pub(super) callers: CallerUsage,
+    pub(super) registry: Registry,
+    /// What this worker has measured.
+    pub metrics: Metrics,
+    /// What this worker's sessions have reserved for messages that are not complete, in bytes.
+    pub memory: MemoryAccount,
+    /// Whether a control API can ask for what runs here, as far as is known.
+    is_listed: bool,
+    /// The names of the callers of all configurations that this worker ever had, and of those that it has counted
+    /// something of; sorted.
+    names: Vec<String>,
+    /// Callers whose names this worker has told to whoever lists, sorted.
+    counted: Vec<String>,
+    /// The number of the last session that was let in.
+    last: u32,
+    /// Sessions that this tick found told to stop, sorted.
+    stops: Vec<u32>,
+    /// Sessions whose records the last tick found lost, sorted.
+    missing: Vec<u32>,
+    /// Calls that the last tick found ended by others, sorted.
+    hung_up: Vec<u32>,
+}
+
+/// A session that was let in. It must be given back by [`Sessions::leave`], however far it came.
+pub struct SessionHandle {
+    caller: Rc<Caller>,
+    number: u32,
+    slot: Option<RecordSlot>,
+    /// What it is counted in, once it is opened.
+    stats: Option<SessionStatistics>,
+    /// It has joined a call that has a place of its own, and does not count beside that.
+    has_joined: bool,
+}
+
+impl Sessions {
+    /// A worker of this random id, among all that share the store.
+    pub fn new(shared_data: Box<dyn SharedData>, random: u64) -> Self {
+        Self {
+            shared_data,
+            heartbeats: Heartbeats::new(random),
+            callers: CallerUsage::default(),
+            registry: Registry::default(),
+            metrics: Metrics::default(),
+            memory: MemoryAccount::default(),
+            is_listed: false,
+            names: Vec::new(),
+            counted: Vec::new(),
+            last: 0,
+            stops: Vec::new(),
+            missing: Vec::new(),
+            hung_up: Vec::new(),
+        }
+    }
+
+    /// These callers may come in.
+    pub fn add_callers(&mut self, names: Vec<String>) {
+        self.names.extend(names);
+        self.names.sort_unstable();
+        self.names.dedup();
+        self.look_whether_listed();
+    }
+
+    /// The names of all callers that this worker knows, and that others have counted something of; sorted.
+    pub fn callers(&self) -> Vec<String> {
+        let counted = self.shared_data.read(&counted_key()).bytes;
+        let mut names = [self.names.clone(), decode_names(&counted)].concat();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// From now on the sessions of all workers are listed, and what callers use is counted whether it is limited or not.
+    pub fn list_sessions(&mut self) {
+        self.is_listed = true;
+        // Who comes too late has lost to another who has written the same.
+        let _ = update(&*self.shared_data, &listed_key(), &mut |bytes| bytes.is_empty().then(|| vec![1]));
+    }
+
+    /// Lets a session of a caller in, unless one of the caller's limits is reached. `now` is asked only for one that has
+    /// limits.
+    pub fn admit(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
+        if is_limited(caller) {
+            self.callers.start(&*self.shared_data, &mut self.heartbeats, &caller.name, &caller.limits, now())?;
+        }
+        Ok(self.handle(caller, false))
+    }
+
+    /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
+    /// up.
+    pub fn join(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
+        self.check_budget(caller, now)?;
+        Ok(self.handle(caller, true))
+    }
+
+    fn handle(&mut self, caller: &Rc<Caller>, has_joined: bool) -> SessionHandle {
+        self.last = self.last.wrapping_add(1);
+        SessionHandle { caller: caller.clone(), number: self.last, slot: None, stats: None, has_joined }
+    }
+
+    /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
+    /// one that has such.
+    pub fn check_budget(&mut self, caller: &Caller, now: impl FnOnce() -> SystemTime) -> Result<(), Exceeded> {
+        if !caller.limits.has_budget() {
+            return Ok(());
+        }
+        self.callers.check_budget(&*self.shared_data, &caller.name, &caller.limits, now())
+    }
+
+    /// The upstream opened a session.
+    pub fn opened(
+        &mut self,
+        handle: &mut SessionHandle,
+        began: SessionLabels<'_>,
+        record: &dyn Fn() -> Record,
+        now: SystemTime,
+    ) {
+        if !handle.has_joined && self.is_counted(&handle.caller) {
+            self.callers.opened(&handle.caller.name, now);
+        }
+        handle.stats = Some(self.metrics.session_began(began));
+        // Requests about a call may come to any worker.
+        if self.is_listed || began.kind == SessionKind::WebRtc {
+            handle.slot = Some(self.registry.begin(&*self.shared_data, &mut self.heartbeats, handle.number, &record()));
+        }
+    }
+
+    /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
+    pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+        self.metrics.used(&caller.name, model, used);
+        self.is_counted(caller)
+            && self.callers.add(&*self.shared_data, &self.heartbeats, &caller.name, &caller.limits, used, now)
+    }
+
+    /// Whether a caller's budget of today was used up when it was last looked at, at the last tick or since.
+    pub fn is_over_budget(&self, caller: &Caller) -> bool {
+        self.callers.is_over_budget(&caller.name, &caller.limits)
+    }
+
+    /// Why a session must end, if others say so: the operator, or its caller's other sessions.
+    pub fn ending(&self, handle: &SessionHandle) -> Option<Ending> {
+        if self.stops.binary_search(&handle.number).is_ok() {
+            return Some(Ending::Stopped);
+        }
+        self.is_over_budget(&handle.caller).then_some(Ending::Budget)
+    }
+
+    /// The record of a call of any worker's that has not ended.
+    pub fn find_call(&mut self, call: CallName<'_>) -> Option<Record> {
+        self.registry.find_call(&*self.shared_data, &self.heartbeats, call)
+    }
+
+    /// Tells the worker that a call began on; false if there is none that knows the call.
+    pub fn mark_call(&mut self, call: CallName<'_>, mark: CallMark) -> bool {
+        self.registry.mark_call(&*self.shared_data, &self.heartbeats, call, mark)
+    }
+
+    /// Whether others have ended a call.
+    pub fn is_hung_up(&self, handle: &SessionHandle) -> bool {
+        self.hung_up.binary_search(&handle.number).is_ok()
+    }
+
+    /// Lists what has become of an open session, if it has changed, or is not listed any more.
+    pub fn update(&mut self, handle: &SessionHandle, has_changed: bool, record: &dyn Fn() -> Record) {
+        if let Some(slot) = handle.slot
+            && (has_changed || self.missing.binary_search(&handle.number).is_ok())
+        {
+            self.registry.update(slot, &record());
+        }
+    }
+
+    /// A session is over, and came to this if it was opened.
+    pub fn close(&mut self, handle: SessionHandle, record: Option<&Record>, now: SystemTime) {
+        if let (Some(stats), Some(record)) = (handle.stats, record) {
+            self.metrics.session_ended(stats, record);
+        }
+        if let (Some(slot), Some(record)) = (handle.slot, record) {
+            self.registry.end(&*self.shared_data, &self.heartbeats, slot, record);
+        }
+        if !handle.has_joined && is_limited(&handle.caller) {
+            self.callers.end(&*self.shared_data, &self.heartbeats, &handle.caller.name, now);
+        }
+    }
+
+    /// Time passed: once a second, before the sessions look at [`ending`](Self::ending) and give their
+    /// [`update`](Self::update). False if it is called too early, by a second root context.
+    pub fn tick(&mut self, now: SystemTime) -> bool {
+        if !self.heartbeats.tick(&*self.shared_data, now) {
+            return false;
+        }
+        // Each session is told once.
+        self.stops.clear();
+        self.callers.tick(&*self.shared_data, &self.heartbeats, now);
+        self.look_whether_listed();
+        true
+    }
+
+    /// Writes what the sessions gave, and reads what others want of them; true if one of them is to stop.
+    pub fn sync(&mut self) -> bool {
+        let mut notices = self.registry.tick(&*self.shared_data, &self.heartbeats);
+        // With ten thousand sessions, each looks itself up among as many.
+        notices.stops.sort_unstable();
+        notices.missing.sort_unstable();
+        notices.hung_up.sort_unstable();
+        (self.stops, self.missing, self.hung_up) = (notices.stops, notices.missing, notices.hung_up);
+        !self.stops.is_empty()
+    }
+
+    /// Keys in shared data that were damaged since this was last asked, and started anew.
+    pub fn take_corrupt_keys(&mut self) -> Vec<String> {
+        let mut keys = self.heartbeats.take_corrupt_keys();
+        keys.extend(self.callers.take_corrupt_keys());
+        keys.extend(self.registry.take_corrupt_keys());
+        keys
+    }
+
+    /// Whether what this caller does is counted; if it is listed, its name is told to whoever lists.
+    fn is_counted(&mut self, caller: &Caller) -> bool {
+        let name = &caller.name;
+        if self.is_listed
+            && let Err(at) = self.counted.binary_search(name)
+        {
+            let written = update(&*self.shared_data, &counted_key(), &mut |bytes| {
+                let mut names = decode_names(bytes);
+                let at = names.binary_search(name).err()?;
+                names.insert(at, name.clone());
+                Some(encode_names(&names))
+            });
+            if written.is_ok() {
+                self.counted.insert(at, name.clone());
+            }
+        }
+        self.is_listed || is_limited(caller)
+    }
+
+    /// Whoever lists may be another plugin, in a VM of its own.
+    fn look_whether_listed(&mut self) {
+        self.is_listed = self.is_listed || !self.shared_data.read(&listed_key()).is_absent();
+    }
+}
+
+/// Where it stands that sessions are listed.
+fn listed_key() -> String {
+    key(format_args!("listed"))
+}
+
+/// Where the names of the callers stand that something was counted of.
+fn counted_key() -> String {
+    key(format_args!("counted"))
+}
+
+fn encode_names(names: &[String]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    names.iter().for_each(|name| put_bytes(&mut bytes, name.as_bytes()));
+    bytes
+}
+
+/// Sorted names; those that can be read.
+fn decode_names(bytes: &[u8]) -> Vec<String> {
+    let mut reader = Reader::new(bytes);
+    std::iter::from_fn(|| reader.text().ok().map(str::to_owned)).collect()
+}
+
+fn is_limited(caller: &Caller) -> bool {
+    caller.limits != CallerLimits::default()
+}

@@ -1,0 +1,361 @@
+//! Workers that run at the same time, in every order that a test thinks of: each read and write of shared data is one
+//! step, and between two steps of one worker the others take any number of theirs. A worker can die at each step.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Condvar, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use proptest::prelude::*;
+
+use crate::limit::CallerLimits;
+use crate::process::registry::record_codec::tests::record;
+use crate::process::shared_data::memory::{Memory, next_second};
+use crate::process::shared_data::{CasMismatch, Entry, SharedData};
+use crate::process::{CallerUsage, Filter, Heartbeats, RecordSlot, Registry};
+use crate::usage::{Close, ClosedBy, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Tokens};
+
+/// Lets one thread at a time take a step.
+struct Gate {
+    phases: Mutex<Vec<Phase>>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    Waiting,
+    Doomed,
+    Over,
+}
+
+/// How a worker's thread ends that dies.
+struct Death;
+
+/// Shared data as one worker sees it.
+struct Gated<'a> {
+    memory: &'a Memory,
+    gate: &'a Gate,
+    worker: usize,
+}
+
+impl Gate {
+    fn new(workers: usize) -> Self {
+        Self { phases: Mutex::new(vec![Phase::Running; workers]), changed: Condvar::new() }
+    }
+
+    /// Called by a worker before each step.
+    fn wait(&self, worker: usize) {
+        let mut phases = self.phases.lock().unwrap();
+        phases[worker] = Phase::Waiting;
+        self.changed.notify_all();
+        let phases = self.changed.wait_while(phases, |phases| phases[worker] == Phase::Waiting).unwrap();
+        if phases[worker] == Phase::Doomed {
+            drop(phases);
+            resume_unwind(Box::new(Death));
+        }
+    }
+
+    fn over(&self, worker: usize) {
+        self.phases.lock().unwrap()[worker] = Phase::Over;
+        self.changed.notify_all();
+    }
+
+    /// Lets some worker that is not over go on, or die, until it waits again; false if all are over.
+    fn step(&self, pick: usize, phase: Phase) -> bool {
+        let settled =
+            |phases: &mut Vec<Phase>| !phases.iter().all(|phase| matches!(phase, Phase::Waiting | Phase::Over));
+        let mut phases = self.changed.wait_while(self.phases.lock().unwrap(), settled).unwrap();
+        let waiting: Vec<usize> = (0..phases.len()).filter(|&worker| phases[worker] == Phase::Waiting).collect();
+        let Some(&worker) = waiting.get(pick % waiting.len().max(1)) else { return false };
+        phases[worker] = phase;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(phases, settled).unwrap());
+        true
+    }
+}
+
+impl SharedData for Gated<'_> {
+    fn read(&self, key: &str) -> Entry {
+        self.gate.wait(self.worker);
+        self.memory.read(key)
+    }
+
+    fn write(&self, key: &str, bytes: &[u8], cas: u32) -> Result<(), CasMismatch> {
+        self.gate.wait(self.worker);
+        self.memory.write(key, bytes, cas)
+    }
+}
+
+/// What a worker does before its tick.
+#[derive(Debug, Clone, Copy)]
+enum Action {
+    Start,
+    End(usize),
+    Use(u64),
+    Stop(usize),
+    List,
+}
+
+/// One second: what each worker does, and in which order they take their steps.
+#[derive(Debug, Clone)]
+struct Round {
+    actions: Vec<Vec<Action>>,
+    order: Vec<usize>,
+    /// After how many steps which worker dies.
+    death: Option<(usize, usize)>,
+}
+
+const CALLER: &str = "web-app";
+const WORKERS: usize = 3;
+const CONCURRENT: u32 = 3;
+const PER_MINUTE: u32 = 12;
+
+/// What is true, whatever the workers believe.
+#[derive(Default)]
+struct Truth {
+    running: AtomicU32,
+    started: AtomicU32,
+    next_id: AtomicU32,
+    /// By session, what is known for sure.
+    fates: Mutex<HashMap<u32, Fate>>,
+    /// Tokens that were certainly counted, and those that may have been when their worker died.
+    counted: Mutex<(u64, u64)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// `begin` came to its end.
+    Begun,
+    /// A stop was answered in this round.
+    Stopped(usize),
+    /// Its worker was told so.
+    Told,
+}
+
+struct Worker {
+    heartbeats: Heartbeats,
+    callers: CallerUsage,
+    registry: Registry,
+    sessions: Vec<(u32, Option<RecordSlot>)>,
+}
+
+fn limits() -> CallerLimits {
+    CallerLimits {
+        concurrent_sessions: Some(CONCURRENT),
+        sessions_per_minute: Some(PER_MINUTE),
+        ..CallerLimits::default()
+    }
+}
+
+fn at(round: usize) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_000_000 + round as u64)
+}
+
+fn id(session: u32) -> RecordId {
+    RecordId::new(session.into())
+}
+
+fn tokens(text: u64) -> Tally {
+    Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
+}
+
+fn closed(session: u32) -> Record {
+    let close = Close { by: ClosedBy::Client, code: 1000, reason: String::new() };
+    Record { close: Some(close), ..record(session.into(), 1_000_000) }
+}
+
+impl Worker {
+    fn new(id: u64) -> Self {
+        let heartbeats = Heartbeats::new(id);
+        Self { heartbeats, callers: CallerUsage::default(), registry: Registry::default(), sessions: Vec::new() }
+    }
+
+    fn act(&mut self, shared_data: &dyn SharedData, truth: &Truth, action: Action, round: usize) {
+        let now = at(round);
+        match action {
+            Action::Start => self.start(shared_data, truth, now),
+            Action::End(pick) if !self.sessions.is_empty() => {
+                let (session, slot) = self.sessions.swap_remove(pick % self.sessions.len());
+                truth.running.fetch_sub(1, SeqCst);
+                self.callers.end(shared_data, &self.heartbeats, CALLER, now);
+                if let Some(slot) = slot {
+                    self.registry.end(shared_data, &self.heartbeats, slot, &closed(session));
+                }
+            }
+            Action::End(_) => {}
+            Action::Use(count) => {
+                truth.counted.lock().unwrap().1 += count;
+                let used = (&tokens(count), MicroUsd(count));
+                self.callers.add(shared_data, &self.heartbeats, CALLER, &limits(), used, now);
+                truth.counted.lock().unwrap().0 += count;
+            }
+            Action::Stop(pick) => {
+                let session = pick as u32 % truth.next_id.load(SeqCst).max(1);
+                let stopped = self.registry.stop(shared_data, &self.heartbeats, &Filter::id(id(session)), now);
+                if stopped.first().is_some_and(|record| record.status == Status::Stopping) {
+                    let mut fates = truth.fates.lock().unwrap();
+                    if fates.get(&session) == Some(&Fate::Begun) {
+                        fates.insert(session, Fate::Stopped(round));
+                    }
+                }
+            }
+            Action::List => {
+                let open = Filter { is_closed: Some(false), ..Filter::default() };
+                self.registry.list(shared_data, &self.heartbeats, &open, now);
+            }
+        }
+    }
+
+    fn start(&mut self, shared_data: &dyn SharedData, truth: &Truth, now: SystemTime) {
+        if self.callers.start(shared_data, &mut self.heartbeats, CALLER, &limits(), now).is_err() {
+            return;
+        }
+        assert!(truth.running.fetch_add(1, SeqCst) < CONCURRENT, "more sessions than are allowed");
+        assert!(truth.started.fetch_add(1, SeqCst) < PER_MINUTE, "more starts than are allowed");
+        let session = truth.next_id.fetch_add(1, SeqCst);
+        self.sessions.push((session, None));
+        let record = record(session.into(), 1_000_000);
+        let slot = self.registry.begin(shared_data, &mut self.heartbeats, session, &record);
+        self.sessions.iter_mut().filter(|(at, _)| *at == session).for_each(|(_, at)| *at = Some(slot));
+        truth.fates.lock().unwrap().entry(session).or_insert(Fate::Begun);
+    }
+
+    fn tick(&mut self, shared_data: &dyn SharedData, truth: &Truth, round: usize) {
+        assert!(self.heartbeats.tick(shared_data, next_second()));
+        self.callers.tick(shared_data, &self.heartbeats, at(round));
+        for (session, slot) in &self.sessions {
+            let slot = slot.expect("a session that runs was published");
+            self.registry.update(slot, &Record { duration_ms: 1, ..record((*session).into(), 1_000_000) });
+        }
+        let notices = self.registry.tick(shared_data, &self.heartbeats);
+        assert!(notices.missing.is_empty(), "nobody touches a live worker's records");
+        for session in notices.stops {
+            truth.fates.lock().unwrap().insert(session, Fate::Told);
+        }
+    }
+}
+
+/// Plays one second. A worker that dies leaves nothing but what it has written.
+fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &Round, number: usize) {
+    let gate = Gate::new(workers.len());
+    let results: Vec<Result<(), Box<dyn Any + Send>>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers.len())
+            .zip(workers.iter_mut())
+            .map(|(at, worker)| {
+                let (gate, actions) = (&gate, &round.actions[at]);
+                scope.spawn(move || {
+                    let shared_data = Gated { memory, gate, worker: at };
+                    let result = catch_unwind(AssertUnwindSafe(|| {
+                        if let Some(worker) = worker {
+                            actions.iter().for_each(|action| worker.act(&shared_data, truth, *action, number));
+                            worker.tick(&shared_data, truth, number);
+                        }
+                    }));
+                    gate.over(at);
+                    result
+                })
+            })
+            .collect();
+        let mut order = round.order.iter().copied().cycle();
+        for step in 0.. {
+            let phase = match round.death {
+                Some((when, _)) if when == step => Phase::Doomed,
+                _ => Phase::Running,
+            };
+            let pick = match round.death {
+                Some((when, who)) if when == step => who,
+                _ => order.next().unwrap_or(step),
+            };
+            if !gate.step(pick, phase) {
+                break;
+            }
+        }
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for (worker, result) in workers.iter_mut().zip(results) {
+        match result {
+            Ok(()) => {}
+            Err(payload) if payload.is::<Death>() => {
+                let dead = worker.take().unwrap();
+                truth.running.fetch_sub(dead.sessions.len() as u32, SeqCst);
+            }
+            Err(payload) => resume_unwind(payload),
+        }
+    }
+}
+
+/// What was stopped in the round before has been told by now, if its worker lives and it has not ended.
+fn check_stops(truth: &Truth, workers: &[Option<Worker>], round: usize) {
+    let fates = truth.fates.lock().unwrap();
+    for (session, _) in workers.iter().flatten().flat_map(|worker| &worker.sessions) {
+        if let Some(Fate::Stopped(when)) = fates.get(session) {
+            assert!(*when == round, "session {session} was stopped in round {when}, and not told in round {round}");
+        }
+    }
+}
+
+/// All have ended or died: a worker that comes later finds nothing left over, and everything that was.
+fn check_rest(memory: &Memory, truth: &Truth, last: usize) {
+    let mut late = Worker::new(99);
+    for _ in 0..8 {
+        late.tick(memory, truth, last);
+    }
+    let all = late.registry.list(memory, &late.heartbeats, &Filter::default(), at(last));
+    assert!(all.iter().all(|record| record.status == Status::Closed), "{all:?}");
+    for session in truth.fates.lock().unwrap().keys() {
+        assert_eq!(all.iter().filter(|record| record.id == id(*session)).count(), 1, "session {session}");
+    }
+    let free = CallerLimits { concurrent_sessions: Some(1), ..CallerLimits::default() };
+    assert_eq!(late.callers.start(memory, &mut late.heartbeats, CALLER, &free, at(last)), Ok(()));
+    let (counted, at_most) = *truth.counted.lock().unwrap();
+    let usage = late.callers.usage(memory, CALLER, at(last));
+    assert!((counted..=at_most).contains(&usage.usage.total_tokens), "{counted} {usage:?} {at_most}");
+    assert_eq!(usage.cost_usd, MicroUsd(usage.usage.total_tokens));
+    assert!(late.heartbeats.take_corrupt_keys().is_empty() && late.registry.take_corrupt_keys().is_empty());
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    prop_oneof![
+        4 => Just(Action::Start),
+        3 => any::<usize>().prop_map(Action::End),
+        2 => (1_u64..1000).prop_map(Action::Use),
+        1 => any::<usize>().prop_map(Action::Stop),
+        1 => Just(Action::List),
+    ]
+}
+
+fn round() -> impl Strategy<Value = Round> {
+    (
+        prop::collection::vec(prop::collection::vec(action(), 0..4), WORKERS),
+        prop::collection::vec(0..WORKERS, 1..80),
+        prop::option::weighted(0.3, (0_usize..60, 0..WORKERS)),
+    )
+        .prop_map(|(actions, order, death)| Round { actions, order, death })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_interleaving_and_no_death_breaks_a_limit_or_leaves_anything_behind(
+        rounds in prop::collection::vec(round(), 1..10),
+    ) {
+        let (memory, truth) = (Memory::default(), Truth::default());
+        let mut workers: Vec<_> = (0..WORKERS).map(|at| Some(Worker::new(at as u64 + 1))).collect();
+        for (number, round) in rounds.iter().enumerate() {
+            play(&memory, &truth, &mut workers, round, number);
+            check_stops(&truth, &workers, number);
+            // Whoever died is replaced, as Envoy does.
+            for (at, worker) in workers.iter_mut().enumerate() {
+                worker.get_or_insert_with(|| Worker::new(((number + 1) * 10 + at) as u64));
+            }
+        }
+        let ends = Round { actions: vec![vec![Action::End(0); CONCURRENT as usize]; WORKERS], order: vec![0, 1, 2], death: None };
+        play(&memory, &truth, &mut workers, &ends, rounds.len());
+        prop_assert_eq!(truth.running.load(SeqCst), 0);
+        check_rest(&memory, &truth, rounds.len());
+    }
+}

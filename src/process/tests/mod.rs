@@ -1,0 +1,3 @@
+//! Tests of several workers at a time.
+
+mod interleavings;

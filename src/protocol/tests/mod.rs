@@ -1,0 +1,3 @@
+//! Tests against recorded streams.
+
+mod recorded;

@@ -1,0 +1,175 @@
+//! Recorded event streams, checked to the token and the micro-dollar.
+
+use std::fs;
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::protocol::*;
+use crate::usage::*;
+
+/// Sessions over WebSockets: the name, the request's model, and how many events are rejected.
+const SESSIONS: [(&str, Option<&str>, usize); 9] = [
+    ("realtime-audio-cached", Some("gpt-realtime"), 0),
+    ("realtime-image", Some("gpt-realtime"), 0),
+    ("realtime-cancelled", Some("gpt-realtime"), 0),
+    ("realtime-reasoning", Some("gpt-realtime"), 0),
+    ("realtime-transcription-tokens", Some("gpt-realtime"), 0),
+    ("realtime-transcription-seconds", None, 0),
+    ("realtime-bad-usage", Some("gpt-realtime"), 8),
+    ("realtime-unpriced", Some("gpt-realtime"), 0),
+    ("responses-websocket", None, 0),
+];
+
+/// Streams of server-sent events: the name and the request's model.
+const STREAMS: [(&str, &str); 2] = [("responses-sse", "gpt-5"), ("chat-sse", "gpt-5")];
+
+/// JSON bodies: the name and the request's model.
+const BODIES: [(&str, &str); 2] = [("responses-json", "gpt-5"), ("chat-json-audio", "gpt-4o-audio-preview")];
+
+const PEEK_LEN: usize = 128;
+
+fn load(file: &str) -> String {
+    let path = format!("{}/tests/recorded/{file}", env!("CARGO_MANIFEST_DIR"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn load_prices() -> PriceList {
+    let prices: std::collections::BTreeMap<String, Price> = serde_json::from_str(&load("prices.json")).unwrap();
+    PriceList::new(prices)
+}
+
+fn load_record(name: &str) -> Value {
+    serde_json::from_str(&load(&format!("{name}.json"))).unwrap()
+}
+
+fn load_lines(name: &str) -> Vec<String> {
+    load(&format!("{name}.jsonl")).lines().map(str::to_owned).collect()
+}
+
+/// Feeds a session as a follower of frames would: by the first bytes of each message, then whole if it matters.
+fn meter_session(messages: &[String], request_model: Option<&str>) -> (Meter, Vec<MeterEvent>) {
+    let (mut meter, prices) = (Meter::new(request_model), load_prices());
+    let mut all = Vec::new();
+    for message in messages {
+        let prefix = &message.as_bytes()[..message.len().min(PEEK_LEN)];
+        if peek(prefix) != Peek::Uninteresting {
+            all.push(meter.event(message.as_bytes(), &prices));
+        }
+    }
+    (meter, all)
+}
+
+fn session_record(messages: &[String], meter: &Meter) -> Value {
+    let record = Record {
+        id: RecordId::new(0),
+        kind: SessionKind::WebSocket,
+        status: Status::Closed,
+        upstream_id: meter.upstream_id().map(str::to_owned),
+        caller: "web-app".into(),
+        user: Some("u_123".into()),
+        policy: "voice".into(),
+        provider: "openai".into(),
+        model: meter.model().map(str::to_owned),
+        started_at: (UNIX_EPOCH + Duration::from_millis(1_767_323_045_678)).into(),
+        duration_ms: 81_234,
+        idle_ms: 0,
+        usage: *meter.tally(),
+        cost_usd: meter.cost(),
+        frames: Traffic { client: 0, upstream: messages.len() as u64 },
+        bytes: Traffic { client: 0, upstream: messages.iter().map(|message| message.len() as u64).sum() },
+        close: Some(Close { by: ClosedBy::Client, code: 1000, reason: String::new() }),
+        incomplete: false,
+    };
+    serde_json::to_value(&record).unwrap()
+}
+
+fn rest_record(body: BodyMeter, chunks: &[&[u8]], request_model: &str) -> Value {
+    let (mut body, mut meter, prices) = (body, Meter::new(Some(request_model)), load_prices());
+    let mut all = Vec::new();
+    for chunk in chunks {
+        all.extend(body.read(chunk, &mut meter, &prices));
+    }
+    all.extend(body.finish(&mut meter, &prices));
+    assert!(!all.iter().any(|metered| matches!(metered, MeterEvent::Rejected(_))), "{all:?}");
+    serde_json::json!({"model": meter.model(), "usage": meter.tally(), "cost_usd": meter.cost()})
+}
+
+fn is_rejected(metered: &&MeterEvent) -> bool {
+    matches!(metered, MeterEvent::Rejected(_))
+}
+
+#[test]
+fn sessions_are_metered_to_the_token_and_the_micro_dollar() {
+    for (name, request_model, rejected) in SESSIONS {
+        let messages = load_lines(name);
+        let (meter, all) = meter_session(&messages, request_model);
+        assert_eq!(session_record(&messages, &meter), load_record(name), "{name}");
+        assert_eq!(all.iter().filter(is_rejected).count(), rejected, "{name}: {all:?}");
+    }
+}
+
+#[test]
+fn what_events_add_is_what_the_session_has() {
+    for (name, request_model, _) in SESSIONS {
+        let (meter, all) = meter_session(&load_lines(name), request_model);
+        let (mut usage, mut cost, mut unpriced) = (Tally::default(), 0, false);
+        for metered in &all {
+            if let MeterEvent::Counted(counted) = metered {
+                usage.add(&counted.usage);
+                cost += counted.cost.0;
+                unpriced |= counted.unpriced;
+            }
+        }
+        assert_eq!((usage, MicroUsd(cost)), (*meter.tally(), meter.cost()), "{name}");
+        let without_price = ["realtime-unpriced", "realtime-transcription-seconds"].contains(&name);
+        assert_eq!(unpriced, without_price, "{name}");
+    }
+}
+
+#[test]
+fn repeated_events_and_other_key_orders_change_nothing() {
+    for (name, request_model, _) in SESSIONS {
+        let messages = load_lines(name);
+        let expected = load_record(name);
+
+        let twice: Vec<String> = messages.iter().flat_map(|message| [message.clone(), message.clone()]).collect();
+        assert_eq!(session_record(&messages, &meter_session(&twice, request_model).0), expected, "{name}");
+
+        // A parsed document is written with its keys in alphabetical order: the type comes late, or last.
+        let sorted = |message: &String| serde_json::from_str::<Value>(message).unwrap().to_string();
+        let sorted: Vec<String> = messages.iter().map(sorted).collect();
+        assert_eq!(session_record(&messages, &meter_session(&sorted, request_model).0), expected, "{name}");
+    }
+}
+
+#[test]
+fn streams_are_metered_wherever_they_are_cut() {
+    for (name, request_model) in STREAMS {
+        let expected = load_record(name);
+        for line_end in ["\n", "\r\n", "\r"] {
+            let events =
+                load_lines(name).into_iter().map(|data| format!(": ping{line_end}data: {data}{line_end}{line_end}"));
+            let stream = events.collect::<String>();
+            let bytes = stream.as_bytes();
+            let metered = |chunks: &[&[u8]]| rest_record(BodyMeter::event_stream(4096), chunks, request_model);
+            assert_eq!(metered(&bytes.chunks(1).collect::<Vec<_>>()), expected, "{name}");
+            for cut in 0..=bytes.len() {
+                let (head, tail) = bytes.split_at(cut);
+                assert_eq!(metered(&[head, tail]), expected, "{name} cut at {cut}");
+            }
+        }
+    }
+}
+
+#[test]
+fn bodies_are_metered_wherever_they_are_cut() {
+    for (name, request_model) in BODIES {
+        let (body, expected) = (load(&format!("{name}.jsonl")), load_record(name));
+        for cut in 0..=body.len() {
+            let (head, tail) = body.as_bytes().split_at(cut);
+            let metered = rest_record(BodyMeter::json(body.len()), &[head, tail], request_model);
+            assert_eq!(metered, expected, "{name} cut at {cut}");
+        }
+    }
+}

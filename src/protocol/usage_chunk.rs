@@ -1,0 +1,336 @@
+//! The usage of a streamed chat completion whose client did not request it: requested for the client, and taken
+//! out of what it gets.
+//!
+//! Without `stream_options.include_usage` a stream tells no usage. With it, one more chunk comes before `[DONE]`, with
+//! usage and no choices; clients that did not ask might not expect that.
+
+use crate::json::Value;
+
+use super::upstream_event::is_usage_alone;
+use crate::http::{SseItem, SseReader};
+use crate::json::object::{pick, pick_from};
+
+/// A request that is not one JSON object, or names twice what decides whether it streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ambiguous;
+
+/// The body of a chat completion request, with its usage asked for; `None` if it need not be: it asks itself, or does
+/// not stream. Nothing else changes, to the byte.
+pub fn with_include_usage(body: &[u8]) -> Result<Option<Vec<u8>>, Ambiguous> {
+    let text = str::from_utf8(body).map_err(|_| Ambiguous)?;
+    let [stream, options] = pick_from(text, ["stream", "stream_options"]).map_err(|_| Ambiguous)?;
+    if !is_wanted(stream) {
+        return Ok(None);
+    }
+    let Some(options) = options else {
+        return Ok(inserted(text, text, r#""stream_options":{"include_usage":true},"#));
+    };
+    if options.is_null() {
+        return Ok(replaced(text, options.as_str(), r#"{"include_usage":true}"#));
+    }
+    if !options.is_object() {
+        // The upstream will refuse it.
+        return Ok(None);
+    }
+    let [asked] = pick(options, ["include_usage"]).map_err(|_| Ambiguous)?;
+    Ok(match asked.map(Value::as_str) {
+        Some("true") => None,
+        Some(asked) => replaced(text, asked, "true"),
+        None if is_empty(options.as_str()) => replaced(text, options.as_str(), r#"{"include_usage":true}"#),
+        None => inserted(text, options.as_str(), r#""include_usage":true,"#),
+    })
+}
+
+/// Whether the body of a chat completion request asks for a stream.
+pub fn is_stream_requested(body: &[u8]) -> Result<bool, Ambiguous> {
+    let text = str::from_utf8(body).map_err(|_| Ambiguous)?;
+    let [stream] = pick_from(text, ["stream"]).map_err(|_| Ambiguous)?;
+    Ok(is_wanted(stream))
+}
+
+fn is_wanted(stream: Option<Value<'_>>) -> bool {
+    !stream.is_none_or(|stream| matches!(stream.as_str(), "false" | "null"))
+}
+
+/// `text` with `members` at the beginning of `object`, a part of it.
+fn inserted(text: &str, object: &str, members: &str) -> Option<Vec<u8>> {
+    let at = offset(text, object)? + object.find('{')? + 1;
+    let (before, after) = text.split_at_checked(at)?;
+    Some([before, members, after].concat().into_bytes())
+}
+
+/// `text` with another value in the place of one that is a part of it.
+fn replaced(text: &str, value: &str, by: &str) -> Option<Vec<u8>> {
+    let start = offset(text, value)?;
+    let (before, after) = (text.get(..start)?, text.get(start + value.len()..)?);
+    Some([before, by, after].concat().into_bytes())
+}
+
+fn offset(text: &str, part: &str) -> Option<usize> {
+    (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)
+}
+
+fn is_empty(object: &str) -> bool {
+    object.bytes().all(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'}'))
+}
+
+/// Longer events are no usage chunk.
+const MAX_WITHHELD: usize = 16 << 10;
+
+/// Takes the usage chunk out of a stream of server-sent events, in whatever pieces it passes. An event that is not
+/// complete is withheld, up to a bound: its client could do nothing with it yet.
+#[derive(Debug)]
+pub struct UsageChunkFilter {
+    withheld: Vec<u8>,
+    /// The event that passes is too long to be withheld.
+    is_too_long: bool,
+    /// Nothing stands in this line yet.
+    is_blank: bool,
+    /// The last byte was a carriage return, so that a line feed would belong to it.
+    after_cr: bool,
+    /// The last event was taken out.
+    is_removed: bool,
+}
+
+impl UsageChunkFilter {
+    /// For a stream of which nothing has passed yet.
+    pub fn new() -> Self {
+        Self { withheld: Vec::new(), is_too_long: false, is_blank: true, after_cr: false, is_removed: false }
+    }
+
+    /// What of a chunk, and of what was withheld, goes on now. `ends` says that nothing follows.
+    pub fn pass(&mut self, chunk: &[u8], ends: bool) -> Vec<u8> {
+        let mut passed = Vec::with_capacity(chunk.len());
+        let mut rest = self.pass_line_feed(chunk, &mut passed);
+        while let Some((event, after)) = self.event_end(rest).and_then(|end| rest.split_at_checked(end)) {
+            self.withhold(event, &mut passed);
+            self.settle(&mut passed);
+            rest = after;
+        }
+        self.withhold(rest, &mut passed);
+        if ends {
+            self.settle(&mut passed);
+        }
+        passed
+    }
+
+    /// A line feed that belongs to the carriage return of an event that is over.
+    fn pass_line_feed<'a>(&mut self, chunk: &'a [u8], passed: &mut Vec<u8>) -> &'a [u8] {
+        let is_between = self.is_blank && self.withheld.is_empty() && !self.is_too_long;
+        let Some(rest) = chunk.strip_prefix(b"\n").filter(|_| is_between && self.after_cr) else { return chunk };
+        self.after_cr = false;
+        if !self.is_removed {
+            passed.push(b'\n');
+        }
+        rest
+    }
+
+    /// How far the event reaches that ends in these bytes.
+    fn event_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, &byte) in bytes.iter().enumerate() {
+            let follows_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
+            match byte {
+                b'\n' if follows_cr => {}
+                b'\r' | b'\n' if self.is_blank => {
+                    let has_line_feed = byte == b'\r' && bytes.get(at + 1) == Some(&b'\n');
+                    self.after_cr &= !has_line_feed;
+                    return Some(at + 1 + usize::from(has_line_feed));
+                }
+                _ => self.is_blank = matches!(byte, b'\r' | b'\n'),
+            }
+        }
+        None
+    }
+
+    fn withhold(&mut self, bytes: &[u8], passed: &mut Vec<u8>) {
+        self.withheld.extend_from_slice(bytes);
+        self.is_too_long |= self.withheld.len() > MAX_WITHHELD;
+        if self.is_too_long {
+            passed.append(&mut self.withheld);
+        }
+    }
+
+    /// An event is over: it goes on, or is taken out.
+    fn settle(&mut self, passed: &mut Vec<u8>) {
+        self.is_too_long = false;
+        self.is_removed = is_usage_chunk(&self.withheld);
+        if self.is_removed {
+            self.withheld.clear();
+        }
+        passed.append(&mut self.withheld);
+    }
+}
+
+impl Default for UsageChunkFilter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn is_usage_chunk(event: &[u8]) -> bool {
+    let mut is_one = false;
+    let mut reader = SseReader::new(MAX_WITHHELD);
+    let mut judge = |item: SseItem<'_>| {
+        is_one |= matches!(item, SseItem::Data(data) if is_usage_alone(data));
+    };
+    reader.read(event, &mut judge);
+    reader.finish(judge);
+    is_one
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn usage_is_asked_for_where_a_stream_does_not_and_nothing_else_changes() {
+        for (body, want) in [
+            (r#"{"stream":true}"#, Some(r#"{"stream_options":{"include_usage":true},"stream":true}"#)),
+            (
+                r#" { "é" : 1.0e5 , "str\u0065am" : true } "#,
+                Some(r#" {"stream_options":{"include_usage":true}, "é" : 1.0e5 , "str\u0065am" : true } "#),
+            ),
+            (
+                r#"{"stream":true,"stream_options":null}"#,
+                Some(r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+            ),
+            (
+                r#"{"stream_options": { } ,"stream":true}"#,
+                Some(r#"{"stream_options": {"include_usage":true} ,"stream":true}"#),
+            ),
+            (
+                r#"{"stream":true,"stream_options":{ "include_obfuscation":false}}"#,
+                Some(r#"{"stream":true,"stream_options":{"include_usage":true, "include_obfuscation":false}}"#),
+            ),
+            (
+                r#"{"stream":true,"stream_options":{"include_usage":false,"x":{"include_usage":true}}}"#,
+                Some(r#"{"stream":true,"stream_options":{"include_usage":true,"x":{"include_usage":true}}}"#),
+            ),
+            (
+                r#"{"stream":true,"stream_options":{"include_usage":null}}"#,
+                Some(r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
+            ),
+            (r#"{"stream":1}"#, Some(r#"{"stream_options":{"include_usage":true},"stream":1}"#)),
+            (r#"{"stream":true,"stream_options":{"include_usage":true}}"#, None),
+            (r#"{"stream":true,"stream_options":[]}"#, None),
+            (r#"{"stream":false}"#, None),
+            (r#"{"stream":null,"stream_options":null}"#, None),
+            (r#"{"messages":[{"stream":true}]}"#, None),
+            ("{}", None),
+        ] {
+            let asked = with_include_usage(body.as_bytes()).unwrap().map(|body| String::from_utf8(body).unwrap());
+            assert_eq!(asked.as_deref(), want, "{body}");
+        }
+    }
+
+    #[test]
+    fn whether_a_stream_is_asked_for_is_said_once() {
+        for (body, want) in [
+            (r#"{"stream":true}"#, Ok(true)),
+            (r#"{"str\u0065am":1,"stream_options":[],"stream_options":{}}"#, Ok(true)),
+            (r#"{"stream":false}"#, Ok(false)),
+            (r#"{"stream":null}"#, Ok(false)),
+            (r#"{"messages":[{"stream":true}]}"#, Ok(false)),
+            (r#"{"stream":false,"stream":true}"#, Err(Ambiguous)),
+            ("[]", Err(Ambiguous)),
+        ] {
+            assert_eq!(is_stream_requested(body.as_bytes()), want, "{body}");
+        }
+        assert_eq!(is_stream_requested(b"{\"x\":\"\xff\"}"), Err(Ambiguous));
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_not_asked() {
+        for body in [
+            r#"{"stream":false,"stream":true}"#,
+            r#"{"stream":true,"stream_options":null,"stream_options":{}}"#,
+            r#"{"stream":true,"stream_options":{"include_usage":true,"include_usage":false}}"#,
+            r#"["stream"]"#,
+            r#"{"stream":true"#,
+            "",
+        ] {
+            assert_eq!(with_include_usage(body.as_bytes()), Err(Ambiguous), "{body}");
+        }
+        assert_eq!(with_include_usage(b"{\"stream\":true,\"x\":\"\xff\"}"), Err(Ambiguous));
+    }
+
+    const CHOICE: &str = r#"data: {"id":"1","choices":[{"delta":{"content":"é"}}],"usage":null}"#;
+    const FILTER: &str = r#"data: {"id":"1","choices":[],"prompt_filter_results":[],"usage":null}"#;
+    const USAGE: &str = r#"data: {"id":"1","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":4}}"#;
+    const BOTH: &str = r#"data: {"id":"1","choices":[{}],"usage":{"prompt_tokens":9,"completion_tokens":4}}"#;
+    const DONE: &str = "data: [DONE]";
+
+    fn stream(events: &[&str], line_end: &str) -> String {
+        events.iter().map(|event| format!("{}{line_end}{line_end}", event.replace('\n', line_end))).collect()
+    }
+
+    fn passed<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> String {
+        let mut remover = UsageChunkFilter::new();
+        let mut all = Vec::new();
+        for chunk in chunks {
+            all.extend(remover.pass(chunk, false));
+            assert!(remover.withheld.len() <= MAX_WITHHELD);
+        }
+        all.extend(remover.pass(b"", true));
+        String::from_utf8(all).unwrap()
+    }
+
+    #[test]
+    fn the_usage_chunk_alone_is_taken_out_wherever_the_stream_is_cut() {
+        let comment = ": ping";
+        let named = format!("event: chunk\nid: 1\n{USAGE}");
+        for line_end in ["\n", "\r\n", "\r"] {
+            for usage in [USAGE, &named] {
+                let whole = stream(&[FILTER, CHOICE, comment, BOTH, usage, DONE], line_end);
+                let want = stream(&[FILTER, CHOICE, comment, BOTH, DONE], line_end);
+                let bytes = whole.as_bytes();
+                assert_eq!(passed(bytes.chunks(1)), want);
+                for cut in 0..=bytes.len() {
+                    assert_eq!(passed([&bytes[..cut], &bytes[cut..]]), want, "cut at {cut}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn events_pass_as_soon_as_they_are_complete_and_what_is_left_at_the_end_does_too() {
+        let mut remover = UsageChunkFilter::new();
+        let (first, second) = (stream(&[CHOICE], "\n"), stream(&[DONE], "\n"));
+        assert_eq!(remover.pass(first.as_bytes(), false), first.as_bytes());
+        assert_eq!(remover.pass(USAGE.as_bytes(), false), b"");
+        assert_eq!(remover.pass(b"\n\n", false), b"");
+        assert_eq!(remover.pass(second.trim_end().as_bytes(), false), b"");
+        assert_eq!(remover.pass(b"", true), second.trim_end().as_bytes());
+        let unfinished = [CHOICE, "\n\n", USAGE].concat();
+        assert_eq!(UsageChunkFilter::new().pass(unfinished.as_bytes(), true), first.as_bytes());
+    }
+
+    #[test]
+    fn a_long_event_is_not_withheld() {
+        let mut remover = UsageChunkFilter::new();
+        let audio = format!("data: {{\"choices\":[{{\"delta\":\"{}", "A".repeat(MAX_WITHHELD));
+        assert_eq!(remover.pass(audio.as_bytes(), false), audio.as_bytes());
+        assert_eq!(remover.pass(b"AAA", false), b"AAA");
+        assert_eq!(remover.pass(b"\"}]}\n\n", false), b"\"}]}\n\n");
+        assert_eq!(remover.pass(stream(&[USAGE, DONE], "\n").as_bytes(), false), stream(&[DONE], "\n").as_bytes());
+    }
+
+    proptest! {
+        #[test]
+        fn what_holds_no_usage_chunk_passes_as_it_is(bytes in "[a\r\n: {}]{0,60}", cut in any::<prop::sample::Index>()) {
+            let (head, tail) = bytes.as_bytes().split_at(cut.index(bytes.len() + 1));
+            prop_assert_eq!(&passed([head, tail]), &bytes);
+        }
+
+        #[test]
+        fn an_answer_to_any_request_is_json_that_asks(options in prop::option::of("[ ]{0,2}"), space in "[ \n]{0,3}") {
+            let options = options.map_or(String::new(), |inner| format!(",{space}\"stream_options\"{space}:{{{inner}}}"));
+            let body = format!("{space}{{{space}\"stream\"{space}:true{options}{space}}}");
+            let asked = with_include_usage(body.as_bytes()).unwrap().unwrap();
+            let asked: serde_json::Value = serde_json::from_slice(&asked).unwrap();
+            prop_assert_eq!(&asked["stream_options"]["include_usage"], &serde_json::Value::Bool(true));
+        }
+    }
+}

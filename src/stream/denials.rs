@@ -1,0 +1,161 @@
+//! The texts of a stream's denials: what to do, and nothing that was offered as a credential.
+
+use crate::client_secret::{InvalidGatewayObject, InvalidMintResponse, MintRequestError};
+use crate::config::Plan;
+use crate::credential::{CredentialError, TokenError};
+use crate::denial::{Denial, DenialCode};
+use crate::limit::{CallerLimit, Exceeded};
+
+/// The answer to a request that waits for a body that Envoy keeps back.
+pub fn body_unavailable() -> Denial {
+    let message = "The gateway cannot read request bodies: its plugin configuration lacks \
+                   `allow_on_headers_stop_iteration: true`.";
+    Denial::new(DenialCode::BodyUnavailable, message)
+}
+
+pub(super) fn no_policy() -> Denial {
+    let message = "This route has no policy. Name one in the route's metadata, name a policy like the route, or \
+                   configure `default`.";
+    Denial::new(DenialCode::NoPolicy, message)
+}
+
+pub(super) fn missing_token(plan: &Plan) -> Denial {
+    let (header, subprotocol) = (&plan.gateway.header, &plan.gateway.subprotocol);
+    let sdk = if plan.gateway.accept_provider_slot { ", or give it to your SDK as its API key" } else { "" };
+    let message = format!(
+        "No gateway token. Send it as the header `{header}: Bearer <token>` or as the WebSocket subprotocol \
+         `{subprotocol}.<token>`{sdk}."
+    );
+    Denial::new(DenialCode::MissingGatewayToken, message)
+}
+
+pub(super) fn token_denial(error: TokenError) -> Denial {
+    match error {
+        TokenError::Invalid => Denial::new(
+            DenialCode::InvalidGatewayToken,
+            "This gateway token is not known here. A provider's own key is no gateway token.",
+        ),
+        TokenError::Expired => {
+            Denial::new(DenialCode::ExpiredGatewayToken, "This gateway token has expired. Get a new one.")
+        }
+    }
+}
+
+pub(super) fn credential_denial(error: CredentialError) -> Denial {
+    match error {
+        CredentialError::Malformed(what) => {
+            Denial::new(DenialCode::MalformedCredentials, format!("The credentials cannot be read: {what}."))
+        }
+        CredentialError::Conflicting => Denial::new(
+            DenialCode::ConflictingCredentials,
+            "The request offers two different tokens. Send one, in as many places as you like.",
+        ),
+    }
+}
+
+pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial {
+    let reason = match limit {
+        CallerLimit::Sessions => DenialCode::SessionLimitExceeded,
+        CallerLimit::Rate => DenialCode::RateLimitExceeded,
+        CallerLimit::Budget => DenialCode::BudgetExceeded,
+    };
+    Denial::new(reason, limit.message()).retry_after(retry_after)
+}
+
+pub(super) fn unreadable_body() -> Denial {
+    let message =
+        "The body must be one JSON object, without a content coding, that names its model once and by a string.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn ambiguous_stream() -> Denial {
+    let message = "The body must say once whether it asks for a stream: `stream`, `stream_options` and its \
+                   `include_usage` may each stand there only once.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn ambiguous_version() -> Denial {
+    Denial::new(DenialCode::MalformedRequest, "The query must name its `api-version` only once.").param("api-version")
+}
+
+pub(super) fn unreported_stream() -> Denial {
+    let message = "This API version tells nobody what a stream uses, and this caller has a budget of the day. Use a later \
+                   `api-version`, 2024-09-01-preview or above, or do not stream.";
+    Denial::new(DenialCode::MalformedRequest, message).param("api-version")
+}
+
+pub(super) fn route_not_allowed() -> Denial {
+    Denial::new(DenialCode::RouteNotAllowed, "This gateway token or client secret may not be used on this route.")
+}
+
+pub(super) fn origin_not_allowed() -> Denial {
+    let message = "This gateway token or client secret may not be used from this page's origin.";
+    Denial::new(DenialCode::OriginNotAllowed, message)
+}
+
+pub(super) fn model_of_another_secret() -> Denial {
+    let message = "This client secret was minted for another model. Leave `model` out, or mint a secret for this one.";
+    Denial::new(DenialCode::ModelNotAllowed, message).param("model")
+}
+
+pub(super) fn unsupported_content_type() -> Denial {
+    let message = "A client secret is asked for in JSON: send `content-type: application/json`.";
+    Denial::new(DenialCode::UnsupportedContentType, message)
+}
+
+pub(super) fn mint_denial(error: MintRequestError) -> Denial {
+    match error {
+        MintRequestError::Malformed { param, message } => {
+            let denial = Denial::new(DenialCode::MalformedRequest, message);
+            if let Some(param) = param { denial.param(param) } else { denial }
+        }
+        MintRequestError::InvalidGatewayObject(InvalidGatewayObject { param, message }) => {
+            Denial::new(DenialCode::InvalidGatewayObject, message).param(param)
+        }
+    }
+}
+
+pub(super) fn unkept_limits() -> Denial {
+    let message = "This route's sessions are not metered, so that limits of a client secret could not be kept. Leave \
+                   them out, or meter the policy.";
+    Denial::new(DenialCode::InvalidGatewayObject, message).param("gateway")
+}
+
+pub(super) fn invalid_mint_response(why: InvalidMintResponse) -> Denial {
+    let what = match why {
+        InvalidMintResponse::TooLong => "is longer than 1 MiB",
+        InvalidMintResponse::NotReadable => "is not one JSON object",
+        InvalidMintResponse::Coding => "is in a content coding other than gzip, or not even in that",
+        InvalidMintResponse::NoSecret => "holds no client secret",
+        InvalidMintResponse::UnusableSecret => "holds a client secret that cannot stand in a header",
+        InvalidMintResponse::NoExpiry => "does not say when the client secret expires",
+        InvalidMintResponse::SecretElsewhere => "repeats the client secret in another place",
+    };
+    Denial::new(
+        DenialCode::InvalidUpstreamResponse,
+        format!("The provider's answer {what}; no client secret was made."),
+    )
+}
+
+pub(super) fn too_long(claim: &str) -> Denial {
+    let message = format!("The {claim} is longer than a client secret can hold; none was made.");
+    Denial::new(DenialCode::InvalidUpstreamResponse, message)
+}
+
+pub(super) fn unsealable() -> Denial {
+    Denial::new(
+        DenialCode::InvalidUpstreamResponse,
+        "The gateway has no randomness to seal with; no client secret was made.",
+    )
+}
+
+pub(super) fn provider_key_rejected() -> Denial {
+    let message =
+        "The provider refused the gateway's key. The gateway's operator must mend it; your own token is fine.";
+    Denial::new(DenialCode::ProviderKeyRejected, message)
+}
+
+pub(super) fn upstream_secret_rejected() -> Denial {
+    let message = "The provider takes this client secret no more. Mint a new one.";
+    Denial::new(DenialCode::ExpiredGatewayToken, message)
+}

@@ -1,0 +1,109 @@
+//! A client secret on its way: what its request said, until the upstream's answer is sealed.
+
+use super::admission::Admission;
+use super::denials::{invalid_mint_response, mint_denial, route_not_allowed, too_long, unkept_limits, unsealable};
+use super::upstream::Upstream;
+use crate::client_secret::claims::{ClaimTooLong, Claims, SecretLimits, unix_seconds};
+use crate::client_secret::sealing::Sealed;
+use crate::client_secret::{GatewayObject, MintRequest, MintResponse, local_response};
+use crate::config::{MintMode, Secrets};
+use crate::denial::Denial;
+use crate::endpoint::MintEndpoint;
+use crate::host::StreamHost;
+
+/// What is kept of a mint request for its answer.
+pub struct Minting {
+    caller: String,
+    provider: String,
+    policy: String,
+    model: Option<String>,
+    gateway: GatewayObject,
+    issued_at: u64,
+    expires_at: u64,
+}
+
+/// What becomes of a mint request.
+pub enum Minted {
+    /// It goes on, with this body; the upstream's answer is to be sealed.
+    Forward(String, Box<Minting>),
+    /// It is answered here.
+    Reply(String),
+}
+
+/// What a mint request comes to, whose model came to `choice`.
+pub fn request(
+    secrets: &Secrets,
+    admission: &Admission,
+    endpoint: MintEndpoint,
+    request: &MintRequest<'_>,
+    upstream: &Upstream<'_>,
+    host: &impl StreamHost,
+) -> Result<Minted, Denial> {
+    if !admission.policy.is_metered && request.gateway.limits != SecretLimits::default() {
+        return Err(unkept_limits());
+    }
+    let max_ttl = secrets.max_ttl.as_secs();
+    let now = unix_seconds(host.now());
+    let minting = Minting {
+        caller: admission.caller.name.clone(),
+        provider: upstream.provider.name.clone(),
+        policy: admission.policy.name.clone(),
+        model: upstream.model.map(str::to_owned),
+        gateway: request.gateway.clone(),
+        issued_at: now,
+        expires_at: request.expires_at(now, max_ttl),
+    };
+    let body = request.rewrite(upstream.model, max_ttl);
+    match secrets.minting {
+        MintMode::Off => Err(route_not_allowed()),
+        MintMode::Sealed => Ok(Minted::Forward(body, Box::new(minting))),
+        MintMode::Local => {
+            let sealed = minting.seal(secrets, None, minting.expires_at, host)?;
+            let random = host.random().ok_or_else(unsealable)?;
+            Ok(Minted::Reply(local_response(endpoint, &body, &sealed, minting.expires_at, &random)))
+        }
+    }
+}
+
+/// Parses the body of a mint request.
+pub fn parse(endpoint: MintEndpoint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
+    MintRequest::parse(endpoint, body).map_err(mint_denial)
+}
+
+impl Minting {
+    /// The provider that is asked.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// The answer that the client gets for the upstream's.
+    pub fn answer(&self, secrets: &Secrets, body: &[u8], host: &impl StreamHost) -> Result<Vec<u8>, Denial> {
+        let answer = MintResponse::parse(body).map_err(invalid_mint_response)?;
+        let expires_at = self.expires_at.min(answer.expires_at);
+        let sealed = self.seal(secrets, Some(answer.secret.expose()), expires_at, host)?;
+        answer.with_sealed(&sealed, expires_at).map_err(invalid_mint_response)
+    }
+
+    fn seal(
+        &self,
+        secrets: &Secrets,
+        upstream: Option<&[u8]>,
+        expires_at: u64,
+        host: &impl StreamHost,
+    ) -> Result<Sealed, Denial> {
+        let claims = Claims {
+            caller: &self.caller,
+            provider: &self.provider,
+            policy: &self.policy,
+            issued_at: self.issued_at,
+            expires_at,
+            model: self.model.as_deref(),
+            user: self.gateway.user.as_deref(),
+            origin: self.gateway.origin.as_deref(),
+            limits: self.gateway.limits,
+            upstream,
+        };
+        let nonce = host.random().ok_or_else(unsealable)?;
+        secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))
+    }
+}

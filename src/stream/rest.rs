@@ -1,0 +1,474 @@
+//! A REST response whose usage is counted, read as it passes.
+//!
+//! ```text
+//! Awaited ─┬─ 2xx, JSON or server-sent events ─▶ Read ─ its end, or a cut ─▶ Over
+//!          └─ anything else ────────────────────────────────────────────────▶ Over
+//! ```
+//!
+//! Nothing is held back but an event that is not complete, and that only where the usage was asked for in the client's
+//! place.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::rc::Rc;
+
+use percent_encoding::percent_decode;
+
+use super::action::{BodyAction, ResponseAction};
+use super::admission::{Admission, Purpose};
+use super::request_head::RequestHead;
+use super::upstream::Upstream;
+use crate::credential::Caller;
+use crate::host::UpstreamResponse;
+use crate::http::{Edits, Target, is_json, media_type, trim};
+use crate::policy::{Policy, Provider};
+use crate::protocol::{BodyMeter, UsageChunkFilter};
+use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Tally, UsageError};
+
+/// How much is kept of a JSON answer, and of an event of a stream.
+const MAX_READ: usize = 1 << 20;
+
+/// Segments below which something that exists already is addressed: what it has used was counted when it was made.
+const COLLECTIONS: [&[u8]; 4] = [b"completions", b"responses", b"runs", b"batches"];
+
+/// What can stand in the place of an id below those and makes something, whatever the segments before are called:
+/// gateways and deployments may have any name.
+const MAKERS: [&[u8]; 10] = [
+    b"completions",
+    b"responses",
+    b"compact",
+    b"runs",
+    b"embeddings",
+    b"transcriptions",
+    b"translations",
+    b"speech",
+    b"generations",
+    b"edits",
+];
+
+/// What can be done to something that exists.
+const CHANGES: [&[u8]; 2] = [b"cancel", b"submit_tool_outputs"];
+
+/// One exchange, from its request on.
+pub struct RestMeter {
+    policy: Rc<Policy>,
+    caller: Rc<Caller>,
+    provider: Rc<Provider>,
+    meter: Meter,
+    phase: Phase,
+    gap: Option<UsageGap>,
+}
+
+/// What an exchange has used.
+pub struct RestUsage {
+    /// Who sent it.
+    pub caller: Rc<Caller>,
+    /// The route's policy.
+    pub policy: Rc<Policy>,
+    /// Who served it.
+    pub provider: Rc<Provider>,
+    /// The request's model, else the answer's, if one is known.
+    pub model: Option<String>,
+    /// What was counted.
+    pub usage: Tally,
+    /// What that costs.
+    pub cost: MicroUsd,
+    /// Why that may not be all.
+    pub gap: Option<UsageGap>,
+}
+
+impl RestUsage {
+    /// Whether the answer told anything. What was not told is not known, and need not be nothing.
+    pub fn is_reported(&self) -> bool {
+        self.usage != Tally::default()
+    }
+}
+
+/// Why the usage of an exchange is not known, or not all of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UsageGap {
+    /// The answer has a content coding.
+    Coded,
+    /// The answer is a stream that told none.
+    Unreported,
+    /// What the answer told cannot be counted.
+    Rejected(UsageError),
+}
+
+/// The answer, as far as it has come.
+enum Phase {
+    /// Its headers have not come. The usage of a chat completion may have been asked for in the client's place.
+    AwaitingHeaders { is_asked: bool },
+    /// Its body passes.
+    Reading { body: BodyMeter, is_stream: bool, unasked: Option<UsageChunkFilter> },
+    /// Nothing of it is to be read any more.
+    Done,
+}
+
+impl RestMeter {
+    /// The exchange that a request begins, if its usage is to be counted. `is_asked` says that it was asked for in the
+    /// client's place.
+    pub fn new(
+        admission: &Admission,
+        head: &RequestHead<'_>,
+        upstream: &Upstream<'_>,
+        is_asked: bool,
+    ) -> Option<Box<Self>> {
+        is_counted(admission, head).then(|| {
+            Box::new(Self {
+                policy: admission.policy.clone(),
+                caller: admission.caller.clone(),
+                provider: upstream.provider.clone(),
+                meter: Meter::new(upstream.model),
+                phase: Phase::AwaitingHeaders { is_asked },
+                gap: None,
+            })
+        })
+    }
+
+    /// The answer's headers came.
+    pub fn answered(&mut self, status: Option<u16>, response: &impl UpstreamResponse) -> ResponseAction {
+        let answer = std::mem::replace(&mut self.phase, Phase::Done);
+        let (Phase::AwaitingHeaders { is_asked }, Some(200..=299)) = (answer, status) else {
+            return ResponseAction::Pass;
+        };
+        let content_type = response.content_type();
+        let media_type = media_type(&content_type);
+        let is_stream = media_type.eq_ignore_ascii_case(b"text/event-stream");
+        if !is_stream && !is_json(media_type) {
+            return ResponseAction::Pass;
+        }
+        let coding = response.content_encoding();
+        if !trim(&coding).is_empty() && !trim(&coding).eq_ignore_ascii_case(b"identity") {
+            self.gap = Some(UsageGap::Coded);
+            return ResponseAction::Pass;
+        }
+        let body = if is_stream { BodyMeter::event_stream(MAX_READ) } else { BodyMeter::json(MAX_READ) };
+        let unasked = (is_stream && is_asked).then(UsageChunkFilter::new);
+        let is_shortened = unasked.is_some();
+        self.phase = Phase::Reading { body, is_stream, unasked };
+        if !is_shortened {
+            return ResponseAction::Pass;
+        }
+        let mut edits = Edits::default();
+        edits.remove("content-length");
+        ResponseAction::Edit(edits)
+    }
+
+    /// Whether the answer's bytes are to be read as they pass.
+    pub fn is_read(&self) -> bool {
+        matches!(&self.phase, Phase::Reading { body, .. } if body.is_open())
+    }
+
+    /// Bytes of the answer are on their way. `ends` says that none follow.
+    pub fn pass(&mut self, bytes: &[u8], ends: bool, prices: &PriceList) -> BodyAction {
+        let Phase::Reading { body, unasked, .. } = &mut self.phase else { return BodyAction::Pass };
+        let metered = body.read(bytes, &mut self.meter, prices);
+        note(&mut self.gap, &metered);
+        let passed = unasked.as_mut().map(|unasked| unasked.pass(bytes, ends)).filter(|passed| passed != bytes);
+        passed.map_or(BodyAction::Pass, |passed| BodyAction::Replace(0, passed))
+    }
+
+    /// The exchange is over, or was cut off.
+    pub fn end(mut self, prices: &PriceList) -> RestUsage {
+        if let Phase::Reading { body, is_stream, .. } = self.phase {
+            let metered = body.finish(&mut self.meter, prices);
+            note(&mut self.gap, &metered);
+            if is_stream && *self.meter.tally() == Tally::default() {
+                self.gap.get_or_insert(UsageGap::Unreported);
+            }
+        }
+        RestUsage {
+            caller: self.caller,
+            policy: self.policy,
+            provider: self.provider,
+            model: self.meter.model().map(str::to_owned),
+            usage: *self.meter.tally(),
+            cost: self.meter.cost(),
+            gap: self.gap,
+        }
+    }
+}
+
+impl fmt::Display for UsageGap {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Coded => formatter.write_str("the answer has a content coding"),
+            Self::Unreported => formatter.write_str("the stream told no usage"),
+            Self::Rejected(rejected) => rejected.fmt(formatter),
+        }
+    }
+}
+
+/// Whether what a request uses is counted: a policy meters it, and it makes something. Reading what was made before, or
+/// changing it, tells the same usage again.
+pub fn is_counted(admission: &Admission, head: &RequestHead<'_>) -> bool {
+    let is_post = admission.purpose == Purpose::Rest && head.method == b"POST";
+    is_post && admission.policy.is_metered && !addresses_existing(&head.target)
+}
+
+fn addresses_existing(target: &Target<'_>) -> bool {
+    let path = normalized(target);
+    let mut from_end = segments(&path).rev();
+    let (last, second, third) = (from_end.next(), from_end.next(), from_end.next());
+    let is_one_of = |names: &[&[u8]], segment: Option<&[u8]>| segment.is_some_and(|segment| names.contains(&segment));
+    (is_one_of(&COLLECTIONS, second) && !is_one_of(&MAKERS, last))
+        || (is_one_of(&COLLECTIONS, third) && is_one_of(&CHANGES, last))
+}
+
+/// A path in one spelling: percent-decoded, in lowercase.
+pub(super) fn normalized(target: &Target<'_>) -> Vec<u8> {
+    let mut path = Cow::from(percent_decode(target.path)).into_owned();
+    path.make_ascii_lowercase();
+    path
+}
+
+/// The segments of a path, without empty ones.
+pub(super) fn segments(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty())
+}
+
+/// Keeps the first reason why something could not be counted.
+fn note(gap: &mut Option<UsageGap>, all: &[MeterEvent]) {
+    let rejected = all.iter().find_map(|metered| match metered {
+        MeterEvent::Rejected(rejected) => Some(UsageGap::Rejected(*rejected)),
+        _ => None,
+    });
+    *gap = gap.or(rejected);
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::fs;
+
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::credential::{Access, GatewaySlot, Strip};
+    use crate::http::Headers;
+    use crate::limit::{CallerLimits, SessionLimits};
+    use crate::name_rule::NameRule;
+    use crate::policy::{Credential, ProviderKind};
+    use crate::protocol::Lock;
+
+    struct Answered {
+        content_type: &'static str,
+        content_encoding: &'static str,
+    }
+
+    impl UpstreamResponse for Answered {
+        fn status(&self) -> Option<u16> {
+            Some(200)
+        }
+
+        fn is_from_upstream(&self) -> bool {
+            true
+        }
+
+        fn subprotocols(&self) -> Vec<u8> {
+            Vec::new()
+        }
+
+        fn content_type(&self) -> Vec<u8> {
+            self.content_type.into()
+        }
+
+        fn content_encoding(&self) -> Vec<u8> {
+            self.content_encoding.into()
+        }
+
+        fn location(&self) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    const JSON: Answered = Answered { content_type: "application/json", content_encoding: "" };
+    const EVENTS: Answered = Answered { content_type: "text/event-stream; charset=utf-8", content_encoding: "" };
+
+    pub(in crate::stream) fn provider(kind: ProviderKind) -> Rc<Provider> {
+        Rc::new(Provider { name: "openai".into(), kind, credential: Credential::External, account: vec![] })
+    }
+
+    pub(in crate::stream) fn admission(is_metered: bool) -> Admission {
+        let policy = Policy {
+            name: "rest".into(),
+            default_provider: provider(ProviderKind::OpenAi),
+            other_providers: vec![],
+            models: NameRule::Any,
+            aliases: vec![],
+            limits: SessionLimits::default(),
+            lock: Lock::default(),
+            is_metered,
+        };
+        let caller = Caller {
+            name: "web-app".into(),
+            policies: Access::All,
+            models: NameRule::Any,
+            origins: NameRule::Any,
+            limits: CallerLimits::default(),
+        };
+        Admission { policy: Rc::new(policy), caller: Rc::new(caller), client_secret: None, purpose: Purpose::Rest }
+    }
+
+    pub(in crate::stream) fn with_inbound<T>(
+        method: &str,
+        path: &str,
+        use_it: impl FnOnce(&RequestHead<'_>) -> T,
+    ) -> T {
+        let headers = Headers::from_iter([(":method", method), (":path", path)]);
+        let strip = Strip { headers: vec![], params: vec![] };
+        use_it(&RequestHead::read(&headers, &GatewaySlot::new("gateway", "gateway", true), &strip))
+    }
+
+    fn rest(model: &str, is_asked: bool) -> RestMeter {
+        let admission = admission(true);
+        let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(model) };
+        let path = "/v1/chat/completions";
+        *with_inbound("POST", path, |head| RestMeter::new(&admission, head, &upstream, is_asked)).unwrap()
+    }
+
+    fn load(file: &str) -> String {
+        fs::read_to_string(format!("{}/tests/recorded/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    fn prices() -> PriceList {
+        let prices: std::collections::BTreeMap<String, _> = serde_json::from_str(&load("prices.json")).unwrap();
+        PriceList::new(prices)
+    }
+
+    /// What an exchange comes to whose answer passes in these chunks: what it used, and what the client gets.
+    fn pass(mut rest: RestMeter, response: &Answered, chunks: &[&[u8]]) -> (RestUsage, Vec<u8>) {
+        let prices = prices();
+        rest.answered(Some(200), response);
+        let mut got = Vec::new();
+        for (index, chunk) in chunks.iter().enumerate() {
+            match rest.pass(chunk, index + 1 == chunks.len(), &prices) {
+                BodyAction::Pass => got.extend_from_slice(chunk),
+                BodyAction::Replace(from, bytes) => got.extend([&chunk[..from], &bytes].concat()),
+            }
+        }
+        (rest.end(&prices), got)
+    }
+
+    fn record(used: &RestUsage) -> Value {
+        json!({ "model": used.model, "usage": used.usage, "cost_usd": used.cost })
+    }
+
+    fn event_stream(lines: &str) -> String {
+        lines.lines().map(|data| format!("data: {data}\n\n")).collect()
+    }
+
+    #[test]
+    fn recorded_answers_are_counted_wherever_they_are_cut_and_pass_as_they_are() {
+        for (name, model, response) in [
+            ("chat-sse", "gpt-5", EVENTS),
+            ("responses-sse", "gpt-5", EVENTS),
+            ("chat-json-audio", "gpt-4o-audio-preview", JSON),
+            ("responses-json", "gpt-5", JSON),
+        ] {
+            let recorded = load(&format!("{name}.jsonl"));
+            let body = if response.content_type == JSON.content_type { recorded } else { event_stream(&recorded) };
+            let want: Value = serde_json::from_str(&load(&format!("{name}.json"))).unwrap();
+            let bytes = body.as_bytes();
+            for cut in 0..=bytes.len() {
+                let (used, got) = pass(rest(model, false), &response, &[&bytes[..cut], &bytes[cut..]]);
+                assert_eq!((record(&used), used.gap), (want.clone(), None), "{name} cut at {cut}");
+                assert_eq!(got, bytes, "{name} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn usage_that_the_client_did_not_request_is_counted_and_kept_from_it() {
+        let recorded = load("chat-sse.jsonl");
+        let unasked: String =
+            recorded.lines().filter(|line| !line.contains(r#""choices":[]"#)).map(|line| format!("{line}\n")).collect();
+        let (stream, want) = (event_stream(&recorded), event_stream(&unasked));
+        assert!(want.len() < stream.len());
+        for cut in 0..=stream.len() {
+            let chunks = [&stream.as_bytes()[..cut], &stream.as_bytes()[cut..], b""];
+            let (used, got) = pass(rest("gpt-5", true), &EVENTS, &chunks);
+            assert_eq!((used.usage.total_tokens, used.gap), (2306, None), "cut at {cut}");
+            assert_eq!(String::from_utf8(got).unwrap(), want, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_read_if_it_is_a_plain_success_in_json_or_events() {
+        let answered = |content_type, content_encoding| Answered { content_type, content_encoding };
+        for (status, response, is_read, gap) in [
+            (200, JSON, true, None),
+            (201, EVENTS, true, Some(UsageGap::Unreported)),
+            (200, answered("Application/Vnd.X+JSON", "Identity"), true, None),
+            (200, answered("TEXT/EVENT-STREAM", ""), true, Some(UsageGap::Unreported)),
+            (200, answered("application/json", "gzip"), false, Some(UsageGap::Coded)),
+            (200, answered("text/event-stream", "identity, br"), false, Some(UsageGap::Coded)),
+            (200, answered("audio/mpeg", "gzip"), false, None),
+            (200, answered("", ""), false, None),
+            (199, JSON, false, None),
+            (300, JSON, false, None),
+            (429, JSON, false, None),
+        ] {
+            let mut rest = rest("gpt-5", false);
+            assert!(!rest.is_read());
+            rest.answered(Some(status), &response);
+            assert_eq!(rest.is_read(), is_read, "{status} {}", response.content_type);
+            assert_eq!(rest.end(&prices()).gap, gap, "{status} {}", response.content_type);
+        }
+    }
+
+    #[test]
+    fn what_is_not_reported_is_known_not_to_be() {
+        let cut = |body: &str| body[..body.len() / 2].to_owned();
+        let (usage, many) = (r#""usage":{"input_tokens":1,"output_tokens":1}"#, r#""a":1,"#.repeat(MAX_READ / 6));
+        let (long, oversized) =
+            (format!(r#"{{"data":"{}",{usage}}}"#, "A".repeat(MAX_READ)), format!("{{{many}{usage}}}"));
+        let unasked = "data: {\"choices\":[{}]}\n\ndata: [DONE]\n\n".to_owned();
+        let missing = Some(UsageGap::Rejected(UsageError::Missing("usage")));
+        for (body, response, gap) in [
+            (load("responses-json.jsonl"), JSON, None),
+            (r#"{"object":"list","data":[]}"#.into(), JSON, None),
+            (cut(&load("responses-json.jsonl")), JSON, Some(UsageGap::Rejected(UsageError::Malformed))),
+            (long, JSON, None),
+            (oversized, JSON, Some(UsageGap::Rejected(UsageError::Oversized))),
+            (r#"{"object":"response","status":"queued","usage":null}"#.into(), JSON, missing),
+            (unasked, EVENTS, missing),
+            (cut(&event_stream(&load("responses-sse.jsonl"))), EVENTS, missing),
+            ("data: {\"type\":\"message_start\"}\n\n".into(), EVENTS, Some(UsageGap::Unreported)),
+        ] {
+            let (used, got) = pass(rest("gpt-5", false), &response, &[body.as_bytes()]);
+            assert_eq!(used.gap, gap, "{:.80}", body);
+            assert!(got == body.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_makes_something_is_counted_and_what_reads_or_changes_it_is_not() {
+        for (method, path, want) in [
+            ("POST", "/v1/chat/completions", true),
+            ("POST", "/v1/chat/completions/?x=responses/1", true),
+            ("POST", "/openai/deployments/gpt/chat/completions?api-version=1", true),
+            ("POST", "/v1/responses", true),
+            ("POST", "/v1/responses/compact", true),
+            ("POST", "/v1/audio/transcriptions", true),
+            ("POST", "/v1/embeddings", true),
+            ("POST", "/v1/chat/completions/chatcmpl-1", false),
+            ("POST", "/v1/chat/Completions//chatcmpl-1", false),
+            ("POST", "/v1/respons%65s/resp_1/cancel", false),
+            ("POST", "/v1/threads/t/runs/r", false),
+            ("POST", "/v1/responses/x/openai/chat/completions", true),
+            ("POST", "/v1/x/responses/openai/embeddings", true),
+            ("POST", "/openai/deployments/responses/chat/completions", true),
+            ("POST", "/openai/deployments/completions/embeddings", true),
+            ("POST", "/v1/threads/t/runs", true),
+            ("POST", "/v1/threads/t/runs/r/submit_tool_outputs", false),
+            ("GET", "/v1/responses", false),
+            ("PUT", "/v1/responses", false),
+        ] {
+            let is_metered = |metered| with_inbound(method, path, |head| is_counted(&admission(metered), head));
+            assert_eq!((is_metered(true), is_metered(false)), (want, false), "{method} {path}");
+        }
+        let call = Admission { purpose: Purpose::Call, ..admission(true) };
+        assert!(!with_inbound("POST", "/v1/realtime/calls", |head| is_counted(&call, head)));
+    }
+}

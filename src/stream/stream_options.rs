@@ -1,0 +1,140 @@
+//! Streams of completions, which report usage only where `stream_options` says so: set for the client, or denied where
+//! nobody could be told and it must be known.
+
+use super::admission::Admission;
+use super::denials::{ambiguous_stream, ambiguous_version, unreported_stream};
+use super::request_head::RequestHead;
+use super::rest::{is_counted, normalized, segments};
+use crate::denial::Denial;
+use crate::http::Target;
+use crate::policy::{Provider, ProviderKind};
+use crate::protocol::{is_stream_requested, with_include_usage};
+
+/// The first version of Azure's API that knows `stream_options`.
+const AZURE_STREAM_OPTIONS: &str = "2024-09";
+
+/// Whether the usage of what a request makes is counted, and a stream of it tells that only to those who ask: of
+/// completions, chat or not.
+pub fn needs_include_usage(admission: &Admission, head: &RequestHead<'_>) -> bool {
+    let path = normalized(&head.target);
+    is_counted(admission, head) && segments(&path).next_back() == Some(b"completions")
+}
+
+/// The body with its usage asked for, where that must be and can be; `None` if it stays as it is. Under a budget of the
+/// day, no stream passes that would not tell.
+pub fn include_usage(
+    admission: &Admission,
+    head: &RequestHead<'_>,
+    provider: &Provider,
+    body: &[u8],
+) -> Result<Option<Vec<u8>>, Denial> {
+    if body.is_empty() || !needs_include_usage(admission, head) {
+        return Ok(None);
+    }
+    let has_budget = admission.caller.limits.has_budget();
+    match supports_include_usage(&head.target, provider) {
+        Some(true) => with_include_usage(body).map_err(|_| ambiguous_stream()),
+        None if has_budget => Err(ambiguous_version()),
+        Some(false) if has_budget && is_stream_requested(body).map_err(|_| ambiguous_stream())? => {
+            Err(unreported_stream())
+        }
+        Some(false) | None => Ok(None),
+    }
+}
+
+/// Whether a provider knows how to be asked for a stream's usage; `None` if that depends on an API version that the
+/// query names twice, so that the provider may take another one than is seen here.
+fn supports_include_usage(target: &Target<'_>, provider: &Provider) -> Option<bool> {
+    if provider.kind != ProviderKind::AzureOpenAi {
+        return Some(true);
+    }
+    let mut versions = target.params().filter(|param| param.is("api-version"));
+    match (versions.next(), versions.next()) {
+        (None, _) => Some(true),
+        // Other versions than dates, such as `preview`, are later ones.
+        (Some(version), None) => Some(version.value().is_some_and(|version| *version >= *AZURE_STREAM_OPTIONS)),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::credential::Caller;
+    use crate::limit::CallerLimits;
+    use crate::stream::rest::tests::{admission, provider, with_inbound};
+
+    /// What becomes of a body sent here: whether it is made to ask, or the answer that refuses it.
+    fn asked(path: &str, kind: ProviderKind, body: &str, tokens_per_day: Option<u64>) -> Result<bool, String> {
+        let mut admission = admission(true);
+        let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
+        admission.caller = Rc::new(Caller { limits, ..Rc::into_inner(admission.caller).unwrap() });
+        let asked =
+            with_inbound("POST", path, |head| include_usage(&admission, head, &provider(kind), body.as_bytes()));
+        asked.map(|body| body.is_some()).map_err(|denial| String::from_utf8(denial.local_reply().body).unwrap())
+    }
+
+    #[test]
+    fn completions_are_asked_where_their_provider_understands() {
+        for (path, openai, azure) in [
+            ("/v1/chat/completions", true, true),
+            ("/v1/completions/", true, true),
+            ("/x/Chat%2Fcompletions", true, true),
+            ("/openai/deployments/gpt/chat/completions?api-version=2024-06-01", true, false),
+            ("/openai/deployments/gpt/chat/completions?api-version=2024-10-21", true, true),
+            ("/openai/deployments/gpt/chat/completions?api-version=2024-10-21&API-version=2024-10-21", true, false),
+            ("/openai/deployments/gpt/chat/completions?api-version=2024-1%0", true, false),
+            ("/openai/v1/chat/completions?api-version=preview", true, true),
+            ("/v1/responses", false, false),
+            ("/v1/chat/completions/chatcmpl-1", false, false),
+        ] {
+            for (kind, want) in [(ProviderKind::OpenAi, openai), (ProviderKind::AzureOpenAi, azure)] {
+                assert_eq!(asked(path, kind.clone(), r#"{"stream":true}"#, None), Ok(want), "{path}");
+                assert_eq!(asked(path, kind.clone(), r#"{"stream":false}"#, None), Ok(false), "{path}");
+                assert_eq!(asked(path, kind, "", None), Ok(false), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn under_a_budget_of_the_day_no_stream_passes_that_tells_nothing() {
+        let stream = r#"{"stream":true,"stream_options":{"include_usage":true}}"#;
+        for (versions, kind, body, want) in [
+            ("api-version=2024-06-01", ProviderKind::AzureOpenAi, stream, Err("tells nobody")),
+            ("api-version=1", ProviderKind::AzureOpenAi, r#"{"stream":true}"#, Err("tells nobody")),
+            ("api-version=%zz", ProviderKind::AzureOpenAi, stream, Err("tells nobody")),
+            ("api-version=2024-06-01", ProviderKind::AzureOpenAi, r#"{"stream":false}"#, Ok(false)),
+            (
+                "api-version=2024-06-01",
+                ProviderKind::AzureOpenAi,
+                r#"{"stream":false,"stream":true}"#,
+                Err("only once"),
+            ),
+            ("api-version=2024-06-01", ProviderKind::OpenAi, stream, Ok(false)),
+            ("api-version=2024-10-21&api-version=1", ProviderKind::AzureOpenAi, stream, Err("`api-version` only once")),
+            (
+                "api-version=2024-10-21&Api%2Dversion=2024-10-21",
+                ProviderKind::AzureOpenAi,
+                "{}",
+                Err("`api-version` only once"),
+            ),
+            ("api-version=2024-10-21&api-version=1", ProviderKind::OpenAi, r#"{"stream":true}"#, Ok(true)),
+            ("api-version=2024-10-21", ProviderKind::AzureOpenAi, r#"{"stream":true}"#, Ok(true)),
+            ("api-version=2024-10-21", ProviderKind::AzureOpenAi, stream, Ok(false)),
+        ] {
+            let path = format!("/openai/deployments/gpt/chat/completions?{versions}");
+            match (asked(&path, kind, body, Some(1)), want) {
+                (Ok(asked), Ok(want)) => assert_eq!(asked, want, "{versions} {body}"),
+                (Err(answer), Err(want)) => {
+                    let is_so = answer.contains(want) && answer.contains("malformed_request");
+                    assert!(is_so, "{versions} {body}: {answer}");
+                }
+                (got, _) => panic!("{versions} {body}: {got:?}"),
+            }
+        }
+        let elsewhere = "/openai/deployments/gpt/embeddings?api-version=1&api-version=2";
+        assert_eq!(asked(elsewhere, ProviderKind::AzureOpenAi, "{}", Some(1)), Ok(false));
+    }
+}

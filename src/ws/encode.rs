@@ -1,0 +1,22 @@
+//! Frames written: the text frame that goes before a Close, and what both have in common.
+
+use super::frame::{FrameHeader, OpCode};
+use super::mask;
+
+/// A text message in one unmasked frame, as a server sends it.
+#[must_use]
+pub fn text_frame(text: &str) -> Vec<u8> {
+    encode_frame(OpCode::Text, None, text.as_bytes().to_vec())
+}
+
+/// A whole frame with this payload, masked with `mask`.
+pub(super) fn encode_frame(opcode: OpCode, mask: Option<[u8; 4]>, mut payload: Vec<u8>) -> Vec<u8> {
+    let header = FrameHeader { fin: true, opcode, mask, length: payload.len() as u64 };
+    if let Some(key) = mask {
+        mask::apply(key, 0, &mut payload);
+    }
+    let mut frame = Vec::new();
+    header.encode(&mut frame);
+    frame.append(&mut payload);
+    frame
+}
