@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use super::paths::{Paths, Tree};
+use super::paths::{Node, Paths, Tree};
 use super::scanner::{Container, Literal, Part, ScanError, Scanner, Token};
 use super::text::{Text, Whole};
 
@@ -103,6 +103,8 @@ pub enum Value<'a> {
         /// Whether it has no items.
         is_empty: bool,
     },
+    /// Of `*`: a member has this name, which no path knows.
+    Name(&'a str),
     /// Nothing, since a value of this kind stands on the way to it, where an object or array would have to.
     Blocked(Kind),
 }
@@ -146,9 +148,10 @@ pub enum Unreadable {
 #[derive(Debug)]
 struct Reader {
     scanner: Scanner,
-    /// Objects and arrays on the way to what is read, each at a node of the paths.
-    frames: Vec<Frame>,
-    /// For each of them, which of its node's names have come.
+    /// The object or array that is read, at a node of the paths, and those that it is in.
+    innermost: Option<Frame>,
+    outer: Vec<Frame>,
+    /// Which names have come of objects with more than 64 of them.
     seen: Vec<u64>,
     text: Text,
     /// The node of the member whose name came last, and where that member begins.
@@ -162,8 +165,9 @@ struct Reader {
 struct Frame {
     node: usize,
     container: Container,
-    /// Where its names begin in `seen`.
-    seen: usize,
+    /// Which of its node's first 64 names have come, and where those of the others begin in `Reader::seen`.
+    seen: u64,
+    others: usize,
     start: u64,
     member: u64,
 }
@@ -217,7 +221,7 @@ impl<T: Copy> Matcher<T> {
     /// Bytes that are held beside the matcher itself.
     pub fn held(&self) -> usize {
         let reader = &self.reader;
-        let frames = reader.frames.capacity().saturating_mul(size_of::<Frame>());
+        let frames = reader.outer.capacity().saturating_mul(size_of::<Frame>());
         let seen = reader.seen.capacity().saturating_mul(size_of::<u64>());
         frames.saturating_add(seen).saturating_add(reader.text.held()).saturating_add(reader.scanner.held())
     }
@@ -236,7 +240,8 @@ impl Reader {
         let text = Text::new(bounds.text.max(tree.longest_name.saturating_mul(3)));
         Self {
             scanner: Scanner::new(bounds.depth),
-            frames: Vec::new(),
+            innermost: None,
+            outer: Vec::new(),
             seen: Vec::new(),
             text,
             node: 0,
@@ -260,7 +265,7 @@ impl Reader {
     fn read(&mut self, tree: &Tree, bytes: &[u8], tell: Tell<'_>) -> Result<ControlFlow<()>, Unreadable> {
         let mut rest = bytes;
         while let Some(token) = self.scanner.next(&mut rest)? {
-            if self.frames.is_empty() && !matches!(token, Token::Open(Container::Object)) {
+            if self.innermost.is_none() && !matches!(token, Token::Open(Container::Object)) {
                 return Err(Unreadable::NotAnObject);
             }
             let told = match token {
@@ -269,10 +274,7 @@ impl Reader {
                     ControlFlow::Continue(())
                 }
                 Token::Close { is_empty, .. } => self.close(tree, is_empty, tell),
-                Token::Piece { of: Part::Name, bytes, ends: true } => {
-                    self.name(tree, bytes)?;
-                    ControlFlow::Continue(())
-                }
+                Token::Piece { of: Part::Name, bytes, ends: true } => self.name(tree, bytes, tell)?,
                 Token::Piece { of, bytes, ends: true } => self.scalar(tree, of, bytes, tell),
                 Token::Piece { bytes, ends: false, .. } => {
                     self.text.push(bytes);
@@ -299,21 +301,32 @@ impl Reader {
     }
 
     /// A name has come to its end: only a value whose node is known gives tokens.
-    fn name(&mut self, tree: &Tree, last: &[u8]) -> Result<(), Unreadable> {
-        self.member = self.scanner.member();
-        let at = self.scanner.start();
-        let name = self.text.end(last);
-        let found = match (name, self.frames.last()) {
-            (Whole::NotText, _) => return Err(Unreadable::NotJson { at }),
-            (Whole::Text(name), Some(frame)) => find(tree, frame, name, &mut self.seen, self.other_case)?,
-            (Whole::Long { .. }, _) | (_, None) => None,
+    fn name(&mut self, tree: &Tree, last: &[u8], tell: Tell<'_>) -> Result<ControlFlow<()>, Unreadable> {
+        let Self { scanner, innermost, seen, text, other_case, .. } = self;
+        self.member = scanner.member();
+        let Some(frame) = innermost else { return Ok(ControlFlow::Continue(())) };
+        let Some(node) = tree.node(frame.node) else { return Ok(ControlFlow::Continue(())) };
+        let (found, name) = match text.end(last) {
+            Whole::NotText => return Err(Unreadable::NotJson { at: scanner.start() }),
+            Whole::Text(name) => (find(node, frame, name, seen, *other_case)?, Value::Name(name)),
+            Whole::Long { bytes } => (None, Value::Long { bytes }),
         };
-        self.text.clear();
+        let mut told = ControlFlow::Continue(());
         match found {
             Some(node) => self.node = node,
-            None => self.scanner.skip_value(),
+            None => {
+                scanner.skip_value();
+                for &tag in &node.other_names {
+                    let end = scanner.position();
+                    told = tell(tag, name, scanner.start()..end, self.member..end);
+                    if told.is_break() {
+                        break;
+                    }
+                }
+            }
         }
-        Ok(())
+        text.clear();
+        Ok(told)
     }
 
     fn scalar(&mut self, tree: &Tree, of: Part, last: &[u8], tell: Tell<'_>) -> ControlFlow<()> {
@@ -333,25 +346,28 @@ impl Reader {
     /// An object or array begins. Where nothing in it is at a path, only its end gives a token.
     fn open(&mut self, tree: &Tree, container: Container) {
         let Place { node, start, member, .. } = self.place(tree);
-        let (names, has_items) = tree.node(node).map_or((0, false), |node| (node.names.len(), node.items.is_some()));
-        let seen = self.seen.len();
+        let Some(known) = tree.node(node) else { return };
+        let names = known.names.len();
+        let others = self.seen.len();
         let is_wanted = match container {
-            Container::Object => names > 0,
-            Container::Array => has_items,
+            Container::Object => names > 0 || !known.other_names.is_empty(),
+            Container::Array => known.items.is_some(),
         };
-        if is_wanted {
-            self.seen.resize(seen.saturating_add(names.div_ceil(64)), 0);
-        } else {
+        if !is_wanted {
             self.scanner.skip_inside();
+        } else if names > 64 {
+            self.seen.resize(others.saturating_add((names - 1) / 64), 0);
         }
-        self.frames.push(Frame { node, container, seen, start, member });
+        let frame = Frame { node, container, seen: 0, others, start, member };
+        self.outer.extend(self.innermost.replace(frame));
     }
 
     fn close(&mut self, tree: &Tree, is_empty: bool, tell: Tell<'_>) -> ControlFlow<()> {
-        let Some(Frame { node, container, seen, start, member }) = self.frames.pop() else {
+        let Some(Frame { node, container, others, start, member, .. }) = self.innermost.take() else {
             return ControlFlow::Continue(());
         };
-        self.seen.truncate(seen);
+        self.innermost = self.outer.pop();
+        self.seen.truncate(others);
         let (value, kind) = match container {
             Container::Object => (Value::Object { is_empty }, Kind::Object),
             Container::Array => (Value::Array { is_empty }, Kind::Array),
@@ -362,7 +378,7 @@ impl Reader {
     /// Where the value stands that the scanner began last.
     fn place<'t>(&self, tree: &'t Tree) -> Place<'t> {
         let start = self.scanner.start();
-        match self.frames.last() {
+        match &self.innermost {
             None => Place { tree, node: 0, start, member: start },
             Some(Frame { container: Container::Object, .. }) => {
                 Place { tree, node: self.node, start, member: self.member }
@@ -401,22 +417,22 @@ impl Place<'_> {
     }
 }
 
-/// The node of the member with this name, if its object has one.
+/// The node of the member with this name, if its object's node has one.
 fn find(
-    tree: &Tree,
-    frame: &Frame,
+    node: &Node,
+    frame: &mut Frame,
     name: &str,
-    seen: &mut [u64],
+    others: &mut [u64],
     other_case: OtherCase,
 ) -> Result<Option<usize>, Unreadable> {
-    let Some(node) = tree.node(frame.node) else { return Ok(None) };
     if let Some((index, (known, child))) = node.names.iter().enumerate().find(|(_, (known, _))| **known == *name) {
+        let seen = match index.checked_sub(64) {
+            None => Some(&mut frame.seen),
+            Some(index) => others.get_mut(frame.others.saturating_add(index / 64)),
+        };
         let bit = 1 << (index % 64);
-        if let Some(bits) = seen.get_mut(frame.seen.saturating_add(index / 64)) {
-            if *bits & bit != 0 {
-                return Err(Unreadable::Repeated(known.clone()));
-            }
-            *bits |= bit;
+        if seen.is_none_or(|seen| std::mem::replace(seen, *seen | bit) & bit != 0) {
+            return Err(Unreadable::Repeated(known.clone()));
         }
         return Ok(Some(*child));
     }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// Paths such as `session.audio.output.voice` and `choices[].delta.content`: names with dots between them, and `[]` for
-/// every item of an array. The empty path is the whole value.
+/// every item of an array. The empty path is the whole value. A last name of `*` stands for all names that no path has
+/// there; their values are not read.
 ///
 /// Every name of a path is inspected: it may stand only once in its object.
 ///
@@ -41,6 +42,8 @@ pub(super) struct Node {
     pub(super) tags: Vec<usize>,
     /// Names of members, each with its node.
     pub(super) names: Vec<(Box<str>, usize)>,
+    /// Places among the tags that hear of other names.
+    pub(super) other_names: Vec<usize>,
     /// The node of an array's items.
     pub(super) items: Option<usize>,
 }
@@ -67,6 +70,11 @@ impl<T: Copy> Paths<T> {
     }
 
     fn add(&mut self, path: &str, tag: T) -> Result<(), InvalidPath> {
+        let (path, is_of_others) = match path.strip_suffix('*') {
+            Some("") => ("", true),
+            Some(object) => (object.strip_suffix('.').ok_or_else(|| InvalidPath(path.to_owned()))?, true),
+            None => (path, false),
+        };
         let mut node = 0;
         for segment in path.split('.').filter(|_| !path.is_empty()) {
             let name = segment.trim_end_matches("[]");
@@ -79,7 +87,8 @@ impl<T: Copy> Paths<T> {
             }
         }
         if let Some(node) = self.tree.nodes.get_mut(node) {
-            node.tags.push(self.tags.len());
+            let tags = if is_of_others { &mut node.other_names } else { &mut node.tags };
+            tags.push(self.tags.len());
             self.tags.push(tag);
         }
         Ok(())

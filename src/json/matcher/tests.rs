@@ -99,6 +99,21 @@ fn what_leaves_no_place_for_a_path_blocks_it() {
 }
 
 #[test]
+fn names_that_no_path_knows_are_heard_of_where_that_is_asked_for() {
+    for (json, want) in [
+        (r#"{"g":{"a":1},"x":2}"#, vec![r#"g.a = Number("1")"#]),
+        (
+            r#"{"g":{"\u0062":{"c":[]},"a":{},"":null}}"#,
+            vec![r#"g.* = Name("b")"#, "g.a = Object { is_empty: true }", r#"g.* = Name("")"#],
+        ),
+    ] {
+        assert_eq!(strict(json, &["g.a", "g.*"]).unwrap(), want, "{json}");
+    }
+    assert_eq!(strict(r#"{"a":{"b":1}}"#, &["*"]).unwrap(), [r#"* = Name("a")"#]);
+    assert_eq!(strict(r#"{"g":1}"#, &["g.*"]).unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn one_value_may_have_several_tags() {
     let several = Arc::new(Paths::new(&[("model", 1), ("model", 2)]).with("model.x", 3).unwrap());
     let mut tags = Vec::new();
@@ -266,7 +281,7 @@ fn an_error_stays_and_so_does_a_break() {
 
 #[test]
 fn paths_have_no_empty_names() {
-    for bad in [".", "a.", ".a", "a..b", "[]", "a.[]"] {
+    for bad in [".", "a.", ".a", "a..b", "[]", "a.[]", "a*"] {
         assert_eq!(Paths::new(&[]).with(bad, ()).err(), Some(super::super::paths::InvalidPath(bad.to_owned())));
     }
 }
