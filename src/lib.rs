@@ -36,8 +36,8 @@
 //!
 //! Envoy is known only to the host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
 //! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
-//! `stream → {control, call, config, host} → client_secret → {policy, process} → {protocol, metrics} → credential → limit →
-//! usage → {endpoint, denial, name_rule} → {http, ws, json, local_reply, memory, secret}`.
+//! `stream → {host, config, control} → {call, client_secret} → process → metrics → policy → {credential, protocol} → limit →
+//! usage → {endpoint, denial, name_rule} → {http, ws, local_reply, memory} → {json, secret}`.
 //!
 //! | module | holds |
 //! |---|---|

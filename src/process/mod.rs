@@ -67,7 +67,7 @@ pub struct Sessions {
     hung_up: Vec<u32>,
 }
 
-/// A session that was let in. It must be given back by [`Sessions::leave`], however far it came.
+/// A session that was let in. It must be given back by [`Sessions::close`], however far it came.
 pub struct SessionHandle {
     caller: Rc<Caller>,
     number: u32,

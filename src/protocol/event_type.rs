@@ -13,7 +13,7 @@ pub enum EventType {
     /// `session.updated`, `transcription_session.updated`: names the session and its models.
     SessionUpdated,
     /// `response.created`: a response has begun, asked for by the client or by the upstream's turn detection. A
-    /// [`Meter`](super::Meter) reads nothing but its type, so it needs no collecting.
+    /// [`Meter`](crate::usage::Meter) reads nothing but its type, so it needs no collecting.
     ResponseCreated,
     /// `response.done`: a Realtime response has ended, in whatever way.
     ResponseDone,

@@ -328,7 +328,7 @@ pub(super) mod tests {
     }
 
     fn load(file: &str) -> String {
-        fs::read_to_string(format!("{}/tests/recorded/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        fs::read_to_string(format!("{}/tests/fixtures/recorded/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
     }
 
     fn prices() -> PriceList {

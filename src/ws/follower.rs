@@ -38,7 +38,7 @@ const COLLECT_STEP: usize = 16 * 1024;
 /// }) {
 ///     match event {
 ///         Event::Message(message) => news.push(message.payload),
-///         Event::TooLong | Event::Close(_) | Event::Violation(_) => unreachable!(),
+///         Event::TooLong | Event::Close(_) | Event::ProtocolError(_) => unreachable!(),
 ///     }
 /// }
 /// assert_eq!(news, [br#"{"type":"news"}"#]);

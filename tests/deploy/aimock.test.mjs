@@ -1,4 +1,4 @@
-// What `docker compose up` starts: envoy.yaml, aimock/envoy.yaml and aimock, with the keys of docker-compose.yaml.
+// What `docker compose up` starts: envoy.yaml, examples/aimock/envoy.yaml and aimock, with the keys of docker-compose.yaml.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';

@@ -182,7 +182,7 @@ describe('compose', () => {
     const { provider, certificates } = compose.services;
     assert.deepEqual(provider.networks.default.aliases, hosts);
     assert.ok(certificates.command.at(-1).includes(`tls.sh /provider ${hosts.join(' ')}`));
-    assert.ok(deployText('aimock/envoy.yaml').includes(`server_names: [${hosts.join(', ')}]`));
+    assert.ok(deployText('../examples/aimock/envoy.yaml').includes(`server_names: [${hosts.join(', ')}]`));
   });
 
   test('with the real OpenAI, aimock neither runs nor is trusted', () => {

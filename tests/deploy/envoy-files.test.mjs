@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { scratchDirectory, validateFile } from '../e2e/harness/index.mjs';
 import { selfSigned } from './certificates.mjs';
@@ -33,7 +33,7 @@ const files = {
     writeFileSync(sds, placed(deployText('external-key/openai.sds.yaml'), { '/etc/envoy/keys': keys }));
     return { ...gateway(), '/etc/envoy/sds/openai.yaml': sds, '/etc/envoy/keys': keys };
   },
-  'aimock/envoy.yaml': tls,
+  '../examples/aimock/envoy.yaml': tls,
 };
 
 /** Loads the text of a file into Envoy, its paths put into the scratch directory. */
@@ -44,7 +44,11 @@ function validate(file, { change = (text) => text, env = environment } = {}) {
 }
 
 test('no Envoy file is left out', () => {
-  const found = readdirSync(deployPath('.'), { recursive: true }).filter((name) => /(^|\/)envoy\.yaml$/.test(name));
+  const found = ['.', '../examples'].flatMap((folder) =>
+    readdirSync(deployPath(folder), { recursive: true })
+      .filter((name) => basename(name) === 'envoy.yaml')
+      .map((name) => join(folder, name)),
+  );
   assert.deepEqual(found.toSorted(), Object.keys(files).toSorted());
 });
 

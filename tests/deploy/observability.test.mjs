@@ -32,7 +32,7 @@ const asSent = (expression) =>
     .replace(/"\$(\w+)"/g, (_, name) => `"${variables.find((one) => one.name === name).allValue}"`);
 const queries = [
   ...panels.flatMap(({ title, targets }) => targets.map(({ expr }) => [`the panel ${title}`, asSent(expr)])),
-  ...fences('README.md').flatMap(({ language, place, text }) => (language === 'promql' ? [[place, text.trim()]] : [])),
+  ...fences('docs/observability.md', 'promql').map(({ place, text }) => [place, text.trim()]),
 ];
 
 let upstream;
@@ -180,9 +180,9 @@ describe('statistics', () => {
     assert.deepEqual(names.filter((name) => name !== undefined && !known.includes(name)), []);
   });
 
-  test('are those of the README, with the labels that it says', () => {
+  test('are those of the documentation, with the labels that it says', () => {
     const row = /^\| `realtime_byok_(\w+)` \| (`[^|]+`) \|/gm;
-    const told = Array.from(deployText('../README.md').matchAll(row), ([, name, labels]) => [
+    const told = Array.from(deployText('../docs/observability.md').matchAll(row), ([, name, labels]) => [
       name,
       Array.from(labels.matchAll(/`(\w+)`/g), ([, label]) => label),
     ]);

@@ -39,11 +39,11 @@ export function gatewayPlaces({ certificate, trust }) {
   };
 }
 
-/** aimock/envoy.yaml in front of `port`: the TLS side of the providers. */
+/** examples/aimock/envoy.yaml in front of `port`: the TLS side of the providers. */
 export async function startProvider(port, { names = providerNames } = {}) {
   const directory = scratchDirectory();
   const certificate = selfSigned(join(directory, 'tls'), ...names);
-  const text = placed(deployText('aimock/envoy.yaml'), {
+  const text = placed(deployText('../examples/aimock/envoy.yaml'), {
     '/etc/envoy/tls/tls.crt': certificate.chain,
     '/etc/envoy/tls/tls.key': certificate.key,
     '0.0.0.0, port_value: 443': '127.0.0.1, port_value: 0',

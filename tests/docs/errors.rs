@@ -1,8 +1,9 @@
-//! The README's table of errors is the filter's.
+//! The tables of `docs/errors.md` are the filter's: what refuses requests, and what ends sessions.
 
 use std::collections::BTreeSet;
 
 use realtime_byok::denial::DenialCode;
+use realtime_byok::limit::Ending;
 
 use crate::markdown::{code, table};
 use crate::repository;
@@ -16,7 +17,7 @@ fn reasons() -> Vec<DenialCode> {
     reasons
 }
 
-/// The reason after another, in the order of their declaration. A new one needs a row in the README's table too.
+/// The reason after another, in the order of their declaration. A new one needs a row in the table too.
 fn follows(reason: DenialCode) -> Option<DenialCode> {
     match reason {
         DenialCode::NoPolicy => Some(DenialCode::MalformedCredentials),
@@ -41,14 +42,65 @@ fn follows(reason: DenialCode) -> Option<DenialCode> {
     }
 }
 
+/// Every ending. What `follows_ending` leaves out does not compile.
+fn endings() -> Vec<Ending> {
+    let mut endings = vec![Ending::MaxDuration];
+    while let Some(next) = follows_ending(endings.last().unwrap()) {
+        endings.push(next);
+    }
+    endings
+}
+
+/// The ending after another, in the order of their declaration. A new one needs a row in the table too.
+fn follows_ending(ending: &Ending) -> Option<Ending> {
+    match ending {
+        Ending::MaxDuration => Some(Ending::IdleTimeout),
+        Ending::IdleTimeout => Some(Ending::Budget),
+        Ending::Budget => Some(Ending::FieldLocked("instructions".into())),
+        Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
+        Ending::ModelNotAllowed(_) => Some(Ending::Stopped),
+        Ending::Stopped => Some(Ending::ProtocolError("a reason".into())),
+        Ending::ProtocolError(_) => Some(Ending::MessageTooBig),
+        Ending::MessageTooBig => None,
+    }
+}
+
+/// What `code` finds of text between backticks.
+fn texts(text: &str) -> Vec<String> {
+    vec![text.to_owned()]
+}
+
 #[test]
-fn the_table_has_every_error_with_its_status_and_type() {
-    let rows = table(&repository::text("README.md"), "| when | status | type | code |");
+fn every_refusal_is_in_the_table_with_its_status_and_type() {
+    let page = repository::text("docs/errors.md");
+    let rows = table(&page, "| when | status | type | code |");
     let shown: BTreeSet<_> = rows.iter().map(|row| (row[1].clone(), code(&row[2]), code(&row[3]))).collect();
-    let texts = |text: &str| vec![text.to_owned()];
     let given = reasons()
         .into_iter()
-        .map(|reason| (reason.status().to_string(), texts(reason.error_type()), texts(reason.as_str())));
+        .map(|reason| (reason.status().to_string(), texts(reason.error_type()), texts(reason.as_str())))
+        .chain([("405".to_owned(), texts("invalid_request_error"), texts("method_not_allowed"))]);
     assert_eq!(shown, given.collect());
     assert_eq!(rows.len(), shown.len());
+}
+
+#[test]
+fn every_ending_is_in_the_table_with_its_close_code() {
+    let rows = table(&repository::text("docs/errors.md"), "| why | close code | `error.code` |");
+    let shown: BTreeSet<_> = rows.iter().map(|row| (row[1].clone(), code(&row[2]))).collect();
+    let given = endings().into_iter().map(|ending| (ending.close_code().to_string(), texts(ending.code())));
+    assert_eq!(shown, given.collect());
+    assert_eq!(rows.len(), shown.len());
+}
+
+/// `session_limit_exceeded` is the type of every ending's event, and the code of one refusal.
+#[test]
+fn the_word_with_two_meanings_is_told_apart() {
+    let page = repository::text("docs/errors.md");
+    assert!(page.contains("**`session_limit_exceeded` has two meanings.**"));
+    assert_eq!(DenialCode::SessionLimitExceeded.as_str(), "session_limit_exceeded");
+    for ending in endings() {
+        let event: serde_json::Value = serde_json::from_slice(&ending.event("event_1")).unwrap();
+        assert_eq!(event["error"]["type"], "session_limit_exceeded");
+        assert_ne!(event["error"]["code"], "session_limit_exceeded");
+    }
 }

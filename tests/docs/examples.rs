@@ -80,8 +80,8 @@ fn every_configuration_loads() {
 }
 
 #[test]
-fn every_block_of_the_readme_says_what_it_is() {
-    for fence in fences("README.md", &repository::text("README.md")) {
+fn every_block_says_what_it_is() {
+    for fence in repository::pages().iter().flat_map(|name| fences(name, &repository::text(name))) {
         let is_marked = fence.text.starts_with("# plugin configuration") || fence.text.starts_with("# Envoy: ");
         assert!(fence.language != "yaml" || is_marked, "{}", fence.location);
         assert!(!fence.language.is_empty(), "{}", fence.location);

@@ -10,3 +10,4 @@ mod names;
 mod reference;
 mod repository;
 mod schema;
+mod words;

@@ -48,7 +48,8 @@ pub fn links(document: &str) -> Vec<String> {
 
 /// What headings are linked by.
 pub fn anchors(document: &str) -> Vec<String> {
-    let headings = document.lines().filter(|line| line.starts_with('#'));
+    let prose = prose(document);
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
     headings
         .map(|heading| {
             let text = heading.trim_start_matches('#').trim().to_lowercase();

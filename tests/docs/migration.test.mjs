@@ -1,4 +1,4 @@
-// The README's changes to clients: what stands there afterwards opens a session through the gateway.
+// The changes to clients that are shown: what stands there afterwards opens a session through the gateway.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
@@ -6,10 +6,10 @@ import { test } from 'node:test';
 import { promisify } from 'node:util';
 import { certificate, repository, tokens, workDirectory } from '../e2e/harness/index.mjs';
 import { useClients } from '../clients/gateway.mjs';
-import { fences } from './markdown.mjs';
+import { fences, pages } from './markdown.mjs';
 
 const clients = useClients();
-const changes = fences('README.md').filter(({ language }) => language === 'diff');
+const changes = pages.flatMap((name) => fences(name, 'diff'));
 
 /** How each program, told by a word of its own, goes on until it prints an event of its session. */
 const programs = [
@@ -68,12 +68,14 @@ const python = (source) => ({
 });
 
 test('every change is tried', () => {
-  assert.equal(changes.length, programs.length);
+  const named = changes.map(({ text }) => programs.filter(({ mark }) => text.includes(mark)).length);
+  assert.deepEqual(named, changes.map(() => 1));
+  assert.ok(programs.every(({ mark }) => changes.some(({ text }) => text.includes(mark))));
 });
 
-for (const { name, mark, rest } of programs) {
-  test(name, async () => {
-    const { text } = changes.find((change) => change.text.includes(mark));
+for (const { place, text } of changes) {
+  const { name, rest } = programs.find(({ mark }) => text.includes(mark));
+  test(`${name}, ${place}`, async () => {
     const { command, args } = rest === undefined ? python(after(text)) : javascript(after(text), rest);
     const env = {
       PATH: process.env.PATH,

@@ -24,15 +24,48 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn every_file_that_the_readme_names_exists() {
-    let document = repository::text("README.md");
-    let folders = [".ci/", "benches/", "docs/", "envoy/", "src/", "tests/"];
-    let names: Vec<_> = code(&prose(&document))
-        .into_iter()
-        .filter(|name| folders.iter().any(|folder| name.starts_with(folder)))
-        .collect();
-    for name in &names {
-        assert!(repository::path(name).exists(), "{name}");
+fn every_page_is_in_the_index() {
+    let index = links(&repository::text("docs/README.md"));
+    for name in repository::pages() {
+        let from_docs = name.strip_prefix("docs/").map_or_else(|| format!("../{name}"), ToOwned::to_owned);
+        assert!(name == "docs/README.md" || index.contains(&from_docs), "{name}");
+    }
+}
+
+#[test]
+fn every_section_is_in_its_pages_list() {
+    for name in repository::pages() {
+        let document = prose(&repository::text(&name));
+        let listed: Vec<_> = document.lines().filter_map(|line| line.strip_prefix("- [")).collect();
+        let sections = document.lines().filter(|line| line.starts_with("## ")).map(|line| anchors(line).remove(0));
+        let own: Vec<_> = sections.map(|anchor| format!("](#{anchor})")).collect();
+        if document.contains("\n- [") && listed.iter().any(|line| line.contains("](#")) {
+            let shown: Vec<_> = listed.iter().filter(|line| line.contains("](#")).collect();
+            assert_eq!(shown.len(), own.len(), "{name}");
+            assert!(shown.iter().zip(&own).all(|(line, link)| line.ends_with(link.as_str())), "{name}");
+        }
+    }
+}
+
+/// Documents that name files where they are going to be.
+const DRAWN: [&str; 2] = ["CONTRIBUTING.md", "docs/architecture.md"];
+
+#[test]
+fn every_file_that_is_named_exists() {
+    let folders = [".ci/", "benches/", "docs/", "envoy/", "examples/", "hosts/", "src/", "tests/", "tools/"];
+    for document in repository::documents().iter().filter(|name| !DRAWN.contains(&name.as_str())) {
+        let own_folder = Path::new(document).parent().unwrap();
+        let spans = code(&prose(&repository::text(document)));
+        let words = spans.iter().flat_map(|span| span.split([' ', '=', '\'']));
+        for name in words.filter(|word| folders.iter().any(|folder| word.starts_with(folder))) {
+            // Of a pattern, the folder that it is in.
+            let file = name.split_once('*').map_or(name, |(start, _)| start.rsplit_once('/').unwrap().0);
+            let places = [Path::new(file).to_owned(), own_folder.join(file)];
+            assert!(
+                places.iter().any(|place| repository::path(place.to_str().unwrap()).exists()),
+                "{document}: {name}"
+            );
+        }
     }
 }
 

@@ -1,147 +1,123 @@
-// What the README shows of Envoy and of HTTP, in a real Envoy.
+// The README's whole configuration, in a real Envoy: what it does, and what happens without the lines that are easy to
+// leave out.
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import { parse } from 'yaml';
+import { useFor } from '../e2e/harness/hooks.mjs';
 import {
-  chatRequest, modulePath, providerKey, restRequest, route, tokens, upgradeRequest, useGateway, useRecorder,
+  chatRequest, exchange, modulePath, nextCase, providerKey, requestBytes, startEnvoy, tokens, upgradeRequest, useRecorder,
 } from '../e2e/harness/index.mjs';
-import { assertRecord, controlToken, operator } from '../e2e/harness/control.mjs';
-import { examples, fences } from './markdown.mjs';
+import { deployText, placed } from '../deploy/files.mjs';
+import { startProvider } from '../deploy/stand.mjs';
+import { curls, fences, headerLine } from './markdown.mjs';
 
-const env = {
-  OPENAI_API_KEY: providerKey,
-  AZURE_OPENAI_API_KEY: 'azure-provider-key',
-  WEB_APP_TOKEN: tokens.web,
-  BACKEND_TOKEN: tokens.other,
-  CONTROL_TOKEN: controlToken,
-};
+const env = { OPENAI_API_KEY: providerKey, WEB_APP_TOKEN: tokens.web };
 const token = ['authorization', `Bearer ${tokens.web}`];
+const [shown] = fences('README.md', 'yaml');
 const openai = useRecorder();
-const azure = useRecorder();
-const upstreams = () => ({ openai: openai.port, 'azure-eu': azure.port });
+const provider = useFor(() => startProvider(openai.port));
 
-/** Every block of routes with the plugin configuration in front of it. */
-const routed = fences('README.md').flatMap(({ place, text }, index, all) =>
-  text.startsWith('# Envoy: routes\n') ? [{ place, configuration: all[index - 1].place }] : [],
-);
-const valueAt = (comment, place) => examples(comment).find((one) => one.place === place).value;
+/** Envoy with the README's configuration, or with what `change` makes of it. */
+function useConfiguration(change = (configuration) => configuration) {
+  return useFor(async () => {
+    const text = placed(shown.text, {
+      '/etc/envoy/realtime_byok.wasm': modulePath(),
+      '/etc/ssl/certs/ca-certificates.crt': provider.trust,
+      'port_value: 8080': 'port_value: 0',
+      'address: api.openai.com, port_value: 443': `address: 127.0.0.1, port_value: ${provider.port}`,
+    });
+    const admin = { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } };
+    const envoy = await startEnvoy({ admin, ...change(parse(text)) }, { env });
+    const port = await envoy.port('gateway');
+    return {
+      envoy,
+      stop: envoy.stop,
+      async send(request) {
+        const id = nextCase();
+        const bytes = requestBytes({ ...request, headers: [...request.headers, ['x-case', id]] });
+        return { ...(await exchange(port, bytes)), case: id };
+      },
+      metrics: async () => (await envoy.admin('/stats/prometheus')).text(),
+    };
+  });
+}
 
-describe('the HTTP filter, behind the one for CORS', () => {
-  const [{ value: filter }] = examples('Envoy: an HTTP filter');
-  const [{ value: cors }] = examples('Envoy: HTTP filters, before realtime_byok');
-  const [{ value: virtualHost }] = examples('Envoy: a part of the virtual host');
-  filter.typed_config.config.vm_config.code.local.filename = modulePath();
-  const virtualHosts = [{ name: 'all', domains: ['*'], routes: [route({ cluster: 'openai' })], ...virtualHost }];
-  const gateway = useGateway(() => ({
-    upstreams: upstreams(),
-    env,
-    filter: false,
-    filtersBefore: [...cors, filter],
-    hcm: { route_config: { name: 'routes', virtual_hosts: virtualHosts } },
-  }));
-  const page = ['origin', 'https://app.example.com'];
+const gateway = useConfiguration();
+const without = {
+  upgrades: useConfiguration((configuration) => {
+    delete manager(configuration).upgrade_configs;
+    return configuration;
+  }),
+  tags: useConfiguration(({ stats_config: _, ...others }) => others),
+  bodies: useConfiguration((configuration) => {
+    const { config } = manager(configuration).http_filters[0].typed_config;
+    delete config.allow_on_headers_stop_iteration;
+    const { policies } = config.configuration.value;
+    policies.default.models = ['*'];
+    return configuration;
+  }),
+};
+const manager = (configuration) => configuration.static_resources.listeners[0].filter_chains[0].filters[0].typed_config;
 
-  test('takes a token and sends the key', async () => {
-    const answer = await gateway.send(chatRequest({ headers: [token] }));
+describe('the whole configuration', () => {
+  test('takes a token and sends the key, over TLS', async () => {
+    const [command, ...more] = curls('README.md', env);
+    assert.deepEqual(more, []);
+    const answer = await gateway.send(command);
     assert.equal(answer.status, 200);
-    assert.deepEqual(openai.requestsOf(answer.case)[0].headerAll('authorization'), [`Bearer ${providerKey}`]);
+    const [request] = openai.requestsOf(answer.case);
+    assert.deepEqual(request.headerAll('authorization'), [`Bearer ${providerKey}`]);
+    assert.deepEqual(request.headerAll('host'), ['api.openai.com']);
+  });
+
+  test('needs one file of less than 1 MB', () => {
+    assert.ok(statSync(modulePath()).size < 1_000_000);
+  });
+
+  test('opens WebSockets', async () => {
+    const answer = await gateway.send(upgradeRequest({ headers: [token] }));
+    assert.equal(answer.status, 101);
+    answer.socket.destroy();
   });
 
   test('answers as the README says', async () => {
-    const [asked, told] = fences('README.md').filter(({ language }) => language === 'http');
+    const [asked, told] = fences('README.md', 'http');
     const [requestLine, ...lines] = asked.text.trim().split('\n');
     const [method, target] = requestLine.split(' ');
     const [head, body] = told.text.split('\n\n');
-    const [statusLine, ...shown] = head.split('\n');
+    const [statusLine, ...headers] = head.split('\n');
     const answer = await gateway.send({ method, target, headers: lines.map(headerLine), body: '{}' });
     assert.equal(answer.status, Number(statusLine.split(' ')[1]));
-    for (const [name, value] of shown.map(headerLine)) assert.deepEqual(answer.headerAll(name), [value]);
+    for (const [name, value] of headers.map(headerLine)) assert.deepEqual(answer.headerAll(name), [value]);
     assert.deepEqual(answer.json(), JSON.parse(body));
   });
 
-  test('a preflight passes without a token, and goes no further', async () => {
-    const headers = [page, ['access-control-request-method', 'POST'], ['access-control-request-headers', 'authorization']];
-    const answer = await gateway.send(restRequest({ method: 'OPTIONS', headers }));
-    assert.equal(answer.status, 200);
-    assert.equal(answer.header('access-control-allow-origin'), page[1]);
-    assert.equal(answer.header('access-control-allow-headers'), 'authorization, *');
-    assert.deepEqual(openai.requestsOf(answer.case), []);
-  });
-
-  test('a page of that origin, and of no other, can read a refusal', async () => {
-    for (const [origin, allowed] of [[page[1], page[1]], ['https://evil.example.com', undefined]]) {
-      const answer = await gateway.send(chatRequest({ headers: [['origin', origin]] }));
-      assert.equal(answer.json().error.code, 'missing_gateway_token');
-      assert.equal(answer.header('access-control-allow-origin'), allowed);
-    }
+  test('has labels in its metrics, by the tags of the shipped files', async () => {
+    await gateway.send(chatRequest());
+    assert.match(await gateway.metrics(), /^realtime_byok_rejected_total\{.*code="missing_gateway_token"\} \d+$/m);
+    assert.deepEqual(parse(shown.text).stats_config, parse(deployText('envoy.yaml')).stats_config);
   });
 });
 
-describe('the routes', () => {
-  const gateways = routed.map(({ place, configuration }) => ({
-    place,
-    gateway: useGateway(() => ({
-      upstreams: upstreams(),
-      env,
-      configuration: valueAt('plugin configuration', configuration),
-      routes: valueAt('Envoy: routes', place),
-    })),
-  }));
-
-  test('each policy holds on its route', async () => {
-    const [{ gateway }] = gateways;
-    assert.equal((await gateway.send(restRequest({ target: '/healthz' }))).status, 200);
-    const refused = await gateway.send(chatRequest({ headers: [token] }));
-    assert.equal(refused.json().error.code, 'route_not_allowed');
-    const admitted = await gateway.send(chatRequest({ headers: [['authorization', `Bearer ${tokens.other}`]] }));
-    assert.equal(admitted.status, 200);
-    const model = await gateway.send(upgradeRequest({ target: '/v1/realtime?model=gpt-5', headers: [token] }));
-    assert.equal(model.json().error.code, 'model_not_allowed');
-  });
-
-  test('a prefix picks the provider', async () => {
-    const [, { gateway }] = gateways;
-    for (const [model, recorder, path] of [
-      ['azure-eu/gpt-realtime', azure, '/openai/v1/realtime?model=gpt-realtime'],
-      ['gpt-realtime', openai, '/v1/realtime?model=gpt-realtime'],
-    ]) {
-      const answer = await gateway.send(upgradeRequest({ target: `/v1/realtime?model=${model}`, headers: [token] }));
-      assert.equal(answer.status, 101);
-      answer.socket.destroy();
-      assert.deepEqual(recorder.requestsOf(answer.case).map(({ target }) => target), [path]);
+describe('without', () => {
+  test('`upgrade_configs`, Envoy answers every WebSocket with 403 and an empty body', async () => {
+    for (const headers of [[token], []]) {
+      const answer = await without.upgrades.send(upgradeRequest({ headers }));
+      assert.deepEqual([answer.status, answer.body.toString()], [403, '']);
+      assert.deepEqual(openai.requestsOf(answer.case), []);
     }
   });
-});
 
-describe('the control API', () => {
-  const [{ value: configuration }] = examples('plugin configuration').filter(({ value }) => 'control' in value);
-  const gateway = useGateway(() => ({ upstreams: { upstream: openai.port }, env, configuration }));
-
-  test('answers the requests that are shown', async () => {
-    const { sessions, stopAll } = operator(gateway);
-    const { socket } = await gateway.send(upgradeRequest({ headers: [token] }));
-    const lines = fences('README.md').flatMap(({ language, text }) => (language === 'sh' ? text.split('\n') : []));
-    const commands = lines.filter((line) => line.includes('$CONTROL_TOKEN'));
-    assert.equal(commands.length, 2);
-    for (const command of commands) {
-      const [, method = 'GET'] = / -X (\w+) /.exec(command) ?? [];
-      const [, target] = /"https:\/\/[^/]+(\S+)"$/.exec(command);
-      const headers = [['host', 'gateway.test'], ['authorization', `Bearer ${controlToken}`]];
-      const answer = await gateway.send({ method, target, headers });
-      assert.deepEqual(answer.json(), { object: 'list', data: [] });
-    }
-    assert.equal((await sessions()).length, 1);
-    assert.equal((await stopAll('?caller=web-app'))[0].status, 'stopping');
-    socket.destroy();
+  test('`stats_tags`, labels stay inside the names of metrics', async () => {
+    await without.tags.send(chatRequest());
+    const metrics = await without.tags.metrics();
+    assert.match(metrics, /code.*missing_gateway_token/);
+    assert.doesNotMatch(metrics, /^realtime_byok_rejected_total\b/m);
   });
 
-  test('shows records as the one that is shown', () => {
-    const [record, ...more] = fences('README.md').filter(({ language }) => language === 'json');
-    assert.deepEqual(more, []);
-    assertRecord(JSON.parse(record.text));
+  test('`allow_on_headers_stop_iteration`, a body that must be read is 500', async () => {
+    const answer = await without.bodies.send(chatRequest({ headers: [token] }));
+    assert.deepEqual([answer.status, answer.json().error.code], [500, 'body_unavailable']);
   });
 });
-
-function headerLine(line) {
-  const [name, ...value] = line.split(': ');
-  return [name, value.join(': ')];
-}

@@ -13,25 +13,30 @@ pub fn text(name: &str) -> String {
     fs::read_to_string(path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// The names of all files below a folder that end so, in order.
-pub fn files(folder: &str, ending: &str) -> Vec<String> {
+/// Every document: the Markdown files of the repository, in order.
+pub fn documents() -> Vec<String> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(path(folder)).unwrap().map(Result::unwrap) {
-        let name = format!("{folder}/{}", entry.file_name().to_str().unwrap());
-        if entry.file_type().unwrap().is_dir() {
-            found.extend(files(&name, ending));
-        } else if name.ends_with(ending) {
-            found.push(name);
-        }
-    }
+    walk("", &mut found);
     found.sort();
     found
 }
 
-/// The documents written for users.
-pub fn documents() -> Vec<String> {
-    let mut documents = vec!["README.md".to_owned()];
-    documents.extend(files("docs", ".md"));
-    documents.extend(files("envoy", ".md"));
-    documents
+/// The documents for users: the README and the pages of `docs/`.
+pub fn pages() -> Vec<String> {
+    documents().into_iter().filter(|name| name == "README.md" || name.starts_with("docs/")).collect()
+}
+
+fn walk(folder: &str, found: &mut Vec<String>) {
+    for entry in fs::read_dir(path(folder)).unwrap().map(Result::unwrap) {
+        let file = entry.file_name().into_string().unwrap();
+        let name = if folder.is_empty() { file.clone() } else { format!("{folder}/{file}") };
+        let is_foreign = file.starts_with('.') || ["target", "node_modules"].contains(&file.as_str());
+        if entry.file_type().unwrap().is_dir() {
+            if !is_foreign {
+                walk(&name, found);
+            }
+        } else if name.ends_with(".md") {
+            found.push(name);
+        }
+    }
 }

@@ -7,7 +7,7 @@ import Ajv from 'ajv';
 import addFormats from 'ajv-formats';
 import { parse } from 'yaml';
 import { repository } from '../e2e/harness/index.mjs';
-import { examples } from './markdown.mjs';
+import { fences, pages } from './markdown.mjs';
 
 const read = (name) => readFileSync(join(repository, name), 'utf8');
 const validate = addFormats(new Ajv({ allErrors: true })).compile(JSON.parse(read('docs/config.schema.json')));
@@ -20,7 +20,9 @@ function assertFits(configuration, place) {
 test('every setting fits, and so does every example', () => {
   assertFits(everything(), 'everything.yaml');
   assertFits({}, 'nothing');
-  for (const { place, value } of examples('plugin configuration')) assertFits(value, place);
+  const whole = pages.flatMap((name) => fences(name, 'yaml')).filter(({ text }) => text.startsWith('# plugin configuration\n'));
+  assert.ok(whole.length > 0);
+  for (const { place, text } of whole) assertFits(parse(text), place);
 });
 
 const mistakes = {

@@ -10,7 +10,7 @@ use crate::process::shared_data::{CorruptKeys, SharedData, update};
 /// A page of this worker's, as it is to be.
 #[derive(Debug, Default)]
 pub(super) struct OwnPage {
-    /// At most [`SLOTS`].
+    /// At most [`SLOTS`](super::page::SLOTS).
     pub(super) slots: Vec<SlotState>,
     /// Records that are not written yet, the newest of a slot last.
     pub(super) pending: Vec<(u8, Vec<u8>)>,
@@ -31,9 +31,9 @@ pub(super) enum SlotState {
 /// What a tick asks of the host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notices {
-    /// Sessions that are to stop, each named once, by what [`Registry::begin`] was told.
+    /// Sessions that are to stop, each named once, by what [`Registry::begin`](super::Registry::begin) was told.
     pub stops: Vec<u32>,
-    /// Sessions whose records were lost, and are to be [updated](Registry::update) whether they have changed or not.
+    /// Sessions whose records were lost, and are to be [updated](super::Registry::update) whether they have changed or not.
     pub missing: Vec<u32>,
     /// Calls that others than their workers have ended.
     pub hung_up: Vec<u32>,

@@ -132,7 +132,7 @@ enum Fate {
     /// A stop was answered in this round.
     Stopped(usize),
     /// Its worker was told so.
-    Told,
+    Noticed,
 }
 
 struct Worker {
@@ -233,7 +233,7 @@ impl Worker {
         let notices = self.registry.tick(shared_data, &self.heartbeats);
         assert!(notices.missing.is_empty(), "nobody touches a live worker's records");
         for session in notices.stops {
-            truth.fates.lock().unwrap().insert(session, Fate::Told);
+            truth.fates.lock().unwrap().insert(session, Fate::Noticed);
         }
     }
 }

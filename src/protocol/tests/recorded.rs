@@ -30,7 +30,7 @@ const BODIES: [(&str, &str); 2] = [("responses-json", "gpt-5"), ("chat-json-audi
 const PEEK_LEN: usize = 128;
 
 fn load(file: &str) -> String {
-    let path = format!("{}/tests/recorded/{file}", env!("CARGO_MANIFEST_DIR"));
+    let path = format!("{}/tests/fixtures/recorded/{file}", env!("CARGO_MANIFEST_DIR"));
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

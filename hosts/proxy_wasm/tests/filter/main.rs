@@ -8,6 +8,7 @@ mod answers;
 mod bodies;
 mod calls;
 mod control;
+mod conversations;
 mod fixture;
 mod host;
 mod invariants;

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::slice::from_raw_parts;
 
-use super::{HttpCall, Level, Lines, WORKER, worker};
+use super::{HttpCall, Level, Lines, WORKER, golden, worker};
 
 /// The map of the answer to a request that the module sent by itself.
 const HTTP_CALL_RESPONSE_HEADERS: u32 = 6;
@@ -64,6 +64,7 @@ unsafe extern "C" fn proxy_log(level: u32, data: *const u8, size: usize) -> Stat
         }
         return Status::Ok;
     };
+    golden::logged(level, &message);
     worker(|worker| worker.log.push((level, message)));
     Status::Ok
 }
@@ -116,13 +117,13 @@ unsafe extern "C" fn proxy_set_buffer_bytes(
         // Envoy replaces bytes at the start only, and appends behind the end.
         if start == 0 {
             body.splice(..length.min(body.len()), new.iter().copied());
-            Status::Ok
         } else if start >= body.len() {
             body.extend(new);
-            Status::Ok
         } else {
-            Status::BadArgument
+            return Status::BadArgument;
         }
+        golden::replaced(buffer == REQUEST_BODY, worker);
+        Status::Ok
     })
 }
 
@@ -173,6 +174,7 @@ unsafe extern "C" fn proxy_replace_header_map_value(
         if value.iter().any(|byte| b"\0\r\n".contains(byte)) {
             worker.faults.push(format!("set {name} to a value that no header can have"));
         }
+        golden::edits(map, worker);
         let Some(lines) = worker.stream().and_then(|stream| stream.map(map)) else { return Status::BadArgument };
         lines.replace(name, value);
         Status::Ok
@@ -184,6 +186,7 @@ unsafe extern "C" fn proxy_remove_header_map_value(map: u32, name: *const u8, na
     // SAFETY: as in `bytes`.
     let name = unsafe { text(name, name_size) };
     worker(|worker| {
+        golden::edits(map, worker);
         let Some(lines) = worker.stream().and_then(|stream| stream.map(map)) else { return Status::BadArgument };
         lines.remove(name);
         Status::Ok
@@ -215,6 +218,7 @@ unsafe extern "C" fn proxy_set_property(
     // SAFETY: as in `bytes`.
     let (path, value) = unsafe { (text(path, path_size), bytes(value, value_size)) };
     worker(|worker| {
+        golden::property(worker.effective, path, value);
         let Some(stream) = worker.stream() else { return Status::BadArgument };
         stream.properties.insert(format!("wasm.{path}"), value.to_vec());
         Status::Ok
@@ -236,8 +240,10 @@ unsafe extern "C" fn proxy_send_local_response(
     let (details, body, headers) =
         unsafe { (text(details, details_size), bytes(body, body_size), bytes(headers, headers_size)) };
     worker(|worker| {
+        let (context, lines) = (worker.effective, Lines::parse(headers));
         let Some(stream) = worker.stream() else { return Status::BadArgument };
-        stream.reply(status, details, Lines::parse(headers), body.to_vec());
+        golden::replied(context, status, details, &lines, body);
+        stream.reply(status, details, lines, body.to_vec());
         Status::Ok
     })
 }
@@ -292,12 +298,13 @@ unsafe extern "C" fn proxy_http_call(
     _body_size: usize,
     _trailers: *const u8,
     _trailers_size: usize,
-    _timeout: u32,
+    timeout: u32,
     token: *mut u32,
 ) -> Status {
     // SAFETY: as in `bytes`.
     let (cluster, headers) = unsafe { (text(cluster, cluster_size), bytes(headers, headers_size)) };
     let call = HttpCall { cluster: cluster.to_owned(), lines: Lines::parse(headers) };
+    golden::called(&call, timeout);
     let number = worker(|worker| {
         worker.http_calls.push(call);
         worker.http_calls.len()
@@ -321,6 +328,7 @@ extern "C" fn proxy_set_effective_context(context: u32) -> Status {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_close_stream(_: u32) -> Status {
     worker(|worker| {
+        golden::reset(worker.effective);
         let Some(stream) = worker.stream() else { return Status::BadArgument };
         stream.reset();
         Status::Ok

@@ -6,6 +6,7 @@
 //! the filter's own response callbacks.
 
 mod exports;
+pub mod golden;
 mod imports;
 mod lines;
 mod request;
@@ -15,12 +16,14 @@ mod vm;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 pub use lines::Lines;
 pub use request::{Exchange, Request};
 pub use stream::{Answer, Fate, Message};
 pub use vm::{Level, Vm};
 
+use golden::On;
 use statistics::Statistics;
 use stream::Stream;
 
@@ -91,10 +94,13 @@ fn new_context() -> u32 {
 }
 
 /// Calls into the module, then does what the module asked for in the meantime.
-fn call<T>(context: u32, export: impl FnOnce() -> T) -> T {
+#[track_caller]
+fn call<T: Debug>(context: u32, on: &On<'_>, export: impl FnOnce() -> T) -> T {
     worker(|worker| (worker.effective, worker.is_inside) = (context, true));
+    golden::begin(context, on);
     let result = export();
     worker(|worker| worker.is_inside = false);
+    golden::end(&result);
     stream::deliver_replies();
     let faults = worker(|worker| std::mem::take(&mut worker.faults));
     assert!(faults.is_empty(), "the module did what no module may: {faults:?}");

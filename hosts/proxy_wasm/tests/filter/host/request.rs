@@ -1,5 +1,6 @@
 //! A client's request, and what comes of it.
 
+use super::golden::On;
 use super::stream::{self, Answer, Fate, Message};
 use super::vm::Vm;
 use super::{Lines, call, exports, worker};
@@ -236,7 +237,7 @@ impl Exchange {
 
     /// It is over, and about to be logged.
     pub fn log(&self) {
-        call(self.context, || exports::log(self.context));
+        call(self.context, &On::Log, || exports::log(self.context));
     }
 
     /// What the filter has left for a field of the access log; empty if nothing.
@@ -267,7 +268,7 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            call(self.context, || exports::close(self.context));
+            call(self.context, &On::Close, || exports::close(self.context));
             worker(|worker| worker.streams.remove(&self.context));
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::golden;
+
 /// What was added to each; of a histogram, the sum.
 #[derive(Default)]
 pub struct Statistics {
@@ -14,6 +16,7 @@ impl Statistics {
     pub fn define(&mut self, name: &str) -> u32 {
         let known = self.names.iter().position(|known| known == name);
         let id = known.unwrap_or_else(|| {
+            golden::counted(name, 0);
             self.names.push(name.to_owned());
             self.values.insert(name.to_owned(), 0);
             self.names.len() - 1
@@ -24,6 +27,7 @@ impl Statistics {
     /// Adds to one that was defined.
     pub fn add(&mut self, id: u32, amount: i64) {
         let name = &self.names[usize::try_from(id).unwrap()];
+        golden::counted(name, amount);
         *self.values.get_mut(name).unwrap() += amount;
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::mem::take;
 
+use super::golden::On;
 use super::{Lines, call, exports, worker};
 
 /// A request as the upstream gets it.
@@ -109,6 +110,11 @@ impl Stream {
         self.is_reset || (self.forwarded.is_none() && self.response.is_some())
     }
 
+    /// Whether what comes as its response is the filter's own answer.
+    pub(super) fn is_answered_here(&self) -> bool {
+        self.properties.get("response\0code_details").is_some_and(|details| details.starts_with(b"realtime_byok."))
+    }
+
     /// What waited goes on to the upstream.
     fn forward(&mut self) {
         self.is_buffering = false;
@@ -151,7 +157,7 @@ pub(super) fn answer(context: u32) -> Option<Answer> {
 pub(super) fn request_headers(context: u32, lines: Lines, ends: bool) {
     let count = lines.count();
     stream(context, |stream| stream.maps.insert(REQUEST_HEADERS, lines));
-    let action = call(context, || exports::request_headers(context, count, ends));
+    let action = call(context, &On::Lines(REQUEST_HEADERS, ends), || exports::request_headers(context, count, ends));
     stream(context, |stream| {
         if action == exports::CONTINUE && !stream.is_over() {
             stream.forward();
@@ -169,7 +175,7 @@ pub(super) fn request_body(context: u32, chunk: &[u8], ends: bool) {
         body.extend(chunk);
         body.len()
     });
-    let action = call(context, || exports::request_body(context, size, ends));
+    let action = call(context, &On::Body("request_body", chunk, ends), || exports::request_body(context, size, ends));
     stream(context, |stream| match action {
         _ if stream.is_over() => {}
         exports::CONTINUE => stream.forward(),
@@ -181,7 +187,7 @@ pub(super) fn request_body(context: u32, chunk: &[u8], ends: bool) {
 pub(super) fn request_trailers(context: u32, lines: Lines) {
     let count = lines.count();
     stream(context, |stream| stream.maps.insert(REQUEST_TRAILERS, lines));
-    let action = call(context, || exports::request_trailers(context, count));
+    let action = call(context, &On::Lines(REQUEST_TRAILERS, true), || exports::request_trailers(context, count));
     stream(context, |stream| {
         if action == exports::CONTINUE && !stream.is_over() {
             stream.maps.remove(&REQUEST_TRAILERS);
@@ -197,7 +203,8 @@ pub(super) fn response_headers(context: u32, lines: Lines, details: &str) {
         stream.properties.insert("response\0code_details".into(), details.into());
         stream.maps.insert(RESPONSE_HEADERS, lines);
     });
-    let action = call(context, || exports::response_headers(context, count, false));
+    let action =
+        call(context, &On::Lines(RESPONSE_HEADERS, false), || exports::response_headers(context, count, false));
     stream(context, |stream| {
         let lines = stream.maps.remove(&RESPONSE_HEADERS).unwrap_or_default();
         assert!(
@@ -211,7 +218,8 @@ pub(super) fn response_headers(context: u32, lines: Lines, details: &str) {
 /// Some of the response's body comes.
 pub(super) fn response_body(context: u32, chunk: &[u8], ends: bool) {
     stream(context, |stream| stream.response_body = Some(chunk.to_vec()));
-    let action = call(context, || exports::response_body(context, chunk.len(), ends));
+    let action =
+        call(context, &On::Body("response_body", chunk, ends), || exports::response_body(context, chunk.len(), ends));
     assert_eq!(action, exports::CONTINUE, "a response's body never waits");
     stream(context, |stream| stream.received.extend(stream.response_body.iter().flatten()));
 }
@@ -231,7 +239,7 @@ pub(super) fn received(context: u32) -> Vec<u8> {
 pub(super) fn response_trailers(context: u32, lines: Lines) {
     let count = lines.count();
     stream(context, |stream| stream.maps.insert(RESPONSE_TRAILERS, lines));
-    let action = call(context, || exports::response_trailers(context, count));
+    let action = call(context, &On::Lines(RESPONSE_TRAILERS, true), || exports::response_trailers(context, count));
     assert_eq!(action, exports::CONTINUE, "a response's trailers never wait");
 }
 

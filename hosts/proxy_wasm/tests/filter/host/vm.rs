@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::golden::On;
 use super::request::Request;
 use super::{HttpCall, Lines, call, exports, new_context, worker};
 
@@ -67,10 +68,14 @@ impl Vm {
             worker.log.clear();
             worker.roots.push(root);
         });
-        call(root, || exports::create(root, 0));
-        assert!(call(root, || exports::vm_start(root, 0)));
+        call(root, &On::Create, || exports::create(root, 0));
+        assert!(call(root, &On::Start, || exports::vm_start(root, 0)));
         let vm = Self { root, withholds_bodies: false };
-        if call(root, || exports::configure(root, configuration.len())) { Ok(vm) } else { Err(vm.log()) }
+        if call(root, &On::Configure, || exports::configure(root, configuration.len())) {
+            Ok(vm)
+        } else {
+            Err(vm.log())
+        }
     }
 
     /// The same in an Envoy without `allow_on_headers_stop_iteration`: bodies wait while their headers do.
@@ -110,7 +115,7 @@ impl Vm {
     pub(super) fn new_stream(&self) -> u32 {
         let context = new_context();
         worker(|worker| worker.streams.insert(context, Default::default()));
-        call(context, || exports::create(context, self.root));
+        call(context, &On::Create, || exports::create(context, self.root));
         context
     }
 
@@ -118,7 +123,7 @@ impl Vm {
     pub fn wait(&self, time: Duration) {
         for _ in 0..time.as_secs() {
             worker(|worker| worker.clock += 1_000_000_000);
-            call(self.root, || exports::tick(self.root));
+            call(self.root, &On::Tick, || exports::tick(self.root));
         }
     }
 
@@ -140,7 +145,9 @@ impl Vm {
             worker.http_call_answer = Some(Lines::from_iter(lines));
             u32::try_from(worker.http_calls.len()).expect("few calls")
         });
-        call(self.root, || exports::http_call_response(self.root, token, usize::from(status.is_some()), 0, 0));
+        call(self.root, &On::HttpCallResponse(status), || {
+            exports::http_call_response(self.root, token, usize::from(status.is_some()), 0, 0)
+        });
         worker(|worker| worker.http_call_answer = None);
     }
 
@@ -153,7 +160,7 @@ impl Vm {
 impl Drop for Vm {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            call(self.root, || exports::close(self.root));
+            call(self.root, &On::Close, || exports::close(self.root));
         }
     }
 }

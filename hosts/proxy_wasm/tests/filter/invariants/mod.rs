@@ -6,16 +6,28 @@ mod robustness;
 mod secrecy;
 
 use proptest::prelude::{Strategy, any};
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 
 use crate::fixture::TOKEN;
-use crate::host::Request;
+use crate::host::{Request, golden};
+
+/// How many cases are always the same, and recorded.
+const RECORDED: usize = 32;
 
 /// Tries a property on values of a strategy.
+#[track_caller]
 fn check<S: Strategy>(values: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
     let mut config = Config { failure_persistence: None, ..Config::default() };
     config.cases *= 4;
-    TestRunner::new(config).run(&values, property).unwrap_or_else(|failure| panic!("{failure}"));
+    let mut same = TestRunner::deterministic();
+    for index in 0..RECORDED {
+        let value = values.new_tree(&mut same).expect("a strategy has values").current();
+        golden::case(index, || property(value).unwrap_or_else(|failure| panic!("{failure}")));
+    }
+    golden::unrecorded(|| {
+        TestRunner::new(config).run(&values, property).unwrap_or_else(|failure| panic!("{failure}"));
+    });
 }
 
 /// Where a credential may stand.
