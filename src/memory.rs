@@ -32,11 +32,10 @@ impl Reservation {
         Self { all, own: 0 }
     }
 
-    /// Takes what a session has reserved now. Whether all of them together have too much.
-    pub fn set(&mut self, own: usize) -> bool {
+    /// Takes what a session has reserved now.
+    pub fn set(&mut self, own: usize) {
         self.all.0.set(self.all.0.get().saturating_sub(self.own).saturating_add(own));
         self.own = own;
-        self.all.0.get() > WORKER_MAX
     }
 }
 
@@ -45,10 +44,3 @@ impl Drop for Reservation {
         self.all.0.set(self.all.0.get().saturating_sub(self.own));
     }
 }
-
-/// A message of which so little has come may always go on.
-pub const UNACCOUNTED_MAX: usize = 64 << 10;
-
-/// What all sessions of a worker may have reserved for messages that are not complete. A VM has sixteen times that, of which
-/// much may lie between what is reserved, too small for what comes.
-pub(crate) const WORKER_MAX: usize = 64 << 20;

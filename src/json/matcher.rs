@@ -158,6 +158,8 @@ struct Reader {
     node: usize,
     member: u64,
     other_case: OtherCase,
+    /// An object has begun.
+    is_object: bool,
     failure: Option<Unreadable>,
 }
 
@@ -214,7 +216,10 @@ impl<T: Copy> Matcher<T> {
     pub fn finish(&self) -> Result<(), Unreadable> {
         match &self.reader.failure {
             Some(failure) => Err(failure.clone()),
-            None => Ok(self.reader.scanner.finish()?),
+            None => match self.reader.scanner.finish() {
+                Ok(()) if !self.reader.is_object => Err(Unreadable::NotAnObject),
+                finished => Ok(finished?),
+            },
         }
     }
 
@@ -247,6 +252,7 @@ impl Reader {
             node: 0,
             member: 0,
             other_case: bounds.other_case,
+            is_object: false,
             failure: None,
         }
     }
@@ -265,8 +271,13 @@ impl Reader {
     fn read(&mut self, tree: &Tree, bytes: &[u8], tell: Tell<'_>) -> Result<ControlFlow<()>, Unreadable> {
         let mut rest = bytes;
         while let Some(token) = self.scanner.next(&mut rest)? {
-            if self.innermost.is_none() && !matches!(token, Token::Open(Container::Object)) {
-                return Err(Unreadable::NotAnObject);
+            if self.innermost.is_none() {
+                match token {
+                    Token::Open(Container::Object) => self.is_object = true,
+                    // What it is a piece of may still turn out to be no JSON.
+                    Token::Piece { ends: false, .. } | Token::Unit { .. } => continue,
+                    _ => return Err(Unreadable::NotAnObject),
+                }
             }
             let told = match token {
                 Token::Open(container) => {

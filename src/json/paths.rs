@@ -50,11 +50,11 @@ pub(super) struct Node {
 
 impl<T: Copy> Paths<T> {
     /// Compiles paths that are known to be good. What is no path is left out.
-    pub fn new(paths: &[(&str, T)]) -> Self {
+    pub fn new<S: AsRef<str>>(paths: &[(S, T)]) -> Self {
         let tree = Tree { nodes: vec![Node::default()], longest_name: 0 };
         let mut compiled = Self { tree, tags: Vec::with_capacity(paths.len()) };
         for (path, tag) in paths {
-            let added = compiled.add(path, *tag);
+            let added = compiled.add(path.as_ref(), *tag);
             debug_assert!(added.is_ok(), "{added:?}");
         }
         compiled

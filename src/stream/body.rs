@@ -3,12 +3,12 @@
 use super::action::{DetailedReply, RequestAction};
 use super::admission::{Admission, BodyNeed, passes_without_model};
 use super::call::call_hung_up;
-use super::denials::{credential_denial, route_not_allowed, unreadable_body};
+use super::denials::{credential_denial, route_not_allowed};
 use super::forward::edits_of_denied;
 use super::mint::Minted;
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
-use super::stream_options::include_usage;
+use super::stream_options::{include_usage, read_body};
 use super::upstream::Upstream;
 use super::{Forwarded, State, forward, mint};
 use crate::config::Plan;
@@ -19,7 +19,7 @@ use crate::host::{StreamHost, roll};
 use crate::http::{Edits, HeaderValue, Headers};
 use crate::local_reply::LocalReply;
 use crate::metrics::{Metric, MintedBy};
-use crate::policy::BodyModel;
+use crate::protocol::RequestBody;
 
 /// Admitted; the body must be seen before the headers go on.
 pub struct WaitingForBody {
@@ -55,16 +55,18 @@ fn forward(
     host: &impl StreamHost,
 ) -> Result<(State, RequestAction), Denial> {
     let head = RequestHead::read(headers, &plan.gateway, &plan.strip);
-    let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
-    let name = model.as_ref().map(|model| model.name.as_str());
-    let upstream = admission.resolve_upstream(&head, name, !body.is_empty() && !passes_without_model(&head))?;
-    let rewritten = match (&model, upstream.model) {
-        (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
-        _ => None,
-    };
-    let asked = include_usage(&admission, &head, upstream.provider, rewritten.as_deref().unwrap_or(body))?;
-    let rest = RestMeter::new(&admission, &head, &upstream, asked.is_some());
-    let rewritten = asked.or(rewritten);
+    let mut read = read_body(&admission, &head, body)?;
+    let name = read.as_ref().and_then(RequestBody::model).map(str::to_owned);
+    let needs_model = read.is_some() && !passes_without_model(&head);
+    let upstream = admission.resolve_upstream(&head, name.as_deref(), needs_model)?;
+    if let (Some(read), Some(resolved)) = (&mut read, upstream.model)
+        && name.as_deref() != Some(resolved)
+    {
+        read.set_model(resolved);
+    }
+    let is_asked = include_usage(&admission, &head, upstream.provider, read.as_mut())?;
+    let rest = RestMeter::new(&admission, &head, &upstream, is_asked);
+    let rewritten = read.and_then(RequestBody::edited);
     let is_counted = rest.is_some();
     let edits = edits_with_body(plan, &admission, headers, &upstream, rewritten.as_deref(), is_counted, host)?;
     admission.start(host)?;

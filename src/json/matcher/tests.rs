@@ -158,7 +158,7 @@ fn inspected_names_stand_once_and_in_their_own_case() {
 #[test]
 fn any_number_of_names_is_watched() {
     let names: Vec<String> = (0..200).map(|name| format!("name{name}")).collect();
-    let many = names.iter().fold(Paths::new(&[]), |paths, name| paths.with(name, ()).unwrap());
+    let many = names.iter().fold(Paths::new::<&str>(&[]), |paths, name| paths.with(name, ()).unwrap());
     let many = Arc::new(many);
     let members: Vec<String> = names.iter().map(|name| format!("\"{name}\":0")).collect();
     for repeated in [0, 63, 64, 127, 199] {
@@ -253,10 +253,21 @@ fn depth_takes_a_bit_each() {
 
 #[test]
 fn what_is_no_object_is_told_apart() {
-    for json in ["[]", " 1", "\"{}\"", "null", "true", "[{\"a\":1}]", "-"] {
+    for json in ["[]", " 1", "\"{}\"", "null", "true", "[{\"a\":1}]", "-1", "\"a\\u0061\""] {
         assert_eq!(strict(json, &["a"]), Err(Unreadable::NotAnObject), "{json}");
     }
-    for (json, at) in [("", 0), ("{", 1), ("{}{}", 2), ("{} x", 3), ("\u{feff}{}", 0), ("{\"a\":1,}", 7), ("nul", 3)] {
+    for (json, at) in [
+        ("", 0),
+        ("{", 1),
+        ("{}{}", 2),
+        ("{} x", 3),
+        ("\u{feff}{}", 0),
+        ("{\"a\":1,}", 7),
+        ("nul", 3),
+        ("-", 1),
+        (" -x", 2),
+        ("\"\u{1}\"", 1),
+    ] {
         assert_eq!(strict(json, &["a"]), Err(Unreadable::NotJson { at }), "{json}");
     }
 }
@@ -282,7 +293,7 @@ fn an_error_stays_and_so_does_a_break() {
 #[test]
 fn paths_have_no_empty_names() {
     for bad in [".", "a.", ".a", "a..b", "[]", "a.[]", "a*"] {
-        assert_eq!(Paths::new(&[]).with(bad, ()).err(), Some(super::super::paths::InvalidPath(bad.to_owned())));
+        assert_eq!(Paths::new::<&str>(&[]).with(bad, ()).err(), Some(super::super::paths::InvalidPath(bad.to_owned())));
     }
 }
 

@@ -54,7 +54,7 @@ fn parsed(text: &[u8]) -> usize {
 }
 
 fn json(criterion: &mut Criterion) {
-    let recorded = include_str!("../tests/recorded/realtime-audio-cached.jsonl");
+    let recorded = include_str!("../../tests/fixtures/recorded/realtime-audio-cached.jsonl");
     let event = |name: &str| {
         recorded.lines().find(|line| line.contains(&format!("\"type\":\"{name}\""))).unwrap_or_default().to_owned()
     };
