@@ -9,11 +9,6 @@ pub struct MemoryAccount(Rc<Cell<usize>>);
 
 #[cfg(test)]
 impl MemoryAccount {
-    /// An account of which so much is taken.
-    pub(crate) fn with(bytes: usize) -> Self {
-        Self(Rc::new(Cell::new(bytes)))
-    }
-
     pub(crate) fn bytes(&self) -> usize {
         self.0.get()
     }

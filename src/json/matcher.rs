@@ -223,6 +223,13 @@ impl<T: Copy> Matcher<T> {
         }
     }
 
+    /// The tag of the object or array that is being read, if it has one: after an error, of that in which it shows.
+    pub fn within(&self) -> Option<T> {
+        let frame = self.reader.innermost.as_ref()?;
+        let tag = self.paths.tree.node(frame.node)?.tags.first()?;
+        self.paths.tags.get(*tag).copied()
+    }
+
     /// Bytes that are held beside the matcher itself.
     pub fn held(&self) -> usize {
         let reader = &self.reader;

@@ -2,7 +2,7 @@
 
 /// Puts text together. What is over the bound is counted and not kept.
 #[derive(Debug)]
-pub(super) struct Text {
+pub struct Text {
     kept: Vec<u8>,
     max: usize,
     /// Bytes of it in UTF-8, without halves of surrogate pairs.
@@ -15,10 +15,12 @@ pub(super) struct Text {
 
 /// What pieces come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Whole<'a> {
+pub enum Whole<'a> {
+    /// This text.
     Text(&'a str),
     /// Over the bound.
     Long {
+        /// So many bytes of UTF-8.
         bytes: u64,
     },
     /// Half a surrogate pair is in it.
@@ -27,12 +29,12 @@ pub(super) enum Whole<'a> {
 
 impl Text {
     /// Nothing yet, and at most `max` bytes kept.
-    pub(super) fn new(max: usize) -> Self {
+    pub fn new(max: usize) -> Self {
         Self { kept: Vec::new(), max, length: 0, high: None, is_text: true }
     }
 
     /// Takes a piece without escapes.
-    pub(super) fn push(&mut self, piece: &[u8]) {
+    pub fn push(&mut self, piece: &[u8]) {
         self.is_text &= self.high.take().is_none();
         self.length = self.length.saturating_add(piece.len() as u64);
         if self.length <= self.max as u64 {
@@ -41,7 +43,7 @@ impl Text {
     }
 
     /// Takes the code unit of an escape.
-    pub(super) fn push_unit(&mut self, unit: u16) {
+    pub fn push_unit(&mut self, unit: u16) {
         let high = self.high.take();
         let read = match (high, unit) {
             (Some(high), 0xdc00..=0xdfff) => {
@@ -59,7 +61,7 @@ impl Text {
     }
 
     /// The whole, of which this is the last piece. [`Self::clear`] must follow.
-    pub(super) fn end<'a>(&'a mut self, last: &'a [u8]) -> Whole<'a> {
+    pub fn end<'a>(&'a mut self, last: &'a [u8]) -> Whole<'a> {
         let is_all = self.length == 0 && self.is_text && self.high.is_none() && last.len() <= self.max;
         if !is_all {
             self.push(last);
@@ -73,13 +75,13 @@ impl Text {
     }
 
     /// Begins another.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.kept.clear();
         (self.length, self.high, self.is_text) = (0, None, true);
     }
 
     /// Bytes that are held.
-    pub(super) fn held(&self) -> usize {
+    pub fn held(&self) -> usize {
         self.kept.capacity()
     }
 }

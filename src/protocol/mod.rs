@@ -18,15 +18,6 @@ mod usage;
 mod usage_chunk;
 
 #[cfg(test)]
-mod client_old;
-#[cfg(test)]
-mod event_type_old;
-#[cfg(test)]
-mod upstream_old;
-#[cfg(test)]
-mod usage_old;
-
-#[cfg(test)]
 mod tests;
 
 pub use client_event::{ClientEvent, ClientMessage, ModelRole, RequestedModel, Unreadable};

@@ -427,10 +427,6 @@ fn judge(message: ClientMessage, policy: &Policy, caller: &Caller) -> Option<End
     event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
 }
 
-fn has_budget(limits: &SessionLimits, caller: &Caller) -> bool {
-    limits.has_budget() || caller.limits.has_budget()
-}
-
 fn is_allowed(model: &str, policy: &Policy, caller: &Caller) -> bool {
     policy.models.allows(model) && caller.models.allows(model)
 }

@@ -1,6 +1,5 @@
 //! Whole streams, and messages as tests have them.
 
-mod old_new;
 mod recorded;
 
 use super::UpstreamMessage;
