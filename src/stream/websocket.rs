@@ -13,20 +13,20 @@ use super::admission::Admission;
 use super::closing::{ClientSide, Closing, UpstreamSide};
 use crate::credential::Caller;
 use crate::limit::{Ending, Progress, SessionLimits};
-use crate::memory::{Reservation, UNACCOUNTED_MAX};
+use crate::memory::Reservation;
 use crate::policy::Policy;
 use crate::process::Sessions;
-use crate::protocol::{ModelRole, Peek, inspect, peek};
+use crate::protocol::{ClientMessage, ModelRole, Relevance, UpstreamMessage};
 use crate::usage::{
     Close, ClosedBy, Meter, MeterEvent, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic,
 };
 use crate::ws::{CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
 
-/// The longest message that is read, of either side.
-const MAX_MESSAGE: usize = 1 << 20;
+/// How much of an upstream's message tells whether it matters, if that begins with its type as all known ones do.
+const UPSTREAM_FIRST: u16 = 128;
 
-/// How much of an upstream's message tells whether it matters.
-const HEAD: u16 = 128;
+/// How much of a client's message is read at first, where all of it must be.
+const CLIENT_FIRST: u16 = 4096;
 
 /// One open session.
 pub struct WebSocketRelay {
@@ -40,6 +40,10 @@ pub struct WebSocketRelay {
     limits: SessionLimits,
     client: Follower,
     upstream: Follower,
+    /// The message of the client's that is inspected, as far as it has come.
+    client_message: Option<Box<ClientMessage>>,
+    /// The same of the upstream's, while it may matter.
+    upstream_message: Option<Box<UpstreamMessage>>,
     meter: Meter,
     started: Option<SystemTime>,
     last_activity: SystemTime,
@@ -66,6 +70,8 @@ impl WebSocketRelay {
         now: SystemTime,
     ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
+        let (policy, caller) = (&admission.policy, &admission.caller);
+        let is_inspected = !policy.lock.is_empty() || policy.models.is_restricted() || caller.models.is_restricted();
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
@@ -74,8 +80,10 @@ impl WebSocketRelay {
             user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone()),
             provider: provider.to_owned(),
             limits: admission.limits(),
-            client: Follower::new(Sender::Client, 0),
-            upstream: Follower::new(Sender::Server, HEAD),
+            client: Follower::new(Sender::Client, if is_inspected { CLIENT_FIRST } else { 0 }),
+            upstream: Follower::new(Sender::Server, UPSTREAM_FIRST),
+            client_message: None,
+            upstream_message: None,
             meter: Meter::new(model),
             started: None,
             last_activity: now,
@@ -101,15 +109,7 @@ impl WebSocketRelay {
     /// Bytes of the client's are on their way to the upstream.
     pub fn client_bytes(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
         let action = self.follow_client(buffer, now);
-        if self.is_over_memory() && self.client.reserved() > UNACCOUNTED_MAX {
-            // It must be read, and nobody can.
-            self.client.end();
-            self.is_over_memory();
-            if action == BodyAction::Pass {
-                self.end(Closing::new(Ending::MessageTooBig, now));
-                return self.notify_upstream(None);
-            }
-        }
+        self.account();
         action
     }
 
@@ -122,16 +122,18 @@ impl WebSocketRelay {
             }
             _ => {}
         }
-        let Self { policy, caller, client, closed, .. } = &mut *self;
-        let is_inspected = !policy.lock.is_empty() || policy.models.is_restricted() || caller.models.is_restricted();
+        let Self { policy, caller, client, client_message, closed, .. } = &mut *self;
         let mut pass = client.pass(buffer);
-        let interest = if is_inspected { Interest::Require { max: MAX_MESSAGE } } else { Interest::Skip };
-        while let Some(event) = pass.next(|_| interest) {
+        let message = || Box::new(ClientMessage::new(&policy.lock));
+        while let Some(event) = pass.next(&mut |piece| {
+            client_message.get_or_insert_with(message).feed(piece);
+            Interest::Stream
+        }) {
             let closing = match event {
-                Event::Message(message) => {
-                    inspected(&message.payload, policy, caller).map(|ending| Closing::new(ending, now))
+                Event::MessageEnd => {
+                    let message = client_message.take().unwrap_or_else(message);
+                    judge(*message, policy, caller).map(|ending| Closing::new(ending, now))
                 }
-                Event::TooLong => Some(Closing::new(Ending::MessageTooBig, now)),
                 Event::ProtocolError(error) => Some(Closing::for_protocol_error(Sender::Client, error, now)),
                 Event::Close(frame) => {
                     closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
@@ -163,15 +165,7 @@ impl WebSocketRelay {
         now: SystemTime,
     ) -> BodyAction {
         let action = self.follow_upstream(buffer, prices, sessions, now);
-        if self.is_over_memory() && self.upstream.reserved() > UNACCOUNTED_MAX {
-            // It goes on unread: what it has used is not known.
-            self.upstream.give_up();
-            self.is_over_memory();
-            self.is_incomplete = true;
-            if has_budget(&self.limits, &self.caller) {
-                self.decide(Ending::Budget, now);
-            }
-        }
+        self.account();
         action
     }
 
@@ -188,15 +182,13 @@ impl WebSocketRelay {
         let mut insertion = is_at_boundary.then_some(InsertionPoint::Boundary(0));
         let (mut closing, mut has_passed_close) = (None, false);
         let mut pass = self.upstream.pass(buffer);
-        let interest = |head: &[u8]| match peek(head) {
-            Peek::Uninteresting => Interest::Skip,
-            Peek::Interesting(_) | Peek::NeedMore => Interest::Collect { max: MAX_MESSAGE },
-        };
+        let mut message = self.upstream_message.take().map(|message| *message);
         // To the end, also where the client hears no more of it: what was used is owed.
-        while let Some(event) = pass.next(|start| interest(start.head)) {
+        while let Some(event) = pass.next(&mut |piece| read_upstream(&mut message, piece)) {
             match event {
-                Event::Message(message) => {
-                    let metered = self.meter.event(&message.payload, prices);
+                Event::MessageEnd => {
+                    let reported = message.take().unwrap_or_default().into_event();
+                    let metered = self.meter.add(reported, prices);
                     self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
                     let is_over_budget = self.responses.count(&metered, &self.caller, sessions, now);
                     let is_spent = is_over_budget.map(|is_over_budget| {
@@ -213,12 +205,6 @@ impl WebSocketRelay {
                         insertion = Some(InsertionPoint::Boundary(pass.position()));
                         closing = Some(Closing::new(ending, now));
                     }
-                }
-                Event::TooLong => {
-                    self.is_incomplete = true;
-                    // What it has used is not known.
-                    let must_end = has_budget(&self.limits, &self.caller);
-                    closing = closing.or_else(|| must_end.then(|| Closing::new(Ending::Budget, now)));
                 }
                 Event::Close(frame) if due.is_none() && closing.is_none() => {
                     self.closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
@@ -239,6 +225,7 @@ impl WebSocketRelay {
         }
         let boundary = pass.message_boundary();
         drop(pass);
+        self.upstream_message = message.map(Box::new);
         if let Some(closing) = closing {
             self.end(closing);
         }
@@ -303,10 +290,12 @@ impl WebSocketRelay {
         }
     }
 
-    /// Tells what is reserved now. Whether all sessions of the worker together have too much.
-    fn is_over_memory(&mut self) -> bool {
-        self.reservation.hold(self.client.reserved() + self.upstream.reserved());
-        self.reservation.is_over()
+    /// Tells what is held now of messages that are not complete.
+    fn account(&mut self) {
+        let client = self.client_message.as_ref().map_or(0, |message| size_of::<ClientMessage>() + message.held());
+        let upstream =
+            self.upstream_message.as_ref().map_or(0, |message| size_of::<UpstreamMessage>() + message.held());
+        self.reservation.hold(client + upstream);
     }
 
     fn decide(&mut self, ending: Ending, now: SystemTime) {
@@ -414,9 +403,20 @@ fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
     Close { by, code, reason: reason.to_owned() }
 }
 
+/// Reads more of an upstream's message, unless it does not matter.
+fn read_upstream(message: &mut Option<UpstreamMessage>, piece: &[u8]) -> Interest {
+    match message.get_or_insert_default().feed_event(piece) {
+        Relevance::Open => Interest::Stream,
+        Relevance::None => {
+            *message = None;
+            Interest::Skip
+        }
+    }
+}
+
 /// Why a client's message may not pass, if it may not.
-fn inspected(message: &[u8], policy: &Policy, caller: &Caller) -> Option<Ending> {
-    let event = match inspect(message, &policy.lock) {
+fn judge(message: ClientMessage, policy: &Policy, caller: &Caller) -> Option<Ending> {
+    let event = match message.finish() {
         Ok(event) => event,
         Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
     };
@@ -424,10 +424,6 @@ fn inspected(message: &[u8], policy: &Policy, caller: &Caller) -> Option<Ending>
     let forbidden =
         event.models.into_iter().find(|model| model.role == ModelRole::Response && is_forbidden(&model.name));
     event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
-}
-
-fn has_budget(limits: &SessionLimits, caller: &Caller) -> bool {
-    limits.has_budget() || caller.limits.has_budget()
 }
 
 fn is_allowed(model: &str, policy: &Policy, caller: &Caller) -> bool {
