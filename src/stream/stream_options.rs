@@ -8,7 +8,7 @@ use super::rest::{is_counted, normalized, segments};
 use crate::denial::Denial;
 use crate::http::Target;
 use crate::policy::{Provider, ProviderKind};
-use crate::protocol::{InvalidBody, RequestBody};
+use crate::protocol::{Inspected, InvalidBody, RequestBody};
 
 /// The first version of Azure's API that knows `stream_options`.
 const AZURE_STREAM_OPTIONS: &str = "2024-09";
@@ -29,9 +29,11 @@ pub fn read_body<'a>(
     if body.is_empty() {
         return Ok(None);
     }
-    let read = RequestBody::read(body).map_err(|error| match error {
-        InvalidBody::AmbiguousStream if needs_include_usage(admission, head) => ambiguous_stream(),
-        InvalidBody::AmbiguousStream | InvalidBody::Unreadable => unreadable_body(),
+    let is_stream_read = needs_include_usage(admission, head);
+    let inspected = if is_stream_read { Inspected::ModelAndStream } else { Inspected::Model };
+    let read = RequestBody::read(body, inspected).map_err(|error| match error {
+        InvalidBody::AmbiguousStream => ambiguous_stream(),
+        InvalidBody::Unreadable => unreadable_body(),
     });
     read.map(Some)
 }
