@@ -12,6 +12,7 @@ LINKED := target/$(WASM_TARGET)/release/realtime_byok_proxy_wasm.wasm
 MODULE := target/$(WASM_TARGET)/release/realtime_byok.wasm
 VENV := .work/venv
 DONE := .work/done
+CARGO_FUZZ := 0.13.2
 NODE_TESTS = $(sort $(filter-out tests/conformance/%,$(wildcard tests/*/*.test.mjs examples/*/*.test.mjs)))
 VERSION = $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml)
 
@@ -21,9 +22,9 @@ say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
 
 .PHONY: help
 help: ## Show this help
-	@awk 'BEGIN { FS = ":.*## " } \
+	@awk 'BEGIN { FS = " ## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build envoy node-packages certificate ## Show the filter at work: Envoy, a mock of OpenAI and a client, on loopback
@@ -50,11 +51,27 @@ image: ## Build the container images: the gateway, and the plugin alone
 ##@ For contributors
 
 .PHONY: check
-check: rust fmt-check lint ## Check format and lints, without running tests
+check: rust fmt-check lint generated ## Check format, lints and what is generated; says what is not committed
+	@git status --short 2>/dev/null || true
 
 .PHONY: fmt
 fmt: rust ## Format the code
 	@cargo fmt --all
+
+.PHONY: fmt-check
+fmt-check: rust ## Check the format
+	$(call say,Checking the format)
+	@cargo fmt --all --check
+
+.PHONY: generate
+generate: rust ## Write what is made from the configuration's types: the reference and the schema
+	@UPDATE=1 cargo test --quiet --features schema --test docs generated
+
+.PHONY: generated
+generated: rust ## Check that what is generated is current, Cargo.lock included
+	$(call say,Checking what is generated)
+	@cargo metadata --locked --format-version=1 >/dev/null
+	@cargo test --quiet --features schema --test docs generated
 
 .PHONY: lint
 lint: rust ## Run clippy, natively and for the module
@@ -78,9 +95,26 @@ conformance: setup build ## Run the Autobahn cases with the filter and without, 
 	@node --test --test-timeout=600000 tests/conformance/*.test.mjs
 
 .PHONY: bench
-bench: build envoy node-packages ## Measure Envoy's CPU beside no filter and beside Lua, and the VM's memory
+bench: build envoy node-packages ## Measure beside no filter, Lua, and OLD=module.wasm (ROWS='rest relay …' picks)
 	$(call say,Measuring)
-	@node benches/envoy/run.mjs
+	@node benches/envoy/run.mjs $(if $(OLD),--old $(OLD)) $(ROWS)
+
+.PHONY: size
+size: build ## Show the size of the module, section by section
+	@node tools/size.mjs $(MODULE)
+
+.PHONY: fuzz
+fuzz: rust-nightly ## Run each target of fuzz/ for FUZZ_SECONDS (60) seconds, or those of TARGETS='json …'
+	$(call say,Fuzzing)
+	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60) $(TARGETS)
+
+.PHONY: bench-instructions
+bench-instructions: rust ## Count the native instructions of a handshake, an event, a request, by callgrind
+	@tools/require.sh valgrind
+	$(call say,Counting instructions)
+	@node benches/instructions.mjs
+
+##@ Set-up
 
 .PHONY: setup
 setup: rust envoy node-packages certificate browser prometheus ## Install what the tests need
@@ -89,27 +123,30 @@ setup: rust envoy node-packages certificate browser prometheus ## Install what t
 clean: ## Remove what was built and installed here
 	rm -rf target .work tests/node_modules
 
-.PHONY: fmt-check
-fmt-check: rust
-	$(call say,Checking the format)
-	@cargo fmt --all --check
-
 # Set-up leaves a stamp behind, so that it runs again only when what it pins has changed.
 
-.PHONY: rust envoy node-packages certificate browser prometheus
-rust: $(DONE)/rust
-envoy: $(DONE)/python
-node-packages: $(DONE)/node
-certificate: .work/tls/tls.crt
-browser:
+.PHONY: rust rust-nightly envoy node-packages certificate browser prometheus
+rust: $(DONE)/rust ## The Rust toolchain that rust-toolchain.toml pins
+rust-nightly: $(DONE)/rust-nightly ## The compiler that fuzz/rust-toolchain.toml pins, and cargo-fuzz
+envoy: $(DONE)/python ## Envoy and the Python test packages, in .work/venv
+node-packages: $(DONE)/node ## The Node packages of tests, tools, examples and benches
+certificate: .work/tls/tls.crt ## A certificate for localhost
+browser: ## Chromium, where it can be installed
 	@tools/chromium.sh
-prometheus:
+prometheus: ## Prometheus, where it can be had
 	@tools/prometheus.sh .work/prometheus
 
 $(DONE)/rust: rust-toolchain.toml tools/rust.sh
 	@tools/require.sh rustup
 	$(call say,Preparing the Rust toolchain)
 	@tools/rust.sh
+	@mkdir -p $(@D) && touch $@
+
+$(DONE)/rust-nightly: fuzz/rust-toolchain.toml tools/rust.sh
+	@tools/require.sh rustup
+	$(call say,Preparing the fuzzer)
+	@tools/rust.sh fuzz
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --quiet --locked cargo-fuzz@$(CARGO_FUZZ)
 	@mkdir -p $(@D) && touch $@
 
 $(DONE)/python: tests/requirements.txt tools/python.sh

@@ -1,6 +1,6 @@
 // `make demo`: the filter at work, in a real Envoy on loopback, scene by scene.
 //
-//   KEEP=1                 stays up afterwards and says how to connect
+//   KEEP=1                 stays up afterwards and says how to connect: every command that it prints can be run then
 //   UPSTREAM=host          talks to the real API there over TLS, with OPENAI_API_KEY as the provider's key
 import { rmSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -29,6 +29,8 @@ async function run() {
     if (process.env.KEEP) {
       sayHowToConnect(stage);
       await interrupted;
+    } else {
+      screen.line(`\n  To try these commands: ${screen.paint.cyan('KEEP=1 make demo')}`);
     }
     screen.line();
     return 0;
@@ -75,6 +77,9 @@ function sayHowToConnect(stage) {
     OPENAI_BASE_URL: stage.baseUrl,
     OPENAI_API_KEY: stage.backendToken,
     REALTIME_URL: stage.url.replace(/\?.*$/, ''),
+    CONTROL_URL: stage.controlUrl,
+    CONTROL_TOKEN: stage.controlToken,
+    METRICS_URL: stage.metricsUrl,
     OFFER: JSON.stringify(['realtime', `cf-aig-authorization.${stage.webAppToken}`]),
   };
   mkdirSync(join(workDirectory, 'demo'), { recursive: true });
@@ -83,12 +88,22 @@ function sayHowToConnect(stage) {
   writeFileSync(environmentFile, lines.join(''), { mode: 0o600 });
 
   screen.heading('↻', 'It stays up until Ctrl-C');
-  screen.say('In another terminal, with the gateway\'s address, its certificate and the gateway tokens of this run:');
+  screen.facts([
+    ['OPENAI_BASE_URL', stage.baseUrl],
+    ['CONTROL_URL', stage.controlUrl],
+    ['CONTROL_TOKEN', `${paint.cyan(shortened(stage.controlToken))}, whole in the file below`],
+    ['METRICS_URL', stage.metricsUrl],
+  ]);
+  screen.line();
+  screen.say('In another terminal, where the first line sets these, the gateway\'s certificate and its tokens:');
   for (const [note, command] of [
     ['first of all', `. ${file}`],
     ['a realtime session', 'node tests/clients/programs/ws.mjs'],
     ['the official SDK, with the token as its API key', 'node tests/clients/programs/openai_chat.mjs'],
     ['anything else', 'curl --cacert "$SSL_CERT_FILE" -H "Authorization: Bearer $OPENAI_API_KEY" "$OPENAI_BASE_URL/models"'],
+    ['the sessions so far', 'curl -H "Authorization: Bearer $CONTROL_TOKEN" "$CONTROL_URL/sessions"'],
+    ['what callers have used today', 'curl -H "Authorization: Bearer $CONTROL_TOKEN" "$CONTROL_URL/usage"'],
+    ['what Prometheus reads', 'curl "$METRICS_URL?filter=realtime_byok"'],
   ]) {
     screen.line(`    ${paint.dim(`# ${note}`)}`);
     screen.line(`    ${paint.cyan(command)}`);

@@ -1,17 +1,18 @@
 // The demo as a newcomer runs it, and the configuration with which it would talk to the real API.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { stripVTControlCharacters } from 'node:util';
+import { promisify, stripVTControlCharacters } from 'node:util';
 import { until, validateBootstrap, workDirectory } from '../../tests/e2e/harness/index.mjs';
 import { runProgram } from '../../tests/clients/program.mjs';
 import { demoBootstrap, demoEnvironment } from './gateway.mjs';
 import { terminal } from './terminal.mjs';
 
+const run = promisify(execFile);
 const program = fileURLToPath(new URL('demo.mjs', import.meta.url));
 const environmentFile = join(workDirectory, 'demo/env');
 
@@ -48,6 +49,23 @@ function environmentOf(pid) {
     return readFileSync(`/proc/${pid}/environ`, 'utf8');
   } catch {
     return ''; // It has just ended, or is another user's.
+  }
+}
+
+/** Each of these commands, typed as it was printed, is answered by what it says it shows. */
+async function assertRun(commands) {
+  const answers = [
+    ['a record', /^\{"id":"rb_\w+",.*"status":"closed"/],
+    ['the stop of a session that is over', /^\{"id":"rb_\w+",.*"status":"closed"/],
+    ['models', /"object":\s*"list"/],
+    ['sessions', /^\{"object":"list","data":\[\{"id":"rb_/],
+    ['usage', /^\{"object":"list","data":\[\{"caller":"/],
+    ['statistics', /^realtime_byok_sessions_total\{.*caller="web-app"/m],
+  ];
+  assert.equal(commands.length, answers.length);
+  for (const [index, [what, answer]] of answers.entries()) {
+    const { stdout } = await run('sh', ['-c', `. '${environmentFile}'\n${commands[index]}`]);
+    assert.match(stdout, answer, what);
   }
 }
 
@@ -88,13 +106,17 @@ describe('the demo', () => {
   test('with KEEP=1 it stays up for anybody who has its file, until it is interrupted', async () => {
     const demo = startDemo({ KEEP: '1' });
     try {
-      await until('the demo to say how to connect', () => /OPENAI_BASE_URL\/models/.test(demo.output()), { timeoutMs: 60_000 });
+      await until('the demo to say how to connect', () => /curl "\$METRICS_URL/.test(demo.output()), { timeoutMs: 60_000 });
       assert.equal(statSync(environmentFile).mode & 0o777, 0o600);
       const exported = readFileSync(environmentFile, 'utf8').matchAll(/^export (\w+)='(.*)'$/gm);
       const variables = Object.fromEntries([...exported].map(([, name, value]) => [name, value]));
       assert.ok(!demo.output().includes(variables.OPENAI_API_KEY), 'a token on the screen');
       assert.equal((await runProgram('ws.mjs', variables)).events.at(-1), 'response.done');
       assert.match((await runProgram('openai_chat.mjs', variables)).plain, /^Hello!/);
+      for (const name of ['OPENAI_BASE_URL', 'CONTROL_URL', 'METRICS_URL']) {
+        assert.match(demo.output(), new RegExp(`${name} +${variables[name]}\n`));
+      }
+      await assertRun(demo.output().match(/^ +curl .+$/gm));
     } finally {
       demo.kill('SIGINT');
     }

@@ -14,18 +14,19 @@ const trustStores = [
 
 /**
  * The bootstrap, for an upstream of one of two kinds: `{ port }`, plain HTTP on loopback, or `{ host }`, the real API
- * over TLS, with its name as SNI and in the certificate, which the system's trust store must vouch for.
+ * over TLS, with its name as SNI and in the certificate, which the system's trust store must vouch for. The admin is at
+ * `adminPort`, which the listener for Prometheus has to know.
  */
-export function demoBootstrap(upstream) {
+export function demoBootstrap(upstream, { adminPort = 0 } = {}) {
   const bootstrap = parse(readFileSync(join(repository, 'envoy/envoy.yaml'), 'utf8'));
   const { listeners, clusters } = bootstrap.static_resources;
-  bootstrap.admin.address.socket_address.port_value = 0;
-  bootstrap.static_resources.clusters = [openai(named(clusters, 'openai'), upstream)];
+  const admin = named(clusters, 'admin');
+  bootstrap.admin.address.socket_address.port_value = adminPort;
+  admin.load_assignment.endpoints[0].lb_endpoints[0].endpoint.address.socket_address.port_value = adminPort;
+  bootstrap.static_resources.clusters = [openai(named(clusters, 'openai'), upstream), admin];
 
   const listener = named(listeners, 'gateway');
-  const control = named(listeners, 'control');
-  bootstrap.static_resources.listeners = [listener, control];
-  control.address.socket_address.port_value = 0;
+  for (const { address } of listeners) address.socket_address.port_value = 0;
   listener.address.socket_address = { address: '127.0.0.1', port_value: 0 };
   const [chain] = listener.filter_chains;
   chain.transport_socket.typed_config.common_tls_context.tls_certificates = [

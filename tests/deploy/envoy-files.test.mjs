@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { scratchDirectory, validateFile } from '../e2e/harness/index.mjs';
 import { selfSigned } from './certificates.mjs';
-import { deployPath, deployText, environment, placed } from './files.mjs';
+import { deployPath, deployText, environment, filterConfiguration, placed } from './files.mjs';
 import { gatewayPlaces } from './stand.mjs';
 
 let directory;
@@ -94,6 +94,27 @@ for (const [file, variables] of Object.entries(configurations)) {
     assert.match(text, /^ +allow_on_headers_stop_iteration: true$/m);
     assert.match(text, /^admin:\n(?: +#.*\n)* +address:\n +socket_address: { address: 127\.0\.0\.1,/m);
   });
+}
+
+test('envoy.yaml: every model that it allows under a limit in dollars has a price', () => {
+  const { callers, policies, prices } = filterConfiguration('envoy.yaml');
+  const spends = ([, { limits = {} }]) => limits.cost_usd_per_day !== undefined;
+  const reached = Object.entries(callers).filter(spends).flatMap(([, caller]) => caller.policies ?? Object.keys(policies));
+  const limited = Object.keys(policies).filter((name) => policies[name].session?.max_cost_usd !== undefined);
+  assert.ok(reached.length > 0 && limited.length > 0);
+  for (const name of new Set([...reached, ...limited])) {
+    const { models } = policies[name];
+    assert.ok(models?.length > 0, `${name} allows any model`);
+    for (const model of models) {
+      // A star is matched by a star, so a glob that a price's glob matches allows no more than it.
+      assert.ok(Object.keys(prices).some((glob) => matches(glob, model)), `${name} allows ${model}, which has no price`);
+    }
+  }
+});
+
+function matches(glob, name) {
+  const pattern = glob.split('*').map((text) => text.replace(/[.?+^${}()|[\]\\]/g, '\\$&')).join('.*');
+  return new RegExp(`^${pattern}$`).test(name);
 }
 
 describe('tls.sh', () => {

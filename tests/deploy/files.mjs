@@ -38,3 +38,11 @@ export function placed(text, places) {
     return result.replaceAll(from, to);
   }, text);
 }
+
+/** What the filter is configured with in the listener `gateway` of an Envoy file. */
+export function filterConfiguration(file) {
+  const [{ static_resources: { listeners } }] = documents(file);
+  const [{ filters: [connectionManager] }] = listeners.find(({ name }) => name === 'gateway').filter_chains;
+  const filters = connectionManager.typed_config.http_filters;
+  return filters.find(({ name }) => name === 'envoy.filters.http.wasm').typed_config.config.configuration.value;
+}

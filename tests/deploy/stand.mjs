@@ -1,16 +1,9 @@
 // The shipped Envoy files on loopback: as in docker-compose.yaml, but with free ports.
-import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import {
-  exchange,
-  modulePath,
-  nextCase,
-  requestBytes,
-  scratchDirectory,
-  startEnvoy,
+  exchange, freePort, modulePath, nextCase, requestBytes, scratchDirectory, startEnvoy,
 } from '../e2e/harness/index.mjs';
 import { selfSigned } from './certificates.mjs';
 import { deployText, environment, placed } from './files.mjs';
@@ -19,15 +12,6 @@ const providerNames = ['api.openai.com', 'example.openai.azure.com'];
 
 /** Where the statistics are scraped. */
 const metricsAddress = '127.0.0.1, port_value: 9902';
-
-/** A port for an admin that the same file must name in two places. */
-async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** Where the paths of a shipped gateway file are in a test, for `placed`. */
 export function gatewayPlaces({ certificate, trust }) {
@@ -70,6 +54,7 @@ export async function startShipped(file, provider, { places = {} } = {}) {
     ...gatewayPlaces({ certificate, trust: provider.trust }),
     ...Object.fromEntries(upstreams),
     '0.0.0.0, port_value: 8443': '127.0.0.1, port_value: 0',
+    // In two places.
     '127.0.0.1, port_value: 9901': `127.0.0.1, port_value: ${await freePort()}`,
     ...(deployText(file).includes(metricsAddress) ? { [metricsAddress]: '127.0.0.1, port_value: 0' } : {}),
     ...places,

@@ -3,36 +3,21 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import test, { describe } from 'node:test';
 import {
-  assertDenial,
-  basicConfiguration,
-  basicEnv,
-  chatRequest,
-  clientKey,
-  exchange,
-  nextCase,
-  providerKey,
-  restRequest,
-  route,
-  sha256,
-  tokens,
-  upgradeRequest,
-  useRig,
+  authorized, chatRequest, clientKey, exchange, nextCase, providerKey, restRequest, route, sha256, slot, tokens,
+  upgradeRequest, useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
-const slot = `cf-aig-authorization.${token}`;
-const authorized = [['cf-aig-authorization', token]];
 
 const { forwarded, denied, gateway, recorder } = useRig({
-  env: basicEnv,
-  configuration: basicConfiguration({
+  changes: {
     callers: {
       'web-app': { tokens: [{ sha256: sha256(token) }] },
       'longer-name': { tokens: [{ sha256: sha256(`${token}-and-more`) }] },
       lapsed: { tokens: [{ sha256: sha256('gt-lapsed'), not_after: '2020-01-01T00:00:00Z' }] },
     },
     policies: { default: { provider: 'openai' }, ruled: { provider: 'openai', models: ['gpt-realtime*'] } },
-  }),
+  },
   routes: [route({ name: 'ruled', prefix: '/ruled' }), route({})],
   // Room for 60 KB header values: Envoy's own limit would answer before the filter.
   // And more upgrades than WebSocket, which Envoy would refuse likewise.

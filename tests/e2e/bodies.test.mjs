@@ -4,19 +4,9 @@ import net from 'node:net';
 import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  basicConfiguration,
-  basicEnv,
-  chatRequest,
-  nextCase,
-  requestBytes,
-  restRequest,
-  route,
-  tokens,
-  until,
-  useRig,
+  authorized, chatRequest, nextCase, requestBytes, restRequest, route, until, useRig,
 } from './harness/index.mjs';
 
-const authorized = [['cf-aig-authorization', tokens.web]];
 const policies = {
   free: { provider: 'openai' },
   ruled: { provider: 'openai', models: ['gpt-5*'], aliases: { five: 'gpt-5' } },
@@ -24,17 +14,8 @@ const policies = {
 };
 const routes = Object.keys(policies).map((name) => route({ name, prefix: `/${name}/` }));
 
-const { forwarded, denied, gateway, recorder } = useRig({
-  env: basicEnv,
-  configuration: basicConfiguration({ policies }),
-  routes,
-});
-const withheld = useRig({
-  env: basicEnv,
-  configuration: basicConfiguration({ policies }),
-  allowOnHeadersStopIteration: false,
-  routes,
-});
+const { forwarded, denied, gateway, recorder } = useRig({ changes: { policies }, routes });
+const withheld = useRig({ changes: { policies }, allowOnHeadersStopIteration: false, routes });
 
 /** Opens a connection, sends the head of a request and returns what is needed to go on by hand. */
 async function begin(request) {

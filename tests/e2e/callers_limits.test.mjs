@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket from 'ws';
 import { runProgram } from '../clients/program.mjs';
 import {
-  assertDenial, chatRequest, restRequest, route, sha256, upgradeRequest, until, useRecorder,
+  assertDenial, chatRequest, restRequest, route, sha256, until, upgradeRequest, useRecorder,
 } from './harness/index.mjs';
 import { mintConfiguration, mintEnv, mintPaths, mintRequest } from './harness/minting.mjs';
 import { useNobody, useSilence } from './harness/outages.mjs';

@@ -1,18 +1,8 @@
 // WebRTC calls: the offer goes up unread, the answer comes back, real peers talk, and a call whose time is up is ended.
 import assert from 'node:assert/strict';
 import test, { after, describe } from 'node:test';
-import {
-  assertDenial,
-  denied,
-  forwarded,
-  providerKey,
-  restRequest,
-  route,
-  tokens,
-  until,
-  useGateway,
-} from './harness/index.mjs';
-import { assertNowhere, mint, mintConfiguration, mintEnv, sealingKey } from './harness/minting.mjs';
+import { assertDenial, denied, forwarded, providerKey, restRequest, route, tokens, until } from './harness/index.mjs';
+import { assertNowhere, mint, sealingKey, useMinting } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { startPeer } from './harness/openai/peer.mjs';
 import { open } from './harness/sealing.mjs';
@@ -21,33 +11,30 @@ const target = '/v1/realtime/calls';
 const model = '?model=gpt-realtime';
 
 const openai = useOpenai();
-const options = (secrets) => ({
-  upstreams: { upstream: openai.port },
-  env: mintEnv,
-  configuration: mintConfiguration({
-    secrets,
+const shared = {
+  upstream: openai,
+  changes: {
     policies: {
       default: { provider: 'openai' },
       ruled: { provider: 'openai', models: ['gpt-realtime*'] },
       brief: { provider: 'openai', session: { max_duration: '2s' } },
     },
-  }),
+  },
   routes: [
     route({ name: 'ruled', prefix: '/ruled/', rewrite: '/' }),
     route({ name: 'brief', prefix: '/brief/', rewrite: '/' }),
     route({ prefix: '/openai/', rewrite: '/' }),
     route({}),
   ],
-});
-const gateway = useGateway(() => options({ mode: 'sealed' }));
-const local = useGateway(() => options({ mode: 'local' }));
-const unpaused = useGateway(() => ({ ...options({ mode: 'sealed' }), allowOnHeadersStopIteration: false }));
-const rig = {
-  recorder: openai,
-  get gateway() {
-    return gateway;
-  },
 };
+const rig = useMinting({ ...shared, secrets: { mode: 'sealed' } });
+const { gateway } = rig;
+const { gateway: local } = useMinting({ ...shared, secrets: { mode: 'local' } });
+const { gateway: unpaused } = useMinting({
+  ...shared,
+  secrets: { mode: 'sealed' },
+  allowOnHeadersStopIteration: false,
+});
 
 const peers = [];
 after(() => peers.forEach((peer) => peer.close()));

@@ -2,29 +2,17 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  assertDenial,
-  basicConfiguration,
-  basicEnv,
-  chatRequest,
-  clientKey,
-  providerKey,
-  restRequest,
-  route,
-  tokens,
-  upgradeRequest,
+  assertDenial, authorized, chatRequest, clientKey, providerKey, restRequest, route, slot, tokens, upgradeRequest,
   useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
-const slot = `cf-aig-authorization.${token}`;
 const encodedSlot = `cf-aig-authorization-base64url.${Buffer.from(token).toString('base64url')}`;
-const authorized = [['cf-aig-authorization', token]];
 
 const { forwarded, gateway, recorder } = useRig({
-  env: basicEnv,
-  configuration: basicConfiguration({
+  changes: {
     policies: { default: { provider: 'openai' }, health: { auth: 'off' } },
-  }),
+  },
   routes: [
     route({ name: 'health', prefix: '/health' }),
     {

@@ -2,25 +2,11 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  basicConfiguration,
-  basicEnv,
-  chatRequest,
-  exchange,
-  providerKey,
-  requestBytes,
-  restRequest,
-  route,
-  sha256,
-  startGateway,
-  tokens,
-  until,
-  upgradeRequest,
-  useRecorder,
-  validateGateway,
+  authorized, basicConfiguration, basicEnv, chatRequest, exchange, providerKey, requestBytes, restRequest, route,
+  sha256, startGateway, tokens, until, upgradeRequest, useRecorder, validateGateway,
 } from './harness/index.mjs';
 
 const recorder = useRecorder();
-const authorized = [['cf-aig-authorization', tokens.web]];
 const base = () => ({ upstreams: { upstream: recorder.port }, env: basicEnv });
 
 const full = basicConfiguration({

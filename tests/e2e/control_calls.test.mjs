@@ -1,18 +1,9 @@
 // WebRTC calls are sessions: listed, counted, and stopped by the provider's own hang-up.
 import assert from 'node:assert/strict';
 import test, { after, describe } from 'node:test';
-import {
-  assertDenial,
-  providerKey,
-  restRequest,
-  route,
-  sha256,
-  until,
-  upgradeRequest,
-  useGateway,
-} from './harness/index.mjs';
+import { assertDenial, providerKey, restRequest, route, sha256, until, upgradeRequest } from './harness/index.mjs';
 import { control, operator } from './harness/control.mjs';
-import { mint, mintConfiguration, mintEnv } from './harness/minting.mjs';
+import { mint, useMinting } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { startPeer } from './harness/openai/peer.mjs';
 import { connectionOn } from './harness/workers.mjs';
@@ -22,20 +13,18 @@ const target = '/v1/realtime/calls';
 const callers = { calling: {}, limited: { concurrent_sessions: 1 }, refused: { concurrent_sessions: 1 }, brief: {} };
 const tokenOf = (caller) => `gt-of-${caller}-9Wd3`;
 
-const openai = useOpenai();
-const gateway = useGateway(() => ({
+const { recorder: openai, gateway } = useMinting({
+  upstream: useOpenai(),
   concurrency: workers,
-  upstreams: { upstream: openai.port },
-  env: mintEnv,
-  configuration: mintConfiguration({
+  changes: {
     control,
     callers: Object.fromEntries(
       Object.entries(callers).map(([name, limits]) => [name, { tokens: [{ sha256: sha256(tokenOf(name)) }], limits }]),
     ),
     policies: { default: { provider: 'openai' }, brief: { provider: 'openai', session: { max_duration: '2s' } } },
-  }),
+  },
   routes: [route({ name: 'brief', prefix: '/brief/', rewrite: '/' }), route({})],
-}));
+});
 const { session, sessions, stop, stopAll, usage, closed, listed } = operator(gateway);
 
 const peers = [];

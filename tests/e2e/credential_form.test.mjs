@@ -1,12 +1,12 @@
 // Credentials that contradict each other or cannot be credentials, and which of several faults is answered.
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
-import { basicConfiguration, basicEnv, chatRequest, route, tokens, upgradeRequest, useRig } from './harness/index.mjs';
+import { basicEnv, chatRequest, route, tokens, upgradeRequest, useRig } from './harness/index.mjs';
 
 const { web: token, other } = tokens;
 const base64url = (bytes) => Buffer.from(bytes, 'latin1').toString('base64url');
 
-const { forwarded, denied } = useRig({ env: basicEnv, configuration: basicConfiguration() });
+const { forwarded, denied } = useRig();
 
 describe('conflicting credentials', () => {
   const cases = {
@@ -123,13 +123,13 @@ describe('malformed credentials', () => {
 
 describe('the first failing check answers', () => {
   const guarded = useRig({
-    configuration: basicConfiguration({
+    changes: {
       policies: { voice: { provider: 'openai', models: ['gpt-realtime*'] }, text: { provider: 'openai' } },
       callers: {
         'web-app': { tokens: [{ env: 'WEB_TOKEN' }], policies: ['voice'], origins: ['https://app.example.com'] },
         other: { tokens: [{ env: 'OTHER_TOKEN' }] },
       },
-    }),
+    },
     env: { ...basicEnv, WEB_TOKEN: token },
     routes: [
       route({ name: 'voice', prefix: '/voice' }),

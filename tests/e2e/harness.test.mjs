@@ -2,15 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import {
-  chatRequest,
-  restRequest,
-  startGateway,
-  startProcess,
-  upgradeRequest,
-  useAimock,
-  useGateway,
-  useRecorder,
-  until,
+  chatRequest, restRequest, startGateway, startProcess, until, upgradeRequest, useAimock, useGateway, useRecorder,
 } from './harness/index.mjs';
 
 const recorder = useRecorder();

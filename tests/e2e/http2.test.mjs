@@ -1,27 +1,15 @@
 // HTTP/2: WebSockets by extended CONNECT (RFC 8441) to an HTTP/1.1 upstream, and REST.
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
-import {
-  assertDenial,
-  basicConfiguration,
-  basicEnv,
-  clientKey,
-  providerKey,
-  route,
-  tokens,
-  until,
-  useRig,
-} from './harness/index.mjs';
+import { assertDenial, clientKey, providerKey, route, slot, tokens, until, useRig } from './harness/index.mjs';
 
 const token = tokens.web;
-const slot = `cf-aig-authorization.${token}`;
 const target = '/v1/realtime?model=gpt-realtime';
 
 const { gateway, recorder } = useRig({
-  env: basicEnv,
-  configuration: basicConfiguration({
+  changes: {
     policies: { default: { provider: 'openai', meter: false }, ruled: { provider: 'openai', models: ['gpt-realtime*'] } },
-  }),
+  },
   routes: [route({ name: 'ruled', prefix: '/ruled' }), route({})],
 });
 

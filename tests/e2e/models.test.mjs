@@ -2,30 +2,20 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  basicConfiguration,
-  basicEnv,
-  chatRequest,
-  restRequest,
-  route,
-  sha256,
-  tokens,
-  upgradeRequest,
-  useRig,
+  authorized, chatRequest, restRequest, route, sha256, tokens, upgradeRequest, useRig,
 } from './harness/index.mjs';
 
 const mini = 'gt-mini-2Vq8';
 const bearer = (token) => [['cf-aig-authorization', token]];
-const authorized = bearer(tokens.web);
 
 const routesOf = (policy) => [
   route({ name: policy, prefix: `/${policy}/`, headers: { 'x-realtime-byok-provider': 'azure-eu' }, cluster: 'azure' }),
   route({ name: policy, prefix: `/${policy}/` }),
 ];
 
-const { forwarded, denied, gateway, recorder } = useRig((upstream) => ({
-  env: basicEnv,
-  upstreams: { upstream: upstream.port, azure: upstream.port },
-  configuration: basicConfiguration({
+const { forwarded, denied, gateway, recorder } = useRig({
+  upstreams: () => ({ azure: recorder.port }),
+  changes: {
     providers: {
       openai: { kind: 'openai', key: { env: 'OPENAI_API_KEY' } },
       'azure-eu': { kind: 'azure_openai', key: { value: 'azure-key' } },
@@ -45,9 +35,9 @@ const { forwarded, denied, gateway, recorder } = useRig((upstream) => ({
         aliases: { voice: 'gpt-realtime-2025-08-28', eu: 'azure-eu/gpt-realtime', text: 'gpt-5' },
       },
     },
-  }),
+  },
   routes: ['single', 'open', 'aliased', 'voice'].flatMap(routesOf),
-}));
+});
 
 const upgrade = (policy, query, credentials = authorized) =>
   upgradeRequest({ target: `/${policy}/v1/realtime${query}`, headers: credentials });

@@ -4,35 +4,25 @@ import { once } from 'node:events';
 import test, { describe } from 'node:test';
 import WebSocket from 'ws';
 import {
-  basicConfiguration,
-  basicEnv,
-  chatRequest,
-  clientKey,
-  providerKey,
-  restRequest,
-  route,
-  tokens,
-  useAimock,
-  useGateway,
+  basicEnv, chatRequest, clientKey, providerKey, restRequest, route, slot, tokens, useAimock, useRig,
 } from './harness/index.mjs';
 
+
 const token = tokens.web;
-const slot = `cf-aig-authorization.${token}`;
 
 const aimock = useAimock({ keys: [providerKey] });
-const gateway = useGateway(() => ({
-  upstreams: { upstream: aimock.port },
-  env: basicEnv,
+const { gateway } = useRig({
+  upstream: aimock,
   tls: true,
   concurrency: 2,
-  configuration: basicConfiguration({
+  changes: {
     policies: {
       default: { provider: 'openai' },
       voice: { provider: 'openai', models: ['gpt-realtime*'], aliases: { voice: 'gpt-realtime-2025-08-28' } },
     },
-  }),
+  },
   routes: [route({ name: 'voice', prefix: '/voice/', rewrite: '/' }), route({})],
-}));
+});
 
 /** Connects, asks for one response, and returns all events up to its end, and the selected subprotocol. */
 async function converse({ protocols, headers, path = '/v1/realtime?model=gpt-realtime', secure = false }) {
@@ -168,11 +158,7 @@ describe('chat completions', () => {
 });
 
 describe("a provider that refuses the gateway's key", () => {
-  const mistaken = useGateway(() => ({
-    upstreams: { upstream: aimock.port },
-    env: { ...basicEnv, OPENAI_API_KEY: 'sk-revoked' },
-    configuration: basicConfiguration(),
-  }));
+  const { gateway: mistaken } = useRig({ upstream: aimock, env: { ...basicEnv, OPENAI_API_KEY: 'sk-revoked' } });
   test("is the gateway's fault", async () => {
     const answer = await mistaken.send(chatRequest({ headers: [['authorization', `Bearer ${token}`]] }));
     assert.equal(answer.status, 502);

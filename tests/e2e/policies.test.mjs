@@ -2,15 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  basicConfiguration,
-  basicEnv,
-  chatRequest,
-  restRequest,
-  route,
-  sha256,
-  tokens,
-  upgradeRequest,
-  useRig,
+  basicConfiguration, chatRequest, restRequest, route, sha256, tokens, upgradeRequest, useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
@@ -88,9 +80,8 @@ const routes = [
   { name: 'named', match: { prefix: '/redirect' }, redirect: { path_redirect: '/elsewhere' } },
 ];
 
-const { forwarded, denied, gateway } = useRig({ env: basicEnv, configuration, routes });
+const { forwarded, denied, gateway } = useRig({ configuration, routes });
 const withoutDefault = useRig({
-  env: basicEnv,
   configuration: {
     ...configuration,
     policies: { voice: { provider: 'second' } },

@@ -5,18 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, describe } from 'node:test';
 import {
-  basicConfiguration,
-  basicEnv,
-  clientKey,
-  restRequest,
-  route,
-  tokens,
-  until,
-  upgradeRequest,
-  useRig,
+  authorized, basicEnv, clientKey, restRequest, route, tokens, until, upgradeRequest, useRig,
 } from './harness/index.mjs';
 
-const authorized = [['cf-aig-authorization', tokens.web]];
 const awkwardKey = 'k+y/with=odd&chars%20?#';
 const keys = {
   openai: 'sk-openai-8Hs2',
@@ -54,10 +45,10 @@ const { forwarded } = useRig({
     ...basicEnv,
     ...Object.fromEntries(Object.entries(keys).map(([name, key]) => [`KEY_${name.toUpperCase()}`, key])),
   },
-  configuration: basicConfiguration({
+  changes: {
     providers,
     policies: Object.fromEntries(Object.keys(providers).map((name) => [name, { provider: name }])),
-  }),
+  },
   routes: Object.keys(providers).map((name) => route({ name, prefix: `/${name}/` })),
 });
 
@@ -174,8 +165,7 @@ describe('an external key', () => {
   writeKey('sk-sds-first');
 
   const external = useRig({
-    env: basicEnv,
-    configuration: basicConfiguration({ providers: { openai: { kind: 'openai', key: 'external' } } }),
+    changes: { providers: { openai: { kind: 'openai', key: 'external' } } },
     filtersAfter: [
       {
         name: 'envoy.filters.http.credential_injector',

@@ -5,9 +5,7 @@ import http from 'node:http';
 import test, { describe } from 'node:test';
 import OpenAI from 'openai';
 import { useFor } from './harness/hooks.mjs';
-import {
-  basicConfiguration, basicEnv, chatRequest, nextCase, restRequest, route, sha256, tokens, until, useGateway,
-} from './harness/index.mjs';
+import { chatRequest, nextCase, restRequest, route, sha256, tokens, until, useRig } from './harness/index.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { record } from './harness/recorder.mjs';
 
@@ -28,11 +26,11 @@ const openai = useOpenai({
   fixtures: [{ match: { userMessage: 'hello' }, response: { content, usage } }],
 });
 const scripted = useFor(startScripted);
-const gateway = useGateway(() => ({
-  upstreams: { upstream: openai.port, scripted: scripted.port },
-  env: basicEnv,
+const { gateway } = useRig({
+  upstream: openai,
+  upstreams: () => ({ scripted: scripted.port }),
   logLevel: 'info',
-  configuration: basicConfiguration({
+  changes: {
     prices,
     callers: {
       'web-app': { tokens: [{ sha256: sha256(tokens.web) }] },
@@ -45,12 +43,12 @@ const gateway = useGateway(() => ({
       ruled: { provider: 'openai', models: ['gpt*'] },
       unmetered: { provider: 'openai', models: ['gpt*'], meter: false },
     },
-  }),
+  },
   routes: ['open', 'ruled', 'unmetered'].flatMap((policy) => [
     route({ name: `${policy}-scripted`, policy, prefix: `/${policy}/scripted/`, rewrite: '/', cluster: 'scripted' }),
     route({ name: policy, prefix: `/${policy}/`, rewrite: '/' }),
   ]),
-}));
+});
 
 /** An upstream whose answers are in the test's hands: `next(id)` is what came of a request, and its response. */
 async function startScripted() {

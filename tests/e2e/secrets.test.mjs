@@ -2,16 +2,8 @@
 import assert from 'node:assert/strict';
 import test, { before, describe } from 'node:test';
 import {
-  basicConfiguration,
-  chatRequest,
-  clientKey,
-  restRequest,
-  route,
-  sha256,
-  tokens,
-  upgradeRequest,
-  useGateway,
-  useRecorder,
+  basicConfiguration, chatRequest, clientKey, restRequest, route, sha256, tokens, upgradeRequest, useRecorder,
+  useRig,
 } from './harness/index.mjs';
 
 const keys = {
@@ -69,10 +61,9 @@ const configuration = basicConfiguration({
 const routes = [...Object.keys(kinds), 'many', 'nowhere'].map((name) => route({ name, prefix: `/${name}/` }));
 const env = { ...keys, OTHER_TOKEN: tokens.other };
 
-const recorder = useRecorder();
-const options = () => ({ upstreams: { upstream: recorder.port }, env, configuration, routes });
-const quiet = useGateway(() => ({ ...options(), logLevel: 'info', componentLogLevel: 'wasm:trace' }));
-const loud = useGateway(() => ({ ...options(), logLevel: 'trace' }));
+const shared = { upstream: useRecorder(), env, configuration, routes };
+const { gateway: quiet } = useRig({ ...shared, logLevel: 'info', componentLogLevel: 'wasm:trace' });
+const { gateway: loud } = useRig({ ...shared, logLevel: 'trace' });
 
 /** Requests that bring credentials into every place and every outcome. */
 function requests() {

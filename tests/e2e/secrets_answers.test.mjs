@@ -1,25 +1,13 @@
 // What the upstream answers to minting: its refusals, and answers that are of no use.
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
-import { assertDenial, providerKey, useGateway } from './harness/index.mjs';
+import { assertDenial, providerKey } from './harness/index.mjs';
 import {
-  assertNowhere,
-  mintConfiguration,
-  mintEnv,
-  mintPaths,
-  mintRequest,
-  mintedThrough,
-  sealingKey,
-  secretIn,
+  assertNowhere, mintedThrough, mintPaths, mintRequest, sealingKey, secretIn, useMinting,
 } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 
-const openai = useOpenai();
-const gateway = useGateway(() => ({
-  upstreams: { upstream: openai.port },
-  env: mintEnv,
-  configuration: mintConfiguration(),
-}));
+const { recorder: openai, gateway } = useMinting({ upstream: useOpenai() });
 
 describe("the upstream's refusals", () => {
   test('pass with their status and body', async () => {

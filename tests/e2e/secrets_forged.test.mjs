@@ -3,18 +3,11 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import test, { describe } from 'node:test';
 import {
-  assertDenial,
-  basicConfiguration,
-  denied,
-  forwarded,
-  providerKey,
-  sha256,
-  tokens,
-  upgradeRequest,
-  useGateway,
-  validateGateway,
+  assertDenial, basicConfiguration, denied, forwarded, providerKey, sha256, tokens, upgradeRequest, validateGateway,
 } from './harness/index.mjs';
-import { assertNowhere, mint, mintConfiguration, mintEnv, mintRequest, sealingKey } from './harness/minting.mjs';
+import {
+  assertNowhere, mint, mintConfiguration, mintEnv, mintRequest, sealingKey, useMinting,
+} from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { newSealingKey, open, seal } from './harness/sealing.mjs';
 
@@ -24,14 +17,12 @@ const skewSeconds = 30;
 
 const openai = useOpenai();
 const gatewayWith = (sealingKeys, changes = {}) =>
-  useGateway(() => ({
-    upstreams: { upstream: openai.port },
+  useMinting({
+    upstream: openai,
     env: { ...mintEnv, SECOND_KEY: secondKey, FOREIGN_KEY: foreignKey },
-    configuration: mintConfiguration({
-      secrets: { sealing_keys: sealingKeys.map((env) => ({ env })), ...changes.secrets },
-      ...changes.configuration,
-    }),
-  }));
+    secrets: { sealing_keys: sealingKeys.map((env) => ({ env })), ...changes.secrets },
+    changes: changes.configuration,
+  }).gateway;
 const gateway = gatewayWith(['REALTIME_SEALING_KEY']);
 const twin = gatewayWith(['REALTIME_SEALING_KEY']);
 const rotated = gatewayWith(['SECOND_KEY', 'REALTIME_SEALING_KEY']);

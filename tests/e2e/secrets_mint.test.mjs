@@ -1,32 +1,10 @@
 // Minting: what goes on to the upstream, what comes back, and what is sealed.
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
+import { assertDenial, clientKey, providerKey, restRequest, route, tokens } from './harness/index.mjs';
 import {
-  assertDenial,
-  clientKey,
-  denied,
-  forwarded,
-  providerKey,
-  restRequest,
-  route,
-  tokens,
-  useGateway,
-} from './harness/index.mjs';
-import {
-  answerTypes,
-  assertNowhere,
-  mint,
-  mintBodies,
-  mintConfiguration,
-  mintEnv,
-  mintModels,
-  mintPaths,
-  mintRequest,
-  mintedThrough,
-  near,
-  now,
-  sealingKey,
-  secretIn,
+  answerTypes, assertNowhere, mint, mintBodies, mintedThrough, mintModels, mintPaths, mintRequest, near, now,
+  sealingKey, secretIn, useMinting,
 } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { typeErrors } from './harness/openai/types.mjs';
@@ -41,11 +19,9 @@ const routes = [
   route({}),
 ];
 
-const openai = useOpenai({ keys: [providerKey, 'sk-second-6Bn1'] });
-const gateway = useGateway(() => ({
-  upstreams: { upstream: openai.port },
-  env: mintEnv,
-  configuration: mintConfiguration({
+const rig = useMinting({
+  upstream: useOpenai({ keys: [providerKey, 'sk-second-6Bn1'] }),
+  changes: {
     providers: {
       openai: { kind: 'openai', key: { env: 'OPENAI_API_KEY' } },
       second: { kind: 'openai', key: { value: 'sk-second-6Bn1' } },
@@ -55,16 +31,16 @@ const gateway = useGateway(() => ({
       choice: { providers: ['openai', 'second'], aliases: { voice: 'second/gpt-realtime-2' } },
       ruled: { provider: 'openai', models: ['gpt-realtime*'], aliases: { cheap: 'gpt-4o-realtime-preview' } },
     },
-  }),
+  },
   routes,
-}));
-const rig = () => ({ recorder: openai, gateway });
+});
+const { recorder: openai, gateway, forwarded, denied } = rig;
 
 /** Mints successfully: `{ answer, seen, secret, claims }`. */
-const minted = (name, options) => mintedThrough(rig(), name, options);
+const minted = (name, options) => mintedThrough(rig, name, options);
 
 const sentBody = (seen) => JSON.parse(seen.body.toString('utf8'));
-const refusedAtOnce = (code, name, options) => denied(rig(), mintRequest(name, options), code);
+const refusedAtOnce = (code, name, options) => denied(mintRequest(name, options), code);
 
 describe('every mint path', () => {
   for (const name of names) {
@@ -173,7 +149,7 @@ describe('the gateway object', () => {
       { session, gateway: { user: 'u' } },
     ]) {
       const request = { ...mintRequest(), body: JSON.stringify(body, null, 2) };
-      const { seen } = await forwarded(rig(), request);
+      const { seen } = await forwarded(request);
       assert.deepEqual(sentBody(seen), { session });
     }
   });
@@ -212,19 +188,15 @@ describe('the gateway object', () => {
   }
   test('that says one thing twice is refused', async () => {
     const body = '{"gateway":{"max_tokens":1,"max_tokens":2},"session":{"type":"realtime","model":"gpt-realtime"}}';
-    const answer = await denied(rig(), { ...mintRequest(), body }, 'invalid_gateway_object');
+    const answer = await denied({ ...mintRequest(), body }, 'invalid_gateway_object');
     assert.equal(answer.json().error.param, 'gateway.max_tokens');
   });
 });
 
 describe('how long a secret is good', () => {
-  const brief = useGateway(() => ({
-    upstreams: { upstream: openai.port },
-    env: mintEnv,
-    configuration: mintConfiguration({ secrets: { max_ttl: '2m' } }),
-  }));
+  const brief = useMinting({ upstream: openai, secrets: { max_ttl: '2m' } });
   const briefly = async (name, json) => {
-    const { answer, seen } = await forwarded({ recorder: openai, gateway: brief }, mintRequest(name, { json }));
+    const { answer, seen } = await brief.forwarded(mintRequest(name, { json }));
     return { seen, secret: secretIn(answer.json()) };
   };
   const after = (seconds) => ({ anchor: 'created_at', seconds });
@@ -318,7 +290,7 @@ describe('the model', () => {
   test('in a body of any spelling, without another byte changed', async () => {
     const body =
       '{ "session" : {"type":"realtime","instructions":"caf\\u00e9 \u{1f600}" , "mod\\u0065l":"openai\\/gpt-realtime" } }';
-    const { seen } = await forwarded(rig(), { ...mintRequest(), body });
+    const { seen } = await forwarded({ ...mintRequest(), body });
     assert.equal(seen.body.toString('utf8'), body.replace('"openai\\/gpt-realtime"', '"gpt-realtime"'));
   });
   test('that no rule allows is refused', async () => {
@@ -343,7 +315,7 @@ describe('the model', () => {
   test('given twice is refused', async () => {
     const inside = '{"session":{"type":"realtime","model":"gpt-realtime","model":"gpt-5"}}';
     for (const body of [inside, '{"session":{"model":"a"},"session":{"model":"b"}}']) {
-      await denied(rig(), { ...mintRequest(), body }, 'malformed_request');
+      await denied({ ...mintRequest(), body }, 'malformed_request');
     }
     await refusedAtOnce('malformed_request', 'current', { json: { ...session('gpt-realtime'), model: 'gpt-5' } });
   });
@@ -365,9 +337,9 @@ describe('a request that cannot be read', () => {
     ['application/x-www-form-urlencoded'],
   ]) {
     test(`content type ${contentType[0] ?? 'none'}`, () =>
-      denied(rig(), typed(contentType), 'unsupported_content_type'));
+      denied(typed(contentType), 'unsupported_content_type'));
   }
-  test('with a parameter of its type it can', () => forwarded(rig(), typed(['application/json; charset=utf-8'])));
+  test('with a parameter of its type it can', () => forwarded(typed(['application/json; charset=utf-8'])));
   for (const body of [
     '',
     '{',
@@ -380,16 +352,16 @@ describe('a request that cannot be read', () => {
     '{"a":"\xff"}',
   ]) {
     test(`body ${JSON.stringify(body)}`, () =>
-      denied(rig(), { ...typed(['application/json']), body: Buffer.from(body, 'latin1') }, 'malformed_request'));
+      denied({ ...typed(['application/json']), body: Buffer.from(body, 'latin1') }, 'malformed_request'));
   }
   test('body in a content coding', () =>
-    denied(rig(), typed(['application/json'], [['content-encoding', 'gzip']]), 'malformed_request'));
+    denied(typed(['application/json'], [['content-encoding', 'gzip']]), 'malformed_request'));
 });
 
 describe('who may mint', () => {
   test('nobody without a token', () => {
     const request = restRequest({ target: mintPaths.current, json: mintBodies.current });
-    return denied(rig(), request, 'missing_gateway_token');
+    return denied(request, 'missing_gateway_token');
   });
   test('nobody with a token that is not known', () =>
     refusedAtOnce('invalid_gateway_token', 'current', { token: tokens.unknown }));
@@ -398,10 +370,7 @@ describe('who may mint', () => {
       ['cf-aig-authorization', tokens.web],
       ['authorization', `Bearer ${clientKey}`],
     ];
-    const { seen } = await forwarded(
-      rig(),
-      restRequest({ target: mintPaths.current, headers, json: mintBodies.current }),
-    );
+    const { seen } = await forwarded(restRequest({ target: mintPaths.current, headers, json: mintBodies.current }));
     assert.ok(!seen.text().includes(clientKey) && !seen.text().includes(tokens.web));
   });
   test('nobody with a client secret, sealed or not', async () => {

@@ -1,18 +1,9 @@
 // Minting without the upstream, and minting that is off.
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
-import { assertDenial, denied, route, useGateway } from './harness/index.mjs';
+import { assertDenial, route } from './harness/index.mjs';
 import {
-  answerTypes,
-  mintConfiguration,
-  mintEnv,
-  mintModels,
-  mintPaths,
-  mintRequest,
-  near,
-  now,
-  sealingKey,
-  secretIn,
+  answerTypes, mintModels, mintPaths, mintRequest, near, now, sealingKey, secretIn, useMinting,
 } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { typeErrors } from './harness/openai/types.mjs';
@@ -20,17 +11,15 @@ import { open } from './harness/sealing.mjs';
 
 const names = Object.keys(mintPaths);
 const openai = useOpenai();
+const routes = [route({ prefix: '/openai/', rewrite: '/' }), route({})];
 
 describe('local minting', () => {
-  const local = useGateway(() => ({
-    upstreams: { upstream: openai.port },
-    env: mintEnv,
-    configuration: mintConfiguration({
-      secrets: { mode: 'local', max_ttl: '5m' },
-      policies: { default: { provider: 'openai', aliases: { voice: 'gpt-realtime-2' } } },
-    }),
-    routes: [route({ prefix: '/openai/', rewrite: '/' }), route({})],
-  }));
+  const { gateway: local } = useMinting({
+    upstream: openai,
+    secrets: { mode: 'local', max_ttl: '5m' },
+    changes: { policies: { default: { provider: 'openai', aliases: { voice: 'gpt-realtime-2' } } } },
+    routes,
+  });
   const mintedHere = async (name, options) => {
     const answer = await local.send(mintRequest(name, options));
     assert.equal(answer.status, 200, `answered ${answer.status}: ${answer.body}`);
@@ -87,16 +76,11 @@ describe('local minting', () => {
 });
 
 describe('minting that is off', () => {
-  const off = useGateway(() => ({
-    upstreams: { upstream: openai.port },
-    env: mintEnv,
-    configuration: mintConfiguration({ secrets: { mode: 'off' } }),
-    routes: [route({ prefix: '/openai/', rewrite: '/' }), route({})],
-  }));
+  const { denied } = useMinting({ upstream: openai, secrets: { mode: 'off' }, routes });
   test('is refused on every path', async () => {
     for (const name of names) {
       for (const prefix of ['', '/openai']) {
-        await denied({ recorder: openai, gateway: off }, mintRequest(name, { prefix }), 'route_not_allowed');
+        await denied(mintRequest(name, { prefix }), 'route_not_allowed');
       }
     }
   });

@@ -5,10 +5,7 @@ import { WebSocket } from 'ws';
 import { providerKey, tokens } from './harness/index.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import {
-  mintEndpoints,
-  realtimeSessionFields,
-  transcriptionSessionFields,
-  translationSessionFields,
+  mintEndpoints, realtimeSessionFields, transcriptionSessionFields, translationSessionFields,
 } from './harness/openai/shapes.mjs';
 import { typeErrors } from './harness/openai/types.mjs';
 import { answerTypes, mintBodies as bodies, mintPaths as paths } from './harness/minting.mjs';

@@ -2,27 +2,9 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  assertDenial,
-  clientKey,
-  denied,
-  forwarded,
-  providerKey,
-  restRequest,
-  route,
-  sha256,
-  tokens,
-  upgradeRequest,
-  useGateway,
+  assertDenial, clientKey, providerKey, restRequest, route, sha256, tokens, upgradeRequest,
 } from './harness/index.mjs';
-import {
-  assertNowhere,
-  mint,
-  mintConfiguration,
-  mintEnv,
-  mintPaths,
-  mintRequest,
-  sealingKey,
-} from './harness/minting.mjs';
+import { assertNowhere, mint, mintEnv, mintPaths, mintRequest, sealingKey, useMinting } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { open } from './harness/sealing.mjs';
 
@@ -31,11 +13,18 @@ const narrowToken = 'gt-narrow-3Kd8';
 const pagedToken = 'gt-paged-6Ws1';
 const azureKey = 'azure-9Pf2Lm';
 
+const routes = [
+  route({ name: 'choice', prefix: '/choice/', rewrite: '/' }),
+  route({ name: 'other', prefix: '/other/', rewrite: '/' }),
+  route({ name: 'ruled', prefix: '/ruled/', rewrite: '/' }),
+  route({ prefix: '/v1/account-1/gateway-1/openai', rewrite: '/v1/realtime' }),
+  route({}),
+];
+
 const openai = useOpenai();
-const options = () => ({
-  upstreams: { upstream: openai.port },
-  env: mintEnv,
-  configuration: mintConfiguration({
+const { gateway, forwarded, denied } = useMinting({
+  upstream: openai,
+  changes: {
     providers: {
       openai: { kind: 'openai', key: { env: 'OPENAI_API_KEY' }, organization: 'org-ours' },
       second: { kind: 'openai', key: { value: 'sk-second-6Bn1' } },
@@ -51,17 +40,9 @@ const options = () => ({
       other: { provider: 'openai' },
       ruled: { provider: 'openai', models: ['gpt-realtime*'] },
     },
-  }),
-  routes: [
-    route({ name: 'choice', prefix: '/choice/', rewrite: '/' }),
-    route({ name: 'other', prefix: '/other/', rewrite: '/' }),
-    route({ name: 'ruled', prefix: '/ruled/', rewrite: '/' }),
-    route({ prefix: '/v1/account-1/gateway-1/openai', rewrite: '/v1/realtime' }),
-    route({}),
-  ],
+  },
+  routes,
 });
-const gateway = useGateway(options);
-const rig = () => ({ recorder: openai, gateway });
 
 const upstreamSecretIn = (secret) => open(secret, sealingKey).upstream;
 const bearer = (secret) => [['authorization', `Bearer ${secret}`]];
@@ -69,14 +50,14 @@ const inSubprotocol = (secret) => ({ protocols: [`realtime, openai-insecure-api-
 
 /** A handshake with a secret must reach the upstream with the upstream's own, and with nothing else of it. */
 async function opens(secret, request) {
-  const { answer, seen } = await forwarded(rig(), request);
+  const { answer, seen } = await forwarded(request);
   assert.deepEqual(seen.headerAll('authorization'), [`Bearer ${upstreamSecretIn(secret)}`]);
   assert.ok(!seen.text().includes(secret), 'the sealed secret goes nowhere');
   assert.ok(!seen.text().includes(providerKey), "the provider's key is not used");
   return { answer, seen };
 }
 
-const refused = (code, request) => denied(rig(), request, code);
+const refused = (code, request) => denied(request, code);
 
 describe('a secret stands', () => {
   const slots = {
@@ -279,7 +260,7 @@ describe('the origin of a secret', () => {
     await refused('origin_not_allowed', call([['origin', 'https://evil.example.com']]));
     await refused('origin_not_allowed', call([]));
     // The upstream reads no offer in this, but it is asked.
-    await forwarded(rig(), call([['origin', page]]), { status: 400 });
+    await forwarded(call([['origin', page]]), { status: 400 });
   });
 });
 
@@ -316,12 +297,11 @@ describe("the upstream's own secret", () => {
 });
 
 describe('a secret that was minted locally', () => {
-  const local = useGateway(() => ({
-    ...options(),
-    upstreams: { upstream: openai.port },
+  const { gateway: local, forwarded, denied } = useMinting({
+    upstream: openai,
     env: { ...mintEnv, AZURE_KEY: azureKey },
-    configuration: mintConfiguration({
-      secrets: { mode: 'local' },
+    secrets: { mode: 'local' },
+    changes: {
       providers: {
         openai: { kind: 'openai', key: { env: 'OPENAI_API_KEY' } },
         azure: { kind: 'azure_openai', key: { env: 'AZURE_KEY' } },
@@ -331,15 +311,15 @@ describe('a secret that was minted locally', () => {
         choice: { providers: ['openai', 'azure'] },
         ruled: { provider: 'openai', models: ['gpt-realtime*'] },
       },
-    }),
-  }));
-  const localRig = () => ({ recorder: openai, gateway: local });
+    },
+    routes,
+  });
 
   test("opens a session with the provider's key", async () => {
     const { value } = await mint(local);
     for (const query of ['', '?model=gpt-realtime']) {
       const request = upgradeRequest({ target: `/v1/realtime${query}`, ...inSubprotocol(value) });
-      const { seen } = await forwarded(localRig(), request);
+      const { seen } = await forwarded(request);
       assert.deepEqual(seen.headerAll('authorization'), [`Bearer ${providerKey}`]);
       assert.equal(seen.target, '/v1/realtime?model=gpt-realtime');
       assert.ok(!seen.text().includes(value));
@@ -365,14 +345,10 @@ describe('a secret that was minted locally', () => {
   });
   test('is refused where a sealed one is', async () => {
     const { value } = await mint(local);
-    await denied(
-      localRig(),
-      upgradeRequest({ target: '/ruled/v1/realtime', headers: bearer(value) }),
-      'route_not_allowed',
-    );
-    await denied(localRig(), restRequest({ json: { model: 'm' }, headers: bearer(value) }), 'route_not_allowed');
+    await denied(upgradeRequest({ target: '/ruled/v1/realtime', headers: bearer(value) }), 'route_not_allowed');
+    await denied(restRequest({ json: { model: 'm' }, headers: bearer(value) }), 'route_not_allowed');
     const other = upgradeRequest({ target: '/v1/realtime?model=gpt-5', headers: bearer(value) });
-    await denied(localRig(), other, 'model_not_allowed');
+    await denied(other, 'model_not_allowed');
   });
 });
 

@@ -4,8 +4,7 @@ import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import WebSocket from 'ws';
 import {
-  basicConfiguration, basicEnv, chatRequest, exchange, nextCase, providerKey, requestBytes, sha256, tokens, until,
-  useAimock, useGateway,
+  chatRequest, exchange, nextCase, providerKey, requestBytes, sha256, tokens, until, useAimock, useRig,
 } from './harness/index.mjs';
 
 const usage = { input_tokens: 2006, output_tokens: 300, total_tokens: 2306 };
@@ -23,17 +22,16 @@ const aimock = useAimock({
     },
   ],
 });
-const gateway = useGateway(() => ({
-  upstreams: { upstream: aimock.port },
-  env: basicEnv,
-  configuration: basicConfiguration({
+const { gateway } = useRig({
+  upstream: aimock,
+  changes: {
     prices,
     callers: {
       'web-app': { tokens: [{ sha256: sha256(tokens.web) }] },
       single: { tokens: [{ sha256: sha256(tokens.other) }], limits: { concurrent_sessions: 1 } },
     },
-  }),
-}));
+  },
+});
 
 /** A client that has opened `target`; `events` are what it was told so far. */
 async function connect(target, token = tokens.web) {

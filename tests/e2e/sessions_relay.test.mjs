@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import WebSocket, { WebSocketServer } from 'ws';
-import { basicConfiguration, basicEnv, tokens, until, useGateway } from './harness/index.mjs';
+import { tokens, until, useRig } from './harness/index.mjs';
 import { useFor } from './harness/hooks.mjs';
 import { responseDone, sessionCreated, useSessions } from './harness/sessions.mjs';
 import { closePayload, fragments, frame, opcodes } from './harness/websocket.mjs';
@@ -103,16 +103,15 @@ describe('extensions', () => {
 describe('extensions between real peers', () => {
   const server = useFor(() => startEcho());
   const changes = { policies: { default: { provider: 'openai' }, plain: { provider: 'openai', meter: false } } };
-  const gateway = useGateway(() => ({
-    upstreams: { upstream: server.port },
-    env: basicEnv,
-    configuration: basicConfiguration(changes),
+  const { gateway } = useRig({
+    upstream: server,
+    changes,
     routes: ['default', 'plain'].map((name) => ({
       name,
       match: { prefix: `/${name}` },
       route: { cluster: 'upstream', timeout: '0s' },
     })),
-  }));
+  });
   const echo = async (path) => {
     const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}${path}`, {
       headers: { authorization: `Bearer ${tokens.web}` },

@@ -1,17 +1,7 @@
 // Where a client may put its gateway token: every slot, over upgrades and REST, in every spelling.
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
-import {
-  basicConfiguration,
-  basicEnv,
-  chatRequest,
-  clientKey,
-  providerKey,
-  sha256,
-  tokens,
-  upgradeRequest,
-  useRig,
-} from './harness/index.mjs';
+import { chatRequest, clientKey, providerKey, sha256, tokens, upgradeRequest, useRig } from './harness/index.mjs';
 
 const token = tokens.web;
 // A token that a subprotocol cannot hold as it is.
@@ -19,20 +9,18 @@ const awkward = 'gt/awk ward="t{ok}en"';
 const base64url = (text) => Buffer.from(text).toString('base64url');
 
 const { forwarded, denied } = useRig({
-  env: basicEnv,
-  configuration: basicConfiguration({
+  changes: {
     callers: {
       'web-app': { tokens: [{ sha256: sha256(token) }, { sha256: sha256(awkward) }] },
       other: { tokens: [{ env: 'OTHER_TOKEN' }] },
     },
-  }),
+  },
 });
 
 const renamed = useRig({
-  env: basicEnv,
-  configuration: basicConfiguration({
+  changes: {
     gateway: { header: 'X-My-Gateway', subprotocol: 'my-gateway', accept_provider_slot: false },
-  }),
+  },
 });
 
 const headerSlots = [

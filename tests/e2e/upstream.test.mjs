@@ -2,29 +2,15 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  basicConfiguration,
-  basicEnv,
-  clientKey,
-  nextCase,
-  providerKey,
-  requestBytes,
-  exchange,
-  restRequest,
-  tokens,
-  upgradeRequest,
-  useGateway,
+  clientKey, exchange, nextCase, providerKey, requestBytes, restRequest, slot, tokens, upgradeRequest, useGateway,
   useRig,
 } from './harness/index.mjs';
 
 const token = tokens.web;
-const slot = `cf-aig-authorization.${token}`;
 const authorized = [['cf-aig-authorization', `Bearer ${token}`]];
 const target = '/v1/realtime?model=gpt-realtime';
 
-const rig = useRig({
-  env: basicEnv,
-  configuration: basicConfiguration({ gateway: { strip_headers: ['X-Internal', 'x-secret-note'] } }),
-});
+const rig = useRig({ changes: { gateway: { strip_headers: ['X-Internal', 'x-secret-note'] } } });
 const { forwarded, recorder } = rig;
 const bare = useGateway(() => ({ filter: false, upstreams: { upstream: recorder.port } }));
 

@@ -1,24 +1,55 @@
-// The three ways through one Envoy: without a filter, with Lua, with this filter.
+// The ways through one Envoy that are compared: no filter, Lua, this filter, and with `old` an older module of it.
 import { lua, realtimeByok } from './envoy.mjs';
-import { median, medianRatio } from './statistics.mjs';
+import { median, medianAdded, medianRatio, middleHalf } from './statistics.mjs';
+
+/** A module that changed nothing differs by no more from the old one in a run that is long enough. */
+const noise = 1.03;
 
 /** The filters to compare, by name. */
-export const contenders = () => ({ 'no filter': null, Lua: lua(), 'this filter': realtimeByok('compared') });
+export const contenders = ({ old }) => ({ 'no filter': null, Lua: lua(), ...modules(old) });
 
-/** What comparing them says: a line for people, and the rows `<name>_cpu_vs_lua` and `<name>_cpu_vs_none`. */
-export function compared(name, results) {
-  const mine = results['this filter'];
-  const says = Object.entries(results)
-    .map(([filter, values]) => `${filter} ${median(values).toFixed(1)} µs`)
+/** This filter, and the old module where there is one, each in a VM of its own. */
+export const modules = (old) => ({
+  'this filter': realtimeByok('this'),
+  ...(old === undefined ? {} : { 'old module': realtimeByok('old', { module: old }) }),
+});
+
+/** What comparing `contenders` says: a line for people, and the rows of `ratios`. */
+export function compared(name, results, aims = {}) {
+  return { says: says(results), rows: ratios(name, results, aims) };
+}
+
+/** The median of each variant. */
+export function says(results) {
+  return Object.entries(results)
+    .map(([variant, values]) => `${variant} ${median(values).toFixed(1)} µs`)
     .join(' · ');
-  const againstLua = medianRatio(mine, results.Lua);
-  return {
-    says,
-    rows: [
-      { name: `${name}_cpu_vs_lua`, value: round(againstLua), unit: 'ratio', aim: '<= 1.0', holds: againstLua <= 1 },
-      { name: `${name}_cpu_vs_none`, value: round(medianRatio(mine, results['no filter'])), unit: 'ratio', aim: null, holds: true },
-    ],
+}
+
+/**
+ * The rows `<name>_cpu_vs_none`, `_cpu_vs_lua`, `_added_vs_lua` (what each adds to no filter), and where an old module was
+ * measured `_cpu_vs_old` and `_added_vs_old`. `aims` are upper limits by the row's ending.
+ */
+export function ratios(name, results, aims = {}) {
+  const { 'no filter': none, Lua, 'this filter': mine, 'old module': old } = results;
+  const values = {
+    cpu_vs_none: medianRatio(mine, none),
+    ...(Lua && { cpu_vs_lua: medianRatio(mine, Lua), added_vs_lua: medianAdded(mine, none) / medianAdded(Lua, none) }),
+    ...(old && { cpu_vs_old: medianRatio(mine, old), added_vs_old: medianAdded(mine, none) / medianAdded(old, none) }),
   };
+  const limits = { cpu_vs_old: noise, ...aims };
+  return Object.entries(values).map(([ending, value]) => ratio(`${name}_${ending}`, value, limits[ending]));
+}
+
+/** The row of a ratio that is to be at most `limit`. */
+export function ratio(name, value, limit) {
+  const aim = limit === undefined ? null : `<= ${limit}`;
+  return { name, value: round(value), unit: 'ratio', aim, holds: limit === undefined || value <= limit };
+}
+
+/** Between which ratios the middle half of the rounds lies. */
+export function spread(a, b) {
+  return middleHalf(a, b).map((value) => value.toFixed(3)).join(' to ');
 }
 
 /** Three digits behind the point: more would be noise. */

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
-  bootstrap, listener, repository, scratchDirectory, sha256, startEnvoy, wasmFilter,
+  bootstrap, listener, modulePath, repository, scratchDirectory, sha256, startEnvoy, wasmFilter,
 } from '../../../tests/e2e/harness/index.mjs';
 
 const wasmAs = join(repository, 'tests/node_modules/binaryen/bin/wasm-as');
@@ -34,9 +34,9 @@ export function configuration({ callers = 1 } = {}) {
   };
 }
 
-/** The filter, in a VM of its own. */
-export function realtimeByok(vmId, options) {
-  return wasmFilter({ configuration: configuration(options), hostEnvKeys: ['OPENAI_API_KEY'], vmId });
+/** The filter, or another `module` of it, in a VM of its own. */
+export function realtimeByok(vmId, { module = modulePath(), ...options } = {}) {
+  return wasmFilter({ configuration: configuration(options), hostEnvKeys: ['OPENAI_API_KEY'], vmId, module });
 }
 
 /** A module of this folder, written by hand, in a VM of its own. */

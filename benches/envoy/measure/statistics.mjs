@@ -17,6 +17,11 @@ export function middleHalf(a, b) {
   return [at(0.25), at(0.75)];
 }
 
+/** The median of what `a` takes beyond `b`, round by round. */
+export function medianAdded(a, b) {
+  return median(a.map((value, round) => value - b[round]));
+}
+
 function ratios(a, b) {
   return a.map((value, round) => value / b[round]);
 }

@@ -1,18 +1,34 @@
-// What the filter costs by itself: REST requests of the official SDK to a route that Envoy answers.
+// What it costs in place: a page's WebSocket handshake, from a new connection to the upstream's 101.
+import { cluster, route } from '../../../tests/e2e/harness/index.mjs';
 import { compared, contenders } from '../measure/comparison.mjs';
+import { WebSocketServer } from '../measure/dependencies.mjs';
 import { startVariants } from '../measure/envoy.mjs';
-import { restLoad } from '../measure/load.mjs';
+import { handshakeLoad } from '../measure/load.mjs';
 import { cpuPerRequest } from '../measure/rounds.mjs';
-import { assertRefusing } from '../measure/same_job.mjs';
+import { assertExchanging } from '../measure/same_job.mjs';
 
-export const title = 'Check, strip and inject: a REST request that Envoy answers itself';
+export const title = 'A WebSocket handshake with an upstream, connections included';
 
-export async function measure() {
-  const { envoy, variants } = await startVariants(contenders());
+export async function measure({ old }) {
+  const upstream = new WebSocketServer({ host: '127.0.0.1', port: 0 });
+  await new Promise((resolve) => upstream.once('listening', resolve));
   try {
-    await assertRefusing(variants);
-    const load = (port) => restLoad(port, 1000);
-    return compared('handshake', await cpuPerRequest(envoy.pid, variants, load, { rounds: 61, warmUps: 100 }));
+    return await against(upstream, contenders({ old }));
+  } finally {
+    for (const socket of upstream.clients) socket.terminate();
+    await new Promise((resolve) => upstream.close(resolve));
+  }
+}
+
+async function against(upstream, filters) {
+  const { envoy, variants } = await startVariants(filters, {
+    routes: [route({})],
+    clusters: [cluster('upstream', upstream.address().port)],
+  });
+  try {
+    await assertExchanging(variants, upstream);
+    const load = (port) => handshakeLoad(port, 200);
+    return compared('handshake', await cpuPerRequest(envoy.pid, variants, load, { rounds: 31, warmUps: 5 }));
   } finally {
     await envoy.stop();
   }

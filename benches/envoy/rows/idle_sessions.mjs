@@ -16,21 +16,27 @@ const sessions = 10_000;
 const atOnce = 100;
 const aim = 1536;
 
-export async function measure() {
-  const vm = new Vm(new WebAssembly.Module(readFileSync(modulePath())), configuration(), environment);
-  const before = vm.memory;
+export async function measure({ old }) {
+  const mine = grow(modulePath());
+  const before = old === undefined ? '' : `; the old module's, ${grow(old).each} bytes each`;
+  return {
+    says: `${sessions} of them make it grow from ${mebibytes(mine.empty)} to ${mebibytes(mine.full)} MiB${before}`,
+    rows: [{ name: 'idle_session_bytes', value: mine.each, unit: 'bytes', aim: `<= ${aim}`, holds: mine.each <= aim }],
+  };
+}
+
+/** How far a module's memory grows: bytes when `empty`, when `full` of sessions, and for `each`. */
+function grow(path) {
+  const vm = new Vm(new WebAssembly.Module(readFileSync(path)), configuration(), environment);
+  const empty = vm.memory;
   const open = [];
   while (open.length < sessions) {
     open.push(...openSome(vm));
     vm.tick();
   }
-  const grown = vm.memory - before;
+  const full = vm.memory;
   assertMetered(vm, open);
-  const each = Math.round(grown / sessions);
-  return {
-    says: `${sessions} of them make it grow from ${mebibytes(before)} to ${mebibytes(before + grown)} MiB`,
-    rows: [{ name: 'idle_session_bytes', value: each, unit: 'bytes', aim: `<= ${aim}`, holds: each <= aim }],
-  };
+  return { empty, full, each: Math.round((full - empty) / sessions) };
 }
 
 function openSome(vm) {

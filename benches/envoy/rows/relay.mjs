@@ -3,11 +3,11 @@
 // messages begin, and with this filter.
 import assert from 'node:assert/strict';
 import { cluster, route, until } from '../../../tests/e2e/harness/index.mjs';
-import { round } from '../measure/comparison.mjs';
+import { modules, ratio, ratios, says, spread } from '../measure/comparison.mjs';
 import { append, responsePieces, responseTokens } from '../measure/conversation.mjs';
-import { handWritten, lua, realtimeByok, startVariants } from '../measure/envoy.mjs';
+import { handWritten, lua, startVariants } from '../measure/envoy.mjs';
 import { cpuPerRequest } from '../measure/rounds.mjs';
-import { median, medianRatio, middleHalf } from '../measure/statistics.mjs';
+import { medianRatio } from '../measure/statistics.mjs';
 import { openSession, startProvider } from '../measure/talk.mjs';
 
 export const title = 'Relaying a voice session: 6.4 KB of audio there and back, per exchange';
@@ -15,21 +15,21 @@ export const title = 'Relaying a voice session: 6.4 KB of audio there and back, 
 const sessions = 8;
 const piecesOfRound = 4 * responsePieces;
 
-export async function measure() {
+export async function measure({ old }) {
   const provider = await startProvider();
   try {
-    return await against(provider);
+    return await against(provider, old);
   } finally {
     await provider.stop();
   }
 }
 
-async function against(provider) {
+async function against(provider, old) {
   const filters = {
     'no filter': null,
     'Lua that counts': lua('counting.lua'),
     'one look at each read': handWritten('one_read.wat'),
-    'this filter': realtimeByok('relay'),
+    ...modules(old),
   };
   const routes = [route({})];
   const clusters = [cluster('upstream', provider.port)];
@@ -80,19 +80,15 @@ async function relayed(envoy, variants) {
 }
 
 function compared(results) {
-  const row = (name, one, other, aim = null, holds = () => true) => {
-    const ratio = medianRatio(results[one], results[other]);
-    return { name, value: round(ratio), unit: 'ratio', aim, holds: holds(ratio) };
-  };
-  const medians = Object.entries(results).map(([name, values]) => `${name} ${median(values).toFixed(1)} µs`);
-  const [low, high] = middleHalf(results['this filter'], results['no filter']);
+  const { 'no filter': none, 'Lua that counts': counting, 'one look at each read': floor, 'this filter': mine } = results;
   return {
-    says: `${medians.join(' · ')} · the middle half of the rounds is ${low.toFixed(3)} to ${high.toFixed(3)} of no filter`,
+    says: `${says(results)} · the middle half of the rounds is ${spread(mine, none)} of no filter`,
     rows: [
-      row('relay_cpu_vs_none', 'this filter', 'no filter', '<= 1.10', (ratio) => ratio <= 1.1),
-      row('relay_cpu_vs_lua', 'this filter', 'Lua that counts', '< 1', (ratio) => ratio < 1),
-      row('relay_floor_vs_none', 'one look at each read', 'no filter'),
-      row('relay_floor_vs_lua', 'one look at each read', 'Lua that counts'),
+      ...ratios('relay', results, { cpu_vs_none: 1.1 }),
+      ratio('relay_cpu_vs_lua', medianRatio(mine, counting), 1),
+      ratio('relay_cpu_vs_floor', medianRatio(mine, floor)),
+      ratio('relay_floor_vs_none', medianRatio(floor, none)),
+      ratio('relay_floor_vs_lua', medianRatio(floor, counting)),
     ],
   };
 }

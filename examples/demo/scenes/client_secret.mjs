@@ -10,8 +10,8 @@ export const title = 'A client secret that is worthless elsewhere';
 
 export async function play(stage, screen) {
   screen.say(
-    'A backend mints one with its gateway token: for one user, who gets five minutes and a dollar. ' +
-      "It goes to the page, where the official SDK takes it for OpenAI's own.",
+    'A backend mints one with its gateway token: for one user. It goes to the page, where the official ' +
+      "SDK takes it for OpenAI's own. For ten minutes it opens sessions; each may last five minutes and cost a dollar.",
   );
   const chromium = withoutChromium ? null : await startChromium();
   try {
@@ -41,7 +41,7 @@ async function mint(stage, screen, origin) {
   const minutes = Math.round((answer.expires_at - Date.now() / 1000) / 60);
   screen.good(
     'a sealed secret',
-    `${shortened(answer.value)}, ${answer.value.length} letters, good for ${minutes} minutes`,
+    `${shortened(answer.value)}, ${answer.value.length} letters, good for ${minutes} minutes, the \`max_ttl\` of envoy.yaml`,
   );
   return answer.value;
 }

@@ -15,7 +15,7 @@ export async function play(stage, screen) {
   const client = await dialogue({ url: stage.url, offer });
   try {
     const id = await open(stage);
-    screen.code([`curl -H "authorization: Bearer $CONTROL_TOKEN" http://…:9903/realtime-byok/sessions/${id}`]);
+    screen.code([`curl -H "authorization: Bearer $CONTROL_TOKEN" ${stage.controlUrl}/sessions/${id}`]);
     await say(stage, screen, client, id, 'hello');
     await say(stage, screen, client, id, 'hello again');
     await stop(stage, screen, client, id);
@@ -57,7 +57,7 @@ async function recordAfter(stage, id, before) {
 
 async function stop(stage, screen, client, id) {
   screen.line();
-  screen.code([`curl -X DELETE -H "authorization: Bearer $CONTROL_TOKEN" http://…:9903/realtime-byok/sessions/${id}`]);
+  screen.code([`curl -X DELETE -H "authorization: Bearer $CONTROL_TOKEN" ${stage.controlUrl}/sessions/${id}`]);
   const { status, body } = await stage.control('DELETE', `/sessions/${id}`);
   if (status !== 202 || body.status !== 'stopping') throw new Error(`the stop was answered ${status}, ${body.status}`);
   screen.good(`${status} Accepted`, `${shortened(id)} is ${body.status}`);

@@ -1,7 +1,7 @@
 // Client secrets in tests: a gateway that mints, the requests, and what stands in the answers.
 import assert from 'node:assert/strict';
 import { restRequest } from './requests.mjs';
-import { forwarded } from './rig.mjs';
+import { forwarded, useRig } from './rig.mjs';
 import { newSealingKey, open } from './sealing.mjs';
 import { basicConfiguration, basicEnv, tokens } from './secrets.mjs';
 
@@ -18,7 +18,7 @@ export const mintBodies = {
   current: { session: { type: 'realtime', model: 'gpt-realtime' } },
   translations: { session: { model: 'gpt-realtime' } },
   sessions: { model: 'gpt-realtime' },
-  transcriptions: { input_audio_transcription: { model: 'whisper-1' } },
+  transcriptions: { input_audio_transcription: { model: 'gpt-4o-transcribe' } },
 };
 
 /** The model that stands in each. */
@@ -26,7 +26,7 @@ export const mintModels = {
   current: 'gpt-realtime',
   translations: 'gpt-realtime',
   sessions: 'gpt-realtime',
-  transcriptions: 'whisper-1',
+  transcriptions: 'gpt-4o-transcribe',
 };
 
 /** What the official SDK says of each answer, and what OpenAI's legacy answers have beside that. */
@@ -55,6 +55,11 @@ export function mintConfiguration({ secrets = {}, ...changes } = {}) {
     client_secrets: { mode: 'sealed', sealing_keys: [{ env: 'REALTIME_SEALING_KEY' }], ...secrets },
     ...changes,
   });
+}
+
+/** `useRig` with a gateway that mints; `secrets` and `changes` as `mintConfiguration` takes them. */
+export function useMinting({ secrets, changes, ...options } = {}) {
+  return useRig({ env: mintEnv, configuration: mintConfiguration({ secrets, ...changes }), ...options });
 }
 
 /** A request for a client secret, by a path's short name and with a gateway token; `json` adds to the small body. */

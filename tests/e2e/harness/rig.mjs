@@ -1,6 +1,7 @@
 // A recorder behind the gateway, and the two ways in which a request can end: forwarded or denied.
 import assert from 'node:assert/strict';
 import { useGateway, useRecorder } from './hooks.mjs';
+import { basicConfiguration, basicEnv } from './secrets.mjs';
 
 /** The contract's errors: code to status and type. */
 export const denials = {
@@ -26,20 +27,23 @@ export const denials = {
 };
 
 /**
- * A recorder and a gateway in front of it for this file; `options` as `startGateway` takes them, or a function
- * of the recorder that returns them.
+ * A gateway for this file in front of `upstream`, a recorder unless another is given.
+ *
+ * `changes` is what the configuration has beside `basicConfiguration`. `upstreams` is called for further clusters, once
+ * the parts that were asked for earlier run. Everything else is as `startGateway` takes it.
  */
-export function useRig(options) {
-  const recorder = useRecorder();
+export function useRig({ upstream = useRecorder(), changes, upstreams = () => ({}), ...options } = {}) {
   const gateway = useGateway(() => ({
-    upstreams: { upstream: recorder.port },
-    ...(typeof options === 'function' ? options(recorder) : options),
+    env: basicEnv,
+    configuration: basicConfiguration(changes),
+    upstreams: { upstream: upstream.port, ...upstreams() },
+    ...options,
   }));
+  const rig = { recorder: upstream, gateway };
   return {
-    recorder,
-    gateway,
-    forwarded: (request, sending) => forwarded({ recorder, gateway }, request, sending),
-    denied: (request, code, sending) => denied({ recorder, gateway }, request, code, sending),
+    ...rig,
+    forwarded: (request, sending) => forwarded(rig, request, sending),
+    denied: (request, code, sending) => denied(rig, request, code, sending),
   };
 }
 

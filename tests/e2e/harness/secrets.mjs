@@ -6,6 +6,10 @@ export const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 /** Gateway tokens by caller. */
 export const tokens = { web: 'gt-web-7Qe2xVb9', other: 'gt-other-4Mn8cKd1', unknown: 'gt-nobody-5Tz6yHj3' };
 
+/** Where clients put the token of `web-app`: a header line, or a subprotocol. */
+export const authorized = [['cf-aig-authorization', tokens.web]];
+export const slot = `cf-aig-authorization.${tokens.web}`;
+
 /** What a client may send of its own, which must go nowhere. */
 export const clientKey = 'sk-client-own-9Lw3pRs7';
 

@@ -17,5 +17,6 @@ mod metrics;
 mod models;
 mod policies;
 mod rest_usage;
+mod secrets;
 mod slots;
 mod upstream;

@@ -62,6 +62,8 @@ pub(super) struct Stream {
     /// What the filter answers; Envoy sends it after the callback.
     reply: Option<Answer>,
     is_reset: bool,
+    /// Set while the response's headers wait for its body.
+    is_response_waiting: bool,
 }
 
 impl Stream {
@@ -113,6 +115,21 @@ impl Stream {
     /// Whether what comes as its response is the filter's own answer.
     pub(super) fn is_answered_here(&self) -> bool {
         self.properties.get("response\0code_details").is_some_and(|details| details.starts_with(b"realtime_byok."))
+    }
+
+    /// Whether what the upstream answers may be a secret that the client must not see.
+    fn mints(&self) -> bool {
+        let path = self.forwarded.as_ref().and_then(|message| message.lines.first(":path"));
+        path.is_some_and(|path| path.windows(14).any(|part| part == b"client_secrets"))
+    }
+
+    /// The response's header lines go on to the client.
+    fn respond(&mut self) {
+        self.is_response_waiting = false;
+        let lines = self.maps.remove(&RESPONSE_HEADERS).unwrap_or_default();
+        let details = self.properties.get("response\0code_details").cloned().unwrap_or_default();
+        let details = String::from_utf8(details).expect("text");
+        self.response.get_or_insert(Answer { lines, details, ..Answer::default() });
     }
 
     /// What waited goes on to the upstream.
@@ -203,25 +220,34 @@ pub(super) fn response_headers(context: u32, lines: Lines, details: &str) {
         stream.properties.insert("response\0code_details".into(), details.into());
         stream.maps.insert(RESPONSE_HEADERS, lines);
     });
-    let action =
-        call(context, &On::Lines(RESPONSE_HEADERS, false), || exports::response_headers(context, count, false));
+    let on = On::Lines(RESPONSE_HEADERS, false);
+    let action = call(context, &on, || exports::response_headers(context, count, false));
     stream(context, |stream| {
-        let lines = stream.maps.remove(&RESPONSE_HEADERS).unwrap_or_default();
-        assert!(
-            action == exports::CONTINUE || stream.response.is_some() || stream.is_reset,
-            "a response waits, and nothing will ever let it go on"
-        );
-        stream.response.get_or_insert(Answer { lines, details: details.to_owned(), ..Answer::default() });
+        let is_answered = stream.response.is_some() || stream.is_reset;
+        stream.is_response_waiting = action != exports::CONTINUE && !is_answered;
+        assert!(!stream.is_response_waiting || stream.mints(), "a response waits, and nothing will ever let it go on");
+        if !stream.is_response_waiting {
+            stream.respond();
+        }
     });
 }
 
 /// Some of the response's body comes.
 pub(super) fn response_body(context: u32, chunk: &[u8], ends: bool) {
-    stream(context, |stream| stream.response_body = Some(chunk.to_vec()));
-    let action =
-        call(context, &On::Body("response_body", chunk, ends), || exports::response_body(context, chunk.len(), ends));
-    assert_eq!(action, exports::CONTINUE, "a response's body never waits");
-    stream(context, |stream| stream.received.extend(stream.response_body.iter().flatten()));
+    let size = stream(context, |stream| {
+        let waiting = stream.response_body.take().filter(|_| stream.is_response_waiting).unwrap_or_default();
+        stream.response_body.insert([waiting.as_slice(), chunk].concat()).len()
+    });
+    let on = On::Body("response_body", chunk, ends);
+    let action = call(context, &on, || exports::response_body(context, size, ends));
+    stream(context, |stream| {
+        let waits = action != exports::CONTINUE && stream.response.is_none() && !stream.is_reset;
+        assert!(!waits || stream.is_response_waiting && !ends, "a response's body never waits without its headers");
+        if !waits {
+            stream.respond();
+            stream.received.extend(stream.response_body.iter().flatten());
+        }
+    });
 }
 
 /// The path of a request that was not forwarded.
