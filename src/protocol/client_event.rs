@@ -132,7 +132,7 @@ enum Model {
     #[default]
     Absent,
     Named(String),
-    NotAModel,
+    NotText,
 }
 
 impl ClientMessage {
@@ -185,7 +185,7 @@ impl ClientMessage {
                     Model::Named(name) if *within == container => {
                         event.models.push(RequestedModel { role: *role, name: name.clone() });
                     }
-                    Model::NotAModel if *within == container => return Err(Unreadable::NotAModel(path)),
+                    Model::NotText if *within == container => return Err(Unreadable::NotAModel(path)),
                     _ => {}
                 }
             }
@@ -221,7 +221,7 @@ impl Found {
                     *model = match value {
                         Value::Null | Value::Blocked(_) => Model::Absent,
                         Value::Text(name) => Model::Named(name.to_owned()),
-                        _ => Model::NotAModel,
+                        _ => Model::NotText,
                     };
                 }
             }

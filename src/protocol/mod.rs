@@ -23,7 +23,7 @@ mod tests;
 pub use client_event::{ClientEvent, ClientMessage, ModelRole, RequestedModel, Unreadable};
 pub use event_type::EventType;
 pub use lock::Lock;
-pub use request_body::{InvalidBody, RequestBody};
+pub use request_body::{Inspected, InvalidBody, RequestBody};
 pub use rest_body::BodyMeter;
 pub use upstream_event::{Relevance, UpstreamMessage};
 pub use usage_chunk::UsageChunkFilter;

@@ -22,7 +22,7 @@ pub enum InvalidBody {
     /// It is not one JSON object, names its model more than once or by something else than a string, or has an inspected
     /// name in another case.
     Unreadable,
-    /// It says twice whether it streams, or with what options.
+    /// It says twice whether it streams, or with what options, where that is read.
     AmbiguousStream,
 }
 
@@ -35,7 +35,18 @@ enum Field {
     IncludeUsage,
 }
 
-static PATHS: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
+/// What of a body is to be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inspected {
+    /// The model that it names.
+    Model,
+    /// That, and whether it asks for a stream of completions and for the usage of that.
+    ModelAndStream,
+}
+
+static MODEL: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| Arc::new(Paths::new(&[("model", Field::Model)])));
+
+static MODEL_AND_STREAM: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
     Arc::new(Paths::new(&[
         ("", Field::Body),
         ("model", Field::Model),
@@ -71,8 +82,12 @@ impl<'a> RequestBody<'a> {
     ///
     /// # Errors
     /// If it is no object, or could be read in two ways.
-    pub fn read(body: &'a [u8]) -> Result<Self, InvalidBody> {
-        let (mut matcher, mut found) = (Matcher::new(PATHS.clone(), Bounds::default()), Found::default());
+    pub fn read(body: &'a [u8], inspected: Inspected) -> Result<Self, InvalidBody> {
+        let paths = match inspected {
+            Inspected::Model => &MODEL,
+            Inspected::ModelAndStream => &MODEL_AND_STREAM,
+        };
+        let (mut matcher, mut found) = (Matcher::new(Arc::clone(paths), Bounds::default()), Found::default());
         let _ = matcher.feed(body, &mut |at| {
             found.set(at.tag, at.value, at.span);
             ControlFlow::Continue(())
@@ -161,6 +176,10 @@ mod tests {
 
     use super::*;
 
+    fn read(body: &[u8]) -> Result<RequestBody<'_>, InvalidBody> {
+        RequestBody::read(body, Inspected::ModelAndStream)
+    }
+
     #[test]
     fn the_model_is_found_wherever_it_stands_and_only_its_bytes_change() {
         for (body, name, rewritten) in [
@@ -172,17 +191,17 @@ mod tests {
             ),
             (r#"{"mod\u0065l":"\u0061"}"#, "a", r#"{"mod\u0065l":"x\"y"}"#),
         ] {
-            let mut read = RequestBody::read(body.as_bytes()).unwrap();
-            assert_eq!(read.model(), Some(name));
-            read.set_model("x\"y");
-            assert_eq!(read.edited().unwrap(), rewritten.as_bytes());
-            assert_eq!(RequestBody::read(body.as_bytes()).unwrap().edited(), None);
+            let mut changed = read(body.as_bytes()).unwrap();
+            assert_eq!(changed.model(), Some(name));
+            changed.set_model("x\"y");
+            assert_eq!(changed.edited().unwrap(), rewritten.as_bytes());
+            assert_eq!(read(body.as_bytes()).unwrap().edited(), None);
         }
     }
 
     #[test]
     fn no_model_is_none_and_what_is_no_object_or_names_it_in_two_ways_is_unreadable() {
-        let model = |body: &[u8]| RequestBody::read(body).map(|body| body.model().map(str::to_owned));
+        let model = |body: &[u8]| read(body).map(|body| body.model().map(str::to_owned));
         for (body, want) in [
             (r#"{}"#, Ok(None)),
             (r#"{"model":""}"#, Ok(None)),
@@ -209,7 +228,7 @@ mod tests {
 
     /// The body with its usage asked for; `None` if it stays as it is.
     fn with_include_usage(body: &[u8]) -> Result<Option<Vec<u8>>, InvalidBody> {
-        let mut body = RequestBody::read(body)?;
+        let mut body = read(body)?;
         let is_changed = body.include_usage();
         let edited = body.edited();
         assert_eq!(edited.is_some(), is_changed);
@@ -270,9 +289,9 @@ mod tests {
             (r#"{"stream":false,"stream":true}"#, Err(InvalidBody::AmbiguousStream)),
             ("[]", Err(InvalidBody::Unreadable)),
         ] {
-            assert_eq!(RequestBody::read(body.as_bytes()).map(|body| body.is_stream()), want, "{body}");
+            assert_eq!(read(body.as_bytes()).map(|body| body.is_stream()), want, "{body}");
         }
-        assert_eq!(RequestBody::read(b"{\"x\":\"\xff\"}").map(|body| body.is_stream()), Err(InvalidBody::Unreadable));
+        assert_eq!(read(b"{\"x\":\"\xff\"}").map(|body| body.is_stream()), Err(InvalidBody::Unreadable));
     }
 
     #[test]
@@ -294,13 +313,22 @@ mod tests {
     }
 
     #[test]
+    fn where_only_the_model_is_read_nothing_else_matters() {
+        let body = br#"{"stream":false,"stream":true,"Stream_options":[],"model":"a"}"#;
+        let mut changed = RequestBody::read(body, Inspected::Model).unwrap();
+        assert_eq!((changed.model(), changed.is_stream()), (Some("a"), false));
+        assert!(!changed.include_usage());
+        assert_eq!(changed.edited(), None);
+    }
+
+    #[test]
     fn both_may_change_at_once() {
         let body = br#"{"stream":true, "model":"a"}"#;
-        let mut read = RequestBody::read(body).unwrap();
-        read.set_model("b");
-        assert!(read.include_usage());
+        let mut changed = read(body).unwrap();
+        changed.set_model("b");
+        assert!(changed.include_usage());
         let want = r#"{"stream_options":{"include_usage":true},"stream":true, "model":"b"}"#;
-        assert_eq!(read.edited().unwrap(), want.as_bytes());
+        assert_eq!(changed.edited().unwrap(), want.as_bytes());
     }
 
     proptest! {

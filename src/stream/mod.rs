@@ -28,6 +28,7 @@ mod request;
 mod request_head;
 mod response;
 mod rest;
+mod session_meter;
 mod stream_options;
 mod upstream;
 mod upstream_response;

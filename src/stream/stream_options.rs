@@ -6,7 +6,7 @@ use super::denials::{ambiguous_stream, ambiguous_version, unreadable_body, unrep
 use crate::denial::Denial;
 use crate::http::Target;
 use crate::policy::{Provider, ProviderKind};
-use crate::protocol::{InvalidBody, RequestBody};
+use crate::protocol::{Inspected, InvalidBody, RequestBody};
 
 /// The first version of Azure's API that knows `stream_options`.
 const AZURE_STREAM_OPTIONS: &str = "2024-09";
@@ -16,9 +16,10 @@ pub fn read_body<'a>(admission: &Admission, body: &'a [u8]) -> Result<Option<Req
     if body.is_empty() {
         return Ok(None);
     }
-    let read = RequestBody::read(body).map_err(|error| match error {
-        InvalidBody::AmbiguousStream if admission.needs_include_usage() => ambiguous_stream(),
-        InvalidBody::AmbiguousStream | InvalidBody::Unreadable => unreadable_body(),
+    let inspected = if admission.needs_include_usage() { Inspected::ModelAndStream } else { Inspected::Model };
+    let read = RequestBody::read(body, inspected).map_err(|error| match error {
+        InvalidBody::AmbiguousStream => ambiguous_stream(),
+        InvalidBody::Unreadable => unreadable_body(),
     });
     read.map(Some)
 }

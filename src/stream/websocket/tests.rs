@@ -2,15 +2,16 @@
 
 mod bounds;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::credential::Access;
+use crate::credential::{Access, Caller};
 use crate::endpoint::Endpoint;
-use crate::limit::CallerLimits;
+use crate::limit::{CallerLimits, SessionLimits};
 use crate::memory::MemoryAccount;
 use crate::name_rule::NameRule;
-use crate::policy::{Credential, Provider, ProviderKind};
+use crate::policy::{Credential, Policy, Provider, ProviderKind};
 use crate::process::shared_data::memory::Memory;
 use crate::protocol::Lock;
 use crate::usage::{MicroUsd, Price, Rate};
@@ -57,7 +58,8 @@ fn live_of(limits: SessionLimits, lock: &[&str], models: NameRule, named: Option
         client_secret: None,
         endpoint: Endpoint::Realtime { call_id: None },
     };
-    let mut relay = WebSocketRelay::new(&admission, "openai", named, 7, MemoryAccount::default().reservation(), at(0));
+    let upstream = Upstream { provider: &admission.policy.default_provider, model: named };
+    let mut relay = WebSocketRelay::new(&admission, &upstream, 7, MemoryAccount::default().reservation(), at(0));
     relay.start(at(0));
     relay
 }

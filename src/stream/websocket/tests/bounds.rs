@@ -41,7 +41,7 @@ fn what_a_long_event_used_counts_and_draws_on_the_budget() {
     for (limits, is_ended) in [(limited, true), (free(), false)] {
         for reads in [event.len(), 100_000] {
             let all = MemoryAccount::default();
-            let mut relay = relay(limits.clone(), &[], NameRule::Any);
+            let mut relay = relay(limits, &[], NameRule::Any);
             relay.reservation = all.reservation();
             let mut last = BodyAction::Pass;
             for read in event.chunks(reads) {
