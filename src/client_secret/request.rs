@@ -7,7 +7,7 @@ use crate::json::quoted;
 
 use super::gateway_object::{GatewayObject, InvalidGatewayObject};
 use super::json::{NotReadable, edited, member_span, members, not_null, span, string};
-use crate::endpoint::MintEndpoint;
+use crate::endpoint::Mint;
 
 /// How long a client secret is good if the request does not say, in seconds: the provider's own default.
 pub const DEFAULT_TTL: u64 = 600;
@@ -54,21 +54,19 @@ pub enum MintRequestError {
 
 impl<'a> MintRequest<'a> {
     /// Reads the body of a `POST` to `endpoint`.
-    pub fn parse(endpoint: MintEndpoint, body: &'a [u8]) -> Result<Self, MintRequestError> {
+    pub fn parse(endpoint: Mint, body: &'a [u8]) -> Result<Self, MintRequestError> {
         let body = str::from_utf8(body).map_err(|_| NotReadable)?;
         let names = ["gateway", "model", "session", "input_audio_transcription", "expires_after", "client_secret"];
         let [gateway, model, session, transcription, expires_after, client_secret] = members(body, names)?;
 
         let model = match (find_model(endpoint, not_null(model), session)?, endpoint) {
-            (None, MintEndpoint::TranscriptionSessions) => member(transcription, "input_audio_transcription", "model")?,
+            (None, Mint::TranscriptionSessions) => member(transcription, "input_audio_transcription", "model")?,
             (found, _) => found,
         };
         let (expiry, param) = match endpoint {
-            MintEndpoint::ClientSecrets | MintEndpoint::TranslationClientSecrets => (expires_after, "expires_after"),
-            MintEndpoint::Sessions => {
-                (member(client_secret, "client_secret", "expires_after")?, "client_secret.expires_after")
-            }
-            MintEndpoint::TranscriptionSessions => {
+            Mint::ClientSecrets | Mint::TranslationClientSecrets => (expires_after, "expires_after"),
+            Mint::Sessions => (member(client_secret, "client_secret", "expires_after")?, "client_secret.expires_after"),
+            Mint::TranscriptionSessions => {
                 (member(client_secret, "client_secret", "expires_at")?, "client_secret.expires_at")
             }
         };
@@ -125,7 +123,7 @@ impl<'a> MintRequest<'a> {
 /// A realtime session may name a transcription model beside its own, and a translation session must not be taken for
 /// that one's.
 fn find_model<'a>(
-    endpoint: MintEndpoint,
+    endpoint: Mint,
     model: Option<&'a str>,
     session: Option<&'a str>,
 ) -> Result<Option<&'a str>, MintRequestError> {
@@ -140,7 +138,7 @@ fn find_model<'a>(
         (Some(model), None) | (None, Some(model)) => Ok(Some(model)),
         (None, None) => {
             let realtime = kind.is_some_and(|kind| string(kind).as_deref() == Ok("realtime"));
-            if realtime || endpoint == MintEndpoint::TranslationClientSecrets {
+            if realtime || endpoint == Mint::TranslationClientSecrets {
                 return Ok(None);
             }
             let input = member(audio, "session.audio", "input")?;
@@ -204,20 +202,16 @@ mod tests {
 
     use super::*;
 
-    const ENDPOINTS: [MintEndpoint; 4] = [
-        MintEndpoint::ClientSecrets,
-        MintEndpoint::TranslationClientSecrets,
-        MintEndpoint::Sessions,
-        MintEndpoint::TranscriptionSessions,
-    ];
-    use MintEndpoint::{ClientSecrets, Sessions, TranscriptionSessions, TranslationClientSecrets};
+    const ENDPOINTS: [Mint; 4] =
+        [Mint::ClientSecrets, Mint::TranslationClientSecrets, Mint::Sessions, Mint::TranscriptionSessions];
+    use Mint::{ClientSecrets, Sessions, TranscriptionSessions, TranslationClientSecrets};
 
-    fn parse(endpoint: MintEndpoint, body: &str) -> Result<MintRequest<'_>, MintRequestError> {
+    fn parse(endpoint: Mint, body: &str) -> Result<MintRequest<'_>, MintRequestError> {
         MintRequest::parse(endpoint, body.as_bytes())
     }
 
     /// What is at fault; `Err(None)` is the body.
-    fn fault(endpoint: MintEndpoint, body: &str) -> Result<(), Option<String>> {
+    fn fault(endpoint: Mint, body: &str) -> Result<(), Option<String>> {
         match parse(endpoint, body) {
             Ok(_) => Ok(()),
             Err(MintRequestError::Malformed { param, .. }) => Err(param.map(str::to_owned)),

@@ -5,7 +5,7 @@ mod limits;
 mod secret;
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Errors;
@@ -130,7 +130,7 @@ impl Builder<'_> {
         let mut providers = Vec::new();
         for (name, provider) in &raw.providers.0 {
             let provider = self.provider(&top.key("providers").key(name), name, provider);
-            providers.extend(provider.map(Rc::new));
+            providers.extend(provider.map(Arc::new));
         }
         let policies = raw
             .policies
@@ -316,7 +316,7 @@ impl Builder<'_> {
         Some(Credential::Keys(placement, KeyPool::new(first, keys.collect())))
     }
 
-    fn policy(&mut self, path: &Path, name: &str, raw: &raw::Policy, providers: &[Rc<Provider>]) -> Option<Guard> {
+    fn policy(&mut self, path: &Path, name: &str, raw: &raw::Policy, providers: &[Arc<Provider>]) -> Option<Guard> {
         if raw.auth == Some(raw::Auth::Off) {
             let others = [raw.provider.is_some(), raw.providers.is_some(), raw.models.is_some()].contains(&true)
                 || [raw.session.is_some(), raw.lock.is_some(), raw.meter.is_some()].contains(&true);
@@ -344,7 +344,7 @@ impl Builder<'_> {
             lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
             is_metered: self.metered(path, raw),
         };
-        let is_unknown = |provider: &&Rc<Provider>| matches!(provider.kind, ProviderKind::Gemini);
+        let is_unknown = |provider: &&Arc<Provider>| matches!(provider.kind, ProviderKind::Gemini);
         if (limits.max_tokens.is_some() || limits.max_cost.is_some())
             && let Some(provider) = policy.providers().find(is_unknown)
         {
@@ -355,7 +355,7 @@ impl Builder<'_> {
             );
             self.reader.warnings.push(warning);
         }
-        Some(Guard::On(Rc::new(policy)))
+        Some(Guard::On(Arc::new(policy)))
     }
 
     fn provider_names(&mut self, path: &Path, raw: &raw::Policy) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Callers, and the tokens that they are known by.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::limit::CallerLimits;
@@ -52,7 +52,7 @@ pub struct Validity {
 /// One of a caller's tokens.
 pub struct Token {
     /// Its owner.
-    pub caller: Rc<Caller>,
+    pub caller: Arc<Caller>,
     /// When it is good.
     pub validity: Validity,
 }
@@ -70,7 +70,7 @@ pub enum TokenError {
 #[derive(Default)]
 pub struct Callers {
     tokens: HashMap<Digest, Token>,
-    names: HashMap<String, Rc<Caller>>,
+    names: HashMap<String, Arc<Caller>>,
 }
 
 impl Callers {
@@ -85,7 +85,7 @@ impl Callers {
     }
 
     /// The caller of this name.
-    pub fn named(&self, name: &str) -> Option<&Rc<Caller>> {
+    pub fn named(&self, name: &str) -> Option<&Arc<Caller>> {
         self.names.get(name)
     }
 
@@ -100,7 +100,7 @@ impl Callers {
     }
 
     /// The owner of `token`, if it is good. `now` is asked only for a token that has a window.
-    pub fn find(&self, token: &[u8], now: impl FnOnce() -> SystemTime) -> Result<&Rc<Caller>, TokenError> {
+    pub fn find(&self, token: &[u8], now: impl FnOnce() -> SystemTime) -> Result<&Arc<Caller>, TokenError> {
         let Token { caller, validity } = self.tokens.get(&Digest::of(token)).ok_or(TokenError::Invalid)?;
         match validity {
             Validity { not_before: None, not_after: None } => Ok(caller),
@@ -128,8 +128,8 @@ mod tests {
 
     use super::*;
 
-    fn caller(name: &str) -> Rc<Caller> {
-        Rc::new(Caller {
+    fn caller(name: &str) -> Arc<Caller> {
+        Arc::new(Caller {
             name: name.into(),
             policies: Access::All,
             models: NameRule::Any,

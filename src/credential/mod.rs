@@ -6,6 +6,6 @@ mod strip;
 mod subprotocols;
 
 pub use caller::{Access, Caller, Callers, Token, TokenError, Validity};
-pub use slots::{CredentialError, GatewaySlot, Slots, bearer};
+pub use slots::{CredentialError, GatewaySlot, Slot, bearer, presented_token};
 pub use strip::Strip;
 pub use subprotocols::{Subprotocol, SubprotocolOffer};

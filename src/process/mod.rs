@@ -23,12 +23,11 @@ mod sliding_minute;
 #[cfg(test)]
 mod tests;
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::credential::Caller;
 use crate::limit::{CallerLimits, Ending, Exceeded};
-use crate::memory::MemoryAccount;
 use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
 use crate::usage::{MicroUsd, Record, SessionKind, Tally};
 use codec::{Reader, put_bytes};
@@ -42,14 +41,12 @@ pub use shared_data::{CasMismatch, Contended, CorruptKeys, Entry, SharedData};
 
 /// One in every VM, whatever the number of its root contexts.
 pub struct Sessions {
-    pub(super) shared_data: Box<dyn SharedData>,
+    pub(super) shared_data: Box<dyn SharedData + Send>,
     pub(super) heartbeats: Heartbeats,
     pub(super) callers: CallerUsage,
     pub(super) registry: Registry,
     /// What this worker has measured.
     pub metrics: Metrics,
-    /// What this worker's sessions have reserved for messages that are not complete, in bytes.
-    pub memory: MemoryAccount,
     /// Whether a control API can ask for what runs here, as far as is known.
     is_listed: bool,
     /// The names of the callers of all configurations that this worker ever had, and of those that it has counted
@@ -69,7 +66,7 @@ pub struct Sessions {
 
 /// A session that was let in. It must be given back by [`Sessions::close`], however far it came.
 pub struct SessionHandle {
-    caller: Rc<Caller>,
+    caller: Arc<Caller>,
     number: u32,
     slot: Option<RecordSlot>,
     /// What it is counted in, once it is opened.
@@ -80,14 +77,13 @@ pub struct SessionHandle {
 
 impl Sessions {
     /// A worker of this random id, among all that share the store.
-    pub fn new(shared_data: Box<dyn SharedData>, random: u64) -> Self {
+    pub fn new(shared_data: Box<dyn SharedData + Send>, random: u64) -> Self {
         Self {
             shared_data,
             heartbeats: Heartbeats::new(random),
             callers: CallerUsage::default(),
             registry: Registry::default(),
             metrics: Metrics::default(),
-            memory: MemoryAccount::default(),
             is_listed: false,
             names: Vec::new(),
             counted: Vec::new(),
@@ -124,7 +120,7 @@ impl Sessions {
 
     /// Lets a session of a caller in, unless one of the caller's limits is reached. `now` is asked only for one that has
     /// limits.
-    pub fn admit(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
+    pub fn admit(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
         if is_limited(caller) {
             self.callers.start(&*self.shared_data, &mut self.heartbeats, &caller.name, &caller.limits, now())?;
         }
@@ -133,12 +129,12 @@ impl Sessions {
 
     /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
     /// up.
-    pub fn join(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
+    pub fn join(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
         self.check_budget(caller, now)?;
         Ok(self.handle(caller, true))
     }
 
-    fn handle(&mut self, caller: &Rc<Caller>, has_joined: bool) -> SessionHandle {
+    fn handle(&mut self, caller: &Arc<Caller>, has_joined: bool) -> SessionHandle {
         self.last = self.last.wrapping_add(1);
         SessionHandle { caller: caller.clone(), number: self.last, slot: None, stats: None, has_joined }
     }

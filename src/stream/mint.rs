@@ -8,7 +8,7 @@ use crate::client_secret::sealing::Sealed;
 use crate::client_secret::{GatewayObject, MintRequest, MintResponse, local_response};
 use crate::config::{MintMode, Secrets};
 use crate::denial::Denial;
-use crate::endpoint::MintEndpoint;
+use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 
 /// What is kept of a mint request for its answer.
@@ -34,10 +34,9 @@ pub enum Minted {
 pub fn request(
     secrets: &Secrets,
     admission: &Admission,
-    endpoint: MintEndpoint,
     request: &MintRequest<'_>,
     upstream: &Upstream<'_>,
-    host: &impl StreamHost,
+    host: &dyn StreamHost,
 ) -> Result<Minted, Denial> {
     if !admission.policy.is_metered && request.gateway.limits != SecretLimits::default() {
         return Err(unkept_limits());
@@ -58,16 +57,17 @@ pub fn request(
         MintMode::Off => Err(route_not_allowed()),
         MintMode::Sealed => Ok(Minted::Forward(body, Box::new(minting))),
         MintMode::Local => {
+            let Endpoint::Mint(kind) = admission.endpoint else { return Err(route_not_allowed()) };
             let sealed = minting.seal(secrets, None, minting.expires_at, host)?;
-            let random = host.random().ok_or_else(unsealable)?;
-            Ok(Minted::Reply(local_response(endpoint, &body, &sealed, minting.expires_at, &random)))
+            let random = host.random_bytes().ok_or_else(unsealable)?;
+            Ok(Minted::Reply(local_response(kind, &body, &sealed, minting.expires_at, &random)))
         }
     }
 }
 
 /// Parses the body of a mint request.
-pub fn parse(endpoint: MintEndpoint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
-    MintRequest::parse(endpoint, body).map_err(mint_denial)
+pub fn parse(kind: Mint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
+    MintRequest::parse(kind, body).map_err(mint_denial)
 }
 
 impl Minting {
@@ -77,7 +77,7 @@ impl Minting {
     }
 
     /// The answer that the client gets for the upstream's.
-    pub fn answer(&self, secrets: &Secrets, body: &[u8], host: &impl StreamHost) -> Result<Vec<u8>, Denial> {
+    pub fn answer(&self, secrets: &Secrets, body: &[u8], host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
         let answer = MintResponse::parse(body).map_err(invalid_mint_response)?;
         let expires_at = self.expires_at.min(answer.expires_at);
         let sealed = self.seal(secrets, Some(answer.secret.expose()), expires_at, host)?;
@@ -89,7 +89,7 @@ impl Minting {
         secrets: &Secrets,
         upstream: Option<&[u8]>,
         expires_at: u64,
-        host: &impl StreamHost,
+        host: &dyn StreamHost,
     ) -> Result<Sealed, Denial> {
         let claims = Claims {
             caller: &self.caller,
@@ -103,7 +103,7 @@ impl Minting {
             limits: self.gateway.limits,
             upstream,
         };
-        let nonce = host.random().ok_or_else(unsealable)?;
+        let nonce = host.random_bytes().ok_or_else(unsealable)?;
         secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))
     }
 }

@@ -5,8 +5,7 @@
 //! frame at fault begins. If nothing comes to take the place of, or the client does not close, the connection is cut
 //! after a grace.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::action::BodyAction;
@@ -34,8 +33,8 @@ pub struct WebSocketRelay {
     id: RecordId,
     /// Of frames in the client's name.
     mask: [u8; 4],
-    policy: Rc<Policy>,
-    caller: Rc<Caller>,
+    policy: Arc<Policy>,
+    caller: Arc<Caller>,
     user: Option<String>,
     provider: String,
     limits: SessionLimits,
@@ -160,7 +159,7 @@ impl WebSocketRelay {
         &mut self,
         buffer: impl ReadBuffer,
         prices: &PriceList,
-        sessions: &RefCell<Sessions>,
+        sessions: &mut Sessions,
         now: SystemTime,
     ) -> BodyAction {
         let action = self.follow_upstream(buffer, prices, sessions, now);
@@ -180,7 +179,7 @@ impl WebSocketRelay {
         &mut self,
         buffer: impl ReadBuffer,
         prices: &PriceList,
-        sessions: &RefCell<Sessions>,
+        sessions: &mut Sessions,
         now: SystemTime,
     ) -> BodyAction {
         self.is_active = true;
@@ -306,7 +305,8 @@ impl WebSocketRelay {
 
     /// Tells what is reserved now. Whether all sessions of the worker together have too much.
     fn is_over_memory(&mut self) -> bool {
-        self.reservation.set(self.client.reserved() + self.upstream.reserved())
+        self.reservation.hold(self.client.reserved() + self.upstream.reserved());
+        self.reservation.is_over()
     }
 
     fn decide(&mut self, ending: Ending, now: SystemTime) {
@@ -362,18 +362,18 @@ impl Responses {
         &mut self,
         metered: &MeterEvent,
         caller: &Caller,
-        sessions: &RefCell<Sessions>,
+        sessions: &mut Sessions,
         now: SystemTime,
     ) -> Option<bool> {
         match metered {
             MeterEvent::Counted(counted) => {
                 self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
                 let used = (&counted.usage, counted.cost);
-                Some(sessions.borrow_mut().used(caller, &counted.model, used, now))
+                Some(sessions.used(caller, &counted.model, used, now))
             }
             MeterEvent::ResponseStarted => {
                 self.open = self.open.saturating_add(1);
-                Some(sessions.borrow().is_over_budget(caller))
+                Some(sessions.is_over_budget(caller))
             }
             MeterEvent::Rejected(_) => {
                 self.open = self.open.saturating_sub(1);

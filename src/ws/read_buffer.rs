@@ -14,6 +14,16 @@ pub trait ReadBuffer {
     fn read(&mut self, offset: usize, length: usize) -> Option<Vec<u8>>;
 }
 
+impl ReadBuffer for &mut (dyn ReadBuffer + '_) {
+    fn size(&self) -> usize {
+        (**self).size()
+    }
+
+    fn read(&mut self, offset: usize, length: usize) -> Option<Vec<u8>> {
+        (**self).read(offset, length)
+    }
+}
+
 impl ReadBuffer for &[u8] {
     fn size(&self) -> usize {
         self.len()

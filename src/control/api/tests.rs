@@ -1,4 +1,4 @@
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
@@ -175,8 +175,8 @@ fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(100)
 }
 
-fn caller() -> Rc<Caller> {
-    Rc::new(Caller {
+fn caller() -> Arc<Caller> {
+    Arc::new(Caller {
         name: "web-app".into(),
         policies: Access::All,
         models: NameRule::Any,

@@ -1,7 +1,7 @@
 //! Budgets, and messages that are too long for what is held of them.
 
 use super::*;
-use crate::memory::{MemoryAccount, WORKER_MAX};
+use crate::memory::WORKER_MAX;
 
 #[test]
 fn a_spent_budget_ends_the_session_behind_the_message_that_spent_it() {
@@ -11,14 +11,14 @@ fn a_spent_budget_ends_the_session_behind_the_message_that_spent_it() {
         let mut relay = relay(limits, &[], NameRule::Any);
         let (first, second) = (done("r1", 100, 10), done("r2", 1, 1));
         let both = [first.clone(), second].concat();
-        let BodyAction::Replace(from, bytes) = relay.upstream_bytes(both.as_slice(), &prices(), &sessions(), at(1))
+        let BodyAction::Replace(from, bytes) = relay.upstream_bytes(both.as_slice(), &prices(), &mut sessions(), at(1))
         else {
             panic!("the second message passed")
         };
         assert_eq!((from, event_and_close(&bytes)), (first.len(), ("budget_exceeded".into(), 4429)));
         let more = done("r3", 1, 1);
         assert_eq!(
-            relay.upstream_bytes(more.as_slice(), &prices(), &sessions(), at(1)),
+            relay.upstream_bytes(more.as_slice(), &prices(), &mut sessions(), at(1)),
             BodyAction::Replace(0, vec![])
         );
         assert_eq!(relay.client_bytes(client_text("{}").as_slice(), at(1)), BodyAction::Replace(0, left(1000)));
@@ -36,7 +36,7 @@ fn a_budget_that_cannot_be_kept_ends_the_session() {
         let repeated = "x".repeat(MAX_MESSAGE);
         let event =
             text_frame(&format!(r#"{{"type":"response.completed","response":{{"instructions":"{repeated}"}}}}"#));
-        let action = relay.upstream_bytes(event.as_slice(), &prices(), &sessions(), at(1));
+        let action = relay.upstream_bytes(event.as_slice(), &prices(), &mut sessions(), at(1));
         assert!(relay.record(Status::Open, at(1)).incomplete);
         match action {
             BodyAction::Pass => assert!(!is_ended, "what is not counted draws on no budget"),
@@ -55,12 +55,14 @@ fn a_long_message_of_the_upstreams_goes_on_unread_where_sessions_hold_too_much_t
     let (head, rest) = event.split_at(event.len() - 10);
     let limited = SessionLimits { max_tokens: Some(1000), ..free() };
     for (limits, is_ended) in [(limited, true), (free(), false)] {
-        let all = MemoryAccount::with(WORKER_MAX);
+        let all = MemoryAccount::default();
+        let mut others = all.reservation();
+        others.hold(WORKER_MAX);
         let mut relay = relay(limits, &[], NameRule::Any);
-        relay.reservation = Reservation::new(all.clone());
-        assert_eq!(relay.upstream_bytes(head, &prices(), &sessions(), at(1)), BodyAction::Pass);
-        assert_eq!((all.bytes(), relay.record(Status::Open, at(1)).incomplete), (WORKER_MAX, true));
-        match relay.upstream_bytes(rest, &prices(), &sessions(), at(1)) {
+        relay.reservation = all.reservation();
+        assert_eq!(relay.upstream_bytes(head, &prices(), &mut sessions(), at(1)), BodyAction::Pass);
+        assert_eq!((all.reserved(), relay.record(Status::Open, at(1)).incomplete), (WORKER_MAX, true));
+        match relay.upstream_bytes(rest, &prices(), &mut sessions(), at(1)) {
             BodyAction::Pass => assert!(!is_ended, "what is not counted draws on no budget"),
             BodyAction::Replace(from, bytes) => {
                 assert_eq!((is_ended, from), (true, rest.len()));
@@ -73,33 +75,35 @@ fn a_long_message_of_the_upstreams_goes_on_unread_where_sessions_hold_too_much_t
 #[test]
 fn a_long_message_that_must_be_read_ends_its_session_where_sessions_hold_too_much_together() {
     let long = client_text(&" ".repeat(2 * UNACCOUNTED_MAX));
-    let all = MemoryAccount::with(WORKER_MAX);
+    let all = MemoryAccount::default();
+    let mut others = all.reservation();
+    others.hold(WORKER_MAX);
     let mut relay = relay(free(), &["instructions"], NameRule::Any);
-    relay.reservation = Reservation::new(all.clone());
+    relay.reservation = all.reservation();
     assert_eq!(relay.client_bytes(&long[..UNACCOUNTED_MAX / 2], at(1)), BodyAction::Pass);
     assert_eq!(
         relay.client_bytes(&long[UNACCOUNTED_MAX / 2..2 * UNACCOUNTED_MAX], at(1)),
         BodyAction::Replace(0, vec![])
     );
-    assert_eq!(all.bytes(), WORKER_MAX);
+    assert_eq!(all.reserved(), WORKER_MAX);
     drop(relay);
-    assert_eq!(all.bytes(), WORKER_MAX);
+    assert_eq!(all.reserved(), WORKER_MAX);
 }
 
 #[test]
 fn what_a_response_used_counts_though_its_client_hears_no_more_of_it() {
     let mut relay = relay(free(), &[], NameRule::Any);
     let started = text_frame(r#"{"type":"response.created","response":{"id":"r1"}}"#);
-    relay.upstream_bytes(started.as_slice(), &prices(), &sessions(), at(1));
+    relay.upstream_bytes(started.as_slice(), &prices(), &mut sessions(), at(1));
     assert!(relay.record(Status::Closed, at(1)).incomplete, "a response is under way");
     assert!(!relay.tick(Some(Ending::Stopped), at(1)));
     let BodyAction::Replace(0, bytes) =
-        relay.upstream_bytes(done("r1", 100, 10).as_slice(), &prices(), &sessions(), at(1))
+        relay.upstream_bytes(done("r1", 100, 10).as_slice(), &prices(), &mut sessions(), at(1))
     else {
         panic!("the client was not told")
     };
     assert_eq!(event_and_close(&bytes).1, 4410);
-    let dropped = relay.upstream_bytes(done("r2", 7, 3).as_slice(), &prices(), &sessions(), at(2));
+    let dropped = relay.upstream_bytes(done("r2", 7, 3).as_slice(), &prices(), &mut sessions(), at(2));
     assert_eq!(dropped, BodyAction::Replace(0, vec![]));
     let record = relay.record(Status::Closed, at(2));
     assert_eq!((record.usage.responses, record.usage.total_tokens, record.incomplete), (2, 120, false));
@@ -109,7 +113,7 @@ fn what_a_response_used_counts_though_its_client_hears_no_more_of_it() {
 fn what_follows_in_the_read_that_spends_the_budget_counts_too() {
     let mut relay = relay(SessionLimits { max_tokens: Some(110), ..free() }, &[], NameRule::Any);
     let both = [done("r1", 100, 10), done("r2", 1, 1)].concat();
-    relay.upstream_bytes(both.as_slice(), &prices(), &sessions(), at(1));
+    relay.upstream_bytes(both.as_slice(), &prices(), &mut sessions(), at(1));
     assert_eq!(relay.record(Status::Closed, at(1)).usage.total_tokens, 112);
 }
 
