@@ -27,11 +27,11 @@ pub(super) fn no_endpoint(why: NoEndpoint) -> Denial {
         NoEndpoint::Path(InvalidPath::Relative) => "The path must begin with a slash.",
         NoEndpoint::Path(InvalidPath::DotSegment) => "The path holds a dot segment. Send it resolved.",
         NoEndpoint::Path(InvalidPath::EncodedSlash) => {
-            "The path holds an encoded slash. Upstreams differ in how they read it."
+            "The path holds an encoded slash, which upstreams differ in how they read."
         }
         NoEndpoint::Path(InvalidPath::Character) => {
-            "The path holds a character that upstreams read in different ways: decoded once, it may hold only letters, \
-             digits and -._~/:@!$&'()*+,="
+            "Decoded once, the path may hold only letters, digits and -._~/:@!$&'()*+,= since upstreams differ in how \
+             they read other characters."
         }
     };
     Denial::new(DenialCode::MalformedRequest, message)
