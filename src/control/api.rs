@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::endpoint::ControlResource;
 use crate::http::{Param, Target};
 use crate::local_reply::LocalReply;
-use crate::process::{DailyUsage, Filter, Sessions};
+use crate::process::{DailyUsage, Filter, Peers, Sessions};
 use crate::usage::RecordId;
 
 /// What the control API is asked.
@@ -45,26 +45,27 @@ impl Request {
     pub fn run(&self, sessions: &mut Sessions, now: SystemTime) -> LocalReply {
         let names = if *self == Self::Usage { sessions.callers() } else { Vec::new() };
         let Sessions { shared_data, heartbeats, registry, callers, .. } = sessions;
-        let shared_data = &**shared_data;
+        let peers = Peers::new(&**shared_data, heartbeats);
         match self {
-            Self::List(filter) => list(200, &registry.list(shared_data, heartbeats, filter, now)),
-            Self::Find(id) => match registry.list(shared_data, heartbeats, &Filter::id(*id), now).first() {
+            Self::List(filter) => list(200, &registry.list(peers, filter, now)),
+            Self::Find(id) => match registry.list(peers, &Filter::id(*id), now).first() {
                 Some(record) => json(200, record),
                 None => not_found(),
             },
             Self::Stop(id) => {
                 let filter = Filter::id(*id);
-                if let Some(record) = registry.stop(shared_data, heartbeats, &filter, now).first() {
+                if let Some(record) = registry.stop(peers, &filter, now).first() {
                     return json(202, record);
                 }
-                match registry.list(shared_data, heartbeats, &filter, now).first() {
+                match registry.list(peers, &filter, now).first() {
                     Some(record) => json(200, record),
                     None => not_found(),
                 }
             }
-            Self::StopAll(filter) => list(202, &registry.stop(shared_data, heartbeats, filter, now)),
+            Self::StopAll(filter) => list(202, &registry.stop(peers, filter, now)),
             Self::Usage => {
-                let usage: Vec<DailyUsage> = names.iter().map(|name| callers.usage(shared_data, name, now)).collect();
+                let usage: Vec<DailyUsage> =
+                    names.iter().map(|name| callers.usage(peers.shared_data, name, now)).collect();
                 list(200, &usage)
             }
         }

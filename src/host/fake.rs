@@ -26,6 +26,12 @@ impl FakeHost {
         Self::default().with(Attribute::Protocol, "HTTP/1.1").with(Attribute::RouteName, "")
     }
 
+    /// It is so many seconds since 1970.
+    pub(crate) fn at(mut self, seconds: u64) -> Self {
+        self.seconds = seconds;
+        self
+    }
+
     /// Envoy knows this.
     pub(crate) fn with(mut self, attribute: Attribute, value: &str) -> Self {
         self.attributes.push((attribute, value.into()));

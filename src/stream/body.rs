@@ -70,8 +70,7 @@ impl WholeRequest<'_> {
         let WaitingForBody { admission, path, offer, .. } = waiting;
         let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
         let name = model.as_ref().map(|model| model.name.as_str());
-        let upstream =
-            Upstream::resolve(&admission, &path, name, admission.endpoint.must_name_model(!body.is_empty()))?;
+        let upstream = Upstream::resolve(&admission, &path, name, !body.is_empty())?;
         let rewritten = match (&model, upstream.model) {
             (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
             _ => None,

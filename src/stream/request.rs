@@ -100,8 +100,7 @@ impl Admitted<'_> {
     fn websocket(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
-        let upstream =
-            Upstream::resolve(&admission, &path, named.as_deref(), admission.endpoint.must_name_model(false))?;
+        let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
         let handle = match admission.endpoint.sideband_of() {
             Some(id) => call::join(CallName { provider: &upstream.provider.name, id: id.as_str() }, &admission, cx)?,
             None => admission.start(cx)?,
@@ -131,8 +130,7 @@ impl Admitted<'_> {
     fn call(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
-        let upstream =
-            Upstream::resolve(&admission, &path, named.as_deref(), admission.endpoint.must_name_model(false))?;
+        let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
         let handle = admission.start(cx)?;
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };

@@ -197,3 +197,71 @@ fn relist(edits: &mut Edits, name: &'static str, before: usize, kept: Vec<&[u8]>
         edits.set(name, HeaderValue::Plain(kept.join(b", ".as_slice())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Edit;
+
+    fn head(lines: &[(&str, &str)]) -> RequestHead {
+        let strip = Strip { headers: vec!["x-internal".into(), "openai-beta".into()], params: vec![] };
+        let headers = Headers::from_iter(lines.iter().copied());
+        RequestHead::read(headers, &GatewaySlot::new("x-gateway", "gateway", true), &strip)
+    }
+
+    #[test]
+    fn lines_are_found_by_what_they_say() {
+        let head = head(&[
+            (":method", "GET"),
+            (":path", "/v1/realtime?model=m"),
+            ("origin", "https://a.test"),
+            ("x-gateway", "one"),
+            ("authorization", "Bearer two"),
+            ("x-api-key", "three"),
+            ("origin", "https://b.test"),
+            ("x-other", "four"),
+        ]);
+        assert_eq!((head.method(), head.target().path), (b"GET".as_slice(), b"/v1/realtime".as_slice()));
+        assert_eq!(head.all(Line::Origin).collect::<Vec<_>>(), [b"https://a.test", b"https://b.test"]);
+        let slots = [
+            (Slot::Gateway, b"one".as_slice()),
+            (Slot::Authorization, b"Bearer two".as_slice()),
+            (Slot::ApiKey, b"three".as_slice()),
+        ];
+        assert_eq!(head.slots().collect::<Vec<_>>(), slots);
+        assert_eq!((head.has(Line::Origin), head.has(Line::Upgrade), head.last(Line::Beta)), (true, false, None));
+    }
+
+    #[test]
+    fn credentials_and_what_is_listed_go_no_further() {
+        let head = head(&[
+            ("x-internal", "1"),
+            ("cookie", "a=b"),
+            ("x-other", "2"),
+            ("api-key", "k"),
+            ("openai-beta", "realtime=v1"),
+            ("x-gateway", "t"),
+            ("cookie", "c=d"),
+            ("content-type", "text/plain"),
+        ]);
+        let edits = head.stripped();
+        let names: Vec<_> = edits.iter().map(Edit::name).collect();
+        assert_eq!(names, ["x-internal", "cookie", "api-key", "openai-beta", "x-gateway"]);
+    }
+
+    #[test]
+    fn a_body_is_what_its_type_and_coding_say() {
+        for (content_type, coding, want) in [
+            ("application/json", None, BodyKind::Json),
+            ("application/x+json; charset=utf-8", Some("identity"), BodyKind::Json),
+            ("application/json", Some("gzip"), BodyKind::CodedJson),
+            ("Application/SDP", None, BodyKind::Sdp),
+            ("multipart/form-data; boundary=x", None, BodyKind::Other),
+        ] {
+            let coding = coding.map(|coding| ("content-encoding", coding));
+            let lines: Vec<_> = [("content-type", content_type)].into_iter().chain(coding).collect();
+            assert_eq!(head(&lines).body_kind(), want, "{lines:?}");
+        }
+        assert_eq!(head(&[]).body_kind(), BodyKind::Other);
+    }
+}

@@ -19,8 +19,8 @@ pub struct Upstream<'a> {
 }
 
 impl<'a> Upstream<'a> {
-    /// Resolves the model that a request names in its query or body, and checks it and those that its path names.
-    /// `must_name` says that a request which names none is subject to a rule on models.
+    /// Resolves the model that a request names in its query or body, and checks it and those that its path names. With a
+    /// body that was read, or without one, it may be subject to a rule on models even if it names none.
     ///
     /// # Errors
     ///
@@ -29,7 +29,7 @@ impl<'a> Upstream<'a> {
         admission: &'a Admission,
         path: &Path<'_>,
         named: Option<&'a str>,
-        must_name: bool,
+        has_body: bool,
     ) -> Result<Self, Denial> {
         let (policy, caller) = (&admission.policy, &admission.caller.models);
         let (explicit, named) = match named.map(|name| policy.resolve(name)) {
@@ -54,7 +54,7 @@ impl<'a> Upstream<'a> {
             is_named = true;
             policy.check_model(Some(model), caller)?;
         }
-        if model.is_some() || (must_name && !is_named) {
+        if model.is_some() || (admission.endpoint.must_name_model(has_body) && !is_named) {
             policy.check_model(model, caller)?;
         }
         Ok(Self { provider, model })

@@ -214,3 +214,6 @@ impl Worker {
         self.state.sessions.metrics.drain(each);
     }
 }
+
+#[cfg(test)]
+mod tests;

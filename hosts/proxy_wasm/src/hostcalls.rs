@@ -4,14 +4,13 @@ use std::cell::OnceCell;
 use std::time::SystemTime;
 
 use proxy_wasm::hostcalls::{dispatch_http_call, get_current_time};
-use proxy_wasm::types::{BufferType, MapType, Status};
+use proxy_wasm::types::{MapType, Status};
 use realtime_byok::host::{
     Attribute, Callout, CalloutId, HeaderMap, NoRandomness, StreamHost, StreamNumber, Unsent, WorkerHost,
 };
-use realtime_byok::http::{Edit, Edits, Headers};
+use realtime_byok::http::{Edits, Headers};
 use realtime_byok::process::{CasMismatch, Entry, SharedData};
 use realtime_byok::stream::DetailedReply;
-use realtime_byok::ws::ReadBuffer;
 
 use super::abi;
 
@@ -26,14 +25,6 @@ pub struct EnvoyWorker;
 
 /// Envoy's shared data, one for all VMs of the same `vm_id`.
 pub struct EnvoySharedData;
-
-/// What has come of a body, or one read of a WebSocket, in Envoy's buffer.
-pub struct Body {
-    /// Which way it goes.
-    pub buffer: BufferType,
-    /// How many bytes it holds.
-    pub size: usize,
-}
 
 impl StreamHost for EnvoyStream {
     fn now(&self) -> SystemTime {
@@ -91,35 +82,6 @@ impl SharedData for EnvoySharedData {
     }
 }
 
-impl ReadBuffer for &Body {
-    fn size(&self) -> usize {
-        self.size
-    }
-
-    fn read(&mut self, offset: usize, length: usize) -> Option<Vec<u8>> {
-        abi::buffer(self.buffer, offset, length)
-    }
-}
-
-impl Body {
-    /// Puts `bytes` in the place of what it holds from an offset on. Envoy replaces all of a buffer or nothing of it.
-    pub fn replace(&self, from: usize, bytes: &[u8]) -> Result<(), Status> {
-        if from == 0 {
-            return abi::set_buffer(self.buffer, 0, self.size, bytes);
-        }
-        let kept = abi::buffer(self.buffer, 0, from).ok_or(Status::InternalFailure)?;
-        abi::set_buffer(self.buffer, 0, self.size, &[kept.as_slice(), bytes].concat())
-    }
-}
-
-/// Makes the edits; the first that fails ends it.
-pub fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
-    edits.iter().try_for_each(|edit| match edit {
-        Edit::Remove(name) => abi::remove_header_map_value(map, name),
-        Edit::Set(name, value) => abi::replace_header_map_value(map, name, value.as_bytes()),
-    })
-}
-
 /// Answers the stream.
 pub fn reply(DetailedReply { reply, details }: &DetailedReply) -> Result<(), Status> {
     abi::send_local_response(reply.status, details, &reply.headers, &reply.body)
@@ -128,7 +90,7 @@ pub fn reply(DetailedReply { reply, details }: &DetailedReply) -> Result<(), Sta
 /// Answers a stream that waits, from outside of its callbacks.
 pub fn reply_to(stream: StreamNumber, edits: &Edits, detailed: &DetailedReply) -> Result<(), Status> {
     abi::set_effective_context(context(stream))?;
-    edit(MapType::HttpRequestHeaders, edits)?;
+    abi::edit(MapType::HttpRequestHeaders, edits)?;
     reply(detailed)
 }
 

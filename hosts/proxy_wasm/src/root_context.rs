@@ -11,7 +11,7 @@ use realtime_byok::worker::TICK;
 use super::abi;
 use super::hostcalls::EnvoyWorker;
 use super::stream_context::StreamContext;
-use super::vm::{obey, worker};
+use super::vm::{run_commands, worker};
 
 /// The plugin's root context.
 #[derive(Default)]
@@ -23,7 +23,7 @@ impl Context for PluginContext {
     fn on_http_call_response(&mut self, token: u32, _: usize, _: usize, _: usize) {
         let status = abi::header_map_value(MapType::HttpCallResponseHeaders, ":status");
         worker(|worker| worker.callout_answered(CalloutId(token), status.as_deref(), &EnvoyWorker));
-        obey();
+        run_commands();
     }
 }
 
@@ -31,7 +31,7 @@ impl RootContext for PluginContext {
     fn on_configure(&mut self, _: usize) -> bool {
         let bytes = self.get_plugin_configuration().unwrap_or_default();
         let plan = worker(|worker| worker.configure(&bytes, &|name| std::env::var(name).ok(), &EnvoyWorker));
-        obey();
+        run_commands();
         let is_configured = plan.is_some();
         if is_configured {
             self.plan = plan;
@@ -42,7 +42,7 @@ impl RootContext for PluginContext {
 
     fn on_tick(&mut self) {
         worker(|worker| worker.tick(&mut EnvoyWorker));
-        obey();
+        run_commands();
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {

@@ -10,9 +10,9 @@ use realtime_byok::host::StreamNumber;
 use realtime_byok::stream::{RequestAction, ResponseAction};
 use realtime_byok::worker::StreamId;
 
-use super::abi;
-use super::hostcalls::{Body, EnvoyStream, edit, reply};
-use super::vm::{obey, try_worker, worker};
+use super::abi::{self, Body, edit};
+use super::hostcalls::{EnvoyStream, reply};
+use super::vm::{run_commands, try_worker, worker};
 
 /// The stream's context.
 pub struct StreamContext {
@@ -77,7 +77,7 @@ impl HttpContext for StreamContext {
             // A field that cannot be set is missing in the access log, and nothing else.
             let _ = abi::set_property(field, value.as_bytes());
         }
-        obey();
+        run_commands();
     }
 }
 

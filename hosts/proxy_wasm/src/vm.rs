@@ -31,7 +31,7 @@ pub fn try_worker(call: impl FnOnce(&mut Worker)) {
 }
 
 /// Does what the worker wants done beside what its methods return.
-pub fn obey() {
+pub fn run_commands() {
     let commands = VM.with_borrow_mut(|Vm { worker, statistics }| {
         worker.drain_statistics(|id, statistic, change| statistics.change(id, statistic, change));
         worker.take_commands()
@@ -46,7 +46,9 @@ pub fn obey() {
             }
             Command::Reply(stream, edits, reply) => {
                 if hostcalls::reply_to(stream, &edits, &reply).is_err() {
-                    error!("realtime_byok: cannot answer a request that waits for its body");
+                    error!("realtime_byok: cannot answer a request that waits for its body; it is reset");
+                    // A stream that cannot be reset waits on, and nothing of it passes.
+                    let _ = hostcalls::reset(stream);
                 }
             }
         }

@@ -2,10 +2,18 @@
 //! leave `%RESPONSE_CODE_DETAILS%` empty.
 #![allow(unsafe_code)]
 
+mod buffer;
+mod maps;
+
 use std::ptr::null_mut;
 
 use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
-use realtime_byok::http::{Headers, Span};
+use realtime_byok::http::Headers;
+
+use maps::{lines, serialized};
+
+pub use buffer::Body;
+pub use maps::edit;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -196,58 +204,4 @@ fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Option<Vec
     // SAFETY: on success the host gives memory that it took from this module's `proxy_on_memory_allocate`, which makes a
     // Vec of exactly `size` bytes and forgets it.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
-}
-
-/// The lines of a serialized map: their number, all pairs of lengths, then name and value of each, a NUL behind both.
-/// Numbers are 32 bits, little-endian.
-fn lines(buffer: Vec<u8>) -> Option<Headers> {
-    let mut words = buffer.as_chunks::<4>().0.iter().map(|&word| usize::try_from(u32::from_le_bytes(word)).ok());
-    let count = words.next().flatten()?;
-    let mut at = count.checked_mul(8)?.checked_add(4)?;
-    let mut spans = Vec::with_capacity(count.min(words.len() / 2));
-    for _ in 0..count {
-        let (name, value) = (words.next().flatten()?, words.next().flatten()?);
-        let name = at..at.checked_add(name)?;
-        let value = name.end.checked_add(1)?..name.end.checked_add(1)?.checked_add(value)?;
-        at = value.end.checked_add(1)?;
-        spans.push(Span { name, value });
-    }
-    Some(Headers::new(buffer, spans))
-}
-
-fn serialized<T: AsRef<str>>(headers: &[(&str, T)]) -> Vec<u8> {
-    let length = |text: &str| u32::try_from(text.len()).unwrap_or_default().to_le_bytes();
-    let mut bytes = u32::try_from(headers.len()).unwrap_or_default().to_le_bytes().to_vec();
-    for (name, value) in headers {
-        bytes.extend(length(name));
-        bytes.extend(length(value.as_ref()));
-    }
-    for text in headers.iter().flat_map(|(name, value)| [name, value.as_ref()]) {
-        bytes.extend(text.bytes());
-        bytes.push(0);
-    }
-    bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_serialized_map_reads_back() {
-        let headers = lines(serialized(&[(":path", "/"), ("a", ""), ("a", "b")])).unwrap();
-        let want = [(":path", "/"), ("a", ""), ("a", "b")].map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        assert_eq!(headers.iter().collect::<Vec<_>>(), want);
-    }
-
-    #[test]
-    fn a_map_that_is_cut_short_or_lies_about_its_size_does_not_trap() {
-        let whole = serialized(&[("name", "value"), ("a", "b")]);
-        for end in 0..whole.len() {
-            if let Some(headers) = lines(whole[..end].to_vec()) {
-                assert!(headers.iter().all(|(name, value)| name.len() + value.len() < 10));
-            }
-        }
-        assert!(lines(vec![0xff; 64]).is_none());
-    }
 }
