@@ -1,3 +1,5 @@
+//! Calls that begin, must end, are hung up, and are joined.
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};

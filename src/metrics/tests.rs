@@ -1,3 +1,5 @@
+//! Names and values of statistics, as hosts get them.
+
 use std::time::SystemTime;
 
 use super::*;

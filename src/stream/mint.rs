@@ -5,11 +5,14 @@ use super::denials::{invalid_mint_response, mint_denial, route_not_allowed, too_
 use super::upstream::Upstream;
 use crate::client_secret::claims::{ClaimTooLong, Claims, SecretLimits, unix_seconds};
 use crate::client_secret::sealing::Sealed;
-use crate::client_secret::{GatewayObject, MintRequest, MintResponse, local_response};
-use crate::config::{MintMode, Secrets};
+use crate::client_secret::{
+    GatewayObject, InvalidMintResponse, MAX_RESPONSE, MintRequest, MintResponse, local_response,
+};
+use crate::config::{MintMode, Plan, Secrets};
 use crate::denial::Denial;
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
+use crate::http::decoded;
 
 /// What is kept of a mint request for its answer.
 pub struct Minting {
@@ -20,6 +23,14 @@ pub struct Minting {
     gateway: GatewayObject,
     issued_at: u64,
     expires_at: u64,
+}
+
+/// A mint request's response on its way back: gathered, to be sealed.
+pub struct Sealing {
+    minting: Box<Minting>,
+    content_encoding: Vec<u8>,
+    /// At most [`MAX_RESPONSE`] bytes.
+    body: Vec<u8>,
 }
 
 /// What becomes of a mint request.
@@ -105,5 +116,29 @@ impl Minting {
         };
         let nonce = host.random_bytes().ok_or_else(unsealable)?;
         secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))
+    }
+}
+
+impl Sealing {
+    /// A response of which no body has come yet.
+    pub fn new(minting: Box<Minting>, content_encoding: Vec<u8>) -> Self {
+        Self { minting, content_encoding, body: Vec::new() }
+    }
+
+    /// Adds more of the body, unless that makes it too long.
+    pub fn gather(&mut self, chunk: &[u8]) -> Result<(), Denial> {
+        if self.body.len().saturating_add(chunk.len()) > MAX_RESPONSE {
+            return Err(invalid_mint_response(InvalidMintResponse::TooLong));
+        }
+        self.body.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// The whole body, with the secret sealed.
+    pub fn seal(&self, plan: &Plan, host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
+        let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
+        let body = decoded(Some(&self.content_encoding), &self.body, MAX_RESPONSE);
+        let body = body.map_err(|error| invalid_mint_response(error.into()))?;
+        self.minting.answer(secrets, &body, host)
     }
 }

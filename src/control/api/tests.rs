@@ -1,3 +1,5 @@
+//! Requests of the control API, and what they answer.
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
