@@ -15,7 +15,7 @@ use crate::host::StreamHost;
 use crate::http::decoded;
 
 /// What is kept of a mint request for its answer.
-pub struct Minting {
+pub(crate) struct Minting {
     caller: String,
     provider: String,
     policy: String,
@@ -26,7 +26,7 @@ pub struct Minting {
 }
 
 /// A mint request's response on its way back: gathered, to be sealed.
-pub struct Sealing {
+pub(crate) struct Sealing {
     minting: Box<Minting>,
     content_encoding: Vec<u8>,
     /// At most [`MAX_RESPONSE`] bytes.
@@ -34,7 +34,7 @@ pub struct Sealing {
 }
 
 /// What becomes of a mint request.
-pub enum Minted {
+pub(crate) enum Minted {
     /// It goes on, with this body; the upstream's answer is to be sealed.
     Forward(String, Box<Minting>),
     /// It is answered here.
@@ -42,7 +42,7 @@ pub enum Minted {
 }
 
 /// What a mint request comes to, whose model came to `choice`.
-pub fn request(
+pub(crate) fn request(
     secrets: &Secrets,
     admission: &Admission,
     request: &MintRequest<'_>,
@@ -77,18 +77,18 @@ pub fn request(
 }
 
 /// Parses the body of a mint request.
-pub fn parse(kind: Mint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
+pub(crate) fn parse(kind: Mint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
     MintRequest::parse(kind, body).map_err(mint_denial)
 }
 
 impl Minting {
     /// The provider that is asked.
-    pub fn provider(&self) -> &str {
+    pub(crate) fn provider(&self) -> &str {
         &self.provider
     }
 
     /// The answer that the client gets for the upstream's.
-    pub fn answer(&self, secrets: &Secrets, body: &[u8], host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
+    pub(crate) fn answer(&self, secrets: &Secrets, body: &[u8], host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
         let answer = MintResponse::parse(body).map_err(invalid_mint_response)?;
         let expires_at = self.expires_at.min(answer.expires_at);
         let sealed = self.seal(secrets, Some(answer.secret.expose()), expires_at, host)?;
@@ -121,12 +121,12 @@ impl Minting {
 
 impl Sealing {
     /// A response of which no body has come yet.
-    pub fn new(minting: Box<Minting>, content_encoding: Vec<u8>) -> Self {
+    pub(crate) fn new(minting: Box<Minting>, content_encoding: Vec<u8>) -> Self {
         Self { minting, content_encoding, body: Vec::new() }
     }
 
     /// Adds more of the body, unless that makes it too long.
-    pub fn gather(&mut self, chunk: &[u8]) -> Result<(), Denial> {
+    pub(crate) fn gather(&mut self, chunk: &[u8]) -> Result<(), Denial> {
         if self.body.len().saturating_add(chunk.len()) > MAX_RESPONSE {
             return Err(invalid_mint_response(InvalidMintResponse::TooLong));
         }
@@ -135,7 +135,7 @@ impl Sealing {
     }
 
     /// The whole body, with the secret sealed.
-    pub fn seal(&self, plan: &Plan, host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
+    pub(crate) fn seal(&self, plan: &Plan, host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
         let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
         let body = decoded(Some(&self.content_encoding), &self.body, MAX_RESPONSE);
         let body = body.map_err(|error| invalid_mint_response(error.into()))?;
