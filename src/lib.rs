@@ -83,6 +83,8 @@ pub mod process;
 pub mod protocol;
 pub mod secret;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod usage;
 pub mod worker;
 pub mod ws;

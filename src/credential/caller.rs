@@ -140,15 +140,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::testing;
 
     fn caller(name: &str) -> Arc<Caller> {
-        Arc::new(Caller {
-            name: name.into(),
-            policies: Access::All,
-            models: NameRule::Any,
-            origins: NameRule::Any,
-            limits: CallerLimits::default(),
-        })
+        Arc::new(Caller { name: name.into(), ..testing::caller() })
     }
 
     fn at(seconds: u64) -> SystemTime {

@@ -102,27 +102,20 @@ pub fn in_path<'a>(path: &'a Path<'_>, kind: &ProviderKind) -> impl Iterator<Ite
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::provider::{Credential, Provider};
+    use crate::policy::provider::Provider;
+    use crate::testing;
 
     fn policy(kinds: &[(&str, ProviderKind)], aliases: &[(&str, &str)], models: NameRule) -> Policy {
         let provider = |name: &str, kind: &ProviderKind| {
-            Arc::new(Provider {
-                name: name.into(),
-                kind: kind.clone(),
-                credential: Credential::External,
-                account: vec![],
-            })
+            Arc::new(Provider { name: name.into(), kind: kind.clone(), ..testing::provider() })
         };
         let mut providers = kinds.iter().map(|(name, kind)| provider(name, kind));
         Policy {
-            name: "p".into(),
             default_provider: providers.next().unwrap(),
             other_providers: providers.collect(),
             models,
             aliases: aliases.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect(),
-            limits: crate::limit::SessionLimits::default(),
-            lock: crate::protocol::Lock::default(),
-            is_metered: true,
+            ..testing::policy()
         }
     }
 
