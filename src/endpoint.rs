@@ -362,17 +362,17 @@ fn end_spelling(tail: &[&str], names: &[&str]) -> Option<Match> {
 
 /// How a segment spells a name.
 fn spelling(segment: &str, name: &str) -> Option<Match> {
-    let ends_alike = |segment: &str, end: &str| {
+    let has_end = |segment: &str, end: &str| {
         let start = segment.len().checked_sub(end.len());
         start.and_then(|start| segment.get(start..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
     };
     // Some file systems do not know dots at a name's end.
     let undotted = segment.trim_end_matches('.');
-    let (is_exact, is_alike) = match name.strip_prefix('*') {
-        Some(end) => (segment.ends_with(end), ends_alike(undotted, end)),
+    let (is_exact, is_lookalike) = match name.strip_prefix('*') {
+        Some(end) => (segment.ends_with(end), has_end(undotted, end)),
         None => (segment == name, undotted.eq_ignore_ascii_case(name)),
     };
-    if is_exact { Some(Match::Exact) } else { is_alike.then_some(Match::Lookalike) }
+    if is_exact { Some(Match::Exact) } else { is_lookalike.then_some(Match::Lookalike) }
 }
 
 fn is_one_of(segment: &str, names: &[&str]) -> bool {

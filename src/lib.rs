@@ -38,8 +38,8 @@
 //!
 //! Envoy is known only to a host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
 //! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
-//! `worker → stream → {config, control} → {call, client_secret} → process → metrics → policy → {credential, protocol} → limit →
-//! usage → {endpoint, denial, name_rule, host} → {http, ws, local_reply, memory} → {json, secret}`.
+//! `worker → stream → {call, control} → {config, process} → {client_secret, metrics} → {credential, policy} → {endpoint, host,
+//! limit, protocol} → {denial, http, usage} → {json, local_reply, memory, name_rule, secret, ws}`.
 //!
 //! | module | holds |
 //! |---|---|
@@ -83,6 +83,8 @@ pub mod process;
 pub mod protocol;
 pub mod secret;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod usage;
 pub mod worker;
 pub mod ws;

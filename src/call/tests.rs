@@ -1,18 +1,18 @@
+//! Calls that begin, must end, are hung up, and are joined.
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::control::Request;
-use crate::credential::{Access, Caller};
+use crate::credential::Caller;
 use crate::http::Target;
 use crate::limit::CallerLimits;
 use crate::metrics::SessionLabels;
-use crate::name_rule::NameRule;
-use crate::policy::{Credential, Provider, ProviderKind};
-use crate::process::registry::record_codec::tests::record;
 use crate::process::shared_data::memory::Memory;
 use crate::secret::Secret;
+use crate::testing::{caller, provider, record};
 use crate::usage::SessionKind;
 
 /// One worker among those that share a store.
@@ -33,14 +33,12 @@ fn name(id: &str) -> CallName<'_> {
 
 fn web_app() -> Arc<Caller> {
     let limits = CallerLimits { concurrent_sessions: Some(2), ..CallerLimits::default() };
-    let (policies, models, origins) = (Access::All, NameRule::Any, NameRule::Any);
-    Arc::new(Caller { name: "web-app".into(), policies, models, origins, limits })
+    Arc::new(Caller { limits, ..caller() })
 }
 
 fn hangup(id: &str) -> Hangup {
-    let kind = ProviderKind::OpenAi;
-    let (placement, credential) = (kind.placement(), Credential::External);
-    let provider = Arc::new(Provider { name: "openai".into(), kind, credential, account: vec![] });
+    let provider = Arc::new(provider());
+    let placement = provider.kind.placement();
     let key = ProviderKey { provider, placement, value: Arc::new(Secret::new(b"Bearer sk".to_vec())) };
     Hangup::new(id, "up".into(), "api".into(), &Target::parse(b"/v1/realtime/calls"), &key)
 }

@@ -75,6 +75,10 @@ pub struct Callers {
 
 impl Callers {
     /// Adds a token; gives its owner's name back if somebody has it already.
+    ///
+    /// # Errors
+    ///
+    /// The name of the caller that has this token already.
     pub fn insert(&mut self, digest: Digest, token: Token) -> Result<(), String> {
         if let Some(owner) = self.owner(&digest) {
             return Err(owner.to_owned());
@@ -100,6 +104,11 @@ impl Callers {
     }
 
     /// The owner of `token`, if it is good. `now` is asked only for a token that has a window.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Expired`] from `not_after` on; [`TokenError::Invalid`] before `not_before`, and for a token that
+    /// nobody has.
     pub fn find(&self, token: &[u8], now: impl FnOnce() -> SystemTime) -> Result<&Arc<Caller>, TokenError> {
         let Token { caller, validity } = self.tokens.get(&Digest::of(token)).ok_or(TokenError::Invalid)?;
         match validity {
@@ -111,6 +120,10 @@ impl Callers {
 
 impl Validity {
     /// Whether a token is good at this time.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Invalid`] before its window, [`TokenError::Expired`] behind it.
     pub fn check(self, now: SystemTime) -> Result<(), TokenError> {
         if self.not_before.is_some_and(|start| now < start) {
             Err(TokenError::Invalid)
@@ -127,15 +140,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::testing;
 
     fn caller(name: &str) -> Arc<Caller> {
-        Arc::new(Caller {
-            name: name.into(),
-            policies: Access::All,
-            models: NameRule::Any,
-            origins: NameRule::Any,
-            limits: CallerLimits::default(),
-        })
+        Arc::new(Caller { name: name.into(), ..testing::caller() })
     }
 
     fn at(seconds: u64) -> SystemTime {

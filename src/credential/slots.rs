@@ -1,46 +1,16 @@
 //! The slots in which a client may offer its gateway token, and what is a credential there.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use std::borrow::Cow;
 use subtle::ConstantTimeEq;
 
+use super::bearer::bearer;
+use super::error::CredentialError;
+use super::gateway_slot::GatewaySlot;
 use super::subprotocols::{Subprotocol, SubprotocolOffer};
-use crate::http::{members, trim};
-
-/// Where gateway tokens are looked for.
-pub struct GatewaySlot {
-    /// The gateway header's name, in lower case.
-    pub header: String,
-    /// The gateway subprotocol's name, as configured.
-    pub subprotocol: String,
-    /// Whether a provider slot may hold a gateway token too.
-    pub accept_provider_slot: bool,
-    pub(super) prefix: String,
-    pub(super) base64url_prefix: String,
-}
-
-impl GatewaySlot {
-    /// Slots of these names.
-    pub fn new(header: &str, subprotocol: &str, accept_provider_slot: bool) -> Self {
-        Self {
-            header: header.to_ascii_lowercase(),
-            subprotocol: subprotocol.to_owned(),
-            accept_provider_slot,
-            prefix: format!("{subprotocol}."),
-            base64url_prefix: format!("{subprotocol}-base64url."),
-        }
-    }
-}
-
-/// Why what stands in the slots is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CredentialError {
-    /// It cannot be a credential; says why.
-    Malformed(&'static str),
-    /// Two different credentials.
-    Conflicting,
-}
+use crate::http::members;
 
 /// A header in which a client may offer its token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,13 +74,6 @@ pub fn presented_token<'a>(
 fn values<'a>(line: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let empty: Option<&'a [u8]> = members(line).next().is_none().then_some(&[]);
     members(line).chain(empty)
-}
-
-/// What follows the scheme in `Bearer <token>`; RFC 9110 section 11.1: the scheme is case-insensitive.
-pub fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    let separated = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
-    (scheme.eq_ignore_ascii_case(b"bearer") && separated).then(|| trim(rest))
 }
 
 fn well_formed(token: &[u8]) -> Result<Cow<'_, [u8]>, CredentialError> {

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::slots::{CredentialError, GatewaySlot};
+use super::error::CredentialError;
+use super::gateway_slot::GatewaySlot;
 use crate::http::{is_token, members};
 use crate::secret::Secret;
 

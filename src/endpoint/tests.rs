@@ -1,3 +1,5 @@
+//! Paths and methods, in every spelling, against what they address.
+
 use super::*;
 
 mod upstreams;

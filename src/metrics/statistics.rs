@@ -44,7 +44,7 @@ pub struct StatisticId(usize);
 
 /// All statistics that were ever used.
 #[derive(Debug, Default)]
-pub struct Statistics {
+pub(crate) struct Statistics {
     all: Vec<Statistic>,
     /// Sorted by what [`Statistic::cmp`] compares.
     sorted: Vec<StatisticId>,
@@ -66,7 +66,12 @@ impl StatisticId {
 
 impl Statistics {
     /// The statistic of this name and these labels, which is made if there is none.
-    pub fn id(&mut self, name: &'static str, kind: StatisticKind, labels: &[(&'static str, &str)]) -> StatisticId {
+    pub(crate) fn id(
+        &mut self,
+        name: &'static str,
+        kind: StatisticKind,
+        labels: &[(&'static str, &str)],
+    ) -> StatisticId {
         let compare = |&StatisticId(at): &StatisticId| {
             self.all.get(at).map_or(Ordering::Less, |statistic| statistic.cmp(name, labels))
         };
@@ -83,7 +88,7 @@ impl Statistics {
     }
 
     /// Adds to a counter or a gauge; gives a histogram one more value.
-    pub fn add(&mut self, id: StatisticId, amount: i64) {
+    pub(crate) fn add(&mut self, id: StatisticId, amount: i64) {
         let Some(statistic) = self.all.get_mut(id.0) else { return };
         if statistic.kind == StatisticKind::Histogram {
             self.values.push((id, amount));
@@ -94,7 +99,7 @@ impl Statistics {
     }
 
     /// Has a counter or a gauge known even if nothing is added to it.
-    pub fn declare(&mut self, id: StatisticId) {
+    pub(crate) fn declare(&mut self, id: StatisticId) {
         if let Some(statistic) = self.all.get_mut(id.0).filter(|statistic| !statistic.is_waiting) {
             statistic.is_waiting = true;
             self.waiting.push(id);
@@ -102,7 +107,7 @@ impl Statistics {
     }
 
     /// Makes due what has changed since the last time: one change of each counter and gauge, and each value of a histogram.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         for id in self.waiting.drain(..) {
             if let Some(statistic) = self.all.get_mut(id.0) {
                 statistic.is_waiting = false;
@@ -114,7 +119,7 @@ impl Statistics {
     }
 
     /// Takes what is due.
-    pub fn drain(&mut self, mut each: impl FnMut(StatisticId, &Statistic, Change)) {
+    pub(crate) fn drain(&mut self, mut each: impl FnMut(StatisticId, &Statistic, Change)) {
         for (id, change) in self.due.drain(..) {
             if let Some(statistic) = self.all.get(id.0) {
                 each(id, statistic, change);

@@ -1,7 +1,8 @@
-use std::time::SystemTime;
+//! Names and values of statistics, as hosts get them.
 
 use super::*;
-use crate::usage::{Close, Input, Output, RecordId, Status, Timestamp, Tokens, Traffic, Transcription};
+use crate::testing;
+use crate::usage::{Close, Input, Output, Tokens, Transcription};
 
 fn changes(metrics: &mut Metrics) -> Vec<(String, StatisticKind, Option<i64>)> {
     let mut changes = Vec::new();
@@ -35,26 +36,7 @@ fn began(kind: SessionKind) -> SessionLabels<'static> {
 }
 
 fn record(close: Option<Close>) -> Record {
-    Record {
-        id: RecordId::new(1),
-        kind: SessionKind::WebSocket,
-        status: Status::Closed,
-        upstream_id: None,
-        caller: "web-app".into(),
-        user: None,
-        policy: "voice".into(),
-        provider: "openai".into(),
-        model: None,
-        started_at: Timestamp::from(SystemTime::UNIX_EPOCH),
-        duration_ms: 1500,
-        idle_ms: 0,
-        usage: Tally::default(),
-        cost_usd: MicroUsd(0),
-        frames: Traffic::default(),
-        bytes: Traffic::default(),
-        close,
-        incomplete: false,
-    }
+    Record { duration_ms: 1500, close, ..testing::record(1, 0) }
 }
 
 #[test]

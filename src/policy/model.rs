@@ -34,6 +34,10 @@ impl Policy {
 
     /// Checks a resolved name against the policy's and the caller's rules; none at all is an error where one of them has
     /// a rule.
+    ///
+    /// # Errors
+    ///
+    /// 403 for a model that one of the rules leaves out; 400 for none where one of them has a rule.
     pub fn check_model(&self, model: Option<&str>, caller: &NameRule) -> Result<(), Denial> {
         match model {
             Some(model) if self.models.allows(model) && caller.allows(model) => Ok(()),
@@ -65,6 +69,10 @@ impl Policy {
 }
 
 /// The model in a target's query, if it names one.
+///
+/// # Errors
+///
+/// 400 where the query names the model twice, in another case, or not in percent-encoded UTF-8.
 pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'a, str>>, Denial> {
     let malformed = |message| Denial::new(DenialCode::MalformedRequest, message).param("model");
     let mut named = target.params().filter(|param| policy.is_model_param(param));
@@ -94,27 +102,20 @@ pub fn in_path<'a>(path: &'a Path<'_>, kind: &ProviderKind) -> impl Iterator<Ite
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::provider::{Credential, Provider};
+    use crate::policy::provider::Provider;
+    use crate::testing;
 
     fn policy(kinds: &[(&str, ProviderKind)], aliases: &[(&str, &str)], models: NameRule) -> Policy {
         let provider = |name: &str, kind: &ProviderKind| {
-            Arc::new(Provider {
-                name: name.into(),
-                kind: kind.clone(),
-                credential: Credential::External,
-                account: vec![],
-            })
+            Arc::new(Provider { name: name.into(), kind: kind.clone(), ..testing::provider() })
         };
         let mut providers = kinds.iter().map(|(name, kind)| provider(name, kind));
         Policy {
-            name: "p".into(),
             default_provider: providers.next().unwrap(),
             other_providers: providers.collect(),
             models,
             aliases: aliases.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect(),
-            limits: crate::limit::SessionLimits::default(),
-            lock: crate::protocol::Lock::default(),
-            is_metered: true,
+            ..testing::policy()
         }
     }
 

@@ -44,6 +44,10 @@ const RETRY_CONTENDED: u64 = 1;
 impl CallerUsage {
     /// Lets a session of a caller start, or says which limit is reached. Every start that is let through must be met by
     /// one [`end`](Self::end). A start that cannot be counted is refused, such as that of a worker without a slot.
+    ///
+    /// # Errors
+    ///
+    /// The limit of the caller's that leaves no room for one more session.
     pub fn start(&mut self, peers: Peers<'_>, caller: &Caller, now: SystemTime) -> Result<(), Exceeded> {
         let uncounted = Exceeded { limit: CallerLimit::Sessions, retry_after: RETRY_CONTENDED };
         let me = peers.me().ok_or(uncounted)?;
@@ -95,6 +99,10 @@ impl CallerUsage {
     }
 
     /// Whether a REST exchange may begin.
+    ///
+    /// # Errors
+    ///
+    /// The budget of the day that is used up.
     pub fn check_budget(
         &mut self,
         shared_data: &dyn SharedData,

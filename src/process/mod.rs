@@ -123,6 +123,10 @@ impl Sessions {
 
     /// Lets a session of a caller in, unless one of the caller's limits is reached. `now` is asked only for one that has
     /// limits.
+    ///
+    /// # Errors
+    ///
+    /// The limit of the caller's that leaves no room for one more session.
     pub fn admit(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
         if is_limited(caller) {
             self.heartbeats.join(&*self.shared_data);
@@ -133,6 +137,10 @@ impl Sessions {
 
     /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
     /// up.
+    ///
+    /// # Errors
+    ///
+    /// The budget of the day that is used up.
     pub fn join(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
         self.check_budget(caller, now)?;
         Ok(self.handle(caller, Counts::WithItsCall))
@@ -145,6 +153,10 @@ impl Sessions {
 
     /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
     /// one that has such.
+    ///
+    /// # Errors
+    ///
+    /// The budget of the day that is used up.
     pub fn check_budget(&mut self, caller: &Caller, now: impl FnOnce() -> SystemTime) -> Result<(), Exceeded> {
         if !caller.limits.has_budget() {
             return Ok(());

@@ -6,6 +6,10 @@ pub trait SharedData {
     fn read(&self, key: &str) -> Entry;
 
     /// Writes, if the version at the key is still `cas`. A key that is absent takes any `cas`.
+    ///
+    /// # Errors
+    ///
+    /// Where the value has another version by now, and so may have changed.
     fn write(&self, key: &str, bytes: &[u8], cas: u32) -> Result<(), CasMismatch>;
 }
 

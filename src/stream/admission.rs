@@ -26,7 +26,7 @@ use crate::secret::Secret;
 use crate::usage::{MicroUsd, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
 
 /// A request that may go on, but for the model that its body may name.
-pub struct Admission {
+pub(crate) struct Admission {
     /// The route's policy.
     pub policy: Arc<Policy>,
     /// Who sent it, or minted the secret that it came with.
@@ -38,7 +38,7 @@ pub struct Admission {
 }
 
 /// A request of a guarded route, its form being right.
-pub struct GuardedRequest<'a> {
+pub(crate) struct GuardedRequest<'a> {
     /// The configuration.
     pub plan: &'a Plan,
     /// The route's policy.
@@ -51,7 +51,7 @@ pub struct GuardedRequest<'a> {
 
 /// Why a request waits for its body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BodyNeed {
+pub(crate) enum BodyNeed {
     /// The model that it names must be known.
     Model,
     /// It must be empty: a model in it could not be read.
@@ -66,7 +66,7 @@ impl Admission {
     /// # Errors
     ///
     /// The first check that fails: the credentials' form, the caller, the route, the origin.
-    pub fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, host: &dyn StreamHost) -> Result<Self, Denial> {
+    pub(crate) fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, host: &dyn StreamHost) -> Result<Self, Denial> {
         let GuardedRequest { plan, policy, head, offer } = *request;
         let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
@@ -81,12 +81,12 @@ impl Admission {
     }
 
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
-    pub fn is_counted(&self) -> bool {
+    pub(crate) fn is_counted(&self) -> bool {
         self.endpoint.creates() && self.policy.is_metered
     }
 
     /// Whether that usage is told, of a stream, only to those who ask.
-    pub fn needs_include_usage(&self) -> bool {
+    pub(crate) fn needs_include_usage(&self) -> bool {
         self.endpoint.tells_usage_on_request() && self.policy.is_metered
     }
 
@@ -96,7 +96,7 @@ impl Admission {
     /// # Errors
     ///
     /// If the body must be read, and nobody can; or if nobody would read the messages that name a model.
-    pub fn body_need(&self, head: &RequestHead, ends: bool) -> Result<Option<BodyNeed>, Denial> {
+    pub(crate) fn body_need(&self, head: &RequestHead, ends: bool) -> Result<Option<BodyNeed>, Denial> {
         let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
         match (&self.endpoint, head.body_kind()) {
             // Its messages name the model.
@@ -133,13 +133,13 @@ impl Admission {
     }
 
     /// What a session may use up: the policy's limits, and the client secret's where those are tighter.
-    pub fn limits(&self) -> SessionLimits {
+    pub(crate) fn limits(&self) -> SessionLimits {
         let policy = self.policy.limits;
         self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.tighten(&policy))
     }
 
     /// The last of all checks: whether the caller may start this now. Only a session has a seat.
-    pub fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
+    pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = if self.endpoint.begins_session() {
             sessions.admit(&self.caller, || host.now()).map(Some)
@@ -150,12 +150,12 @@ impl Admission {
     }
 
     /// What a session is counted as when it begins.
-    pub fn began<'a>(&'a self, provider: &'a Provider, kind: SessionKind) -> SessionLabels<'a> {
+    pub(crate) fn began<'a>(&'a self, provider: &'a Provider, kind: SessionKind) -> SessionLabels<'a> {
         SessionLabels { caller: &self.caller.name, policy: &self.policy.name, provider: &provider.name, kind }
     }
 
     /// The record of a session that begins now.
-    pub fn record(&self, id: u128, provider: String, now: SystemTime) -> Record {
+    pub(crate) fn record(&self, id: u128, provider: String, now: SystemTime) -> Record {
         Record {
             id: RecordId::new(id),
             kind: SessionKind::WebSocket,
@@ -179,7 +179,7 @@ impl Admission {
     }
 
     /// The upstream's own secret that this request came with, sealed.
-    pub fn upstream_secret(&self) -> Option<&Secret> {
+    pub(crate) fn upstream_secret(&self) -> Option<&Secret> {
         self.client_secret.as_ref().and_then(|client_secret| client_secret.upstream.as_ref())
     }
 }

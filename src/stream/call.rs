@@ -18,13 +18,13 @@ use crate::secret::Secret;
 use crate::usage::{Record, SessionKind};
 
 /// A call that begins, and what ends it.
-pub struct StartedCall {
+pub(crate) struct StartedCall {
     call: Call,
     provider_key: Option<ProviderKey>,
 }
 
 /// What is kept of a request that begins a call until a response names it.
-pub struct CallRequest {
+pub(crate) struct CallRequest {
     /// The model, as the provider calls it, if the request names one.
     pub model: Option<String>,
     /// What ends the call; none where the filter does not know the provider's key.
@@ -32,14 +32,18 @@ pub struct CallRequest {
 }
 
 /// A call that a WebSocket has joined, and what ends it.
-pub struct SidebandOf {
+pub(crate) struct SidebandOf {
     id: CallId,
     provider_key: Option<ProviderKey>,
 }
 
 /// Whether a WebSocket may join a call, as the last of all checks. A call that is known is its caller's and its user's,
 /// and counts as the one session that both are.
-pub fn join(call: CallName<'_>, admission: &Admission, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
+pub(crate) fn join(
+    call: CallName<'_>,
+    admission: &Admission,
+    cx: &mut Context<'_>,
+) -> Result<Option<SessionHandle>, Denial> {
     let Some(known) = cx.worker.sessions.find_call(call) else { return admission.start(cx) };
     let user = admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.as_ref());
     let is_users = user.zip(known.user.as_ref()).is_none_or(|(user, known)| user == known);
@@ -51,7 +55,7 @@ pub fn join(call: CallName<'_>, admission: &Admission, cx: &mut Context<'_>) -> 
 
 /// The key that ends a call which a request begins or joins: the one that the request goes on with. If that is the
 /// upstream's own secret, which can end nothing, it is a key of the provider's.
-pub fn provider_key(
+pub(crate) fn provider_key(
     admission: &Admission,
     upstream: &Upstream<'_>,
     sent: Option<(Placement, Arc<Secret>)>,
@@ -64,7 +68,7 @@ pub fn provider_key(
 
 impl StartedCall {
     /// The upstream began the call `id` that was asked for.
-    pub fn new(
+    pub(crate) fn new(
         id: &CallId,
         request: CallRequest,
         admission: &Admission,
@@ -83,12 +87,12 @@ impl StartedCall {
     }
 
     /// Its record as it begins.
-    pub fn record(&self) -> &Record {
+    pub(crate) fn record(&self) -> &Record {
         &self.call.record
     }
 
     /// The stream that began it is over, and tells what ends the call.
-    pub fn into_call(self, handle: Option<SessionHandle>, host: &dyn StreamHost) -> Call {
+    pub(crate) fn into_call(self, handle: Option<SessionHandle>, host: &dyn StreamHost) -> Call {
         let Self { mut call, provider_key } = self;
         call.hangup = hangup(call.id(), b"", provider_key, host);
         call.handle = handle;
@@ -98,12 +102,12 @@ impl StartedCall {
 
 impl SidebandOf {
     /// The call of this id.
-    pub fn new(id: CallId, provider_key: Option<ProviderKey>) -> Self {
+    pub(crate) fn new(id: CallId, provider_key: Option<ProviderKey>) -> Self {
         Self { id, provider_key }
     }
 
     /// The WebSocket that joined it was ended here, and the call must end with it.
-    pub fn end(self, record: &Record, host: &dyn StreamHost, now: SystemTime) -> Call {
+    pub(crate) fn end(self, record: &Record, host: &dyn StreamHost, now: SystemTime) -> Call {
         let hangup = hangup(self.id.as_str(), b"/calls", self.provider_key, host);
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };

@@ -8,7 +8,7 @@ use crate::endpoint::{InvalidPath, NoEndpoint};
 use crate::limit::{CallerLimit, Exceeded};
 
 /// The answer to a request that waits for a body that Envoy keeps back.
-pub fn body_unavailable() -> Denial {
+pub(crate) fn body_unavailable() -> Denial {
     let message = "The gateway cannot read request bodies: its plugin configuration lacks \
                    `allow_on_headers_stop_iteration: true`.";
     Denial::new(DenialCode::BodyUnavailable, message)

@@ -21,7 +21,7 @@ use crate::secret::Secret;
 const PROVIDER_HEADER: &str = "x-realtime-byok-provider";
 
 /// What is kept of a request for its response.
-pub struct Forwarded {
+pub(crate) struct Forwarded {
     /// Who sent it, and under which policy.
     pub admission: Admission,
     /// Who serves it.
@@ -31,7 +31,7 @@ pub struct Forwarded {
 }
 
 /// What the response to a request is looked at for, by what the request addresses.
-pub enum Awaited {
+pub(crate) enum Awaited {
     /// A 101, which answers the offer, and from which on a session runs if the policy meters it.
     WebSocket(Handshake, Option<FollowedWebSocket>),
     /// A 201 that names a call.
@@ -45,7 +45,7 @@ pub enum Awaited {
 }
 
 /// What follows a WebSocket, from before its 101: a client need not wait for that.
-pub struct FollowedWebSocket {
+pub(crate) struct FollowedWebSocket {
     /// Both directions.
     pub relay: Box<WebSocketRelay>,
     /// The call that it joins.
@@ -53,7 +53,7 @@ pub struct FollowedWebSocket {
 }
 
 /// All that the edits of an admitted request depend on.
-pub struct Outgoing<'a> {
+pub(crate) struct Outgoing<'a> {
     /// The configuration.
     pub plan: &'a Plan,
     /// Its header lines.
@@ -68,14 +68,14 @@ pub struct Outgoing<'a> {
 
 impl Forwarded {
     /// What it was sent on with.
-    pub fn presented(&self) -> Presented {
+    pub(crate) fn presented(&self) -> Presented {
         if self.admission.upstream_secret().is_some() { Presented::ClientSecret } else { Presented::Key }
     }
 }
 
 impl Awaited {
     /// What is awaited of a response that is neither a WebSocket's nor a call's.
-    pub fn of_rest(endpoint: &Endpoint, meter: Option<Box<RestMeter>>) -> Self {
+    pub(crate) fn of_rest(endpoint: &Endpoint, meter: Option<Box<RestMeter>>) -> Self {
         match (endpoint.hung_up(), meter) {
             (Some(id), meter) => Self::HangUp(id.clone(), meter),
             (None, Some(meter)) => Self::Usage(meter),
@@ -84,7 +84,7 @@ impl Awaited {
     }
 
     /// What follows a WebSocket whose 101 has not come.
-    pub fn relay(&mut self) -> Option<&mut WebSocketRelay> {
+    pub(crate) fn relay(&mut self) -> Option<&mut WebSocketRelay> {
         match self {
             Self::WebSocket(_, Some(followed)) => Some(&mut *followed.relay),
             _ => None,
@@ -92,7 +92,7 @@ impl Awaited {
     }
 
     /// What counts the response of REST.
-    pub fn meter(&mut self) -> Option<&mut Box<RestMeter>> {
+    pub(crate) fn meter(&mut self) -> Option<&mut Box<RestMeter>> {
         match self {
             Self::Usage(meter) => Some(meter),
             Self::HangUp(_, meter) => meter.as_mut(),
@@ -101,7 +101,7 @@ impl Awaited {
     }
 
     /// Takes out what counts the response of REST.
-    pub fn take_meter(&mut self) -> Option<Box<RestMeter>> {
+    pub(crate) fn take_meter(&mut self) -> Option<Box<RestMeter>> {
         match std::mem::replace(self, Self::Nothing) {
             Self::Usage(meter) => Some(meter),
             Self::HangUp(_, meter) => meter,
@@ -115,7 +115,7 @@ impl Awaited {
 
 impl Outgoing<'_> {
     /// All edits of a request that goes on with this credential.
-    pub fn edits(&self, credential: Option<&(Placement, Arc<Secret>)>) -> Edits {
+    pub(crate) fn edits(&self, credential: Option<&(Placement, Arc<Secret>)>) -> Edits {
         let mut edits = self.head.stripped_with(self.offer);
         if self.head.has(Line::AcceptEncoding) && self.admission.is_counted() {
             // Nobody here could read another coding.
@@ -145,7 +145,11 @@ impl Outgoing<'_> {
     }
 
     /// All edits of a request whose body was waited for, and is now this one if it was replaced.
-    pub fn edits_with_body(&self, credential: Option<&(Placement, Arc<Secret>)>, replaced: Option<&[u8]>) -> Edits {
+    pub(crate) fn edits_with_body(
+        &self,
+        credential: Option<&(Placement, Arc<Secret>)>,
+        replaced: Option<&[u8]>,
+    ) -> Edits {
         let mut edits = self.edits(credential);
         if let Some(body) = replaced.filter(|_| self.head.has(Line::ContentLength)) {
             edits.set("content-length", HeaderValue::Plain(body.len().to_string().into_bytes()));
@@ -176,7 +180,7 @@ impl Outgoing<'_> {
 }
 
 /// The edits of a request that is answered here: its path without credentials, as access logs show paths.
-pub fn edits_of_denied(plan: &Plan, head: &RequestHead) -> Edits {
+pub(crate) fn edits_of_denied(plan: &Plan, head: &RequestHead) -> Edits {
     let mut edits = Edits::default();
     let edit = |param: &Param<'_>| if plan.strip.takes(param) { ParamEdit::Remove } else { ParamEdit::Keep };
     if let Some(path) = head.target().rewrite(&edit, &[]) {

@@ -8,7 +8,7 @@ use crate::http::{Edits, HeaderValue, trim};
 use crate::secret::Secret;
 
 /// What the client offered.
-pub struct Handshake {
+pub(crate) struct Handshake {
     /// The subprotocols, credentials among them.
     offer: SubprotocolOffer,
     /// Whether the filter added the `sec-websocket-key` that HTTP/2 does without.
@@ -17,12 +17,12 @@ pub struct Handshake {
 
 impl Handshake {
     /// Keeps what the 101 needs.
-    pub fn new(offer: SubprotocolOffer, key_supplied: bool) -> Self {
+    pub(crate) fn new(offer: SubprotocolOffer, key_supplied: bool) -> Self {
         Self { offer, key_supplied }
     }
 
     /// The edits of a 101: it selects a subprotocol that the client offered, or none if it offered none.
-    pub fn answer(&self, response: &UpstreamResponse<'_>) -> Edits {
+    pub(crate) fn answer(&self, response: &UpstreamResponse<'_>) -> Edits {
         let mut edits = Edits::default();
         if self.key_supplied {
             // RFC 8441 section 5: over HTTP/2, Sec-WebSocket-Accept is not used.

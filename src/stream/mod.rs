@@ -1,17 +1,5 @@
-//! One stream's life: what it is in, and what each of Envoy's callbacks does to it.
-//!
-//! ```text
-//! Arrived ─┬─ it is the control API's ──────────────────────────▶ Replied
-//!          ├─ policy says auth off ─────────────────────────────▶ Untouched
-//!          ├─ any check fails ──────────────────────────────────▶ Replied
-//!          ├─ the body is needed ▶ WaitingForBody ─┬─ not fine ─▶ Replied
-//!          │                                       ├─ fine ─────▶ Forwarded
-//!          │                                       └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; locally Replied
-//!          └─ all checks pass ──────────────────────────────────▶ Forwarded ─┬─ its key is refused ─▶ Replied
-//!                                                                            ├─ 101, and metered ───▶ Relaying ─ its time is up ▶ Cut
-//!                                                                            ├─ 201 to a call ──────▶ CallStarted
-//!                                                                            └─ a REST response ends ▶ Spent
-//! ```
+//! One HTTP stream, method by method of its callbacks: its request and its end. `response` has its response, and `state`
+//! what it can be in.
 
 mod access_log;
 mod action;
@@ -29,80 +17,37 @@ mod request_head;
 mod response;
 mod rest;
 mod session_meter;
+mod state;
 mod stream_options;
 mod upstream;
 mod upstream_response;
 mod websocket;
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::config::Plan;
 use crate::denial::Denial;
 use crate::host::{HeaderMap, Level};
 use crate::http::Edits;
 use crate::metrics::Metric;
-use crate::process::{SessionHandle, Sessions};
+use crate::process::Sessions;
 use crate::usage::{ClosedBy, Status};
 use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
-use body::{BodyDecision, WaitingForBody, WholeRequest};
-use call::{SidebandOf, StartedCall};
+use body::{BodyDecision, WholeRequest};
 use denials::{body_unavailable, unreadable_body};
-use forward::{Forwarded, edits_of_denied};
-use mint::Minting;
+use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::RequestHead;
-use response::Sealing;
-use rest::{RestMeter, RestUsage};
-use websocket::WebSocketRelay;
+use rest::RestUsage;
+use state::State;
 
 pub use access_log::AccessLog;
 pub use action::{BodyAction, DetailedReply, RequestAction, ResponseAction};
 pub use context::{Context, WorkerState};
-
-/// One HTTP stream.
-pub struct Stream {
-    plan: Arc<Plan>,
-    state: State,
-    /// Its handle among the sessions of the process, from its admission to its end.
-    handle: Option<SessionHandle>,
-}
-
-enum State {
-    /// Nothing was seen yet.
-    Arrived,
-    /// The policy asks for nothing.
-    Untouched,
-    /// Admitted; the body must be seen before the headers go on.
-    WaitingForBody(Box<(RequestHead, WaitingForBody)>),
-    /// On its way to the upstream.
-    Forwarded(Box<Forwarded>),
-    /// A WebSocket that is followed, and the call that it has joined.
-    Relaying(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
-    /// The same, when its connection is being reset because its time was up.
-    Cut(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
-    /// The upstream began a call.
-    CallStarted(Box<StartedCall>),
-    /// The upstream began a call, and did not say which.
-    CallUnnamed,
-    /// A REST exchange whose usage was counted, and is over.
-    Spent(Box<RestUsage>),
-    /// On its way to the upstream, to mint; the answer is to be sealed.
-    Minting(Box<Minting>),
-    /// The answer's body is gathered.
-    Sealing(Box<Sealing>),
-    /// Answered by the filter: what comes back is its own reply.
-    Replied,
-}
+pub use state::Stream;
 
 impl Stream {
-    /// A stream that nothing has been seen of, under the configuration of this moment.
-    pub fn new(plan: Arc<Plan>) -> Self {
-        Self { plan, state: State::Arrived, handle: None }
-    }
-
     /// The request's headers came. `ends` says that neither body nor trailers follow.
     pub fn request_headers(&mut self, ends: bool, cx: &mut Context<'_>) -> RequestAction {
         let head = RequestHead::read(cx.host.headers(HeaderMap::Request), &self.plan.gateway, &self.plan.strip);
@@ -257,16 +202,6 @@ impl Stream {
             Ok(BodyDecision::Reply(reply)) => RequestAction::Reply(reply, edits_of_denied(&self.plan, &head)),
             Err(denial) => self.deny(denial, &head, cx.worker),
         }
-    }
-
-    /// A REST exchange is over, in whatever way: counts what it has used, once.
-    fn used(&self, rest: RestMeter, sessions: &mut Sessions, now: impl FnOnce() -> SystemTime) -> Box<RestUsage> {
-        let used = rest.end(&self.plan.prices);
-        if used.is_reported() {
-            let model = used.model.as_deref().unwrap_or_default();
-            sessions.used(&used.caller, model, (&used.usage, used.cost), now());
-        }
-        Box::new(used)
     }
 
     fn deny(&self, denial: Denial, head: &RequestHead, worker: &mut WorkerState) -> RequestAction {

@@ -29,7 +29,7 @@ use crate::process::{CallName, SessionHandle};
 use crate::secret::{Digest, Secret};
 
 /// What the checks of a request's head come to.
-pub enum RequestDecision {
+pub(crate) enum RequestDecision {
     /// It goes on as it is.
     Untouched,
     /// It waits for its body.
@@ -39,7 +39,7 @@ pub enum RequestDecision {
 }
 
 /// What the control API answers, if the request is for that. It needs no policy, and no route.
-pub fn control(plan: &Plan, head: &RequestHead, cx: &mut Context<'_>) -> Option<DetailedReply> {
+pub(crate) fn control(plan: &Plan, head: &RequestHead, cx: &mut Context<'_>) -> Option<DetailedReply> {
     let control = plan.control.as_ref()?;
     let target = head.target();
     let is_authorized = || {
@@ -61,7 +61,12 @@ pub fn control(plan: &Plan, head: &RequestHead, cx: &mut Context<'_>) -> Option<
 /// # Errors
 ///
 /// The first check that fails.
-pub fn check(plan: &Plan, head: &RequestHead, ends: bool, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+pub(crate) fn check(
+    plan: &Plan,
+    head: &RequestHead,
+    ends: bool,
+    cx: &mut Context<'_>,
+) -> Result<RequestDecision, Denial> {
     let guard = plan.policies.find(&route(plan, cx.host));
     if let Some(Guard::Off) = guard {
         return Ok(RequestDecision::Untouched);

@@ -8,7 +8,7 @@ const BETA_REALTIME: &[u8] = b"realtime=v1";
 
 /// What a body is said to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BodyKind {
+pub(crate) enum BodyKind {
     /// `application/json` or `+json`, as it is.
     Json,
     /// JSON behind a content coding such as gzip.
@@ -21,7 +21,7 @@ pub enum BodyKind {
 
 /// The header lines that matter to the filter, by what they say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Line {
+pub(crate) enum Line {
     /// `:method`
     Method,
     /// `:path`
@@ -53,7 +53,7 @@ pub enum Line {
 }
 
 /// The header lines of a request, and which of them matter.
-pub struct RequestHead {
+pub(crate) struct RequestHead {
     headers: Headers,
     /// In the order of the headers.
     lines: Vec<ReadLine>,
@@ -68,7 +68,7 @@ struct ReadLine {
 
 impl RequestHead {
     /// Reads the lines.
-    pub fn read(headers: Headers, gateway: &GatewaySlot, strip: &Strip) -> Self {
+    pub(crate) fn read(headers: Headers, gateway: &GatewaySlot, strip: &Strip) -> Self {
         let mut lines = Vec::new();
         for (number, (name, _)) in headers.iter().enumerate() {
             let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
@@ -88,22 +88,22 @@ impl RequestHead {
     }
 
     /// The method.
-    pub fn method(&self) -> &[u8] {
+    pub(crate) fn method(&self) -> &[u8] {
         self.last(Line::Method).unwrap_or_default()
     }
 
     /// The request target.
-    pub fn target(&self) -> Target<'_> {
+    pub(crate) fn target(&self) -> Target<'_> {
         Target::parse(self.last(Line::Target).unwrap_or_default())
     }
 
     /// The value of `authorization`, for the control API, which has no other slot.
-    pub fn authorization(&self) -> Option<&[u8]> {
+    pub(crate) fn authorization(&self) -> Option<&[u8]> {
         self.headers.first(b"authorization")
     }
 
     /// The slots that have a value, and what that is.
-    pub fn slots(&self) -> impl Iterator<Item = (Slot, &[u8])> + Clone {
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (Slot, &[u8])> + Clone {
         self.lines.iter().filter_map(|read| match read.line {
             Line::Slot(slot) => Some((slot, self.value(read))),
             _ => None,
@@ -111,22 +111,22 @@ impl RequestHead {
     }
 
     /// Whether there is such a line.
-    pub fn has(&self, line: Line) -> bool {
+    pub(crate) fn has(&self, line: Line) -> bool {
         self.last(line).is_some()
     }
 
     /// The values of all such lines, in order.
-    pub fn all(&self, line: Line) -> impl Iterator<Item = &[u8]> + Clone {
+    pub(crate) fn all(&self, line: Line) -> impl Iterator<Item = &[u8]> + Clone {
         self.lines.iter().filter(move |read| read.line == line).map(|read| self.value(read))
     }
 
     /// The value of the last such line.
-    pub fn last(&self, line: Line) -> Option<&[u8]> {
+    pub(crate) fn last(&self, line: Line) -> Option<&[u8]> {
         self.lines.iter().rev().find(|read| read.line == line).map(|read| self.value(read))
     }
 
     /// What its body is said to be.
-    pub fn body_kind(&self) -> BodyKind {
+    pub(crate) fn body_kind(&self) -> BodyKind {
         let media_type = self.last(Line::ContentType).map(media_type).unwrap_or_default();
         let (is_json, is_sdp) = (is_json(media_type), media_type.eq_ignore_ascii_case(b"application/sdp"));
         let coding = self.last(Line::ContentEncoding);
@@ -140,7 +140,7 @@ impl RequestHead {
     }
 
     /// The edits that remove the lines that must not go on as a whole.
-    pub fn stripped(&self) -> Edits {
+    pub(crate) fn stripped(&self) -> Edits {
         let mut edits = Edits::default();
         for read in self.lines.iter().filter(|read| read.is_stripped) {
             let (name, _) = self.headers.line(read.number);
@@ -152,7 +152,7 @@ impl RequestHead {
     }
 
     /// The edits that remove what must not go on: credentials, account settings, the beta's version.
-    pub fn stripped_with(&self, offer: &SubprotocolOffer) -> Edits {
+    pub(crate) fn stripped_with(&self, offer: &SubprotocolOffer) -> Edits {
         let mut edits = self.stripped();
         let betas = || self.all(Line::Beta).flat_map(members);
         let kept = betas().filter(|member| !member.eq_ignore_ascii_case(BETA_REALTIME)).collect();

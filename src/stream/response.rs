@@ -2,28 +2,20 @@
 
 use super::action::ResponseAction;
 use super::call::StartedCall;
-use super::denials::{invalid_mint_response, provider_key_rejected, route_not_allowed, upstream_secret_rejected};
+use super::context::Context;
+use super::denials::{invalid_mint_response, provider_key_rejected, upstream_secret_rejected};
 use super::forward::{Awaited, FollowedWebSocket, Forwarded};
-use super::mint::Minting;
+use super::mint::Sealing;
+use super::state::{State, Stream};
 use super::upstream_response::UpstreamResponse;
-use super::{Context, State, Stream};
-use crate::client_secret::{InvalidMintResponse, MAX_RESPONSE};
-use crate::config::Plan;
+use crate::client_secret::InvalidMintResponse;
 use crate::denial::Denial;
 use crate::endpoint::CallId;
-use crate::host::StreamHost;
-use crate::http::{Edits, HeaderValue, decoded};
+use crate::http::{Edits, HeaderValue};
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::process::CallName;
 use crate::usage::{SessionKind, Status};
 use crate::ws::ReadBuffer;
-
-/// A mint request's response on its way back.
-pub struct Sealing {
-    minting: Box<Minting>,
-    content_encoding: Vec<u8>,
-    body: Vec<u8>,
-}
 
 impl Stream {
     /// The response's headers came. `ends` says that neither body nor trailers follow.
@@ -106,7 +98,7 @@ impl Stream {
             Some(200..=299) => {
                 let content_encoding = response.content_encoding();
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Replied) {
-                    self.state = State::Sealing(Box::new(Sealing { minting, content_encoding, body: Vec::new() }));
+                    self.state = State::Sealing(Box::new(Sealing::new(minting, content_encoding)));
                 }
                 ResponseAction::Hold
             }
@@ -162,10 +154,9 @@ impl Stream {
     /// beyond which it answers by itself.
     fn gather_minted(&mut self, chunk: &[u8], ends: bool, cx: &mut Context<'_>) -> ResponseAction {
         let State::Sealing(sealing) = &mut self.state else { return ResponseAction::Pass };
-        if sealing.body.len().saturating_add(chunk.len()) > MAX_RESPONSE {
-            return self.replace(invalid_mint_response(InvalidMintResponse::TooLong), cx);
+        if let Err(denial) = sealing.gather(chunk) {
+            return self.replace(denial, cx);
         }
-        sealing.body.extend_from_slice(chunk);
         if !ends {
             return if chunk.is_empty() { ResponseAction::Hold } else { ResponseAction::Withhold };
         }
@@ -186,14 +177,5 @@ impl Stream {
         cx.worker.sessions.metrics.add(Metric::Rejected(denial.code));
         self.state = State::Replied;
         ResponseAction::Reply(denial.into())
-    }
-}
-
-impl Sealing {
-    fn seal(&self, plan: &Plan, host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
-        let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
-        let body = decoded(Some(&self.content_encoding), &self.body, MAX_RESPONSE);
-        let body = body.map_err(|error| invalid_mint_response(error.into()))?;
-        self.minting.answer(secrets, &body, host)
     }
 }

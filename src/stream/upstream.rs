@@ -11,7 +11,7 @@ use crate::http::Target;
 use crate::policy::{Provider, in_path, in_query};
 
 /// Who serves a request, and by which name the model is known there.
-pub struct Upstream<'a> {
+pub(crate) struct Upstream<'a> {
     /// Who serves it.
     pub provider: &'a Arc<Provider>,
     /// The model's name there, if one is known.
@@ -25,7 +25,7 @@ impl<'a> Upstream<'a> {
     /// # Errors
     ///
     /// If a model is not allowed, or another one than the client secret is for, or if none is named where one must be.
-    pub fn resolve(
+    pub(crate) fn resolve(
         admission: &'a Admission,
         path: &Path<'_>,
         named: Option<&'a str>,
@@ -62,6 +62,6 @@ impl<'a> Upstream<'a> {
 }
 
 /// The model that the query of a session's request names.
-pub fn named_in_query<'a>(target: &Target<'a>, admission: &Admission) -> Result<Option<Cow<'a, str>>, Denial> {
+pub(crate) fn named_in_query<'a>(target: &Target<'a>, admission: &Admission) -> Result<Option<Cow<'a, str>>, Denial> {
     if admission.endpoint.begins_session() { in_query(target, &admission.policy) } else { Ok(None) }
 }

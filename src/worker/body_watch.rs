@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The requests on one worker that wait for their body.
 #[derive(Debug)]
-pub enum BodyWatch {
+pub(crate) enum BodyWatch {
     /// No body has ever come while its headers waited: since when each request waits.
     Unproven(Vec<(StreamId, SystemTime)>),
     /// Envoy hands bodies over.
@@ -28,26 +28,26 @@ impl Default for BodyWatch {
 
 impl BodyWatch {
     /// A request waits from `now` on.
-    pub fn wait(&mut self, stream: StreamId, now: SystemTime) {
+    pub(crate) fn wait(&mut self, stream: StreamId, now: SystemTime) {
         if let Self::Unproven(waiting) = self {
             waiting.push((stream, now));
         }
     }
 
     /// Some of a body came while its headers waited.
-    pub fn body_came(&mut self) {
+    pub(crate) fn body_came(&mut self) {
         *self = Self::Proven;
     }
 
     /// A request waits no longer.
-    pub fn forget(&mut self, stream: StreamId) {
+    pub(crate) fn forget(&mut self, stream: StreamId) {
         if let Self::Unproven(waiting) = self {
             waiting.retain(|(known, _)| *known != stream);
         }
     }
 
     /// Takes those that have waited too long.
-    pub fn take_overdue(&mut self, now: SystemTime) -> Vec<StreamId> {
+    pub(crate) fn take_overdue(&mut self, now: SystemTime) -> Vec<StreamId> {
         let Self::Unproven(waiting) = self else { return Vec::new() };
         let is_overdue =
             |(_, since): &mut (StreamId, SystemTime)| now.duration_since(*since).is_ok_and(|waited| waited >= PATIENCE);

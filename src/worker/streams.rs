@@ -9,7 +9,7 @@ pub struct StreamId(usize);
 
 /// The streams that are open, and places for more.
 #[derive(Default)]
-pub struct Streams {
+pub(crate) struct Streams {
     slots: Vec<Slot>,
     /// Slots that are free.
     free: Vec<usize>,
@@ -24,17 +24,17 @@ enum Slot {
 
 impl Streams {
     /// Keeps a stream.
-    pub fn insert(&mut self, number: StreamNumber, stream: Stream) -> StreamId {
+    pub(crate) fn insert(&mut self, number: StreamNumber, stream: Stream) -> StreamId {
         self.put(Slot::Open(Box::new((number, stream))))
     }
 
     /// Keeps a stream of which nothing may pass.
-    pub fn insert_unconfigured(&mut self) -> StreamId {
+    pub(crate) fn insert_unconfigured(&mut self) -> StreamId {
         self.put(Slot::Unconfigured)
     }
 
     /// Forgets a stream.
-    pub fn remove(&mut self, id: StreamId) {
+    pub(crate) fn remove(&mut self, id: StreamId) {
         if let Some(slot) = self.slots.get_mut(id.0).filter(|slot| !matches!(slot, Slot::Free)) {
             *slot = Slot::Free;
             self.free.push(id.0);
@@ -42,12 +42,12 @@ impl Streams {
     }
 
     /// A stream that may go on, and the host's number of it; `None` if nothing of it may pass.
-    pub fn get_mut(&mut self, id: StreamId) -> Option<(StreamNumber, &mut Stream)> {
+    pub(crate) fn get_mut(&mut self, id: StreamId) -> Option<(StreamNumber, &mut Stream)> {
         self.slots.get_mut(id.0).and_then(Slot::open)
     }
 
     /// All streams that may go on.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (StreamNumber, &mut Stream)> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (StreamNumber, &mut Stream)> {
         self.slots.iter_mut().filter_map(Slot::open)
     }
 

@@ -203,38 +203,11 @@ fn close(reader: &mut Reader<'_>) -> Result<Option<Close>, Corrupt> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::usage::{Input, MicroUsd, Output, Tally, Tokens};
-
-    /// A record of this id, started so many seconds after 1970.
-    pub(crate) fn record(id: u128, started: u64) -> Record {
-        Record {
-            id: RecordId::new(id),
-            kind: SessionKind::WebSocket,
-            status: Status::Open,
-            upstream_id: Some("sess_1".into()),
-            caller: "web-app".into(),
-            user: None,
-            policy: "voice".into(),
-            provider: "openai".into(),
-            model: Some("gpt-realtime".into()),
-            started_at: Timestamp::from(UNIX_EPOCH + Duration::from_secs(started)),
-            duration_ms: 0,
-            idle_ms: 0,
-            usage: Tally::response(Tokens {
-                input: Input { text: 9000, audio: 100, ..Input::default() },
-                output: Output { text: 300, audio: 2000 },
-            }),
-            cost_usd: MicroUsd(410_000),
-            frames: Traffic { client: 4100, upstream: 3900 },
-            bytes: Traffic { client: 1_000_000, upstream: 2_000_000 },
-            close: None,
-            incomplete: false,
-        }
-    }
+    use crate::testing::record;
 
     #[test]
     fn a_record_is_read_as_it_was_written() {

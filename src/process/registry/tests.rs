@@ -2,10 +2,10 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::record_codec::tests::record;
 use super::*;
 use crate::process::Heartbeats;
 use crate::process::shared_data::memory::{Contested, Memory, next_second};
+use crate::testing::record;
 use crate::usage::RecordId;
 
 /// Ticks after which a worker that stood still is buried.

@@ -10,13 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 
-use crate::credential::{Access, Caller};
+use crate::credential::Caller;
 use crate::limit::CallerLimits;
-use crate::name_rule::NameRule;
-use crate::process::registry::record_codec::tests::record;
 use crate::process::shared_data::memory::{Memory, next_second};
 use crate::process::shared_data::{CasMismatch, Entry, SharedData};
 use crate::process::{CallerUsage, Filter, Heartbeats, Peers, RecordSlot, Registry};
+use crate::testing::{self, record};
 use crate::usage::{Close, ClosedBy, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Tokens};
 
 /// Lets one thread at a time take a step.
@@ -145,8 +144,7 @@ struct Worker {
 }
 
 fn caller(limits: CallerLimits) -> Caller {
-    let (policies, models, origins) = (Access::All, NameRule::Any, NameRule::Any);
-    Caller { name: CALLER.into(), policies, models, origins, limits }
+    Caller { name: CALLER.into(), limits, ..testing::caller() }
 }
 
 fn limits() -> CallerLimits {

@@ -4,6 +4,7 @@
 
 mod buffer;
 mod maps;
+mod statistic_name;
 
 use std::ptr::null_mut;
 
@@ -14,6 +15,7 @@ use maps::{lines, serialized};
 
 pub use buffer::Body;
 pub use maps::edit;
+pub use statistic_name::statistic_name;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
