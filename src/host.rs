@@ -99,7 +99,7 @@ pub struct Callout {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CalloutId(pub u32);
 
-/// The host's own number of a stream, by which it is told what to do with one outside of its callbacks.
+/// The host's own number of a stream, by which commands name one outside of its callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamNumber(pub u64);
 

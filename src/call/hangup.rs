@@ -72,7 +72,7 @@ impl Hangup {
 }
 
 impl ProviderKey {
-    /// Whether a parameter has no place in a hangup's query: it is about the call, its model, or a credential.
+    /// Whether a parameter does not belong into a hangup's query: it is about the call, its model, or a credential.
     fn is_dropped(&self, param: &Param<'_>) -> bool {
         let is_credential = matches!(&self.placement, Placement::Query(name) if param.is(name));
         let is_model = param.is("model") || (self.provider.kind == ProviderKind::AzureOpenAi && param.is("deployment"));

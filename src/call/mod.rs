@@ -1,6 +1,6 @@
 //! WebRTC calls: their media never passes the proxy, so all that can be kept of one is who began it, and how to end it.
 //!
-//! A call that must end is asked to, again and again, until its provider says that it has ended, and keeps its place so
+//! A call that must end is asked to, again and again, until its provider says that it has ended, and counts as open so
 //! long.
 
 mod hangup;
@@ -42,7 +42,7 @@ pub struct Call {
     pub max_duration: Option<Duration>,
     /// The request that ends it; none where the filter does not know the provider's key.
     pub hangup: Option<Hangup>,
-    /// Its place among the sessions of the process.
+    /// Its handle among the sessions of the process.
     pub handle: Option<SessionHandle>,
     stopping: Option<Stopping>,
 }
@@ -59,7 +59,7 @@ struct Stopping {
     callout: Option<CalloutId>,
 }
 
-/// Calls that must end and could not be ended, by their ids; each is told once.
+/// Calls that must end and could not be ended, by their ids; each is named once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Overdue {
     /// Those that nothing here can end: there is no key for them.
@@ -160,7 +160,7 @@ impl Call {
         CallName { provider: &self.record.provider, id: self.id() }
     }
 
-    /// Tells it to end, unless that has been told.
+    /// It must end, unless it must already.
     fn stop(&mut self, close: Close, now: SystemTime) {
         self.stopping.get_or_insert(Stopping { close, asked: 0, due: now, callout: None });
     }

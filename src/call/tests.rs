@@ -310,7 +310,7 @@ fn a_session_that_joins_a_call_counts_as_that() {
     let found = worker.sessions.find_call(name("rtc_1"));
     assert_eq!(found.map(|record| record.caller), Some("web-app".into()));
     let sessions = &mut worker.sessions;
-    let handle = sessions.join(&web_app(), || at(100)).unwrap_or_else(|_| panic!("it takes no place"));
+    let handle = sessions.join(&web_app(), || at(100)).unwrap_or_else(|_| panic!("it does not count"));
     sessions.close(handle, None, at(100));
     assert!(!worker.has_room(100), "and gives none back");
 }

@@ -31,7 +31,7 @@ impl LocalCounters {
         }
     }
 
-    /// Keeps what was used until it is written. `now` may be behind what was owed before.
+    /// Keeps what was used until it is written. `now` may be behind what is unwritten from before.
     pub(super) fn add(&mut self, used: &Used, now: Moment) {
         if !self.unwritten_at.counts_on(now.day()) {
             self.unwritten = Used::default();
@@ -41,12 +41,12 @@ impl LocalCounters {
         self.is_dirty = true;
     }
 
-    /// Writes all that is owed, and reads the rest; what cannot be written is owed on.
+    /// Writes all that is unwritten, and reads the rest; what cannot be written waits on.
     pub(super) fn flush(&mut self, peers: Peers<'_>, corrupt_keys: &mut CorruptKeys, now: Moment) {
         self.is_dirty = self.write(peers, corrupt_keys, now, &mut |_, _| ()).is_err();
     }
 
-    /// Settles if something is owed or what stands there is wrong, else only reads.
+    /// Flushes if something is unwritten or what stands there is wrong, else only reads.
     pub(super) fn refresh(&mut self, peers: Peers<'_>, corrupt_keys: &mut CorruptKeys, now: Moment) {
         let key = caller_key(&self.caller);
         let mut counters = decode(&peers.shared_data.read(&key).bytes, &key, corrupt_keys);
@@ -57,7 +57,7 @@ impl LocalCounters {
         self.seen = *counters.used();
     }
 
-    /// Writes how many sessions are open here and what is owed, and then what `change` adds, which is told how many are
+    /// Writes how many sessions are open here and what is unwritten, and then what `change` adds, which gets how many are
     /// open.
     pub(super) fn write(
         &mut self,
@@ -68,7 +68,7 @@ impl LocalCounters {
     ) -> Result<(), Contended> {
         let key = caller_key(&self.caller);
         let mut seen = self.seen;
-        // Who owes something of today must not write it to yesterday.
+        // What is of today must not be written to yesterday.
         let now = now.max(self.unwritten_at);
         update(peers.shared_data, &key, &mut |bytes| {
             let mut counters = decode(bytes, &key, corrupt_keys);

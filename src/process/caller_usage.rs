@@ -114,7 +114,7 @@ impl CallerUsage {
             .is_some_and(|local| caller.limits.is_spent(&local.seen.usage, local.seen.cost))
     }
 
-    /// Writes what is owed, puts right what is wrong, and looks at what was used. To be called every second.
+    /// Writes what is unwritten, puts right what is wrong, and looks at what was used. To be called every second.
     pub fn tick(&mut self, peers: Peers<'_>, now: SystemTime) {
         let Self { callers, corrupt_keys } = self;
         callers.retain_mut(|local| {
@@ -144,7 +144,7 @@ impl CallerUsage {
         counters
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the place was just found or filled")]
+    #[expect(clippy::indexing_slicing, reason = "the index was just found or filled")]
     fn local(&mut self, caller: &str) -> (&mut LocalCounters, &mut CorruptKeys) {
         let Self { callers, corrupt_keys } = self;
         let at = callers.binary_search_by(|local| local.caller.as_str().cmp(caller)).unwrap_or_else(|at| {

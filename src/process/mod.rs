@@ -3,7 +3,7 @@
 //!
 //! - [`Sessions`]: the sessions of all workers, and [`SessionHandle`]: one of them
 //! - [`SharedData`]: bytes by key, which all workers read and write
-//! - [`Heartbeats`]: which workers are there, and which are gone
+//! - [`Heartbeats`]: which workers are there, and which are gone; [`Peers`]: both as one value
 //! - [`CallerUsage`]: what callers use, and whether they may start something
 //! - [`Registry`]: the records of all sessions
 //!
@@ -54,16 +54,12 @@ pub struct Sessions {
     /// The names of the callers of all configurations that this worker ever had, and of those that it has counted
     /// something of; sorted.
     names: Vec<String>,
-    /// Callers whose names this worker has told to whoever lists, sorted.
+    /// Callers whose names this worker has given to whoever lists, sorted.
     counted: Vec<String>,
     /// The number of the last session that was let in.
     last: u32,
-    /// Sessions that this tick found told to stop, sorted.
-    stops: Vec<u32>,
-    /// Sessions whose records the last tick found lost, sorted.
-    missing: Vec<u32>,
-    /// Calls that the last tick found ended by others, sorted.
-    hung_up: Vec<u32>,
+    /// What the last tick found of this worker's sessions, each kind sorted.
+    notices: Notices,
 }
 
 /// A session that was let in. It must be given back by [`Sessions::close`], however far it came.
@@ -97,9 +93,7 @@ impl Sessions {
             names: Vec::new(),
             counted: Vec::new(),
             last: 0,
-            stops: Vec::new(),
-            missing: Vec::new(),
-            hung_up: Vec::new(),
+            notices: Notices::default(),
         }
     }
 
@@ -191,7 +185,7 @@ impl Sessions {
 
     /// Why a session must end, if others say so: the operator, or its caller's other sessions.
     pub fn ending(&self, handle: &SessionHandle) -> Option<Ending> {
-        if self.stops.binary_search(&handle.number).is_ok() {
+        if self.notices.stops.binary_search(&handle.number).is_ok() {
             return Some(Ending::Stopped);
         }
         self.is_over_budget(&handle.caller).then_some(Ending::Budget)
@@ -209,13 +203,13 @@ impl Sessions {
 
     /// Whether others have ended a call.
     pub fn is_hung_up(&self, handle: &SessionHandle) -> bool {
-        self.hung_up.binary_search(&handle.number).is_ok()
+        self.notices.hung_up.binary_search(&handle.number).is_ok()
     }
 
     /// Lists what has become of an open session, if it has changed, or is not listed any more.
     pub fn update(&mut self, handle: &SessionHandle, has_changed: bool, record: &dyn Fn() -> Record) {
         if let Some(slot) = handle.slot
-            && (has_changed || self.missing.binary_search(&handle.number).is_ok())
+            && (has_changed || self.notices.missing.binary_search(&handle.number).is_ok())
         {
             self.registry.update(slot, &record());
         }
@@ -240,8 +234,8 @@ impl Sessions {
         if !self.heartbeats.tick(&*self.shared_data, now) {
             return false;
         }
-        // Each session is told once.
-        self.stops.clear();
+        // Each session ends once.
+        self.notices.stops.clear();
         self.callers.tick(Peers::new(&*self.shared_data, &self.heartbeats), now);
         self.look_whether_listed();
         true
@@ -254,8 +248,8 @@ impl Sessions {
         notices.stops.sort_unstable();
         notices.missing.sort_unstable();
         notices.hung_up.sort_unstable();
-        (self.stops, self.missing, self.hung_up) = (notices.stops, notices.missing, notices.hung_up);
-        !self.stops.is_empty()
+        self.notices = notices;
+        !self.notices.stops.is_empty()
     }
 
     /// Keys in shared data that were damaged since this was last asked, and started anew.
@@ -266,7 +260,7 @@ impl Sessions {
         keys
     }
 
-    /// Whether what this caller does is counted; if it is listed, its name is told to whoever lists.
+    /// Whether what this caller does is counted; if it is listed, its name is given to whoever lists.
     fn is_counted(&mut self, caller: &Caller) -> bool {
         let name = &caller.name;
         if self.is_listed

@@ -26,7 +26,7 @@ pub struct CasMismatch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contended;
 
-/// Keys whose bytes could not be read: what stood there was started anew. Someone should be told.
+/// Keys whose bytes could not be read: what stood there was started anew. An operator should know.
 #[derive(Debug, Default)]
 pub struct CorruptKeys {
     keys: Vec<String>,

@@ -18,7 +18,7 @@ pub enum RequestAction {
     Replace(usize, Vec<u8>),
     /// It is answered here, after these edits, which keep credentials out of access logs.
     Reply(DetailedReply, Edits),
-    /// Nothing of it goes on, and nobody is told why.
+    /// It is reset: nothing of it goes on.
     Reset,
 }
 

@@ -113,7 +113,7 @@ impl SidebandOf {
     }
 }
 
-/// What ends a call, by what was told of the request that began or joined it; `below` is where calls are below its path.
+/// What ends a call, by what is known of the request that began or joined it; `below` is where calls are below its path.
 fn hangup(id: &str, below: &[u8], key: Option<ProviderKey>, host: &dyn StreamHost) -> Option<Hangup> {
     let key = key?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();

@@ -65,7 +65,7 @@ pub use context::{Context, WorkerState};
 pub struct Stream {
     plan: Arc<Plan>,
     state: State,
-    /// Its place among the sessions of the process, from its admission to its end.
+    /// Its handle among the sessions of the process, from its admission to its end.
     handle: Option<SessionHandle>,
 }
 

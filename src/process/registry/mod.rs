@@ -40,7 +40,7 @@ pub struct Registry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordSlot(usize);
 
-/// What a call's worker is told of it by others.
+/// What others let a call's worker know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallMark {
     /// It must end.
@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Tells the sessions to stop that have not ended. Returns their records, newest first; those that are not stopping
-    /// even so could not be told.
+    /// even so could not be marked.
     pub fn stop(&mut self, peers: Peers<'_>, filter: &Filter, now: SystemTime) -> Vec<Record> {
         self.for_each_page(peers, |worker, is_gone, key, _| {
             if !is_gone {

@@ -22,7 +22,7 @@ pub(super) enum SlotState {
     Free,
     /// A session that runs, and by which name the host knows it.
     Open(u32),
-    /// One that runs and was told to stop.
+    /// One that runs and was marked to stop.
     Stopping(u32),
     /// One that has ended and is not in the ring yet.
     Ended,
@@ -31,7 +31,7 @@ pub(super) enum SlotState {
 /// What a tick asks of the host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notices {
-    /// Sessions that are to stop, each named once, by what [`Registry::begin`](super::Registry::begin) was told.
+    /// Sessions that are to stop, each named once, by what [`Registry::begin`](super::Registry::begin) was given.
     pub stops: Vec<u32>,
     /// Sessions whose records were lost, and are to be [updated](super::Registry::update) whether they have changed or not.
     pub missing: Vec<u32>,

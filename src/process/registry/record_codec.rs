@@ -118,7 +118,7 @@ pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
     id_of(one).is_some() && id_of(one) == id_of(other)
 }
 
-/// Whether a record's session runs, and was not told to stop.
+/// Whether a record's session runs, and is not to stop.
 pub(super) fn is_open(bytes: &[u8]) -> bool {
     bytes.first() == Some(&OPEN)
 }
@@ -128,12 +128,12 @@ pub(super) fn is_closed(bytes: &[u8]) -> bool {
     bytes.first() == Some(&CLOSED)
 }
 
-/// Whether a record's session is told to stop.
+/// Whether a record's session is marked to stop.
 pub(super) fn is_stopping(bytes: &[u8]) -> bool {
     bytes.first() == Some(&STOPPING)
 }
 
-/// Tells a record's session to stop; false if it has been told before, or has ended.
+/// Marks a record's session to stop; false if it was marked before, or has ended.
 pub(super) fn stop(bytes: &mut [u8]) -> bool {
     match bytes.first_mut() {
         Some(status) if *status == OPEN => {
@@ -149,7 +149,7 @@ pub(super) fn is_hung_up(bytes: &[u8]) -> bool {
     bytes.first() == Some(&HUNG_UP)
 }
 
-/// Tells that a record's call was ended by others; false if that has been told, or it has ended otherwise.
+/// Marks that a record's call was ended by others; false if it was marked before, or has ended otherwise.
 pub(super) fn hang_up(bytes: &mut [u8]) -> bool {
     match bytes.first_mut() {
         Some(status) if matches!(*status, OPEN | STOPPING) => {

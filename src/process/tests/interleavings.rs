@@ -133,7 +133,7 @@ enum Fate {
     Begun,
     /// A stop was answered in this round.
     Stopped(usize),
-    /// Its worker was told so.
+    /// Its worker has noticed.
     Noticed,
 }
 
