@@ -183,13 +183,12 @@ impl WebSocketRelay {
         let mut insertion = is_at_boundary.then_some(InsertionPoint::Boundary(0));
         let (mut closing, mut has_passed_close) = (None, false);
         let mut pass = self.upstream.pass(buffer);
-        let mut message = self.upstream_message.take().map(|message| *message);
+        let mut message = self.upstream_message.take().map_or_else(UpstreamMessage::new, |message| *message);
         // To the end, also where the client hears no more of it: what was used is owed.
         while let Some(event) = pass.next(&mut |piece| read_upstream(&mut message, piece)) {
             match event {
                 Event::MessageEnd => {
-                    let reported = message.take().unwrap_or_default().into_event();
-                    let metered = self.meter.add(reported, prices);
+                    let metered = self.meter.add(message.end_event(), prices);
                     self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
                     let is_over_budget = self.responses.count(&metered, &self.caller, sessions, now);
                     let is_spent = is_over_budget.map(|is_over_budget| {
@@ -226,7 +225,7 @@ impl WebSocketRelay {
         }
         let boundary = pass.message_boundary();
         drop(pass);
-        self.upstream_message = message.map(Box::new);
+        self.upstream_message = message.has_begun().then(|| Box::new(message));
         if let Some(closing) = closing {
             self.end(closing);
         }
@@ -405,11 +404,11 @@ fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
 }
 
 /// Reads more of an upstream's message, unless it does not matter.
-fn read_upstream(message: &mut Option<UpstreamMessage>, piece: &[u8]) -> Interest {
-    match message.get_or_insert_default().feed_event(piece) {
+fn read_upstream(message: &mut UpstreamMessage, piece: &[u8]) -> Interest {
+    match message.feed_event(piece) {
         Relevance::Open => Interest::Stream,
         Relevance::None => {
-            *message = None;
+            message.reset();
             Interest::Skip
         }
     }
