@@ -165,13 +165,12 @@ impl WebSocketRelay {
             read.insertion = Some(InsertionPoint::Boundary(0));
         }
         let mut pass = self.upstream.pass(buffer);
-        let mut message = self.upstream_message.take().map(|message| *message);
+        let mut message = self.upstream_message.take().map_or_else(UpstreamMessage::new, |message| *message);
         // To the end, also where the client hears no more of it: what was used is to be counted.
         while let Some(event) = pass.next(&mut |piece| read_upstream(&mut message, piece)) {
             match event {
                 Event::MessageEnd => {
-                    let message = message.take().unwrap_or_default();
-                    let ending = self.meter.add(message, prices, sessions, now);
+                    let ending = self.meter.add(message.end_event(), prices, sessions, now);
                     read.end(ending.map(|ending| Closing::new(ending, now)), pass.position());
                 }
                 Event::Close(frame) => {
@@ -189,7 +188,7 @@ impl WebSocketRelay {
         }
         let boundary = pass.message_boundary();
         drop(pass);
-        self.upstream_message = message.map(Box::new);
+        self.upstream_message = message.has_begun().then(|| Box::new(message));
         if let Some(closing) = read.closing.take() {
             self.end(closing);
         }
@@ -379,11 +378,11 @@ fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
 }
 
 /// Reads more of an upstream's message, unless it does not matter.
-fn read_upstream(message: &mut Option<UpstreamMessage>, piece: &[u8]) -> Interest {
-    match message.get_or_insert_default().feed_event(piece) {
+fn read_upstream(message: &mut UpstreamMessage, piece: &[u8]) -> Interest {
+    match message.feed_event(piece) {
         Relevance::Open => Interest::Stream,
         Relevance::None => {
-            *message = None;
+            message.reset();
             Interest::Skip
         }
     }
