@@ -17,7 +17,7 @@ use crate::limit::{Ending, Progress, SessionLimits};
 use crate::memory::Reservation;
 use crate::policy::Policy;
 use crate::process::Sessions;
-use crate::protocol::{ClientMessage, ModelRole, Relevance, UpstreamMessage};
+use crate::protocol::{ClientMessage, EventType, ModelRole, Relevance, UpstreamMessage};
 use crate::usage::{
     Close, ClosedBy, Meter, MeterEvent, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic,
 };
@@ -183,12 +183,13 @@ impl WebSocketRelay {
         let mut insertion = is_at_boundary.then_some(InsertionPoint::Boundary(0));
         let (mut closing, mut has_passed_close) = (None, false);
         let mut pass = self.upstream.pass(buffer);
-        let mut message = self.upstream_message.take().map_or_else(UpstreamMessage::new, |message| *message);
+        let mut message = self.upstream_message.take().map(|message| *message);
         // To the end, also where the client hears no more of it: what was used is owed.
         while let Some(event) = pass.next(&mut |piece| read_upstream(&mut message, piece)) {
             match event {
                 Event::MessageEnd => {
-                    let metered = self.meter.add(message.end_event(), prices);
+                    let reported = message.get_or_insert_default().end_event();
+                    let metered = self.meter.add(reported, prices);
                     self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
                     let is_over_budget = self.responses.count(&metered, &self.caller, sessions, now);
                     let is_spent = is_over_budget.map(|is_over_budget| {
@@ -225,7 +226,7 @@ impl WebSocketRelay {
         }
         let boundary = pass.message_boundary();
         drop(pass);
-        self.upstream_message = message.has_begun().then(|| Box::new(message));
+        self.upstream_message = message.filter(UpstreamMessage::has_begun).map(Box::new);
         if let Some(closing) = closing {
             self.end(closing);
         }
@@ -404,7 +405,12 @@ fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
 }
 
 /// Reads more of an upstream's message, unless it does not matter.
-fn read_upstream(message: &mut UpstreamMessage, piece: &[u8]) -> Interest {
+fn read_upstream(message: &mut Option<UpstreamMessage>, piece: &[u8]) -> Interest {
+    let is_first = message.as_ref().is_none_or(|message| !message.has_begun());
+    if is_first && EventType::leading(piece) == Some(EventType::Other) {
+        return Interest::Skip;
+    }
+    let message = message.get_or_insert_default();
     match message.feed_event(piece) {
         Relevance::Open => Interest::Stream,
         Relevance::None => {
