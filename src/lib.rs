@@ -59,7 +59,7 @@
 //! | [`usage`] | what was used: counters, prices, the record of a session |
 //! | [`endpoint`] | what a request addresses: its method and path, read once into a closed list |
 //! | [`denial`], [`local_reply`] | the closed list of denials; what the filter answers by itself |
-//! | [`http`], [`ws`], [`json`] | header lines, targets, edits, server-sent events; frames; JSON in place |
+//! | [`http`], [`ws`], [`json`] | header lines, targets, edits, server-sent events; frames; JSON as it passes |
 //! | [`memory`], [`secret`] | what streams hold in memory together; key material |
 #![forbid(unsafe_code)]
 

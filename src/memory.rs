@@ -1,14 +1,7 @@
-//! The memory account of a worker: what its streams may reserve together for messages that are not complete.
+//! The memory account of a worker: what its streams hold together of messages that are not complete.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// What all streams of a worker may have reserved, in bytes. A VM has sixteen times that, of which much may lie between
-/// what is reserved, too small for what comes.
-pub const WORKER_MAX: usize = 64 << 20;
-
-/// A message of which so little has come may always go on, in bytes.
-pub const UNACCOUNTED_MAX: usize = 64 << 10;
 
 /// What all streams of a worker have reserved. Clones are the same account.
 #[derive(Debug, Clone, Default)]
@@ -34,18 +27,12 @@ impl MemoryAccount {
 }
 
 impl Reservation {
-    /// Holds `bytes` in the place of what it held before. They are held even if all parts have too much then: see
-    /// [`is_over`](Self::is_over).
+    /// Holds `bytes` in the place of what it held before.
     pub fn hold(&mut self, bytes: usize) {
         // One worker, one thread: nobody comes in between.
         let others = self.account.reserved().saturating_sub(self.bytes);
         self.account.0.store(others.saturating_add(bytes), Ordering::Relaxed);
         self.bytes = bytes;
-    }
-
-    /// Whether all parts of the account together hold more than [`WORKER_MAX`].
-    pub fn is_over(&self) -> bool {
-        self.account.reserved() > WORKER_MAX
     }
 }
 
@@ -69,12 +56,7 @@ mod tests {
         assert_eq!(account.reserved(), 25);
         drop(one);
         assert_eq!(account.reserved(), 20);
-        other.hold(WORKER_MAX);
-        assert!(!other.is_over());
-        let mut third = account.reservation();
-        third.hold(1);
-        assert!(third.is_over() && other.is_over());
-        drop((other, third));
+        drop(other);
         assert_eq!(account.reserved(), 0);
     }
 }

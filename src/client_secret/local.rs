@@ -5,10 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::sealing::Sealed;
 
-use crate::json::{for_each_member, quoted};
-
-use super::json::{members, not_null, string};
 use crate::endpoint::Mint;
+use crate::json::{for_each_member, quoted, string};
 
 /// Members that the answer says itself, whatever was asked for.
 const OWN: [&str; 5] = ["id", "object", "type", "expires_at", "client_secret"];
@@ -33,9 +31,9 @@ pub fn local_response(endpoint: Mint, request: &str, sealed: &Sealed, expires_at
 
 /// A session that has not begun: its own `expires_at` is 0, as it is in a provider's answer.
 fn session(endpoint: Mint, request: &str, id: &str) -> Object {
-    let [asked, model] = members(request, ["session", "model"]).unwrap_or_default().map(not_null);
+    let [asked, model] = members(request, ["session", "model"]);
     let asked = asked.unwrap_or("{}");
-    let [kind, own_model, audio] = members(asked, ["type", "model", "audio"]).unwrap_or_default().map(not_null);
+    let [kind, own_model, audio] = members(asked, ["type", "model", "audio"]);
     let kind = kind.and_then(|kind| string(kind).ok());
     let (kind, object) = match (endpoint, kind.as_deref()) {
         (Mint::TranslationClientSecrets, _) => ("translation", None),
@@ -71,6 +69,18 @@ fn legacy_session(endpoint: Mint, request: &str, id: &str) -> Object {
     session
 }
 
+/// The values of these members, but for those that are null, of an object that was read before.
+fn members<'a, const N: usize>(object: &'a str, names: [&str; N]) -> [Option<&'a str>; N] {
+    let mut values = [None; N];
+    let _ = for_each_member(object, &mut |name, value| {
+        let place = names.iter().position(|known| *known == name).and_then(|place| values.get_mut(place));
+        if let Some(place) = place.filter(|_| value != "null") {
+            *place = Some(value);
+        }
+    });
+    values
+}
+
 /// A JSON object in the making.
 #[derive(Default)]
 struct Object(String);
@@ -88,8 +98,8 @@ impl Object {
     fn push_members_of(&mut self, asked: &str) {
         // What was asked for was read before, so there is nothing to report here.
         let _ = for_each_member(asked, &mut |name, value| {
-            if !OWN.contains(&&*name) && value != "null" {
-                self.push(&name, value);
+            if !OWN.contains(&name) && value != "null" {
+                self.push(name, value);
             }
         });
     }

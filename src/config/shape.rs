@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn errors(value: serde_json::Value) -> Vec<String> {
-        let value = crate::config::document::Document::from_json(&value.to_string()).unwrap();
+        let value = crate::config::document::Document::from_json(value.to_string().as_bytes()).unwrap();
         let errors = match read(&value) {
             Ok(shaped) => shaped.errors,
             Err(errors) => errors,

@@ -1,6 +1,5 @@
 //! What holds on a route: its policy, the provider that serves a request, and the model that it is for.
 
-mod body;
 mod key_pool;
 mod model;
 mod provider;
@@ -12,7 +11,6 @@ use crate::limit::SessionLimits;
 use crate::name_rule::NameRule;
 use crate::protocol::Lock;
 
-pub use body::{BodyModel, NotReadable};
 pub use key_pool::{Key, KeyPool};
 pub use model::{Resolved, in_path, in_query};
 pub use provider::{Credential, Placement, Provider, ProviderKind};

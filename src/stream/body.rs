@@ -3,12 +3,12 @@
 use super::action::DetailedReply;
 use super::admission::{Admission, BodyNeed};
 use super::context::Context;
-use super::denials::{route_not_allowed, unreadable_body};
+use super::denials::route_not_allowed;
 use super::forward::{Awaited, Forwarded, Outgoing};
 use super::mint::{self, Minted, Minting};
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
-use super::stream_options::include_usage;
+use super::stream_options::{include_usage, read_body};
 use super::upstream::Upstream;
 use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
@@ -17,7 +17,7 @@ use crate::endpoint::{Mint, Path};
 use crate::http::{Edits, HeaderValue};
 use crate::local_reply::LocalReply;
 use crate::metrics::{Metric, MintedBy};
-use crate::policy::BodyModel;
+use crate::protocol::RequestBody;
 
 /// Admitted but for the model that its body may name.
 pub struct WaitingForBody {
@@ -68,17 +68,17 @@ impl WholeRequest<'_> {
     fn forward(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
         let Self { plan, head, body } = *self;
         let WaitingForBody { admission, path, offer, .. } = waiting;
-        let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
-        let name = model.as_ref().map(|model| model.name.as_str());
-        let upstream = Upstream::resolve(&admission, &path, name, !body.is_empty())?;
-        let rewritten = match (&model, upstream.model) {
-            (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
-            _ => None,
-        };
-        let body = rewritten.as_deref().unwrap_or(body);
-        let asked = include_usage(&admission, &head.target(), upstream.provider, body)?;
-        let meter = RestMeter::new(&admission, &upstream, asked.is_some());
-        let replaced = asked.or(rewritten);
+        let mut read = read_body(&admission, body)?;
+        let name = read.as_ref().and_then(RequestBody::model).map(str::to_owned);
+        let upstream = Upstream::resolve(&admission, &path, name.as_deref(), read.is_some())?;
+        if let (Some(read), Some(resolved)) = (&mut read, upstream.model)
+            && name.as_deref() != Some(resolved)
+        {
+            read.set_model(resolved);
+        }
+        let is_asked = include_usage(&admission, &head.target(), upstream.provider, read.as_mut())?;
+        let meter = RestMeter::new(&admission, &upstream, is_asked);
+        let replaced = read.and_then(RequestBody::edited);
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits_with_body(credential.as_ref(), replaced.as_deref());

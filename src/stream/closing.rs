@@ -84,9 +84,6 @@ impl Closing {
 
     /// The ending that a violation of `sender`'s leads to.
     pub fn for_protocol_error(sender: Sender, error: ProtocolError, now: SystemTime) -> Self {
-        if error == ProtocolError::TooLong {
-            return Self::new(Ending::MessageTooBig, now);
-        }
         let why = error.to_string();
         let ending = Ending::ProtocolError(why.clone().into());
         let code = error.close_code();

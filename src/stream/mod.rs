@@ -16,6 +16,7 @@ mod request;
 mod request_head;
 mod response;
 mod rest;
+mod session_meter;
 mod state;
 mod stream_options;
 mod upstream;

@@ -175,8 +175,7 @@ fn follow(
         Box::new(SidebandOf::new(id.clone(), provider_key))
     });
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let (provider, memory) = (upstream.provider.name.as_str(), cx.worker.memory.reservation());
-    let relay = WebSocketRelay::new(admission, provider, upstream.model, id, memory, cx.host.now());
+    let relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
     FollowedWebSocket { relay: Box::new(relay), sideband }
 }
 

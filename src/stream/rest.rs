@@ -21,9 +21,6 @@ use crate::policy::{Policy, Provider};
 use crate::protocol::{BodyMeter, UsageChunkFilter};
 use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Tally, UsageError};
 
-/// How much is kept of a JSON answer, and of an event of a stream.
-const MAX_READ: usize = 1 << 20;
-
 /// One exchange, from its request on.
 pub struct RestMeter {
     policy: Arc<Policy>,
@@ -113,7 +110,7 @@ impl RestMeter {
             self.gap = Some(UsageGap::Coded);
             return ResponseAction::Pass;
         }
-        let body = if is_stream { BodyMeter::event_stream(MAX_READ) } else { BodyMeter::json(MAX_READ) };
+        let body = if is_stream { BodyMeter::event_stream() } else { BodyMeter::json() };
         let unasked = (is_stream && is_asked).then(UsageChunkFilter::new);
         let is_shortened = unasked.is_some();
         self.phase = Phase::Reading { body, is_stream, unasked };
@@ -339,9 +336,8 @@ pub(super) mod tests {
     #[test]
     fn what_is_not_reported_is_known_not_to_be() {
         let cut = |body: &str| body[..body.len() / 2].to_owned();
-        let (usage, many) = (r#""usage":{"input_tokens":1,"output_tokens":1}"#, r#""a":1,"#.repeat(MAX_READ / 6));
-        let (long, oversized) =
-            (format!(r#"{{"data":"{}",{usage}}}"#, "A".repeat(MAX_READ)), format!("{{{many}{usage}}}"));
+        let (usage, many) = (r#""usage":{"input_tokens":1,"output_tokens":1}"#, r#""a":1,"#.repeat(200_000));
+        let (long, full) = (format!(r#"{{"data":"{}",{usage}}}"#, "A".repeat(2 << 20)), format!("{{{many}{usage}}}"));
         let unasked = "data: {\"choices\":[{}]}\n\ndata: [DONE]\n\n".to_owned();
         let missing = Some(UsageGap::Rejected(UsageError::Missing("usage")));
         for (body, response, gap) in [
@@ -349,7 +345,7 @@ pub(super) mod tests {
             (r#"{"object":"list","data":[]}"#.into(), JSON, None),
             (cut(&load("responses-json.jsonl")), JSON, Some(UsageGap::Rejected(UsageError::Malformed))),
             (long, JSON, None),
-            (oversized, JSON, Some(UsageGap::Rejected(UsageError::Oversized))),
+            (full, JSON, None),
             (r#"{"object":"response","status":"queued","usage":null}"#.into(), JSON, missing),
             (unasked, EVENTS, missing),
             (cut(&event_stream(&load("responses-sse.jsonl"))), EVENTS, missing),

@@ -2,34 +2,43 @@
 //! nobody could be told and it must be known.
 
 use super::admission::Admission;
-use super::denials::{ambiguous_stream, ambiguous_version, unreported_stream};
+use super::denials::{ambiguous_stream, ambiguous_version, unreadable_body, unreported_stream};
 use crate::denial::Denial;
 use crate::http::Target;
 use crate::policy::{Provider, ProviderKind};
-use crate::protocol::{is_stream_requested, with_include_usage};
+use crate::protocol::{Inspected, InvalidBody, RequestBody};
 
 /// The first version of Azure's API that knows `stream_options`.
 const AZURE_STREAM_OPTIONS: &str = "2024-09";
 
-/// The body with its usage asked for, where that must be and can be; `None` if it stays as it is. Under a budget of the
+/// Reads a body; `None` if it is empty.
+pub fn read_body<'a>(admission: &Admission, body: &'a [u8]) -> Result<Option<RequestBody<'a>>, Denial> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let inspected = if admission.needs_include_usage() { Inspected::ModelAndStream } else { Inspected::Model };
+    let read = RequestBody::read(body, inspected).map_err(|error| match error {
+        InvalidBody::AmbiguousStream => ambiguous_stream(),
+        InvalidBody::Unreadable => unreadable_body(),
+    });
+    read.map(Some)
+}
+
+/// Asks for the usage of what a body asks for, where that must be and can be; says whether it did. Under a budget of the
 /// day, no stream passes that would not tell.
 pub fn include_usage(
     admission: &Admission,
     target: &Target<'_>,
     provider: &Provider,
-    body: &[u8],
-) -> Result<Option<Vec<u8>>, Denial> {
-    if body.is_empty() || !admission.needs_include_usage() {
-        return Ok(None);
-    }
+    body: Option<&mut RequestBody<'_>>,
+) -> Result<bool, Denial> {
+    let Some(body) = body.filter(|_| admission.needs_include_usage()) else { return Ok(false) };
     let has_budget = admission.caller.limits.has_budget();
     match supports_include_usage(target, provider) {
-        Some(true) => with_include_usage(body).map_err(|_| ambiguous_stream()),
+        Some(true) => Ok(body.include_usage()),
         None if has_budget => Err(ambiguous_version()),
-        Some(false) if has_budget && is_stream_requested(body).map_err(|_| ambiguous_stream())? => {
-            Err(unreported_stream())
-        }
-        Some(false) | None => Ok(None),
+        Some(false) if has_budget && body.is_stream() => Err(unreported_stream()),
+        Some(false) | None => Ok(false),
     }
 }
 
@@ -66,8 +75,9 @@ mod tests {
         let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
         let caller = Arc::new(Caller { limits, ..Arc::into_inner(admission.caller).unwrap() });
         let admission = Admission { caller, endpoint, ..admission };
-        let asked = include_usage(&admission, &target, &provider(kind), body.as_bytes());
-        asked.map(|body| body.is_some()).map_err(|denial| String::from_utf8(denial.local_reply().body).unwrap())
+        let asked = read_body(&admission, body.as_bytes())
+            .and_then(|mut body| include_usage(&admission, &target, &provider(kind), body.as_mut()));
+        asked.map_err(|denial| String::from_utf8(denial.local_reply().body).unwrap())
     }
 
     #[test]

@@ -61,8 +61,7 @@ fn follows_ending(ending: &Ending) -> Option<Ending> {
         Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
         Ending::ModelNotAllowed(_) => Some(Ending::Stopped),
         Ending::Stopped => Some(Ending::ProtocolError("a reason".into())),
-        Ending::ProtocolError(_) => Some(Ending::MessageTooBig),
-        Ending::MessageTooBig => None,
+        Ending::ProtocolError(_) => None,
     }
 }
 

@@ -3,8 +3,9 @@
 
 use super::Builder;
 use crate::config::{Path, raw};
+use crate::json::paths::InvalidPath;
 use crate::limit::{CallerLimits, SessionLimits};
-use crate::protocol::{InvalidPath, Lock};
+use crate::protocol::Lock;
 use crate::usage::{MicroUsd, Price, PriceList, Rate};
 
 impl Builder<'_> {

@@ -2,15 +2,16 @@
 
 mod bounds;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::credential::Access;
+use crate::credential::{Access, Caller};
 use crate::endpoint::Endpoint;
-use crate::limit::CallerLimits;
+use crate::limit::{CallerLimits, SessionLimits};
 use crate::memory::MemoryAccount;
 use crate::name_rule::NameRule;
-use crate::policy::{Credential, Provider, ProviderKind};
+use crate::policy::{Credential, Policy, Provider, ProviderKind};
 use crate::process::shared_data::memory::Memory;
 use crate::protocol::Lock;
 use crate::usage::{MicroUsd, Price, Rate};
@@ -57,7 +58,8 @@ fn live_of(limits: SessionLimits, lock: &[&str], models: NameRule, named: Option
         client_secret: None,
         endpoint: Endpoint::Realtime { call_id: None },
     };
-    let mut relay = WebSocketRelay::new(&admission, "openai", named, 7, MemoryAccount::default().reservation(), at(0));
+    let upstream = Upstream { provider: &admission.policy.default_provider, model: named };
+    let mut relay = WebSocketRelay::new(&admission, &upstream, 7, MemoryAccount::default().reservation(), at(0));
     relay.start(at(0));
     relay
 }
@@ -106,22 +108,24 @@ fn closed(code: u16) -> Vec<u8> {
 
 /// The Close frame, and nothing before it, that the client is told.
 fn close_sent(bytes: &[u8]) -> CloseFrame {
-    let mut follower = Follower::new(Sender::Server, HEAD);
-    let event = follower.pass(bytes).next(|_| Interest::Collect { max: MAX_MESSAGE });
+    let mut follower = Follower::new(Sender::Server, UPSTREAM_FIRST);
+    let event = follower.pass(bytes).next(&mut |_| Interest::Stream);
     let Some(Event::Close(Some(close))) = event else { panic!("{event:?} was told") };
     close
 }
 
 /// The error code and the close code that the client is told.
 fn event_and_close(bytes: &[u8]) -> (String, u16) {
-    let mut follower = Follower::new(Sender::Server, HEAD);
-    let mut pass = follower.pass(bytes);
-    let Some(Event::Message(message)) = pass.next(|_| Interest::Collect { max: MAX_MESSAGE }) else {
-        panic!("no event was told")
-    };
-    let event: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+    let mut follower = Follower::new(Sender::Server, UPSTREAM_FIRST);
+    let (mut pass, mut message) = (follower.pass(bytes), Vec::new());
+    let event = pass.next(&mut |piece| {
+        message.extend_from_slice(piece);
+        Interest::Stream
+    });
+    assert_eq!(event, Some(Event::MessageEnd));
+    let event: serde_json::Value = serde_json::from_slice(&message).unwrap();
     assert_eq!((&event["type"], &event["error"]["type"]), (&"error".into(), &"session_limit_exceeded".into()));
-    let Some(Event::Close(Some(close))) = pass.next(|_| Interest::Skip) else { panic!("no Close frame was told") };
+    let Some(Event::Close(Some(close))) = pass.next(&mut |_| Interest::Skip) else { panic!("no Close frame was told") };
     (event["error"]["code"].as_str().unwrap().to_owned(), close.code().value())
 }
 
