@@ -22,14 +22,14 @@ pub enum Document {
 }
 
 /// How deep maps and lists may stand in each other.
-pub const MAX_DEPTH: u16 = 100;
+pub(crate) const MAX_DEPTH: u16 = 100;
 
 impl Document {
     /// Reads JSON.
     ///
     /// # Errors
     /// Where the text is not JSON, or too deep: the offset of a byte, or the length of a text that ends too early.
-    pub fn from_json(json: &[u8]) -> Result<Self, u64> {
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, u64> {
         let (mut scanner, mut rest) = (Scanner::new(MAX_DEPTH), json);
         let mut building = Building { open: Vec::new(), names: Vec::new(), text: Text::new(usize::MAX), root: None };
         let position = |scanner: &Scanner, error| match error {

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
+use super::client_field::{ClientField, Container, MODELS, ModelRole};
 use super::lock::Lock;
 use crate::json::matcher::{self, Bounds, Matcher, Value};
 
@@ -25,15 +26,6 @@ pub struct RequestedModel {
     pub role: ModelRole,
     /// Its name, as the client wrote it.
     pub name: String,
-}
-
-/// What a model is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ModelRole {
-    /// Respond.
-    Response,
-    /// Transcribe the user's audio.
-    Transcription,
 }
 
 /// An event that cannot be inspected, and so must not pass where one has to be.
@@ -69,34 +61,6 @@ pub struct ClientMessage {
     found: Found,
     lock: Lock,
 }
-
-/// What is inspected of an event.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum ClientField {
-    Type,
-    Container(Container),
-    /// Where a model is named: its place in [`MODELS`].
-    Model(usize),
-    /// A locked field, by its place in the lock, in this object.
-    Locked(Container, usize),
-}
-
-/// The objects in which fields are locked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Container {
-    Session,
-    Response,
-    Top,
-}
-
-/// Where models are named, and what they are to do.
-pub(super) const MODELS: [(&str, Container, ModelRole); 5] = [
-    ("session.model", Container::Session, ModelRole::Response),
-    ("session.audio.input.transcription.model", Container::Session, ModelRole::Transcription),
-    ("session.input_audio_transcription.model", Container::Session, ModelRole::Transcription),
-    ("response.model", Container::Response, ModelRole::Response),
-    ("model", Container::Top, ModelRole::Response),
-];
 
 #[derive(Debug, Default)]
 struct Found {

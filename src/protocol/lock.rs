@@ -1,8 +1,8 @@
 //! Session fields that a policy locks, as dotted paths.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use super::client_event::{ClientField, Container, MODELS};
+use super::client_field::{ClientField, Container, EVERY};
 use crate::json::paths::{InvalidPath, Paths};
 
 /// Session fields that a client may not change: by name, or by dotted path such as `audio.output.voice`.
@@ -12,17 +12,6 @@ pub struct Lock {
     /// What is inspected of a client's events: these, and what every event is judged by.
     paths: Arc<Paths<ClientField>>,
 }
-
-/// What every event is judged by.
-static EVERY: LazyLock<Arc<Paths<ClientField>>> = LazyLock::new(|| {
-    let mut paths = vec![
-        ("type", ClientField::Type),
-        ("session", ClientField::Container(Container::Session)),
-        ("response", ClientField::Container(Container::Response)),
-    ];
-    paths.extend(MODELS.iter().enumerate().map(|(place, (path, ..))| (*path, ClientField::Model(place))));
-    Arc::new(Paths::new(&paths))
-});
 
 impl Lock {
     /// A lock on these paths.

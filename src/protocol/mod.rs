@@ -9,6 +9,7 @@
 //! - [`EventType`]: the events that matter, found by their type
 
 mod client_event;
+mod client_field;
 mod event_type;
 mod lock;
 mod request_body;
@@ -20,7 +21,8 @@ mod usage_chunk;
 #[cfg(test)]
 mod tests;
 
-pub use client_event::{ClientEvent, ClientMessage, ModelRole, RequestedModel, Unreadable};
+pub use client_event::{ClientEvent, ClientMessage, RequestedModel, Unreadable};
+pub use client_field::ModelRole;
 pub use event_type::EventType;
 pub use lock::Lock;
 pub use request_body::{Inspected, InvalidBody, RequestBody};

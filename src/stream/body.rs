@@ -20,7 +20,7 @@ use crate::metrics::{Metric, MintedBy};
 use crate::protocol::RequestBody;
 
 /// Admitted but for the model that its body may name.
-pub struct WaitingForBody {
+pub(crate) struct WaitingForBody {
     /// Who sent it, and what it addresses.
     pub admission: Admission,
     /// Its path.
@@ -32,7 +32,7 @@ pub struct WaitingForBody {
 }
 
 /// What a request with a body comes to.
-pub enum BodyDecision {
+pub(crate) enum BodyDecision {
     /// It goes on, edited; a body given here replaces the one that was waited for.
     Forward(Box<Forwarded>, Edits, Option<Vec<u8>>),
     /// It goes on, edited and with this body, to mint a client secret.
@@ -42,7 +42,7 @@ pub enum BodyDecision {
 }
 
 /// All of a body, and the head that waited for it.
-pub struct WholeRequest<'a> {
+pub(crate) struct WholeRequest<'a> {
     /// The configuration.
     pub plan: &'a Plan,
     /// The header lines.
@@ -57,7 +57,7 @@ impl WholeRequest<'_> {
     /// # Errors
     ///
     /// If the body cannot be read, or names what is not allowed.
-    pub fn complete(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
+    pub(crate) fn complete(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
         match waiting.need {
             BodyNeed::Mint(mint) => self.mint(&waiting, mint, cx),
             BodyNeed::Model | BodyNeed::Empty => self.forward(waiting, cx),

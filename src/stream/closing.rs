@@ -32,7 +32,7 @@ const STOP_GRACE: Duration = Duration::from_millis(900);
 
 /// An ending that was decided, and how far it has come.
 #[derive(Debug)]
-pub struct Closing {
+pub(crate) struct Closing {
     ending: Ending,
     since: SystemTime,
     /// What closes the client's side.
@@ -46,7 +46,7 @@ pub struct Closing {
 
 /// When the client gets the event and its Close frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClientSide {
+pub(crate) enum ClientSide {
     /// At the upstream's next message boundary.
     AtBoundary,
     /// Where the upstream closes: what it says before passes.
@@ -57,7 +57,7 @@ pub enum ClientSide {
 
 /// When the upstream gets its Close frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UpstreamSide {
+pub(crate) enum UpstreamSide {
     /// At the client's next message boundary.
     AtBoundary,
     /// By the client, which got its Close frame at the frame at fault and answers: what it says before that passes.
@@ -68,7 +68,7 @@ pub enum UpstreamSide {
 
 impl Closing {
     /// An ending of which neither side knows yet.
-    pub fn new(ending: Ending, now: SystemTime) -> Self {
+    pub(crate) fn new(ending: Ending, now: SystemTime) -> Self {
         let code = CloseCode::new(ending.close_code()).unwrap_or(CloseCode::NORMAL);
         Self {
             since: now,
@@ -83,7 +83,7 @@ impl Closing {
     }
 
     /// The ending that a violation of `sender`'s leads to.
-    pub fn for_protocol_error(sender: Sender, error: ProtocolError, now: SystemTime) -> Self {
+    pub(crate) fn for_protocol_error(sender: Sender, error: ProtocolError, now: SystemTime) -> Self {
         let why = error.to_string();
         let ending = Ending::ProtocolError(why.clone().into());
         let code = error.close_code();
@@ -103,32 +103,32 @@ impl Closing {
     }
 
     /// When the client gets the event and its Close frame.
-    pub fn client_side(&self) -> ClientSide {
+    pub(crate) fn client_side(&self) -> ClientSide {
         self.client_side
     }
 
     /// When the upstream gets its Close frame.
-    pub fn upstream_side(&self) -> UpstreamSide {
+    pub(crate) fn upstream_side(&self) -> UpstreamSide {
         self.upstream_side
     }
 
     /// Whether what ended it makes its record incomplete.
-    pub fn is_protocol_error(&self) -> bool {
+    pub(crate) fn is_protocol_error(&self) -> bool {
         matches!(self.ending, Ending::ProtocolError(_))
     }
 
     /// How the session's record says that it ended.
-    pub fn close(&self) -> Close {
+    pub(crate) fn close(&self) -> Close {
         Close { by: ClosedBy::Gateway, code: self.close.code().value(), reason: self.ending.code().to_owned() }
     }
 
     /// The upstream answered the handshake only now: from here on there is somebody to tell.
-    pub fn restart(&mut self, now: SystemTime) {
+    pub(crate) fn restart(&mut self, now: SystemTime) {
         self.since = now;
     }
 
     /// What the client gets at a message boundary.
-    pub fn notify_client(&mut self, event_id: &str, now: SystemTime) -> Vec<u8> {
+    pub(crate) fn notify_client(&mut self, event_id: &str, now: SystemTime) -> Vec<u8> {
         let event = self.has_event.then(|| self.ending.event(event_id));
         let mut bytes = event.map(|event| text_frame(&String::from_utf8_lossy(&event))).unwrap_or_default();
         bytes.extend(self.close_client(now));
@@ -136,13 +136,13 @@ impl Closing {
     }
 
     /// What the client gets at the start of a frame, within a message: a Close may stand there, and an event may not.
-    pub fn close_client(&mut self, now: SystemTime) -> Vec<u8> {
+    pub(crate) fn close_client(&mut self, now: SystemTime) -> Vec<u8> {
         (self.client_side, self.since) = (ClientSide::Closed, now);
         self.close.encode(None)
     }
 
     /// The client is within a frame that goes no further: it can get nothing, and will not answer.
-    pub fn give_up_on_client(&mut self) {
+    pub(crate) fn give_up_on_client(&mut self) {
         self.client_side = ClientSide::Closed;
         if self.upstream_side == UpstreamSide::ByClient {
             self.upstream_side = UpstreamSide::AtBoundary;
@@ -150,19 +150,19 @@ impl Closing {
     }
 
     /// What the upstream gets at the start of a frame, as from its client.
-    pub fn close_upstream(&mut self, mask: [u8; 4]) -> Vec<u8> {
+    pub(crate) fn close_upstream(&mut self, mask: [u8; 4]) -> Vec<u8> {
         self.upstream_side = UpstreamSide::Closed;
         CloseFrame::new(self.upstream_code, "").encode(Some(mask))
     }
 
     /// The upstream is within a frame that goes no further: it can get nothing, and will not answer.
-    pub fn give_up_on_upstream(&mut self) {
+    pub(crate) fn give_up_on_upstream(&mut self) {
         self.upstream_side = UpstreamSide::Closed;
         self.expect_no_answer();
     }
 
     /// Time passed. Says whether the connection is to be cut now.
-    pub fn tick(&mut self, now: SystemTime) -> bool {
+    pub(crate) fn tick(&mut self, now: SystemTime) -> bool {
         let waited = now.duration_since(self.since).unwrap_or_default();
         if self.client_side == ClientSide::AtClose {
             if waited >= UPSTREAM_ANSWER {

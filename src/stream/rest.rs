@@ -22,7 +22,7 @@ use crate::protocol::{BodyMeter, UsageChunkFilter};
 use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Tally, UsageError};
 
 /// One exchange, from its request on.
-pub struct RestMeter {
+pub(crate) struct RestMeter {
     policy: Arc<Policy>,
     caller: Arc<Caller>,
     provider: Arc<Provider>,
@@ -32,7 +32,7 @@ pub struct RestMeter {
 }
 
 /// What an exchange has used.
-pub struct RestUsage {
+pub(crate) struct RestUsage {
     /// Who sent it.
     pub caller: Arc<Caller>,
     /// The route's policy.
@@ -51,14 +51,14 @@ pub struct RestUsage {
 
 impl RestUsage {
     /// Whether the answer told anything. What was not told is not known, and need not be nothing.
-    pub fn is_reported(&self) -> bool {
+    pub(crate) fn is_reported(&self) -> bool {
         self.usage != Tally::default()
     }
 }
 
 /// Why the usage of an exchange is not known, or not all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum UsageGap {
+pub(crate) enum UsageGap {
     /// The answer has a content coding.
     Coded,
     /// The answer is a stream that told none.
@@ -80,7 +80,7 @@ enum Phase {
 impl RestMeter {
     /// The exchange that a request begins, if its usage is to be counted. `is_asked` says that it was asked for in the
     /// client's place.
-    pub fn new(admission: &Admission, upstream: &Upstream<'_>, is_asked: bool) -> Option<Box<Self>> {
+    pub(crate) fn new(admission: &Admission, upstream: &Upstream<'_>, is_asked: bool) -> Option<Box<Self>> {
         admission.is_counted().then(|| {
             Box::new(Self {
                 policy: admission.policy.clone(),
@@ -94,7 +94,7 @@ impl RestMeter {
     }
 
     /// The answer's headers came.
-    pub fn answered(&mut self, status: Option<u16>, response: &UpstreamResponse<'_>) -> ResponseAction {
+    pub(crate) fn answered(&mut self, status: Option<u16>, response: &UpstreamResponse<'_>) -> ResponseAction {
         let answer = std::mem::replace(&mut self.phase, Phase::Done);
         let (Phase::AwaitingHeaders { is_asked }, Some(200..=299)) = (answer, status) else {
             return ResponseAction::Pass;
@@ -123,12 +123,12 @@ impl RestMeter {
     }
 
     /// Whether the answer's bytes are to be read as they pass.
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         matches!(&self.phase, Phase::Reading { body, .. } if body.is_open())
     }
 
     /// Bytes of the answer are on their way. `ends` says that none follow.
-    pub fn pass(&mut self, bytes: &[u8], ends: bool, prices: &PriceList) -> BodyAction {
+    pub(crate) fn pass(&mut self, bytes: &[u8], ends: bool, prices: &PriceList) -> BodyAction {
         let Phase::Reading { body, unasked, .. } = &mut self.phase else { return BodyAction::Pass };
         let metered = body.read(bytes, &mut self.meter, prices);
         note(&mut self.gap, &metered);
@@ -137,7 +137,7 @@ impl RestMeter {
     }
 
     /// The exchange is over, or was cut off.
-    pub fn end(mut self, prices: &PriceList) -> RestUsage {
+    pub(crate) fn end(mut self, prices: &PriceList) -> RestUsage {
         if let Phase::Reading { body, is_stream, .. } = self.phase {
             let metered = body.finish(&mut self.meter, prices);
             note(&mut self.gap, &metered);

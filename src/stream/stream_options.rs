@@ -12,7 +12,7 @@ use crate::protocol::{Inspected, InvalidBody, RequestBody};
 const AZURE_STREAM_OPTIONS: &str = "2024-09";
 
 /// Reads a body; `None` if it is empty.
-pub fn read_body<'a>(admission: &Admission, body: &'a [u8]) -> Result<Option<RequestBody<'a>>, Denial> {
+pub(crate) fn read_body<'a>(admission: &Admission, body: &'a [u8]) -> Result<Option<RequestBody<'a>>, Denial> {
     if body.is_empty() {
         return Ok(None);
     }
@@ -26,7 +26,7 @@ pub fn read_body<'a>(admission: &Admission, body: &'a [u8]) -> Result<Option<Req
 
 /// Asks for the usage of what a body asks for, where that must be and can be; says whether it did. Under a budget of the
 /// day, no stream passes that would not tell.
-pub fn include_usage(
+pub(crate) fn include_usage(
     admission: &Admission,
     target: &Target<'_>,
     provider: &Provider,
