@@ -1,6 +1,7 @@
 //! From the plugin's configuration to a [`Plan`] that cannot be wrong.
 //!
-//! `source` decodes the bytes, `shape` gives them their types ([`raw`]), `plan` resolves names and secrets.
+//! `source` makes a document of the bytes, `decode` gives it the types of the settings ([`raw`]), `plan` resolves names
+//! and secrets.
 //! Every stage collects all of its errors; each has a path, and none shows a secret.
 
 mod decode;
@@ -11,7 +12,6 @@ mod path;
 mod plan;
 mod protobuf;
 pub mod raw;
-mod shape;
 mod source;
 
 pub use error::{ConfigError, Errors};
@@ -20,8 +20,12 @@ pub use plan::{MintMode, Plan, Planned, Secrets};
 
 /// Reads a plugin configuration: JSON, or a serialized `google.protobuf.Struct`. `variable` looks an environment
 /// variable up.
+///
+/// # Errors
+///
+/// All that is wrong, each with its path, if anything is.
 pub fn load(configuration: &[u8], variable: &dyn Fn(&str) -> Option<String>) -> Result<Planned, Errors> {
     let value = source::decode(configuration)?;
-    let shaped = shape::read(&value)?;
-    plan::build(shaped, variable)
+    let decoded = decode::decode(&value)?;
+    plan::build(decoded, variable)
 }

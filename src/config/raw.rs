@@ -240,6 +240,15 @@ pub struct Policy {
     pub meter: Option<bool>,
 }
 
+impl Policy {
+    /// Whether there is any setting beside `auth`.
+    pub fn has_others_than_auth(&self) -> bool {
+        let Self { auth: _, provider, providers, models, aliases, session, lock, meter } = self;
+        let is_handled = provider.is_some() || providers.is_some() || models.is_some() || !aliases.0.is_empty();
+        is_handled || session.is_some() || lock.is_some() || meter.is_some()
+    }
+}
+
 /// The one thing that `auth` can be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Auth {

@@ -1,24 +1,11 @@
-//! What a plan says of sessions: whether they are followed, what they may use up, what a client may not change, and what
-//! models cost.
+//! What sessions and callers may use up, and what models cost.
 
 use super::Builder;
 use crate::config::{Path, raw};
 use crate::limit::{CallerLimits, SessionLimits};
-use crate::protocol::{InvalidPath, Lock};
 use crate::usage::{MicroUsd, Price, PriceList, Rate};
 
 impl Builder<'_> {
-    /// Limits and locks are about what frames hold: without following those, they could not be kept.
-    pub(super) fn metered(&mut self, path: &Path, raw: &raw::Policy) -> bool {
-        let is_metered = raw.meter.unwrap_or(true);
-        for (name, is_given) in [("session", raw.session.is_some()), ("lock", raw.lock.is_some())] {
-            if is_given && !is_metered {
-                self.error(&path.key(name), "cannot be kept with meter: false");
-            }
-        }
-        is_metered
-    }
-
     pub(super) fn session_limits(&mut self, path: &Path, raw: Option<&raw::SessionLimits>) -> SessionLimits {
         let Some(raw) = raw else { return SessionLimits::default() };
         if raw.max_tokens == Some(0) {
@@ -60,16 +47,6 @@ impl Builder<'_> {
         }
         // In range and whole by the test above.
         Some(MicroUsd(micros as u64))
-    }
-
-    pub(super) fn lock(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Lock {
-        match Lock::new(raw.into_iter().flatten()) {
-            Ok(lock) => lock,
-            Err(InvalidPath(field)) => {
-                self.error(path, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
-                Lock::default()
-            }
-        }
     }
 
     pub(super) fn prices(&mut self, path: &Path, raw: Option<&raw::Named<raw::Price>>) -> PriceList {
