@@ -37,7 +37,8 @@
 //! Envoy is known only to the host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
 //! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
 //! `stream → {host, config, control} → {call, client_secret} → process → metrics → policy → {credential, protocol} → limit →
-//! usage → {endpoint, denial, name_rule} → {http, ws, local_reply, memory} → {json, secret}`.
+//! usage → {endpoint, denial, name_rule} → {http, ws, local_reply, memory} → {json, secret,
+//! spelling}`.
 //!
 //! | module | holds |
 //! |---|---|
@@ -57,7 +58,7 @@
 //! | [`endpoint`] | which endpoint a path is |
 //! | [`denial`], [`local_reply`] | the closed list of denials; what the filter answers by itself |
 //! | [`http`], [`ws`], [`json`] | header lines, targets, edits, server-sent events; frames; JSON in place |
-//! | [`memory`], [`secret`] | what streams hold in memory together; key material |
+//! | [`memory`], [`secret`], [`spelling`] | what streams hold in memory together; key material; which known name was meant |
 #![forbid(unsafe_code)]
 
 pub mod call;
@@ -79,6 +80,7 @@ pub mod policy;
 pub mod process;
 pub mod protocol;
 pub mod secret;
+pub mod spelling;
 pub mod stream;
 pub mod usage;
 pub mod ws;

@@ -2,9 +2,11 @@
 
 use super::document::Document;
 use super::error::Errors;
+use super::found;
 use super::omitted::Omitted;
 use super::path::{Path, Step};
 use super::raw::Raw;
+use crate::spelling::meant;
 
 /// Errors beyond this many are not worth reading.
 const MAX_ERRORS: usize = 100;
@@ -79,24 +81,39 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Tells that `value` does not fit; never what it is, which may be a secret.
+    /// Tells that `value` does not fit, but not what it is, since it may be a secret.
     pub fn unfit<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
-        self.report(self.location.clone(), format!("found {}, expected {expected}", value.kind()));
-        None
+        self.not_found(value.kind(), expected)
     }
 
-    /// The text of a string.
-    pub fn text<'v>(&mut self, value: &'v Document, expected: &str) -> Option<&'v str> {
-        if let Document::String(text) = value { Some(text) } else { self.unfit(value, expected) }
+    /// Tells that `value` does not fit, and what it is: for settings that are no text.
+    pub fn unfit_shown<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
+        self.not_found(&found::value(value), expected)
+    }
+
+    /// Tells that `value` does not fit, and what it is if no secret stands there.
+    pub fn unfit_text<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
+        if holds_secret(&self.location) { self.unfit(value, expected) } else { self.unfit_shown(value, expected) }
     }
 
     /// The index of a string among those that may stand there.
     pub fn choice(&mut self, value: &Document, names: &[&str]) -> Option<usize> {
-        let found = match value {
-            Document::String(text) => names.iter().position(|name| name == text),
-            _ => None,
-        };
-        found.or_else(|| self.unfit(value, &format!("one of {}", names.join(", "))))
+        let mut expected = format!("one of {}", names.join(", "));
+        match value {
+            Document::String(text) => {
+                if let Some(index) = names.iter().position(|name| name == text) {
+                    return Some(index);
+                }
+                let is_first_word =
+                    |name: &&&str| name.strip_prefix(text.as_str()).is_some_and(|rest| rest.starts_with('_'));
+                let meant = meant(text, names.iter().copied()).or_else(|| names.iter().find(is_first_word).copied());
+                expected.extend(meant.map(did_you_mean));
+            }
+            // YAML 1.1 reads a bare off as false.
+            Document::Bool(false) if names.contains(&"off") => expected.push_str("; off needs quotes"),
+            _ => {}
+        }
+        self.unfit_shown(value, &expected)
     }
 
     /// The members of a map that has no others than those that are known.
@@ -104,8 +121,11 @@ impl Decoder {
         for (name, _) in self.members(value)? {
             if !known.contains(&name.as_str()) {
                 let member = self.location.key(name);
-                let shown = if holds_secret(&self.location) { self.location.clone() } else { member.clone() };
-                self.report(shown, format!("unknown setting; known here: {}", known.join(", ")));
+                let meant = meant(name, known.iter().copied());
+                let may_be_shown = meant.is_some() || found::is_name(name) || !holds_secret(&self.location);
+                let shown = if may_be_shown { member.clone() } else { self.location.clone() };
+                let hint = meant.map(did_you_mean).unwrap_or_default();
+                self.report(shown, format!("unknown setting; known here: {}{hint}", known.join(", ")));
                 self.omitted.add(member);
             }
         }
@@ -141,7 +161,7 @@ impl Decoder {
 
     /// All elements of a list that fit.
     pub fn list<T: Decode>(&mut self, value: &Document) -> Option<Vec<T>> {
-        let Document::List(elements) = value else { return self.unfit(value, "a list") };
+        let Document::List(elements) = value else { return self.unfit_text(value, "a list") };
         let mut read = Vec::new();
         for (index, element) in elements.iter().enumerate() {
             read.extend(self.below::<T>(Step::Index(index), element));
@@ -163,6 +183,11 @@ impl Decoder {
         read
     }
 
+    fn not_found<T>(&mut self, found: &str, expected: &str) -> Option<T> {
+        self.report(self.location.clone(), format!("found {found}, expected {expected}"));
+        None
+    }
+
     fn report(&mut self, location: Path, message: String) {
         if self.errors.iter().count() < MAX_ERRORS {
             self.errors.insert(&self.location, location, message);
@@ -170,9 +195,13 @@ impl Decoder {
     }
 }
 
+fn did_you_mean(name: &str) -> String {
+    format!("; did you mean {name}?")
+}
+
 /// Whether a secret may stand there by mistake, even as a name.
 fn holds_secret(location: &Path) -> bool {
-    let names = ["key", "tokens", "token", "sealing_keys", "signing_key"];
+    let names = ["key", "keys", "tokens", "token", "sealing_keys", "signing_key"];
     location.steps().iter().any(|step| matches!(step, Step::Key(name) if names.contains(&name.as_str())))
 }
 
@@ -213,17 +242,17 @@ mod tests {
         }));
         for want in [
             "gatway: unknown setting; known here: gateway, providers,",
-            "gateway.header: found a number, expected a string",
-            "gateway.strip_headers[1]: found a number, expected a string",
-            "gateway.strip_headers[3]: found a boolean, expected a string",
+            "gateway.header: found 7, expected a string",
+            "gateway.strip_headers[1]: found 1, expected a string",
+            "gateway.strip_headers[3]: found false, expected a string",
             "providers.a.kind: missing; it must be given",
-            "providers.b.kind: found a string, expected one of openai, azure_openai, xai",
+            "providers.b.kind: found \"openia\", expected one of openai, azure_openai, xai",
             "providers.c.keys[0].name: missing; it must be given",
-            "providers.c.keys[1].weight: found a number, expected a whole number from 0",
-            "policies.p.meter: found a string, expected a boolean",
+            "providers.c.keys[1].weight: found -1, expected a whole number from 0",
+            "policies.p.meter: found \"yes\", expected a boolean",
             "policies.p.modles: unknown setting; known here: auth, provider,",
-            "policies.q.auth: found a boolean, expected \"off\" in quotes",
-            "callers.w.tokens[0].not_after: found a string, expected a time such as 2027-05-01T00:00:00Z",
+            "policies.q.auth: found false, expected \"off\" in quotes",
+            "callers.w.tokens[0].not_after: found \"tomorrow\", expected a time such as 2027-05-01T00:00:00Z",
         ] {
             assert_eq!(found.iter().filter(|error| error.starts_with(want)).count(), 1, "{want} in {found:#?}");
         }

@@ -7,6 +7,7 @@
 mod decode;
 mod document;
 mod error;
+mod found;
 mod omitted;
 mod path;
 mod plan;

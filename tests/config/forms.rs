@@ -59,8 +59,8 @@ fn a_fraction_is_a_string_in_what_envoy_makes_of_yaml() {
     let session = |usd: &str| with([("policies.voice.session", json!({ "max_cost_usd": usd }))]);
     assert_eq!(outcome(&as_struct(&session("1.5")).encode_to_vec()), Ok(vec![]));
     for usd in ["much", "", "1.5 USD", "true", "[1.5]"] {
-        let want = "policies.voice.session.max_cost_usd: found a string, expected a number";
-        assert_eq!(outcome(&as_struct(&session(usd)).encode_to_vec()), Err(want.to_owned()), "{usd}");
+        let want = format!("policies.voice.session.max_cost_usd: found {usd:?}, expected a number");
+        assert_eq!(outcome(&as_struct(&session(usd)).encode_to_vec()), Err(want), "{usd}");
     }
 }
 

@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use realtime_byok::config::{Planned, load};
 
 /// The environment of the VM.
-const VARIABLES: [(&str, &str); 8] = [
+const VARIABLES: [(&str, &str); 9] = [
     ("OPENAI_API_KEY", "sk-openai-4242"),
     ("TOKEN", "token-4242"),
     ("EMPTY", ""),
+    ("emptyOne", ""),
     ("LINE_FEED", "secret-4242\n"),
     ("BELL", "secret\u{7}4242"),
     ("SPACED", " secret-4242"),

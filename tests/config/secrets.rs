@@ -10,7 +10,6 @@ const TOKENS: &str = "callers.web-app.tokens";
 #[test]
 fn a_variable_must_be_there_and_hold_what_can_be_sent() {
     for (variable, fault) in [
-        ("EMPTY", "is empty"),
         ("LINE_FEED", "holds a control character, such as a line feed"),
         ("BELL", "holds a control character, such as a line feed"),
         ("SPACED", "has white space at an end"),
@@ -20,6 +19,9 @@ fn a_variable_must_be_there_and_hold_what_can_be_sent() {
         assert_errors([(KEY, source.clone())], &[&format!("{KEY}.env: the key {fault}")]);
         assert_errors([(TOKENS, json!([source]))], &[&format!("{TOKENS}[0].env: the token {fault}")]);
     }
+    let empty = "the variable EMPTY is empty";
+    assert_errors([(KEY, json!({ "env": "EMPTY" }))], &[&format!("{KEY}.env: {empty}")]);
+    assert_errors([(TOKENS, json!([{ "env": "EMPTY" }]))], &[&format!("{TOKENS}[0].env: {empty}")]);
     let missing = "the variable NOWHERE is not set in the VM; list it in environment_variables.host_env_keys (Istio: \
                    vmConfig.env) and set it for the proxy";
     assert_errors([(KEY, json!({ "env": "NOWHERE" }))], &[&format!("{KEY}.env: {missing}")]);
@@ -27,8 +29,16 @@ fn a_variable_must_be_there_and_hold_what_can_be_sent() {
 }
 
 #[test]
+fn a_variable_is_named_in_whatever_case() {
+    let found = errors(&with([(KEY, json!({ "env": "openai_api_key" }))]));
+    assert!(found[0].starts_with("providers.openai.key.env: the variable openai_api_key is not set"), "{found:?}");
+    let found = errors(&with([(KEY, json!({ "env": "emptyOne" }))]));
+    assert_eq!(found, ["providers.openai.key.env: the variable emptyOne is empty"]);
+}
+
+#[test]
 fn a_secret_given_for_a_variables_name_is_not_shown() {
-    for name in ["sk-4242", "secret.4242", "token4242", ""] {
+    for name in ["sk-4242", "secret.4242", "token4242", "token_4242", ""] {
         let found = errors(&with([(KEY, json!({ "env": name }))]));
         assert!(found[0].starts_with("providers.openai.key.env: the variable named here is not set"), "{found:?}");
     }

@@ -42,7 +42,7 @@ impl Builder<'_> {
     fn micro_usd(&mut self, path: &Path, usd: f64) -> Option<MicroUsd> {
         let micros = (usd * 1e6).round();
         if !(1.0..=1e15).contains(&micros) {
-            self.error(path, "expected an amount of US dollars above zero");
+            self.error(path, format!("found {usd}, expected an amount of US dollars above zero"));
             return None;
         }
         // In range and whole by the test above.
@@ -56,12 +56,14 @@ impl Builder<'_> {
     }
 
     fn price(&mut self, path: &Path, raw: &raw::Price) -> Price {
-        let mut rate = |name: &str, usd: Option<f64>| match Rate::try_from(usd?) {
-            Ok(rate) => Some(rate),
-            Err(_) => {
-                self.error(&path.key(name), "expected US dollars for a million tokens, from 0");
-                None
+        let mut rate = |name: &str, usd: Option<f64>| {
+            let usd = usd?;
+            let rate = Rate::try_from(usd).ok();
+            if rate.is_none() {
+                let message = format!("found {usd}, expected US dollars for a million tokens, from 0");
+                self.error(&path.key(name), message);
             }
+            rate
         };
         Price {
             input_text: rate("input_text", raw.input_text),

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::config::raw::{SecretSource, SecretText, Token};
-use crate::config::{Errors, Path};
+use crate::config::{Errors, Path, found};
 use crate::secret::{Digest, Secret};
 
 /// Looks an environment variable up.
@@ -103,16 +103,18 @@ impl SecretReader<'_> {
         match source {
             Source::Env(name) => {
                 let path = path.key("env");
-                let Some(value) = (self.variable)(name) else {
-                    let message = format!(
+                let fault = match (self.variable)(name) {
+                    // That it is set says that it is a variable's name.
+                    Some(value) if value.is_empty() => format!("the variable {name} is empty"),
+                    Some(value) => return Some((path, Secret::new(value.into_bytes()))),
+                    None => format!(
                         "the variable {} is not set in the VM; list it in environment_variables.host_env_keys (Istio: \
                          vmConfig.env) and set it for the proxy",
                         shown(name)
-                    );
-                    self.errors.add(&path, message);
-                    return None;
+                    ),
                 };
-                Some((path, Secret::new(value.into_bytes())))
+                self.errors.add(&path, fault);
+                None
             }
             Source::Value(secret) => {
                 let path = path.key("value");
@@ -160,5 +162,6 @@ impl SecretReader<'_> {
 /// A variable's name, unless it looks like something else, which may be the secret itself.
 fn shown(name: &str) -> &str {
     let is_usual = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
-    if !name.is_empty() && name.bytes().all(is_usual) { name } else { "named here" }
+    let is_words = found::is_name(name) && name.contains('_');
+    if !name.is_empty() && (is_words || name.bytes().all(is_usual)) { name } else { "named here" }
 }

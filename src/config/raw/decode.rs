@@ -122,20 +122,20 @@ impl<T: Decode> Decode for Named<T> {
 
 impl Decode for bool {
     fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        if let Document::Bool(flag) = value { Some(*flag) } else { reader.unfit(value, "a boolean") }
+        if let Document::Bool(flag) = value { Some(*flag) } else { reader.unfit_shown(value, "a boolean") }
     }
 }
 
 impl Decode for u64 {
     fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
         let whole = if let Document::Number(number) = value { number.whole() } else { None };
-        whole.or_else(|| reader.unfit(value, WHOLE_NUMBER))
+        whole.or_else(|| reader.unfit_shown(value, WHOLE_NUMBER))
     }
 }
 
 impl Decode for u32 {
     fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        Self::try_from(u64::read(value, reader)?).ok().or_else(|| reader.unfit(value, WHOLE_NUMBER))
+        Self::try_from(u64::read(value, reader)?).ok().or_else(|| reader.unfit_shown(value, WHOLE_NUMBER))
     }
 }
 
@@ -149,43 +149,45 @@ impl Decode for f64 {
             Document::String(text) => Decimal::parse(text),
             _ => None,
         };
-        number.map(Decimal::to_f64).or_else(|| reader.unfit(value, "a number"))
+        number.map(Decimal::to_f64).or_else(|| reader.unfit_shown(value, "a number"))
     }
+}
+
+fn text(value: &Document) -> Option<&str> {
+    if let Document::String(text) = value { Some(text) } else { None }
 }
 
 impl Decode for String {
     fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        reader.text(value, "a string").map(str::to_owned)
+        text(value).map(str::to_owned).or_else(|| reader.unfit_text(value, "a string"))
     }
 }
 
 impl Decode for SecretText {
     fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        String::read(value, reader).map(|text| Self(Secret::new(text.into_bytes())))
+        let bytes = text(value).map(|text| text.as_bytes().to_vec());
+        bytes.map(|bytes| Self(Secret::new(bytes))).or_else(|| reader.unfit(value, "a string"))
     }
 }
 
 impl Decode for Span {
     fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        let expected = "a duration such as 90s, 30m or 2h, longer than none";
-        let span = humantime::parse_duration(reader.text(value, expected)?).ok().filter(|span| !span.is_zero());
-        span.map(Self).or_else(|| reader.unfit(value, expected))
+        let span = text(value).and_then(|text| humantime::parse_duration(text).ok()).filter(|span| !span.is_zero());
+        span.map(Self).or_else(|| reader.unfit_shown(value, "a duration such as 90s, 30m or 2h, longer than none"))
     }
 }
 
 impl Decode for Time {
     fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        let expected = "a time such as 2027-05-01T00:00:00Z";
-        let time = humantime::parse_rfc3339(reader.text(value, expected)?).ok();
-        time.map(Self).or_else(|| reader.unfit(value, expected))
+        let time = text(value).and_then(|text| humantime::parse_rfc3339(text).ok());
+        time.map(Self).or_else(|| reader.unfit_shown(value, "a time such as 2027-05-01T00:00:00Z"))
     }
 }
 
 impl Decode for Auth {
     fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
         // YAML 1.1 reads a bare off as false, hence the quotes.
-        let expected = "\"off\" in quotes";
-        if reader.text(value, expected)? == "off" { Some(Self::Off) } else { reader.unfit(value, expected) }
+        if text(value) == Some("off") { Some(Self::Off) } else { reader.unfit_shown(value, "\"off\" in quotes") }
     }
 }
 
