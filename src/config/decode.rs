@@ -22,13 +22,15 @@ pub struct Decoded {
     omitted: Omitted,
 }
 
-/// Names that a configuration declares, whether or not what they stand for is right.
+/// What a configuration declares, whether or not it is right.
 #[derive(Default)]
 pub struct Declared {
     /// Providers.
     pub providers: Vec<String>,
     /// Policies.
     pub policies: Vec<String>,
+    /// Whether there are prices.
+    pub has_prices: bool,
 }
 
 impl Decoded {
@@ -49,7 +51,12 @@ impl Decoded {
 ///
 /// Only if the document is not a map, or more is wrong than anybody would read; else [`Decoded`] has what is wrong.
 pub fn decode(value: &Document) -> Result<Decoded, Errors> {
-    let declared = Declared { providers: names(value, "providers"), policies: names(value, "policies") };
+    let has_prices = match value.member("prices") {
+        None => false,
+        Some(Document::Map(prices)) => !prices.is_empty(),
+        Some(_) => true,
+    };
+    let declared = Declared { providers: names(value, "providers"), policies: names(value, "policies"), has_prices };
     let mut reader = Decoder::default();
     match Raw::read(value, &mut reader) {
         Some(raw) if reader.errors.iter().count() < MAX_ERRORS => {

@@ -8,11 +8,13 @@ mod policy;
 mod provider;
 mod secret;
 
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::decode::{Declared, Decoded};
 use super::error::Errors;
+use super::found;
 use super::path::Path;
 use super::raw::Raw;
 use crate::client_secret::sealing::SealingKeys;
@@ -137,6 +139,10 @@ impl Builder<'_> {
         self.reader.errors.add(path, message);
     }
 
+    pub(super) fn warn(&mut self, path: &Path, message: impl fmt::Display) {
+        self.reader.warn(path, message);
+    }
+
     /// What is understood and not done yet must not be taken for done.
     fn refuse_what_is_not_in_force(&mut self, raw: &Raw) {
         let top = Path::default();
@@ -145,6 +151,20 @@ impl Builder<'_> {
                 self.error(&top.key(name), "this version does not do this yet; remove it");
             }
         }
+    }
+
+    /// Globs of models' names.
+    pub(super) fn models(&mut self, path: &Path, patterns: Option<&Vec<String>>) -> NameRule {
+        for (index, pattern) in patterns.into_iter().flatten().enumerate().filter(|(_, pattern)| is_like_regex(pattern))
+        {
+            let message = format!(
+                "{} looks like a regular expression; this is a glob: * stands for any characters, ? for one, all others for \
+                 themselves",
+                found::text(pattern)
+            );
+            self.warn(&path.index(index), message);
+        }
+        self.globs(path, patterns)
     }
 
     pub(super) fn globs(&mut self, path: &Path, patterns: Option<&Vec<String>>) -> NameRule {
@@ -156,6 +176,11 @@ impl Builder<'_> {
         }
         NameRule::globs(patterns)
     }
+}
+
+/// Whether a glob has what no model's name has, and regular expressions have.
+fn is_like_regex(glob: &str) -> bool {
+    glob.contains(['^', '$', '|', '\\', '(', ')', '[', ']', '{', '}']) || glob.contains(".*") || glob.contains(".+")
 }
 
 pub(super) fn listed(names: &[String]) -> String {

@@ -209,7 +209,7 @@ pub struct CallerLimits {
     pub sessions_per_minute: Option<u32>,
     /// Tokens in a day, UTC.
     pub tokens_per_day: Option<u64>,
-    /// US dollars in a day, UTC.
+    /// US dollars in a day, UTC. Needs `prices`.
     pub cost_usd_per_day: Option<f64>,
 }
 
@@ -233,7 +233,8 @@ pub struct Policy {
     pub aliases: Named<String>,
     /// What a session may use up.
     pub session: Option<SessionLimits>,
-    /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`.
+    /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`. One that nearly is a
+    /// field of a known session is an error, one that no known session has a warning.
     pub lock: Option<Vec<String>>,
     /// Whether the WebSockets of the route are followed, and what they and REST answers use counted; they are without
     /// this. `session` and `lock` need it.
@@ -266,7 +267,7 @@ pub struct SessionLimits {
     pub idle_timeout: Option<Span>,
     /// Tokens, in and out.
     pub max_tokens: Option<u64>,
-    /// US dollars.
+    /// US dollars. Needs `prices`.
     pub max_cost_usd: Option<f64>,
 }
 

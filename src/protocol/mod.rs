@@ -11,6 +11,7 @@ mod client_event;
 mod event_type;
 mod lock;
 mod rest_body;
+mod session_field;
 pub(crate) mod upstream_event;
 pub(crate) mod usage;
 mod usage_chunk;
@@ -22,4 +23,5 @@ pub use client_event::{ClientEvent, ModelRole, RequestedModel, Unreadable, inspe
 pub use event_type::{EventType, Peek, peek};
 pub use lock::{InvalidPath, Lock};
 pub use rest_body::BodyMeter;
+pub use session_field::SessionField;
 pub use usage_chunk::{Ambiguous, UsageChunkFilter, is_stream_requested, with_include_usage};

@@ -43,6 +43,7 @@ fn json_and_struct_come_to_the_same() {
         with([("providers.openai", json!({ "kind": "openai", "keys": pool }))]),
         with([("providers.openai.keys", json!([{ "name": "a", "key": {}, "weight": 0.5 }]))]),
         with([("callers.web-app.limits", json!({ "cost_usd_per_day": 25, "tokens_per_day": 2_000_000 }))]),
+        with([("callers.web-app.limits.cost_usd_per_day", json!(25)), ("prices.gpt*.input_text", json!(4))]),
         with([("gateway.strip_headers", json!([1.5, null, true, {}, []])), ("a", json!(1))]),
         json!({ "providers": {} }),
     ] {
@@ -56,7 +57,8 @@ fn json_and_struct_come_to_the_same() {
 
 #[test]
 fn a_fraction_is_a_string_in_what_envoy_makes_of_yaml() {
-    let session = |usd: &str| with([("policies.voice.session", json!({ "max_cost_usd": usd }))]);
+    let prices = json!({ "gpt*": { "input_text": 4 } });
+    let session = |usd: &str| with([("policies.voice.session.max_cost_usd", json!(usd)), ("prices", prices.clone())]);
     assert_eq!(outcome(&as_struct(&session("1.5")).encode_to_vec()), Ok(vec![]));
     for usd in ["much", "", "1.5 USD", "true", "[1.5]"] {
         let want = format!("policies.voice.session.max_cost_usd: found {usd:?}, expected a number");

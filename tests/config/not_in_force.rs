@@ -26,7 +26,7 @@ fn what_it_does_by_itself_may_be_said() {
         ("client_secrets.mode", json!("off")),
         ("policies.voice.meter", json!(false)),
         ("policies.voice.meter", json!(true)),
-        ("policies.voice.session", json!({ "max_duration": "30m", "max_cost_usd": 1.5 })),
+        ("policies.voice.session", json!({ "max_duration": "30m", "max_tokens": 200_000 })),
         ("policies.voice.lock", json!(["instructions", "audio.output.voice"])),
         ("prices", json!({ "gpt*": { "input_text": 4 } })),
         ("gateway.accept_provider_slot", json!(true)),

@@ -231,6 +231,78 @@ fn what_an_operator_should_know_of_is_a_warning() {
 }
 
 #[test]
+fn a_glob_that_looks_like_a_regular_expression_is_good_with_a_warning() {
+    let models = json!(["gpt-realtime*", "gpt-4.1*", "o?", "*/gpt", "gpt-realtime.*", "^gpt", "gpt-(a|b)", "gpt-[45]"]);
+    let said = "looks like a regular expression; this is a glob: * stands for any characters, ? for one, all others for \
+                themselves";
+    for (location, shown) in
+        [("policies.voice.models", true), ("callers.web-app.models", true), ("callers.web-app.origins", false)]
+    {
+        let want = [(4, "gpt-realtime.*"), (5, "^gpt"), (6, "gpt-(a|b)"), (7, "gpt-[45]")];
+        let want = want.map(|(index, glob)| format!("{location}[{index}]: {glob:?} {said}"));
+        assert_eq!(warnings(&with([(location, models.clone())])), if shown { want.to_vec() } else { vec![] });
+    }
+}
+
+#[test]
+fn a_limit_in_dollars_needs_prices() {
+    let session = ("policies.voice.session", json!({ "max_cost_usd": 1.5, "max_tokens": 9 }));
+    let limits = ("callers.web-app.limits", json!({ "cost_usd_per_day": 25, "tokens_per_day": 9 }));
+    let said = "needs prices; without them no model's cost is known";
+    let errors = [
+        &*format!("policies.voice.session.max_cost_usd: {said}"),
+        &format!("callers.web-app.limits.cost_usd_per_day: {said}"),
+    ];
+    assert_errors([session.clone(), limits.clone()], &errors);
+    assert_errors([session.clone(), limits.clone(), ("prices", json!({}))], &errors);
+    assert_errors([session.clone(), limits.clone(), ("prices", json!({ "gpt*": { "input_text": 4 } }))], &[]);
+    // Prices that are wrong have their own errors.
+    assert_errors([session, limits, ("prices", json!(["gpt*"]))], &["prices: found a list, expected a map"]);
+}
+
+#[test]
+fn a_locked_field_is_one_of_a_known_session() {
+    for field in [
+        "instructions",
+        "tools",
+        "voice",
+        "audio.output.voice",
+        "audio.input",
+        "input_audio_transcription.model",
+        "max_response_output_tokens",
+        "tools.0.parameters",
+        "prompt.variables.name",
+        "previous_response_id",
+        "delegation.responses.instructions",
+        "systemInstruction",
+        "generationConfig.speechConfig",
+    ] {
+        assert_eq!(warnings(&with([("policies.voice.lock", json!([field]))])), [""; 0], "{field}");
+    }
+    for field in ["colour", "audio.output.colour", "tools_of_mine", "output.voice", "voice.id.x"] {
+        assert_eq!(
+            warnings(&with([("policies.voice.lock", json!(["tools", field]))])),
+            [format!("policies.voice.lock[1]: no kind of session that is known has a field \"{field}\"")]
+        );
+    }
+    for (field, meant) in [
+        ("instruction", "instructions"),
+        ("Instructions", "instructions"),
+        ("toolChoice", "tool_choice"),
+        ("tool", "tools"),
+        ("audio.output.voise", "audio.output.voice"),
+        ("audio.ouput.voice", "audio.output.voice"),
+        ("adio.ouput", "audio.output"),
+        ("system_instruction", "systemInstruction"),
+    ] {
+        assert_errors(
+            [("policies.voice.lock", json!(["tools", field]))],
+            &[&format!("policies.voice.lock[1]: no session has a field \"{field}\"; did you mean {meant}?")],
+        );
+    }
+}
+
+#[test]
 fn without_callers_a_warning_says_that_nobody_can_come_in() {
     assert_eq!(
         warnings(&with([("callers", json!({}))])),

@@ -45,6 +45,9 @@ impl Builder<'_> {
             self.error(path, format!("found {usd}, expected an amount of US dollars above zero"));
             return None;
         }
+        if !self.declared.has_prices {
+            self.error(path, "needs prices; without them no model's cost is known");
+        }
         // In range and whole by the test above.
         Some(MicroUsd(micros as u64))
     }

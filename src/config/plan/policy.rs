@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{Builder, listed};
 use crate::config::{Path, raw};
 use crate::policy::{Guard, Policy, Provider, ProviderKind};
-use crate::protocol::{InvalidPath, Lock};
+use crate::protocol::{InvalidPath, Lock, SessionField};
 
 impl Builder<'_> {
     pub(super) fn policy(
@@ -27,7 +27,7 @@ impl Builder<'_> {
                 self.error(&path.key("aliases").key(from), "empty; expected a model's name on both sides");
             }
         }
-        let models = self.globs(&path.key("models"), raw.models.as_ref());
+        let models = self.models(&path.key("models"), raw.models.as_ref());
         let mut chosen = names.iter().filter_map(|name| providers.iter().find(|known| known.name == *name)).cloned();
         let limits = self.session_limits(&path.key("session"), raw.session.as_ref());
         let policy = Policy {
@@ -44,12 +44,10 @@ impl Builder<'_> {
         if (limits.max_tokens.is_some() || limits.max_cost.is_some())
             && let Some(provider) = policy.providers().find(is_unknown)
         {
-            let warning = format!(
-                "{}: what sessions use at \"{}\" is not known, so that its tokens and dollars limit nothing",
-                path.key("session"),
-                provider.name
-            );
-            self.reader.warnings.push(warning);
+            let name = &provider.name;
+            let warning =
+                format!("what sessions use at \"{name}\" is not known, so that its tokens and dollars limit nothing");
+            self.warn(&path.key("session"), warning);
         }
         Some(Guard::On(Rc::new(policy)))
     }
@@ -94,11 +92,28 @@ impl Builder<'_> {
     }
 
     fn lock(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Lock {
+        for (index, field) in raw.into_iter().flatten().enumerate() {
+            self.session_field(&path.index(index), field);
+        }
         match Lock::new(raw.into_iter().flatten()) {
             Ok(lock) => lock,
             Err(InvalidPath(field)) => {
                 self.error(path, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
                 Lock::default()
+            }
+        }
+    }
+
+    /// A slip would lock nothing; what no session is known to have may be new.
+    fn session_field(&mut self, path: &Path, field: &str) {
+        match SessionField::of(field) {
+            SessionField::Known => {}
+            SessionField::SlipOf(meant) => {
+                self.error(path, format!("no session has a field \"{field}\"; did you mean {meant}?"));
+            }
+            SessionField::Unknown if field.split('.').any(str::is_empty) => {}
+            SessionField::Unknown => {
+                self.warn(path, format!("no kind of session that is known has a field \"{field}\""));
             }
         }
     }

@@ -55,9 +55,8 @@ impl Builder<'_> {
             }
             (None, Some(query)) => {
                 if !matches!(raw.key, Some(raw::Key::External)) {
-                    let path = path.key("query");
-                    let warning = format!("{path}: a log of the whole path shows this key; log it without its query");
-                    self.reader.warnings.push(warning);
+                    let warning = "a log of the whole path shows this key; log it without its query";
+                    self.warn(&path.key("query"), warning);
                 }
                 Some(Placement::Query(query.clone()))
             }

@@ -1,5 +1,7 @@
 //! Secrets out of the configuration and the environment, and whether they can be what they are meant to be.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -48,6 +50,11 @@ enum TokenSource<'a> {
 }
 
 impl SecretReader<'_> {
+    /// Tells of what is right, but not wise.
+    pub fn warn(&mut self, path: &Path, message: impl fmt::Display) {
+        self.warnings.push(format!("{path}: {message}"));
+    }
+
     /// A provider's key.
     pub fn key(&mut self, path: &Path, source: &SecretSource) -> Option<Secret> {
         let SecretSource { env, value, base64 } = source;
@@ -118,12 +125,12 @@ impl SecretReader<'_> {
             }
             Source::Value(secret) => {
                 let path = path.key("value");
-                self.warn(&path);
+                self.warn_of_dump(&path);
                 Some((path, Secret::new(secret.expose().to_vec())))
             }
             Source::Base64(secret) => {
                 let path = path.key("base64");
-                self.warn(&path);
+                self.warn_of_dump(&path);
                 match STANDARD.decode(secret.expose()) {
                     Ok(bytes) => Some((path, Secret::new(bytes))),
                     Err(_) => {
@@ -154,8 +161,8 @@ impl SecretReader<'_> {
         None
     }
 
-    fn warn(&mut self, path: &Path) {
-        self.warnings.push(format!("{path}: Envoy's /config_dump shows this secret; prefer env"));
+    fn warn_of_dump(&mut self, path: &Path) {
+        self.warn(path, "Envoy's /config_dump shows this secret; prefer env");
     }
 }
 
