@@ -8,8 +8,8 @@ const LONGEST: usize = 30;
 /// How providers' keys begin.
 const KEYS_BEGIN: [&str; 5] = ["sk-", "sk_", "ek_", "xai-", "AIza"];
 
-/// What is shorter is no secret.
-pub const SHORTEST_SECRET: usize = 8;
+/// What is shorter is no secret: no token may be.
+const SHORTEST_SECRET: usize = 8;
 
 /// The longest name of a setting that is shown where a secret may stand.
 const LONGEST_NAME: usize = 24;

@@ -161,7 +161,8 @@ pub struct SecretSource {
 }
 
 /// A gateway token: exactly one of `sha256`, `env`, `value` and `base64`, and when it is good. It must be ASCII, without
-/// commas, control characters and white space at either end. No two callers may have the same.
+/// commas, control characters and white space at either end, and have at least 8 characters; fewer than 20 are a warning.
+/// No two callers may have the same.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(transform = schema::one_source_or_digest))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]

@@ -97,14 +97,14 @@ fn a_configuration_that_nests_too_deep_is_refused() {
 
 #[test]
 fn ten_thousand_callers_load_and_are_distinguished() {
-    let tokens = |number: usize| json!({ "tokens": [{ "value": format!("token-{number}") }] });
+    let tokens = |number: usize| json!({ "tokens": [{ "value": format!("gateway-token-{number:06}") }] });
     let callers: Value = (0..10_000).map(|number| (format!("caller-{number}"), tokens(number))).collect();
     let planned = loaded(&with([("callers", callers)])).expect("it is good");
     let now = std::time::SystemTime::UNIX_EPOCH;
     for number in [0, 1, 4_999, 9_999] {
-        let caller = planned.plan.callers.find(format!("token-{number}").as_bytes(), || now);
+        let caller = planned.plan.callers.find(format!("gateway-token-{number:06}").as_bytes(), || now);
         assert_eq!(caller.map(|caller| caller.name.as_str()), Ok(format!("caller-{number}").as_str()));
     }
-    assert!(matches!(planned.plan.callers.find(b"token-10000", || now), Err(TokenError::Invalid)));
+    assert!(matches!(planned.plan.callers.find(b"gateway-token-010000", || now), Err(TokenError::Invalid)));
     assert!(planned.plan.policies.find(&Route::Name(b"anything".to_vec())).is_some());
 }

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use realtime_byok::config::{Planned, load};
 
 /// The environment of the VM.
-const VARIABLES: [(&str, &str); 9] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("OPENAI_API_KEY", "sk-openai-4242"),
-    ("TOKEN", "token-4242"),
+    ("TOKEN", "gateway-token-of-4242"),
     ("EMPTY", ""),
     ("emptyOne", ""),
     ("LINE_FEED", "secret-4242\n"),
@@ -22,6 +22,8 @@ const VARIABLES: [(&str, &str); 9] = [
     ("SPACED", " secret-4242"),
     ("ACCENTED", "s\u{e9}cret-4242"),
     ("COMMA", "secret,4242"),
+    ("SHORT", "4242-19-characters"),
+    ("TOO_SHORT", "7-4242-"),
 ];
 
 fn variable(name: &str) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Keys and tokens: where they may come from, and what they may be.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{assert_errors, errors, warnings, with};
@@ -128,7 +130,10 @@ fn a_secret_in_the_configuration_is_good_with_a_warning() {
     let pool = json!([{ "name": "a", "key": { "value": "a-4242" } }, { "name": "b", "key": { "base64": "Yg==" } }]);
     let configuration = with([
         ("providers.openai", json!({ "kind": "openai", "keys": pool })),
-        (TOKENS, json!([{ "value": "b-4242" }, { "base64": "Yw==" }, { "env": "TOKEN" }])),
+        (
+            TOKENS,
+            json!([{ "value": "another-token-of-4242" }, { "base64": "YS10aGlyZC10b2tlbi1vZi00MjQy" }, { "env": "TOKEN" }]),
+        ),
     ]);
     let shown = "Envoy's /config_dump shows this secret; prefer env";
     let want = [
@@ -138,6 +143,36 @@ fn a_secret_in_the_configuration_is_good_with_a_warning() {
         "callers.web-app.tokens[1].base64",
     ];
     assert_eq!(warnings(&configuration), want.map(|location| format!("{location}: {shown}")));
+}
+
+#[test]
+fn a_short_token_can_be_guessed() {
+    let warns =
+        "the token has fewer than 20 characters, so that it may be guessed; openssl rand -hex 32 makes a good one";
+    let fails = "the token has fewer than 8 characters; openssl rand -hex 32 makes a good one";
+    let control = |token: &Value| ("control", json!({ "path": "/realtime-byok", "token": token }));
+    for length in [7, 8, 19, 20] {
+        let secret = "4".repeat(length);
+        for (source, name) in
+            [(json!({ "value": secret }), "value"), (json!({ "base64": STANDARD.encode(&secret) }), "base64")]
+        {
+            for (change, location) in [
+                ((TOKENS, json!([source])), format!("{TOKENS}[0].{name}")),
+                (control(&source), format!("control.token.{name}")),
+            ] {
+                let configuration = with([change]);
+                match length {
+                    ..8 => assert_eq!(errors(&configuration), [format!("{location}: {fails}")]),
+                    8..20 => assert_eq!(warnings(&configuration)[1..], [format!("{location}: {warns}")]),
+                    _ => assert_eq!(warnings(&configuration).len(), 1),
+                }
+            }
+        }
+    }
+    assert_errors([(TOKENS, json!([{ "env": "TOO_SHORT" }]))], &[&format!("{TOKENS}[0].env: {fails}")]);
+    assert_eq!(warnings(&with([(TOKENS, json!([{ "env": "SHORT" }]))])), [format!("{TOKENS}[0].env: {warns}")]);
+    // How long a provider's key is, is the provider's affair.
+    assert_errors([(KEY, json!({ "env": "TOO_SHORT" }))], &[]);
 }
 
 #[test]

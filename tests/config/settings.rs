@@ -180,8 +180,8 @@ fn a_callers_tokens_have_a_time_and_one_owner() {
     assert_errors(
         [
             ("callers.app.tokens", json!([{ "sha256": digest }, { "sha256": digest.to_uppercase() }])),
-            ("callers.web-app.tokens", json!([{ "env": "TOKEN" }, { "value": "token-4242" }])),
-            ("callers.zoo.tokens", json!([{ "base64": "dG9rZW4tNDI0Mg==" }])),
+            ("callers.web-app.tokens", json!([{ "env": "TOKEN" }, { "value": "gateway-token-of-4242" }])),
+            ("callers.zoo.tokens", json!([{ "base64": "Z2F0ZXdheS10b2tlbi1vZi00MjQy" }])),
         ],
         &[
             "callers.app.tokens[1]: caller \"app\" has this token already",

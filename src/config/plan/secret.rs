@@ -22,6 +22,12 @@ pub struct SecretReader<'a> {
     pub warnings: &'a mut Vec<String>,
 }
 
+/// Tokens must have so many characters.
+const SHORTEST_TOKEN: usize = 8;
+
+/// Tokens should have so many characters.
+const SHORTEST_GOOD_TOKEN: usize = 20;
+
 /// Where a secret is.
 enum Source<'a> {
     Env(&'a str),
@@ -90,6 +96,7 @@ impl SecretReader<'_> {
                 let (path, secret) = self.resolve(path, source)?;
                 // A comma separates credentials in a header line, so that no such token could ever match.
                 let secret = self.check(&path, secret, "token", |byte| byte != b',')?;
+                self.check_length(&path, &secret)?;
                 Some(Digest::of(secret.expose()))
             }
         }
@@ -159,6 +166,23 @@ impl SecretReader<'_> {
         };
         self.errors.add(path, format!("the {what} {fault}"));
         None
+    }
+
+    /// A token is made by whoever writes the configuration, and is as good as it is hard to guess.
+    fn check_length(&mut self, path: &Path, token: &Secret) -> Option<()> {
+        let length = token.expose().len();
+        let advice = "openssl rand -hex 32 makes a good one";
+        if length < SHORTEST_TOKEN {
+            self.errors.add(path, format!("the token has fewer than {SHORTEST_TOKEN} characters; {advice}"));
+            return None;
+        }
+        if length < SHORTEST_GOOD_TOKEN {
+            let message = format!(
+                "the token has fewer than {SHORTEST_GOOD_TOKEN} characters, so that it may be guessed; {advice}"
+            );
+            self.warn(path, message);
+        }
+        Some(())
     }
 
     fn warn_of_dump(&mut self, path: &Path) {
