@@ -17,7 +17,7 @@ pub struct Decoded {
     pub raw: Raw,
     /// What did not.
     pub errors: Errors,
-    /// The names of all providers and policies, those included that did not fit, so that nobody is told twice.
+    /// The names of all providers and policies, those included that did not fit, so that nothing is reported twice.
     pub declared: Declared,
     omitted: Omitted,
 }
@@ -57,19 +57,19 @@ pub fn decode(value: &Document) -> Result<Decoded, Errors> {
         Some(_) => true,
     };
     let declared = Declared { providers: names(value, "providers"), policies: names(value, "policies"), has_prices };
-    let mut reader = Decoder::default();
-    match Raw::read(value, &mut reader) {
-        Some(raw) if reader.errors.iter().count() < MAX_ERRORS => {
-            Ok(Decoded { raw, errors: reader.errors, declared, omitted: reader.omitted })
+    let mut decoder = Decoder::default();
+    match Raw::decode(value, &mut decoder) {
+        Some(raw) if decoder.errors.iter().count() < MAX_ERRORS => {
+            Ok(Decoded { raw, errors: decoder.errors, declared, omitted: decoder.omitted })
         }
-        _ => Err(reader.errors),
+        _ => Err(decoder.errors),
     }
 }
 
-/// What a value can be read as.
+/// What a value can be decoded as.
 pub trait Decode: Sized {
-    /// Reads a value; none if it does not fit, of which the reader has been told.
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self>;
+    /// Decodes a value; none if it does not fit, which the decoder then knows.
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self>;
 
     /// What holds where nothing is given; none if something must be.
     fn absent() -> Option<Self> {
@@ -77,7 +77,7 @@ pub trait Decode: Sized {
     }
 }
 
-/// Where in a tree is being read, and what did not fit so far.
+/// Where in a document is being decoded, and what did not fit so far.
 #[derive(Default)]
 pub struct Decoder {
     location: Path,
@@ -93,7 +93,7 @@ impl Decoder {
         self.not_found(value.kind(), expected)
     }
 
-    /// Tells that `value` does not fit, and what it is: for settings that are no text.
+    /// Tells that `value` does not fit, and what it is: for kinds, times, numbers and the like.
     pub fn unfit_shown<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
         self.not_found(&found::value(value), expected)
     }
@@ -129,7 +129,7 @@ impl Decoder {
             if !known.contains(&name.as_str()) {
                 let member = self.location.key(name);
                 let meant = meant(name, known.iter().copied());
-                let may_be_shown = meant.is_some() || found::is_name(name) || !holds_secret(&self.location);
+                let may_be_shown = meant.is_some() || found::is_name(name);
                 let shown = if may_be_shown { member.clone() } else { self.location.clone() };
                 let hint = meant.map(did_you_mean).unwrap_or_default();
                 self.report(shown, format!("unknown setting; known here: {}{hint}", known.join(", ")));
@@ -141,15 +141,15 @@ impl Decoder {
 
     /// The member `name` of a map, or what holds without it.
     pub fn member<T: Decode>(&mut self, map: &Document, name: &str) -> Option<T> {
-        let read = map.member(name).and_then(|value| self.below(Step::Key(name.to_owned()), value));
-        read.or_else(T::absent)
+        let decoded = map.member(name).and_then(|value| self.below(Step::Key(name.to_owned()), value));
+        decoded.or_else(T::absent)
     }
 
     /// A member that must be given.
     pub fn given<T>(&mut self, name: &str, member: Option<T>) -> Option<T> {
         if member.is_none() {
             let location = self.location.key(name);
-            // What was given and did not fit has been told.
+            // What was given and did not fit has been reported.
             if !self.omitted.contains(&location) {
                 self.report(location, "missing; it must be given".to_owned());
             }
@@ -159,21 +159,21 @@ impl Decoder {
 
     /// All members of a map that fit, whatever their names.
     pub fn named<T: Decode>(&mut self, value: &Document) -> Option<Vec<(String, T)>> {
-        let mut read = Vec::new();
+        let mut decoded = Vec::new();
         for (name, member) in self.members(value)? {
-            read.extend(self.below(Step::Key(name.clone()), member).map(|member| (name.clone(), member)));
+            decoded.extend(self.below(Step::Key(name.clone()), member).map(|member| (name.clone(), member)));
         }
-        Some(read)
+        Some(decoded)
     }
 
     /// All elements of a list that fit.
     pub fn list<T: Decode>(&mut self, value: &Document) -> Option<Vec<T>> {
         let Document::List(elements) = value else { return self.unfit_text(value, "a list") };
-        let mut read = Vec::new();
+        let mut decoded = Vec::new();
         for (index, element) in elements.iter().enumerate() {
-            read.extend(self.below::<T>(Step::Index(index), element));
+            decoded.extend(self.below::<T>(Step::Index(index), element));
         }
-        Some(read)
+        Some(decoded)
     }
 
     fn members<'v>(&mut self, value: &'v Document) -> Option<&'v [(String, Document)]> {
@@ -182,12 +182,12 @@ impl Decoder {
 
     fn below<T: Decode>(&mut self, step: Step, value: &Document) -> Option<T> {
         self.location.enter(step);
-        let read = T::read(value, self);
-        if read.is_none() {
+        let decoded = T::decode(value, self);
+        if decoded.is_none() {
             self.omitted.add(self.location.clone());
         }
         self.location.leave();
-        read
+        decoded
     }
 
     fn not_found<T>(&mut self, found: &str, expected: &str) -> Option<T> {
@@ -206,7 +206,7 @@ fn did_you_mean(name: &str) -> String {
     format!("; did you mean {name}?")
 }
 
-/// Whether a secret may stand there by mistake, even as a name.
+/// Whether a secret may stand there, or a text that is one by mistake.
 fn holds_secret(location: &Path) -> bool {
     let names = ["key", "keys", "tokens", "token", "sealing_keys", "signing_key"];
     location.steps().iter().any(|step| matches!(step, Step::Key(name) if names.contains(&name.as_str())))

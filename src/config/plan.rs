@@ -74,7 +74,7 @@ pub enum MintMode {
     Local,
 }
 
-/// A plan, and what its configuration should be told of.
+/// A plan, and the warnings of its configuration.
 pub struct Planned {
     /// The plan.
     pub plan: Plan,

@@ -174,8 +174,10 @@ pub struct Token {
     /// `environment_variables.host_env_keys` (Istio: `vmConfig.env`).
     pub env: Option<String>,
     /// The token itself. Envoy's `/config_dump` shows it, and a warning is logged.
+    #[cfg_attr(feature = "schema", schemars(length(min = 8)))]
     pub value: Option<SecretText>,
     /// The token itself in base64. Envoy's `/config_dump` shows it, and a warning is logged.
+    #[cfg_attr(feature = "schema", schemars(length(min = 12)))]
     pub base64: Option<SecretText>,
     /// The first moment at which it is good; before, it is unknown.
     pub not_before: Option<Time>,

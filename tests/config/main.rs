@@ -66,8 +66,10 @@ fn assert_errors<const N: usize>(changes: [(&str, Value); N], want: &[&str]) {
     assert_eq!(errors(&with(changes)), want, "{locations:?}");
 }
 
-/// The warnings of a configuration that is good.
+/// The warnings of a configuration that is good; none of them may show a secret.
 #[track_caller]
 fn warnings(configuration: &Value) -> Vec<String> {
-    loaded(configuration).map(|planned| planned.warnings).unwrap_or_else(|errors| panic!("{errors:?}"))
+    let warnings = loaded(configuration).map(|planned| planned.warnings).unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert!(!warnings.concat().contains("4242"), "shows a secret: {warnings:?}");
+    warnings
 }

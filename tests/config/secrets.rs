@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{assert_errors, errors, warnings, with};
@@ -178,4 +179,38 @@ fn a_short_token_can_be_guessed() {
 #[test]
 fn a_key_that_a_later_filter_adds_needs_no_secret() {
     assert_errors([(KEY, json!("external"))], &[]);
+}
+
+/// Anything that has a secret somewhere, as a value or for a name.
+fn with_a_secret() -> impl Strategy<Value = Value> {
+    let secret = "tk-4242-5Tz6yHj3";
+    let leaf = prop_oneof![
+        Just(json!(secret)),
+        Just(json!(42_424_242)),
+        Just(json!(format!("{secret}\n"))),
+        Just(Value::Null),
+        Just(json!(true)),
+    ];
+    let names = prop::sample::select(vec![secret, "env", "value", "base64", "sha256", "key", "file", "valeu"]);
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(names.clone(), inner, 0..4)
+                .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_stands_where_secrets_do_is_not_shown(value in with_a_secret(), index in 0..7_usize) {
+        let locations =
+            [KEY, TOKENS, "providers.openai.keys", "providers.openai", "callers.web-app", "client_secrets.sealing_keys",
+             "control.token"];
+        // Both look into what they return.
+        let configuration = with([("control.path", json!("/c")), (locations[index], value)]);
+        if errors(&configuration).is_empty() {
+            warnings(&configuration);
+        }
+    }
 }

@@ -85,6 +85,17 @@ fn an_unknown_setting_beside_a_secret_that_may_be_one_is_reported_without_its_na
 }
 
 #[test]
+fn a_key_for_a_settings_name_is_not_shown() {
+    for key in ["sk-4242", "a-key-that-4242-is-as-long-as-keys-are"] {
+        let provider = json!({ "kind": "openai", "key": "external", key: 1 });
+        assert_errors(
+            [("providers.openai", provider)],
+            &["providers.openai: unknown setting; known here: kind, key, keys, organization, project, header, query"],
+        );
+    }
+}
+
+#[test]
 fn a_value_of_the_wrong_kind_is_reported_with_what_was_expected() {
     for (location, value, want) in [
         ("gateway", json!([]), "gateway: found a list, expected a map"),
