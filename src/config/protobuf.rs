@@ -28,7 +28,7 @@ struct Entry {
     value: Option<Node>,
 }
 
-/// `google.protobuf.Document`.
+/// `google.protobuf.Value`.
 #[derive(Clone, PartialEq, Message)]
 struct Node {
     #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]

@@ -5,7 +5,7 @@ import {
   authorized, chatRequest, restRequest, route, sha256, tokens, upgradeRequest, useRig,
 } from './harness/index.mjs';
 
-const mini = 'gt-mini-2Vq8';
+const mini = 'gt-mini-2Vq8Ku5Zs3Oa';
 const bearer = (token) => [['cf-aig-authorization', token]];
 
 const routesOf = (policy) => [

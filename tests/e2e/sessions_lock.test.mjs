@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { route, sha256, until } from './harness/index.mjs';
+import { route, sha256, tokens, until } from './harness/index.mjs';
 import { assertEnded, prices, sessionCreated, useSessions } from './harness/sessions.mjs';
 import { closeOf, fragments, frame, opcodes, parseFrames, textMessages } from './harness/websocket.mjs';
 
@@ -26,7 +26,7 @@ const { open } = useSessions({
   routes: ['locked', 'ruled', 'free'].map((name) => route({ name, prefix: `/${name}/`, rewrite: '/' })),
 });
 
-const token = 'gt-other-4Mn8cKd1';
+const token = tokens.other;
 const request = (policy) => ({ target: `/${policy}/v1/realtime?model=gpt-realtime`, token });
 const client = (payload, options) => frame(text, payload, { mask: true, ...options });
 const mebibyte = 1 << 20;
