@@ -36,7 +36,7 @@
 //!
 //! Only `host` knows Envoy, and decides nothing; everything else takes values, time and randomness among them, and returns
 //! values. Arrows go one way, from each to whatever stands behind it: `host → session → {call, config} → control →
-//! {inbound, metrics} → {auth, policy} → limits → {http, usage, denial, mint} → {secret, json, glob, answer, ws}`.
+//! {inbound, metrics} → {auth, policy} → limits → {http, usage, denial, mint, endpoint} → {secret, json, glob, answer, ws}`.
 //!
 //! | module | holds |
 //! |---|---|
@@ -45,6 +45,7 @@
 //! | [`inbound`], [`http`] | what a request brought; ordered byte headers, token lists, targets, edits |
 //! | [`json`] | JSON in place: members, strings, numbers to six decimals |
 //! | [`auth`] | slots, callers and their tokens |
+//! | [`endpoint`] | what a request addresses: its method and path, read once |
 //! | [`denial`], [`answer`] | the closed list of refusals; what the filter answers by itself |
 //! | [`policy`], [`glob`] | which policy, provider, key and model |
 //! | [`secret`], [`mint`] | key material; sealed client secrets; what mint requests and answers say |
@@ -60,6 +61,7 @@ pub mod call;
 pub mod config;
 pub mod control;
 pub mod denial;
+pub mod endpoint;
 pub mod glob;
 mod host;
 pub mod http;

@@ -24,6 +24,8 @@ mod held;
 mod live;
 mod minting;
 mod onward;
+#[cfg(test)]
+mod oracles;
 mod refusal;
 mod surroundings;
 
