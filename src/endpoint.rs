@@ -11,6 +11,8 @@ mod path;
 
 use crate::http::{Param, Target, trim};
 
+use path::{Tail, is_normal, with_normal};
+
 pub use control::ControlResource;
 pub use path::{InvalidPath, Path};
 
@@ -130,8 +132,10 @@ impl Endpoint {
             (_, None) => {}
         }
         let path = Path::decode(target.path).map_err(NoEndpoint::Path)?;
+        let tail = path.tail();
+        let found = Resource::of(&path, tail);
         let endpoint =
-            if upgrade.is_some() { Self::of_upgrade(&path, target) } else { Self::of_request(method, &path) };
+            if upgrade.is_some() { Self::of_upgrade(found, target) } else { Self::of_request(method, found, tail) };
         Ok((endpoint, path))
     }
 
@@ -188,36 +192,37 @@ impl Endpoint {
         }
     }
 
-    fn of_upgrade(path: &Path<'_>, target: &Target<'_>) -> Self {
-        match path.resource() {
+    fn of_upgrade(found: Option<(Resource, Match)>, target: &Target<'_>) -> Self {
+        match found {
             Some((Resource::Realtime, Match::Exact)) => Self::Realtime { call_id: CallId::joined(target) },
             Some((Resource::Responses, Match::Exact)) => Self::Responses,
             _ => Self::WebSocket,
         }
     }
 
-    fn of_request(method: Method, path: &Path<'_>) -> Self {
+    fn of_request(method: Method, found: Option<(Resource, Match)>, tail: Tail<'_>) -> Self {
         let is_post = method == Method::Post;
-        match path.resource() {
+        match found {
             Some((Resource::Mint(mint), Match::Exact)) if is_post => Self::Mint(mint),
             Some((Resource::Mint(_) | Resource::Secrets, _)) => Self::Forbidden,
             Some((Resource::Calls, Match::Exact)) if is_post => Self::StartCall,
             // OpenAI's former API began WebRTC calls by a POST to the WebSocket's path.
             Some((Resource::Calls | Resource::OtherCalls | Resource::Realtime, _)) if is_post => Self::Forbidden,
-            Some((Resource::Call(action), spelling)) if is_post => match (path.call_id(), spelling) {
-                (Some(id), Match::Exact) => Self::Call(id, action),
-                _ => Self::Forbidden,
-            },
-            _ => Self::of_rest(method, path),
+            Some((Resource::Call(action), spelling)) if is_post => {
+                let [_, id, ..] = tail;
+                match (CallId::parse(id), spelling) {
+                    (Some(id), Match::Exact) => Self::Call(id, action),
+                    _ => Self::Forbidden,
+                }
+            }
+            _ => Self::of_rest(method, tail),
         }
     }
 
-    fn of_rest(method: Method, path: &Path<'_>) -> Self {
+    fn of_rest(method: Method, tail: Tail<'_>) -> Self {
         match method {
             Method::Get | Method::Retrieve => Self::Retrieve,
-            Method::Post if path.addresses_existing() => Self::Update,
-            Method::Post if path.makes_completions() => Self::Completions,
-            Method::Post => Self::Creation,
+            Method::Post => with_normal(tail, made_at_end),
             Method::Echo | Method::Connect | Method::Other => Self::Update,
         }
     }
@@ -253,36 +258,8 @@ impl CallId {
     }
 }
 
-/// What a path ends with.
-impl Path<'_> {
-    fn resource(&self) -> Option<(Resource, Match)> {
-        let tail = self.tail();
-        let (resource, spelling) =
-            RESOURCES.iter().find_map(|(names, resource)| Some((*resource, end_spelling(&tail, names)?)))?;
-        Some((resource, if self.is_literal { spelling } else { Match::Lookalike }))
-    }
-
-    /// The id in `…/calls/{id}/{action}`.
-    fn call_id(&self) -> Option<CallId> {
-        let [_, id, ..] = self.tail();
-        CallId::parse(id)
-    }
-
-    /// Whether something that exists is addressed.
-    fn addresses_existing(&self) -> bool {
-        let [last, second, third, _] = self.tail();
-        (is_one_of(second, &COLLECTIONS) && !is_one_of(last, &MAKERS))
-            || (is_one_of(third, &COLLECTIONS) && is_one_of(last, &CHANGES))
-    }
-
-    fn makes_completions(&self) -> bool {
-        let [last, ..] = self.tail();
-        spelling(last, "completions").is_some()
-    }
-}
-
-/// How a segment, or all of a path, was written. The worse one is the greater.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// How a path spells what it names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Match {
     /// Byte for byte as documented, after any prefix.
     Exact,
@@ -305,78 +282,80 @@ enum Resource {
     Responses,
 }
 
-/// The ends of paths that matter, none of which ends with another. A star is any segment, or any beginning of one.
-const RESOURCES: [(&[&str], Resource); 20] = [
-    (&["realtime", "client_secrets"], Resource::Mint(Mint::ClientSecrets)),
-    (&["realtime", "translations", "client_secrets"], Resource::Mint(Mint::TranslationClientSecrets)),
-    (&["realtime", "transcription_sessions"], Resource::Mint(Mint::TranscriptionSessions)),
-    (&["realtime", "sessions"], Resource::Mint(Mint::Sessions)),
-    (&["realtimeapi", "sessions"], Resource::Mint(Mint::Sessions)),
-    (&["chatkit", "sessions"], Resource::Secrets),
-    // Gemini's.
-    (&["auth_tokens"], Resource::Secrets),
-    (&["realtime", "calls"], Resource::Calls),
-    (&["realtime", "calls", "*", "accept"], Resource::Call(CallAction::Accept)),
-    (&["realtime", "calls", "*", "reject"], Resource::Call(CallAction::Reject)),
-    (&["realtime", "calls", "*", "refer"], Resource::Call(CallAction::Refer)),
-    (&["realtime", "calls", "*", "hangup"], Resource::Call(CallAction::HangUp)),
-    (&["realtime", "translations", "calls"], Resource::OtherCalls),
-    // Azure's.
-    (&["realtimertc"], Resource::OtherCalls),
-    (&["live", "sessions"], Resource::OtherCalls),
-    (&["realtime"], Resource::Realtime),
-    (&["realtime", "translations"], Resource::Realtime),
-    // Gateways whose paths end with the provider's name.
-    (&["openai"], Resource::Realtime),
-    // Gemini's.
-    (&["*.BidiGenerateContent"], Resource::Realtime),
-    (&["responses"], Resource::Responses),
-];
+impl Resource {
+    /// What a path names that ends in these segments, and how.
+    fn of(path: &Path<'_>, tail: Tail<'_>) -> Option<(Self, Match)> {
+        if path.is_literal {
+            if let Some(resource) = Self::at_end(tail, GEMINI_LIVE) {
+                return Some((resource, Match::Exact));
+            }
+            if is_normal(tail) {
+                return None;
+            }
+        }
+        let resource = with_normal(tail, |tail| Self::at_end(tail, ".bidigeneratecontent"))?;
+        Some((resource, Match::Lookalike))
+    }
 
-/// Segments below which something that exists already is addressed: what it has used was counted when it was made.
-const COLLECTIONS: [&str; 4] = ["completions", "responses", "runs", "batches"];
-
-/// What can stand in the place of an id below those and makes something, whatever the segments before are called:
-/// gateways and deployments may have any name.
-const MAKERS: [&str; 10] = [
-    "completions",
-    "responses",
-    "compact",
-    "runs",
-    "embeddings",
-    "transcriptions",
-    "translations",
-    "speech",
-    "generations",
-    "edits",
-];
-
-/// What can be done to something that exists.
-const CHANGES: [&str; 2] = ["cancel", "submit_tool_outputs"];
-
-/// How a path whose last segments are `tail`, the very last first, spells the names that it ends with.
-fn end_spelling(tail: &[&str], names: &[&str]) -> Option<Match> {
-    let mut pairs = tail.iter().zip(names.iter().rev());
-    pairs.try_fold(Match::Exact, |all, (segment, name)| Some(all.max(spelling(segment, name)?)))
+    /// What ends in these segments, the very last first. The list of all ends that matter, but for the one with capitals.
+    fn at_end(tail: Tail<'_>, gemini_live: &str) -> Option<Self> {
+        Some(match tail {
+            ["client_secrets", "realtime", ..] => Self::Mint(Mint::ClientSecrets),
+            ["client_secrets", "translations", "realtime", _] => Self::Mint(Mint::TranslationClientSecrets),
+            ["transcription_sessions", "realtime", ..] => Self::Mint(Mint::TranscriptionSessions),
+            ["sessions", "realtime" | "realtimeapi", ..] => Self::Mint(Mint::Sessions),
+            ["sessions", "chatkit", ..] => Self::Secrets,
+            // Gemini's.
+            ["auth_tokens", ..] => Self::Secrets,
+            ["calls", "realtime", ..] => Self::Calls,
+            ["accept", _, "calls", "realtime"] => Self::Call(CallAction::Accept),
+            ["reject", _, "calls", "realtime"] => Self::Call(CallAction::Reject),
+            ["refer", _, "calls", "realtime"] => Self::Call(CallAction::Refer),
+            ["hangup", _, "calls", "realtime"] => Self::Call(CallAction::HangUp),
+            ["calls", "translations", "realtime", _] => Self::OtherCalls,
+            // Azure's.
+            ["realtimertc", ..] => Self::OtherCalls,
+            ["sessions", "live", ..] => Self::OtherCalls,
+            ["realtime", ..] | ["translations", "realtime", ..] => Self::Realtime,
+            // Gateways whose paths end with the provider's name.
+            ["openai", ..] => Self::Realtime,
+            [last, ..] if last.ends_with(gemini_live) => Self::Realtime,
+            ["responses", ..] => Self::Responses,
+            _ => return None,
+        })
+    }
 }
 
-/// How a segment spells a name.
-fn spelling(segment: &str, name: &str) -> Option<Match> {
-    let has_end = |segment: &str, end: &str| {
-        let start = segment.len().checked_sub(end.len());
-        start.and_then(|start| segment.get(start..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
-    };
-    // Some file systems do not know dots at a name's end.
-    let undotted = segment.trim_end_matches('.');
-    let (is_exact, is_lookalike) = match name.strip_prefix('*') {
-        Some(end) => (segment.ends_with(end), has_end(undotted, end)),
-        None => (segment == name, undotted.eq_ignore_ascii_case(name)),
-    };
-    if is_exact { Some(Match::Exact) } else { is_lookalike.then_some(Match::Lookalike) }
-}
+/// The end of the name under which Gemini serves Live, which has capitals.
+const GEMINI_LIVE: &str = ".BidiGenerateContent";
 
-fn is_one_of(segment: &str, names: &[&str]) -> bool {
-    names.iter().any(|name| spelling(segment, name).is_some())
+/// The endpoint of a `POST` that names nothing which is listed, by what its path ends in.
+fn made_at_end(tail: Tail<'_>) -> Endpoint {
+    let [last, second, third, _] = tail;
+    // Below these something that exists already is addressed: what it has used was counted when it was made.
+    let is_collection = |segment| matches!(segment, "completions" | "responses" | "runs" | "batches");
+    // These can stand in the place of an id below those and make something, whatever the segments before are called:
+    // gateways and deployments may have any name.
+    let makes = matches!(
+        last,
+        "completions"
+            | "responses"
+            | "compact"
+            | "runs"
+            | "embeddings"
+            | "transcriptions"
+            | "translations"
+            | "speech"
+            | "generations"
+            | "edits"
+    );
+    let changes = matches!(last, "cancel" | "submit_tool_outputs");
+    match last {
+        _ if is_collection(second) && !makes => Endpoint::Update,
+        _ if is_collection(third) && changes => Endpoint::Update,
+        "completions" => Endpoint::Completions,
+        _ => Endpoint::Creation,
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// The last segments of a path, the very last first; empty where there are fewer.
+pub(super) type Tail<'a> = [&'a str; 4];
+
 /// A path, percent-decoded once, that every upstream reads alike, however often it decodes: it holds none but the
 /// characters that [`Path::decode`] allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,20 +41,12 @@ impl<'a> Path<'a> {
             return Err(InvalidPath::Relative);
         }
         let is_encoded = raw.contains(&b'%');
-        let text = if is_encoded {
-            Cow::Owned(decode_once(raw)?)
-        } else if raw.iter().copied().all(is_path_byte) {
-            Cow::Borrowed(str::from_utf8(raw).map_err(|_| InvalidPath::Character)?)
-        } else {
-            return Err(InvalidPath::Character);
+        let text = if is_encoded { Cow::Owned(decode_once(raw)?) } else { Cow::Borrowed(raw) };
+        let is_literal = check(&text)? && !is_encoded;
+        let text = match text {
+            Cow::Borrowed(text) => str::from_utf8(text).map(Cow::Borrowed).map_err(|_| InvalidPath::Character)?,
+            Cow::Owned(text) => String::from_utf8(text).map(Cow::Owned).map_err(|_| InvalidPath::Character)?,
         };
-        let mut is_literal = !is_encoded;
-        for segment in text.split('/').skip(1) {
-            if matches!(segment, "." | "..") {
-                return Err(InvalidPath::DotSegment);
-            }
-            is_literal &= !segment.is_empty() && !segment.ends_with('.');
-        }
         Ok(Self { text, is_literal })
     }
 
@@ -80,26 +75,64 @@ impl<'a> Path<'a> {
     }
 
     /// The last segments, the very last first; empty where there are fewer.
-    pub(super) fn tail(&self) -> [&str; 4] {
+    pub(super) fn tail(&self) -> Tail<'_> {
         let mut from_end = self.segments().rev();
         std::array::from_fn(|_| from_end.next().unwrap_or_default())
     }
 }
 
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~/:@!$&'()*+,=".contains(&byte)
+/// Calls `read` with last segments in the spelling in which names are known: without capitals, and without dots at a
+/// segment's end, which some file systems do not know.
+pub(super) fn with_normal<T>(tail: Tail<'_>, read: impl FnOnce(Tail<'_>) -> T) -> T {
+    if is_normal(tail) {
+        return read(tail);
+    }
+    let normal = tail.map(|segment| segment.trim_end_matches('.').to_ascii_lowercase());
+    read(normal.each_ref().map(String::as_str))
 }
 
-fn decode_once(raw: &[u8]) -> Result<String, InvalidPath> {
-    let mut text = String::with_capacity(raw.len());
+/// Whether last segments have that spelling.
+pub(super) fn is_normal(tail: Tail<'_>) -> bool {
+    tail.iter().all(|segment| !segment.ends_with('.') && !segment.bytes().any(|byte| byte.is_ascii_uppercase()))
+}
+
+/// Whether a path of RFC 3986 may hold a byte, the semicolon aside.
+fn is_path_byte(byte: u8) -> bool {
+    matches!(byte, b'!' | b'$' | b'&'..=b':' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z' | b'~')
+}
+
+/// Checks a decoded path. Tells whether no segment is empty or ends in a dot.
+fn check(text: &[u8]) -> Result<bool, InvalidPath> {
+    let (mut is_literal, mut start) = (true, 1);
+    let mut end_segment = |segment: &[u8]| match segment {
+        b"." | b".." => Err(InvalidPath::DotSegment),
+        [] | [.., b'.'] => {
+            is_literal = false;
+            Ok(())
+        }
+        _ => Ok(()),
+    };
+    for (at, &byte) in text.iter().enumerate().skip(1) {
+        if byte == b'/' {
+            end_segment(text.get(start..at).unwrap_or_default())?;
+            start = at + 1;
+        } else if !is_path_byte(byte) {
+            return Err(InvalidPath::Character);
+        }
+    }
+    end_segment(text.get(start..).unwrap_or_default())?;
+    Ok(is_literal)
+}
+
+fn decode_once(raw: &[u8]) -> Result<Vec<u8>, InvalidPath> {
+    let mut text = Vec::with_capacity(raw.len());
     let mut bytes = raw.iter().copied();
     while let Some(byte) = bytes.next() {
         let decoded = if byte == b'%' { octet(&mut bytes).ok_or(InvalidPath::Character)? } else { byte };
-        match decoded {
-            b'/' if byte == b'%' => return Err(InvalidPath::EncodedSlash),
-            decoded if is_path_byte(decoded) => text.push(char::from(decoded)),
-            _ => return Err(InvalidPath::Character),
+        if byte == b'%' && decoded == b'/' {
+            return Err(InvalidPath::EncodedSlash);
         }
+        text.push(decoded);
     }
     Ok(text)
 }

@@ -77,6 +77,8 @@ fn what_hands_out_secrets_or_begins_calls_otherwise_is_forbidden() {
         "/v1/realtime/calls/rtc_1//hangup",
         "/v1/realtime/calls/%72tc_1/hangup",
         "/v1/realtime/calls/rtc.1/hangup",
+        "/ws/google.Service.BidiGenerateContent",
+        "/ws/google.Service.bidigeneratecontent",
     ] {
         assert_eq!(post(path), Endpoint::Forbidden, "{path}");
     }
@@ -206,7 +208,16 @@ fn other_requests_are_told_by_what_they_make() {
 
 #[test]
 fn a_websocket_is_known_by_its_exact_path_only() {
-    for path in ["/v1/Realtime", "/v1/realtime/", "//v1/realtime", "/v1/Responses", "/v1/realtime/calls", "/", "/ws"] {
+    for path in [
+        "/v1/Realtime",
+        "/v1/realtime/",
+        "//v1/realtime",
+        "/v1/Responses",
+        "/v1/realtime/calls",
+        "/ws/google.Service.bidigeneratecontent",
+        "/",
+        "/ws",
+    ] {
         assert_eq!(upgrade(path), Endpoint::WebSocket, "{path}");
     }
 }

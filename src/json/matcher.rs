@@ -209,6 +209,11 @@ impl<T: Copy> Matcher<T> {
         })
     }
 
+    /// Begins another object, with the same paths and bounds.
+    pub fn reset(&mut self) {
+        self.reader.reset();
+    }
+
     /// Says that nothing follows.
     ///
     /// # Errors
@@ -248,7 +253,7 @@ impl Default for Bounds {
 
 impl Reader {
     fn new(tree: &Tree, bounds: Bounds) -> Self {
-        // A letter may come in three bytes where it has one: see `folded`.
+        // A letter may come in three bytes where it has one: see `is_other_case`.
         let text = Text::new(bounds.text.max(tree.longest_name.saturating_mul(3)));
         Self {
             scanner: Scanner::new(bounds.depth),
@@ -262,6 +267,14 @@ impl Reader {
             is_object: false,
             failure: None,
         }
+    }
+
+    fn reset(&mut self) {
+        self.scanner.reset();
+        self.text.clear();
+        self.outer.clear();
+        self.seen.clear();
+        (self.innermost, self.is_object, self.failure) = (None, false, None);
     }
 
     fn feed(&mut self, tree: &Tree, bytes: &[u8], tell: Tell<'_>) -> Result<ControlFlow<()>, Unreadable> {
@@ -324,10 +337,11 @@ impl Reader {
         self.member = scanner.member();
         let Some(frame) = innermost else { return Ok(ControlFlow::Continue(())) };
         let Some(node) = tree.node(frame.node) else { return Ok(ControlFlow::Continue(())) };
-        let (found, name) = match text.end(last) {
+        let name = text.end_bytes(last);
+        let found = match name {
             Whole::NotText => return Err(Unreadable::NotJson { at: scanner.start() }),
-            Whole::Text(name) => (find(node, frame, name, seen, *other_case)?, Value::Name(name)),
-            Whole::Long { bytes } => (None, Value::Long { bytes }),
+            Whole::Text(name) => find(node, frame, name, seen, *other_case)?,
+            Whole::Long { .. } => None,
         };
         let mut told = ControlFlow::Continue(());
         match found {
@@ -335,6 +349,11 @@ impl Reader {
             None => {
                 scanner.skip_value();
                 for &tag in &node.other_names {
+                    let name = match name {
+                        Whole::Text(name) => str::from_utf8(name).map_or(Value::NotText, Value::Name),
+                        Whole::Long { bytes } => Value::Long { bytes },
+                        Whole::NotText => Value::NotText,
+                    };
                     let end = scanner.position();
                     told = tell(tag, name, scanner.start()..end, self.member..end);
                     if told.is_break() {
@@ -439,11 +458,13 @@ impl Place<'_> {
 fn find(
     node: &Node,
     frame: &mut Frame,
-    name: &str,
+    name: &[u8],
     others: &mut [u64],
     other_case: OtherCase,
 ) -> Result<Option<usize>, Unreadable> {
-    if let Some((index, (known, child))) = node.names.iter().enumerate().find(|(_, (known, _))| **known == *name) {
+    if let Some((index, (known, child))) =
+        node.names.iter().enumerate().find(|(_, (known, _))| known.as_bytes() == name)
+    {
         let seen = match index.checked_sub(64) {
             None => Some(&mut frame.seen),
             Some(index) => others.get_mut(frame.others.saturating_add(index / 64)),
@@ -454,20 +475,28 @@ fn find(
         }
         return Ok(Some(*child));
     }
-    let is_other_case = |known: &str| known.chars().map(folded).eq(name.chars().map(folded));
-    match node.names.iter().find(|(known, _)| other_case == OtherCase::Refused && is_other_case(known)) {
+    if other_case == OtherCase::Ignored {
+        return Ok(None);
+    }
+    match node.names.iter().find(|(known, _)| is_other_case(known, name)) {
         Some((known, _)) => Err(Unreadable::OtherCase(known.clone())),
         None => Ok(None),
     }
 }
 
-/// A character whatever its case. Go's readers, among others, take the long s and the Kelvin sign for letters of ASCII.
-fn folded(character: char) -> char {
-    match character {
+/// Whether two names are the same whatever their case. Go's readers, among others, take the long s and the Kelvin sign for
+/// letters of ASCII too.
+fn is_other_case(known: &str, name: &[u8]) -> bool {
+    if name.len() == known.len() {
+        return known.as_bytes().eq_ignore_ascii_case(name);
+    }
+    let folded = |character: char| match character {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
         _ => character.to_ascii_lowercase(),
-    }
+    };
+    let name = str::from_utf8(name).unwrap_or_default();
+    !name.is_ascii() && known.chars().map(folded).eq(name.chars().map(folded))
 }
 
 impl From<ScanError> for Unreadable {

@@ -101,7 +101,7 @@ pub enum ScanError {
     TooDeep,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum State {
     /// A value must begin.
     Value,
@@ -132,7 +132,7 @@ enum State {
 }
 
 /// Where in a number: its grammar is RFC 8259, section 6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Number {
     Start,
     Minus,
@@ -146,7 +146,7 @@ enum Number {
 }
 
 /// What gives no tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Muted {
     Nothing,
     /// The value that begins or began at this depth.
@@ -170,6 +170,14 @@ impl Scanner {
             start: 0,
             member: 0,
         }
+    }
+
+    /// Begins another value, with the same bounds.
+    pub fn reset(&mut self) {
+        self.state = State::Value;
+        (self.depth, self.muted, self.utf8) = (0, Muted::Nothing, Utf8::default());
+        self.inner.clear();
+        (self.at, self.start, self.member) = (0, 0, 0);
     }
 
     /// The next token that ends in these bytes, of which it takes away what it read; `None` when they are used up.
@@ -246,53 +254,67 @@ impl Scanner {
         Ok(None)
     }
 
-    /// Reads white space, and then one byte or none.
+    /// Reads what is between names and values, up to the next token or the next name or value.
     fn structure<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<Token<'a>>, ScanError> {
-        let blank = bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
-        self.advance(bytes, blank);
-        let Some(&byte) = bytes.first() else { return Ok(None) };
-        let is_value = matches!(self.state, State::Value | State::FirstItem);
-        match (self.state, byte) {
-            (_, b'{') if is_value => return self.open(Container::Object, bytes),
-            (_, b'[') if is_value => return self.open(Container::Array, bytes),
-            (_, b'"') if is_value => self.begin(State::Text(Part::String), bytes, 1),
-            (_, b'-' | b'0'..=b'9') if is_value => self.begin(State::Number(Number::Start), bytes, 0),
-            (_, b'n') if is_value => self.begin(State::Literal(Literal::Null, 0), bytes, 0),
-            (_, b't') if is_value => self.begin(State::Literal(Literal::True, 0), bytes, 0),
-            (_, b'f') if is_value => self.begin(State::Literal(Literal::False, 0), bytes, 0),
-            (State::FirstName | State::NextName, b'"') => {
-                if self.state == State::FirstName {
-                    self.member = self.at;
+        while let Some(&byte) = bytes.first() {
+            let next = match (self.state, byte) {
+                (_, b' ' | b'\t' | b'\n' | b'\r') => {
+                    self.advance(bytes, 1);
+                    continue;
                 }
-                self.begin(State::Text(Part::Name), bytes, 1);
-            }
-            (State::Colon, b':') => self.go(State::Value, bytes),
-            (State::After, b',') if self.depth > 0 => {
-                self.member = self.at;
-                let next = if self.is_in_object() { State::NextName } else { State::Value };
-                self.go(next, bytes);
-            }
-            (State::FirstName | State::After, b'}') if self.is_in_object() => return Ok(self.close(bytes)),
-            (State::FirstItem | State::After, b']') if self.is_in_array() => return Ok(self.close(bytes)),
-            _ => return Err(ScanError::NotJson { at: self.at }),
+                (State::Value | State::FirstItem, _) => return self.value(byte, bytes),
+                (State::FirstName | State::NextName, b'"') => {
+                    if matches!(self.state, State::FirstName) {
+                        self.member = self.at;
+                    }
+                    self.begin(State::Text(Part::Name), bytes, 1);
+                    return Ok(None);
+                }
+                (State::Colon, b':') => State::Value,
+                (State::After, b',') if self.depth > 0 => {
+                    self.member = self.at;
+                    if self.is_in_object() { State::NextName } else { State::Value }
+                }
+                (State::FirstName | State::After, b'}') if self.is_in_object() => return Ok(self.close(bytes)),
+                (State::After, b']') if self.is_in_array() => return Ok(self.close(bytes)),
+                _ => return Err(ScanError::NotJson { at: self.at }),
+            };
+            self.go(next, bytes);
         }
+        Ok(None)
+    }
+
+    /// Begins the value whose first byte this is, or ends the array that has none.
+    fn value<'a>(&mut self, first: u8, bytes: &mut &'a [u8]) -> Result<Option<Token<'a>>, ScanError> {
+        let (state, length) = match first {
+            b'"' => (State::Text(Part::String), 1),
+            b'{' => return self.open(Container::Object, bytes),
+            b'[' => return self.open(Container::Array, bytes),
+            b'-' | b'0'..=b'9' => (State::Number(Number::Start), 0),
+            b'n' => (State::Literal(Literal::Null, 0), 0),
+            b't' => (State::Literal(Literal::True, 0), 0),
+            b'f' => (State::Literal(Literal::False, 0), 0),
+            b']' if matches!(self.state, State::FirstItem) => return Ok(self.close(bytes)),
+            _ => return Err(ScanError::NotJson { at: self.at }),
+        };
+        self.begin(state, bytes, length);
         Ok(None)
     }
 
     /// Reads on in a name or string, up to its end, an escape, or the end of the bytes.
     fn text<'a>(&mut self, of: Part, bytes: &mut &'a [u8]) -> Result<Option<Token<'a>>, ScanError> {
         let all = *bytes;
-        let mut end = 0;
+        let mut end = if self.utf8.is_within() { 0 } else { plain_ascii(all) };
         let next = loop {
-            if !self.utf8.is_within() {
-                end += plain_ascii(all.get(end..).unwrap_or_default());
-            }
             match all.get(end) {
                 Some(&byte) if byte >= 0x80 || self.utf8.is_within() => {
                     if !self.utf8.push(byte) {
                         return Err(ScanError::NotJson { at: self.at.saturating_add(end as u64) });
                     }
                     end += 1;
+                    if !self.utf8.is_within() {
+                        end += plain_ascii(all.get(end..).unwrap_or_default());
+                    }
                 }
                 Some(b'"' | b'\\') | None => break all.get(end),
                 Some(_) => return Err(ScanError::NotJson { at: self.at.saturating_add(end as u64) }),
@@ -304,18 +326,14 @@ impl Scanner {
         if next == Some(&b'\\') {
             self.state = State::Escape(of);
         }
-        let token = self.heard(Token::Piece { of, bytes: piece, ends });
-        if ends {
-            self.end_text(of);
+        let is_token = ends || !piece.is_empty();
+        let token = self.heard(Token::Piece { of, bytes: piece, ends }).filter(|_| is_token);
+        match (ends, of) {
+            (false, _) => {}
+            (true, Part::Name) => self.state = State::Colon,
+            (true, Part::String | Part::Number) => self.end_value(),
         }
-        Ok(token.filter(|_| ends || !piece.is_empty()))
-    }
-
-    fn end_text(&mut self, of: Part) {
-        match of {
-            Part::Name => self.state = State::Colon,
-            Part::String | Part::Number => self.end_value(),
-        }
+        Ok(token)
     }
 
     fn escape<'a>(&mut self, of: Part, bytes: &mut &'a [u8]) -> Result<Option<Token<'a>>, ScanError> {
@@ -383,12 +401,15 @@ impl Scanner {
         matched: u8,
         bytes: &mut &'a [u8],
     ) -> Result<Option<Token<'a>>, ScanError> {
-        let word = literal.word();
-        if word.get(usize::from(matched)) != bytes.first() {
-            return Err(ScanError::NotJson { at: self.at });
-        }
-        self.go(State::Literal(literal, matched + 1), bytes);
-        if usize::from(matched) + 1 < word.len() {
+        let missing = literal.word().get(usize::from(matched)..).unwrap_or_default();
+        let same = missing.iter().zip(bytes.iter()).take_while(|(known, byte)| known == byte).count();
+        let is_cut = same == bytes.len();
+        self.advance(bytes, same);
+        if same < missing.len() {
+            if !is_cut {
+                return Err(ScanError::NotJson { at: self.at });
+            }
+            self.state = State::Literal(literal, matched.saturating_add(u8::try_from(same).unwrap_or(u8::MAX)));
             return Ok(None);
         }
         let token = self.heard(Token::Literal(literal));
@@ -419,11 +440,11 @@ impl Scanner {
     }
 
     fn close<'a>(&mut self, bytes: &mut &'a [u8]) -> Option<Token<'a>> {
-        let is_empty = self.state != State::After;
+        let is_empty = !matches!(self.state, State::After);
         let container = if self.is_in_object() { Container::Object } else { Container::Array };
         self.go(State::After, bytes);
         self.depth = self.depth.saturating_sub(1);
-        if self.muted == Muted::Inside(self.depth) {
+        if matches!(self.muted, Muted::Inside(depth) if depth == self.depth) {
             self.muted = Muted::Nothing;
         }
         let token = self.heard(Token::Close { container, is_empty });
@@ -434,13 +455,13 @@ impl Scanner {
     /// A value is over, and with it a silence that was for it alone.
     fn end_value(&mut self) {
         self.state = State::After;
-        if self.muted == Muted::Value(self.depth) {
+        if matches!(self.muted, Muted::Value(depth) if depth == self.depth) {
             self.muted = Muted::Nothing;
         }
     }
 
     fn heard<'a>(&self, token: Token<'a>) -> Option<Token<'a>> {
-        (self.muted == Muted::Nothing).then_some(token)
+        matches!(self.muted, Muted::Nothing).then_some(token)
     }
 
     fn is_in_object(&self) -> bool {

@@ -15,9 +15,9 @@ pub struct Text {
 
 /// What pieces come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Whole<'a> {
+pub enum Whole<T> {
     /// This text.
-    Text(&'a str),
+    Text(T),
     /// Over the bound.
     Long {
         /// So many bytes of UTF-8.
@@ -61,16 +61,26 @@ impl Text {
     }
 
     /// The whole, of which this is the last piece. [`Self::clear`] must follow.
-    pub fn end<'a>(&'a mut self, last: &'a [u8]) -> Whole<'a> {
-        let is_all = self.length == 0 && self.is_text && self.high.is_none() && last.len() <= self.max;
-        if !is_all {
-            self.push(last);
+    pub fn end<'a>(&'a mut self, last: &'a [u8]) -> Whole<&'a str> {
+        match self.end_bytes(last) {
+            Whole::Text(bytes) => str::from_utf8(bytes).map_or(Whole::NotText, Whole::Text),
+            Whole::Long { bytes } => Whole::Long { bytes },
+            Whole::NotText => Whole::NotText,
         }
-        match str::from_utf8(if is_all { last } else { &self.kept }) {
-            _ if !self.is_text => Whole::NotText,
-            _ if self.length > self.max as u64 => Whole::Long { bytes: self.length },
-            Ok(text) => Whole::Text(text),
-            Err(_) => Whole::NotText,
+    }
+
+    /// The same, as the bytes that it is in UTF-8.
+    pub fn end_bytes<'a>(&'a mut self, last: &'a [u8]) -> Whole<&'a [u8]> {
+        if self.length == 0 && self.is_text && self.high.is_none() && last.len() <= self.max {
+            return Whole::Text(last);
+        }
+        self.push(last);
+        if !self.is_text {
+            Whole::NotText
+        } else if self.length > self.max as u64 {
+            Whole::Long { bytes: self.length }
+        } else {
+            Whole::Text(&self.kept)
         }
     }
 

@@ -38,7 +38,7 @@ pub enum Change {
     Record(u64),
 }
 
-/// Which statistic of the [`Statistics`] that made it.
+/// Which statistic of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatisticId(usize);
 

@@ -99,23 +99,17 @@ impl Stream {
                 self.message.feed(data);
             }
             SseItem::End => {
-                let message = std::mem::take(&mut self.message);
+                let data = self.message.end_data();
                 match self.done.take() {
                     Some(matched) if matched == DONE.len() => self.finish(meter, prices, all),
-                    _ => self.end_event(message, meter, prices, all),
+                    _ => self.end_event(data, meter, prices, all),
                 }
             }
         }
     }
 
-    fn end_event(
-        &mut self,
-        message: UpstreamMessage,
-        meter: &mut Meter,
-        prices: &PriceList,
-        all: &mut Vec<MeterEvent>,
-    ) {
-        let reported = match message.into_data() {
+    fn end_event(&mut self, data: Data, meter: &mut Meter, prices: &PriceList, all: &mut Vec<MeterEvent>) {
+        let reported = match data {
             Data::Event(Reported::Nothing) => return,
             Data::Event(reported) => reported,
             Data::ChatChoices => {

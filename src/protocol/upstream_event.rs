@@ -19,6 +19,7 @@ use crate::usage::{IdKind, Report, Reported, ReportedUsage, SessionNames, Tokens
 pub struct UpstreamMessage {
     matcher: Matcher<Field>,
     found: Found,
+    has_begun: bool,
 }
 
 /// Whether a message matters, as far as that is known.
@@ -173,7 +174,7 @@ enum Choices {
 impl UpstreamMessage {
     /// Nothing has come yet.
     pub fn new() -> Self {
-        Self { matcher: Matcher::new(PATHS.clone(), BOUNDS), found: Found::default() }
+        Self { matcher: Matcher::new(PATHS.clone(), BOUNDS), found: Found::default(), has_begun: false }
     }
 
     /// Reads more of an event. Its type is the first `type` of the top-level object, in any order and spelling.
@@ -194,7 +195,8 @@ impl UpstreamMessage {
     }
 
     fn read(&mut self, bytes: &[u8], is_event: bool) {
-        let Self { matcher, found } = self;
+        self.has_begun = true;
+        let Self { matcher, found, .. } = self;
         let read = matcher.feed(bytes, &mut |at| {
             let is_type = matches!(at.tag, Field::Type);
             found.set(at.tag, at.value);
@@ -217,8 +219,26 @@ impl UpstreamMessage {
         self.matcher.held().saturating_add(fields)
     }
 
-    /// What the whole says, as an event.
-    pub fn into_event(self) -> Reported {
+    /// Whether anything of it has come.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+
+    /// Begins another message.
+    pub fn reset(&mut self) {
+        self.matcher.reset();
+        self.found = Found::default();
+        self.has_begun = false;
+    }
+
+    /// What the whole says, as an event. Another may follow.
+    pub fn end_event(&mut self) -> Reported {
+        let reported = self.event();
+        self.reset();
+        reported
+    }
+
+    fn event(&mut self) -> Reported {
         let event_type = match (self.found.event_type, &self.found.failure) {
             (Some(event_type), _) => event_type,
             (None, None | Some(Unreadable::NotJson { .. } | Unreadable::NotAnObject)) => EventType::Other,
@@ -229,7 +249,7 @@ impl UpstreamMessage {
             EventType::ResponseCreated => return Reported::ResponseStarted,
             _ => {}
         }
-        let Ok(fields) = self.into_fields() else { return Reported::Unreadable(UsageError::Malformed) };
+        let Ok(mut fields) = self.fields() else { return Reported::Unreadable(UsageError::Malformed) };
         match event_type {
             EventType::SessionCreated | EventType::SessionUpdated => {
                 fields.session().map_or_else(Reported::Unreadable, Reported::Session)
@@ -239,13 +259,19 @@ impl UpstreamMessage {
         }
     }
 
-    /// What the whole says, as the data of a server-sent event: an event, or a chunk of a chat completion.
-    pub fn into_data(self) -> Data {
-        match self.found.event_type {
-            Some(event_type) if event_type != EventType::Other => return Data::Event(self.into_event()),
-            _ => {}
-        }
-        let Ok(fields) = self.into_fields() else { return Data::Event(Reported::Nothing) };
+    /// What the whole says, as the data of a server-sent event: an event, or a chunk of a chat completion. Another may
+    /// follow.
+    pub fn end_data(&mut self) -> Data {
+        let data = match self.found.event_type {
+            Some(event_type) if event_type != EventType::Other => Data::Event(self.event()),
+            _ => self.chunk(),
+        };
+        self.reset();
+        data
+    }
+
+    fn chunk(&mut self) -> Data {
+        let Ok(mut fields) = self.fields() else { return Data::Event(Reported::Nothing) };
         match fields.choices {
             None => Data::Event(Reported::Nothing),
             Some(choices) if fields.at_top.usage.is_there() => {
@@ -258,8 +284,8 @@ impl UpstreamMessage {
     }
 
     /// What the whole says, as the body of a REST response; nothing where it carries no usage and need not.
-    pub fn into_body(self) -> Reported {
-        let Ok(fields) = self.into_fields() else { return Reported::Unreadable(UsageError::Malformed) };
+    pub fn into_body(mut self) -> Reported {
+        let Ok(mut fields) = self.fields() else { return Reported::Unreadable(UsageError::Malformed) };
         let usage = &fields.at_top.usage;
         let used = match (usage.is_there(), fields.object) {
             (true, _) if usage.is_of_transcription() => usage.transcription(),
@@ -273,12 +299,9 @@ impl UpstreamMessage {
         Reported::Usage(Box::new(fields.at_top.report(used)))
     }
 
-    fn into_fields(self) -> Result<Fields, Unreadable> {
-        if let Some(unreadable) = self.found.failure {
-            return Err(unreadable);
-        }
+    fn fields(&mut self) -> Result<Box<Fields>, Unreadable> {
         self.matcher.finish()?;
-        Ok(self.found.fields.map_or_else(Fields::default, |fields| *fields))
+        Ok(self.found.fields.take().unwrap_or_default())
     }
 }
 
@@ -369,40 +392,42 @@ impl Fields {
     }
 
     /// As `session.created` and `session.updated`, of the present and of the former shape.
-    fn session(self) -> Result<SessionNames, UsageError> {
+    fn session(&mut self) -> Result<SessionNames, UsageError> {
         match self.session {
             None => return Err(UsageError::Missing("session")),
             Some(Shape::Other) => return Err(UsageError::Malformed),
             Some(Shape::Object) => {}
         }
-        let present = if self.transcription.is_there { self.transcription } else { self.former_transcription };
-        if present.is_malformed {
+        let is_present = self.transcription.is_there;
+        let transcription = if is_present { &mut self.transcription } else { &mut self.former_transcription };
+        if transcription.is_malformed {
             return Err(UsageError::Malformed);
         }
-        Ok(SessionNames { id: self.session_id, model: self.session_model, transcription_model: present.model })
+        let transcription_model = transcription.model.take();
+        Ok(SessionNames { id: self.session_id.take(), model: self.session_model.take(), transcription_model })
     }
 
     /// As an event that ends a response.
-    fn response(self) -> Reported {
+    fn response(&mut self) -> Reported {
         match self.response {
             None => return Reported::Unreadable(UsageError::Missing("response")),
             Some(Shape::Other) => return Reported::Unreadable(UsageError::Malformed),
             Some(Shape::Object) => {}
         }
-        let made = self.in_response;
+        let made = &mut self.in_response;
         let used = if made.usage.is_there() { made.usage.response() } else { made.without_usage() };
         let mut report = made.report(used);
-        report.id = report.id.or_else(|| named(IdKind::Event, self.event_id));
+        report.id = report.id.or_else(|| named(IdKind::Event, self.event_id.take()));
         Reported::Usage(Box::new(report))
     }
 
     /// As an event that ends a transcription.
-    fn transcription(self) -> Reported {
+    fn transcription(&mut self) -> Reported {
         let index = self.content_index.as_deref().unwrap_or("0");
-        let item = named(IdKind::Item, self.item_id).map(|(kind, id)| (kind, format!("{id}#{index}")));
+        let item = named(IdKind::Item, self.item_id.take()).map(|(kind, id)| (kind, format!("{id}#{index}")));
         let usage = &self.at_top.usage;
         let used = if usage.is_there() { usage.transcription() } else { Err(UsageError::Missing("usage")) };
-        let id = item.or_else(|| named(IdKind::Event, self.event_id));
+        let id = item.or_else(|| named(IdKind::Event, self.event_id.take()));
         Reported::Usage(Box::new(Report { id, model: None, used }))
     }
 }
@@ -416,8 +441,8 @@ impl Made {
         }
     }
 
-    fn report(self, used: Result<ReportedUsage, UsageError>) -> Report {
-        Report { id: named(IdKind::Response, self.id), model: self.model, used }
+    fn report(&mut self, used: Result<ReportedUsage, UsageError>) -> Report {
+        Report { id: named(IdKind::Response, self.id.take()), model: self.model.take(), used }
     }
 }
 

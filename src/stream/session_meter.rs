@@ -8,8 +8,8 @@ use crate::credential::Caller;
 use crate::limit::{Ending, Progress, SessionLimits};
 use crate::policy::Policy;
 use crate::process::Sessions;
-use crate::protocol::{ClientMessage, ModelRole, UpstreamMessage};
-use crate::usage::{Meter, MeterEvent, PriceList};
+use crate::protocol::{ClientMessage, ModelRole};
+use crate::usage::{Meter, MeterEvent, PriceList, Reported};
 
 /// The rules of one session, and how much it has used.
 pub struct SessionMeter {
@@ -61,15 +61,15 @@ impl SessionMeter {
         event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
     }
 
-    /// Counts what an upstream's message reports. Says why the session must end behind it, if it must.
+    /// Counts what an upstream's event reports. Says why the session must end behind it, if it must.
     pub fn add(
         &mut self,
-        message: UpstreamMessage,
+        reported: Reported,
         prices: &PriceList,
         sessions: &mut Sessions,
         now: SystemTime,
     ) -> Option<Ending> {
-        let metered = self.meter.add(message.into_event(), prices);
+        let metered = self.meter.add(reported, prices);
         self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
         let is_over_budget = self.responses.count(&metered, &self.caller, sessions, now);
         let is_spent = is_over_budget

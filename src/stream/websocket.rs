@@ -15,7 +15,7 @@ use super::upstream::Upstream;
 use crate::limit::Ending;
 use crate::memory::Reservation;
 use crate::process::Sessions;
-use crate::protocol::{ClientMessage, Relevance, UpstreamMessage};
+use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
 use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
 use crate::ws::{CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
 
@@ -170,8 +170,7 @@ impl WebSocketRelay {
         while let Some(event) = pass.next(&mut |piece| read_upstream(&mut message, piece)) {
             match event {
                 Event::MessageEnd => {
-                    let message = message.take().unwrap_or_default();
-                    let ending = self.meter.add(message, prices, sessions, now);
+                    let ending = self.meter.add(message.get_or_insert_default().end_event(), prices, sessions, now);
                     read.end(ending.map(|ending| Closing::new(ending, now)), pass.position());
                 }
                 Event::Close(frame) => {
@@ -189,7 +188,7 @@ impl WebSocketRelay {
         }
         let boundary = pass.message_boundary();
         drop(pass);
-        self.upstream_message = message.map(Box::new);
+        self.upstream_message = message.filter(UpstreamMessage::has_begun).map(Box::new);
         if let Some(closing) = read.closing.take() {
             self.end(closing);
         }
@@ -380,10 +379,15 @@ fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
 
 /// Reads more of an upstream's message, unless it does not matter.
 fn read_upstream(message: &mut Option<UpstreamMessage>, piece: &[u8]) -> Interest {
-    match message.get_or_insert_default().feed_event(piece) {
+    let is_first = message.as_ref().is_none_or(|message| !message.has_begun());
+    if is_first && EventType::leading(piece) == Some(EventType::Other) {
+        return Interest::Skip;
+    }
+    let message = message.get_or_insert_default();
+    match message.feed_event(piece) {
         Relevance::Open => Interest::Stream,
         Relevance::None => {
-            *message = None;
+            message.reset();
             Interest::Skip
         }
     }

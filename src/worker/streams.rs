@@ -3,7 +3,7 @@
 use crate::host::StreamNumber;
 use crate::stream::Stream;
 
-/// Which stream of a worker. It is another's after [`Streams::remove`].
+/// Which stream of a worker. Once that is closed, it may be another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamId(usize);
 

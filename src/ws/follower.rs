@@ -203,7 +203,7 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
         }
     }
 
-    /// How far the read has been followed. After [`Event::Message`] or [`Event::Close`] this is
+    /// How far the read has been followed. After [`Event::MessageEnd`] or [`Event::Close`] this is
     /// where the frame ended; after a message, that is a message boundary.
     #[must_use]
     pub fn position(&self) -> usize {

@@ -99,7 +99,7 @@ impl Registry {
     }
 
     /// Writes what has changed, tells which sessions are to stop, and buries the dead. To be called every second, after
-    /// [`Heartbeats::tick`].
+    /// [`Heartbeats::tick`](crate::process::Heartbeats::tick).
     pub fn tick(&mut self, peers: Peers<'_>) -> Notices {
         self.write_deferred(peers.shared_data);
         let mut notices = Notices::default();

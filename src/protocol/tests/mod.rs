@@ -10,7 +10,7 @@ impl Meter {
     pub(crate) fn event(&mut self, event: &[u8], prices: &PriceList) -> MeterEvent {
         let mut message = UpstreamMessage::new();
         message.feed_event(event);
-        self.add(message.into_event(), prices)
+        self.add(message.end_event(), prices)
     }
 
     /// Counts the whole body of a response.

@@ -66,7 +66,7 @@ fn meter_pieces(
     for text in messages {
         let mut message = UpstreamMessage::new();
         if pieces(text.as_bytes()).into_iter().all(|piece| message.feed_event(piece) == Relevance::Open) {
-            all.push(meter.add(message.into_event(), &prices));
+            all.push(meter.add(message.end_event(), &prices));
         }
     }
     (meter, all)
