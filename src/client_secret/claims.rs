@@ -247,7 +247,7 @@ pub(super) mod tests {
     use super::*;
 
     /// The least that claims can be.
-    pub const LEAST: Claims<'_> = Claims {
+    pub(crate) const LEAST: Claims<'_> = Claims {
         caller: "web-app",
         provider: "openai",
         policy: "voice",
@@ -261,7 +261,7 @@ pub(super) mod tests {
     };
 
     /// Claims with everything.
-    pub const FULL: Claims<'_> = Claims {
+    pub(crate) const FULL: Claims<'_> = Claims {
         model: Some("gpt-realtime-2025-08-28"),
         user: Some("u_123"),
         origin: Some("https://app.example.com"),

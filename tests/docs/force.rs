@@ -41,7 +41,7 @@ impl Walk {
         match value {
             Value::Object(members) => {
                 for (name, value) in members {
-                    self.member(owner, schema, name, value, &path.key(name));
+                    self.member(owner, schema, (name, value), &path.key(name));
                 }
             }
             Value::Array(elements) => {
@@ -53,7 +53,7 @@ impl Walk {
         }
     }
 
-    fn member(&mut self, owner: &str, schema: &Value, name: &str, value: &Value, path: &Path) {
+    fn member(&mut self, owner: &str, schema: &Value, (name, value): (&str, &Value), path: &Path) {
         let property = &schema["properties"][name];
         if property.is_null() {
             return self.step(owner, &schema["additionalProperties"], value, path);

@@ -31,9 +31,9 @@ whose first line is
 pub fn reference(schema: &Value) -> String {
     let reference = Reference { definitions: &schema["definitions"], source: repository::text("src/config/raw.rs") };
     let mut page = INTRODUCTION.to_owned();
-    reference.section(&mut page, "Raw", "Top level", schema, &[]);
+    reference.section(&mut page, ("Raw", "Top level"), schema, &[]);
     for (name, locations) in reference.by_first_mention(schema) {
-        reference.section(&mut page, &name, &heading(&name), &reference.definitions[&name], &locations);
+        reference.section(&mut page, (&name, &heading(&name)), &reference.definitions[&name], &locations);
     }
     page
 }
@@ -74,7 +74,8 @@ impl Reference<'_> {
         properties
     }
 
-    fn section(&self, page: &mut String, owner: &str, heading: &str, schema: &Value, locations: &[String]) {
+    /// A definition by this name in the source, under this heading.
+    fn section(&self, page: &mut String, (owner, heading): (&str, &str), schema: &Value, locations: &[String]) {
         write!(page, "\n## {heading}\n\n").unwrap();
         if let Some(description) = schema["description"].as_str() {
             write!(page, "{description}\n\n").unwrap();

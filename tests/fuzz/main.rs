@@ -1,4 +1,6 @@
 //! Each input that fuzzing begins with, and each that it once found, on the compiler that everything else is built with.
+// Its targets are public to cargo-fuzz.
+#![allow(unreachable_pub)]
 
 #[path = "../../fuzz/targets/json.rs"]
 mod json;

@@ -2,6 +2,8 @@
 //!
 //! Without arguments each is played once, to see that it does what it says.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+// Nobody else can reach what a test has.
+#![allow(unreachable_pub)]
 
 #[expect(dead_code, unused_imports, reason = "the tests' model of Envoy does more than is measured")]
 #[path = "../tests/filter/host/mod.rs"]

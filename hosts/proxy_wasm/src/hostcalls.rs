@@ -16,15 +16,15 @@ use super::abi;
 
 /// Envoy, as it is in a stream's callback.
 #[derive(Default)]
-pub struct EnvoyStream {
+pub(crate) struct EnvoyStream {
     now: OnceCell<SystemTime>,
 }
 
 /// Envoy, as it is in a plugin's callback.
-pub struct EnvoyWorker;
+pub(crate) struct EnvoyWorker;
 
 /// Envoy's shared data, one for all VMs of the same `vm_id`.
-pub struct EnvoySharedData;
+pub(crate) struct EnvoySharedData;
 
 impl StreamHost for EnvoyStream {
     fn now(&self) -> SystemTime {
@@ -83,19 +83,19 @@ impl SharedData for EnvoySharedData {
 }
 
 /// Answers the stream.
-pub fn reply(DetailedReply { reply, details }: &DetailedReply) -> Result<(), Status> {
+pub(crate) fn reply(DetailedReply { reply, details }: &DetailedReply) -> Result<(), Status> {
     abi::send_local_response(reply.status, details, &reply.headers, &reply.body)
 }
 
 /// Answers a stream that waits, from outside of its callbacks.
-pub fn reply_to(stream: StreamNumber, edits: &Edits, detailed: &DetailedReply) -> Result<(), Status> {
+pub(crate) fn reply_to(stream: StreamNumber, edits: &Edits, detailed: &DetailedReply) -> Result<(), Status> {
     abi::set_effective_context(context(stream))?;
     abi::edit(MapType::HttpRequestHeaders, edits)?;
     reply(detailed)
 }
 
 /// Resets a stream, from outside of its callbacks.
-pub fn reset(stream: StreamNumber) -> Result<(), Status> {
+pub(crate) fn reset(stream: StreamNumber) -> Result<(), Status> {
     abi::set_effective_context(context(stream))?;
     abi::reset_stream()
 }

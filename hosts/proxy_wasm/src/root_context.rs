@@ -15,7 +15,7 @@ use super::vm::{run_commands, worker};
 
 /// The plugin's root context.
 #[derive(Default)]
-pub struct PluginContext {
+pub(crate) struct PluginContext {
     plan: Option<Arc<Plan>>,
 }
 

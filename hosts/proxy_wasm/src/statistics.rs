@@ -8,7 +8,7 @@ use super::abi;
 
 /// Envoy's ids of the worker's statistics, by the worker's.
 #[derive(Debug, Default)]
-pub struct StatisticIds(Vec<Known>);
+pub(crate) struct StatisticIds(Vec<Known>);
 
 #[derive(Debug, Clone, Copy, Default)]
 enum Known {
@@ -21,7 +21,7 @@ enum Known {
 
 impl StatisticIds {
     /// Makes a change, and the statistic before that if Envoy has none yet.
-    pub fn change(&mut self, id: StatisticId, statistic: &Statistic, change: Change) {
+    pub(crate) fn change(&mut self, id: StatisticId, statistic: &Statistic, change: Change) {
         if self.0.len() <= id.index() {
             self.0.resize(id.index() + 1, Known::NotYet);
         }

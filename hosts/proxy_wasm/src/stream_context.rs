@@ -15,13 +15,13 @@ use super::hostcalls::{EnvoyStream, reply};
 use super::vm::{run_commands, try_worker, worker};
 
 /// The stream's context.
-pub struct StreamContext {
+pub(crate) struct StreamContext {
     id: StreamId,
 }
 
 impl StreamContext {
     /// The stream of this context. Without a configuration it lets nothing through.
-    pub fn new(context: u32, plan: Option<Arc<Plan>>) -> Self {
+    pub(crate) fn new(context: u32, plan: Option<Arc<Plan>>) -> Self {
         Self { id: worker(|worker| worker.open(StreamNumber(context.into()), plan)) }
     }
 }

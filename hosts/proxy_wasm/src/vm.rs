@@ -20,18 +20,18 @@ thread_local! {
 }
 
 /// Calls one method of this VM's worker. What that asks of Envoy meanwhile never calls back.
-pub fn worker<T>(call: impl FnOnce(&mut Worker) -> T) -> T {
+pub(crate) fn worker<T>(call: impl FnOnce(&mut Worker) -> T) -> T {
     VM.with_borrow_mut(|vm| call(&mut vm.worker))
 }
 
 /// The same when a stream is dropped, which may be after this thread's VM.
-pub fn try_worker(call: impl FnOnce(&mut Worker)) {
+pub(crate) fn try_worker(call: impl FnOnce(&mut Worker)) {
     // Without a worker, no stream of it is left either.
     let _ = VM.try_with(|vm| vm.try_borrow_mut().map(|mut vm| call(&mut vm.worker)));
 }
 
 /// Does what the worker wants done beside what its methods return.
-pub fn run_commands() {
+pub(crate) fn run_commands() {
     let commands = VM.with_borrow_mut(|Vm { worker, statistics }| {
         worker.drain_statistics(|id, statistic, change| statistics.change(id, statistic, change));
         worker.take_commands()

@@ -131,6 +131,7 @@ fn a_body_with_nothing_to_change_goes_on_as_it_came() {
 
 #[test]
 fn a_secret_lives_no_longer_than_the_policy_says() {
+    let minute = r#"{"expires_after":{"anchor":"created_at","seconds":60}}"#;
     for (endpoint, body, max_ttl, want, ttl) in [
         (ClientSecrets, r#"{"expires_after":{"seconds":60}}"#, 60, r#"{"expires_after":{"seconds":60}}"#, 60),
         (
@@ -140,21 +141,9 @@ fn a_secret_lives_no_longer_than_the_policy_says() {
             r#"{"a":1,"expires_after":{"anchor":"created_at","seconds":60},"b":2}"#,
             60,
         ),
-        (
-            ClientSecrets,
-            r#"{"expires_after":{"anchor":"created_at"}}"#,
-            60,
-            r#"{"expires_after":{"anchor":"created_at","seconds":60}}"#,
-            60,
-        ),
-        (
-            ClientSecrets,
-            r#"{"expires_after":null}"#,
-            60,
-            r#"{"expires_after":{"anchor":"created_at","seconds":60}}"#,
-            60,
-        ),
-        (ClientSecrets, r#"{}"#, 60, r#"{"expires_after":{"anchor":"created_at","seconds":60}}"#, 60),
+        (ClientSecrets, r#"{"expires_after":{"anchor":"created_at"}}"#, 60, minute, 60),
+        (ClientSecrets, r#"{"expires_after":null}"#, 60, minute, 60),
+        (ClientSecrets, r#"{}"#, 60, minute, 60),
         (ClientSecrets, r#" {"gateway":{} } "#, 60, r#" {"expires_after":{"anchor":"created_at","seconds":60}} "#, 60),
         (
             TranslationClientSecrets,

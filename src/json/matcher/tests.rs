@@ -308,8 +308,8 @@ fn it_goes_between_threads() {
 /// A value as another parser reads it, with all members in their order and as often as they stand there.
 #[derive(Debug)]
 enum Naive {
-    Object(Vec<(String, Naive)>),
-    Array(Vec<Naive>),
+    Object(Vec<(String, Self)>),
+    Array(Vec<Self>),
     Scalar(Tree),
 }
 

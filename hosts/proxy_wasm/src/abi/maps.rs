@@ -6,7 +6,7 @@ use realtime_byok::http::{Edit, Edits, Headers, Span};
 use super::{remove_header_map_value, replace_header_map_value};
 
 /// Makes the edits; the first that fails ends it.
-pub fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
+pub(crate) fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
     edits.iter().try_for_each(|edit| match edit {
         Edit::Remove(name) => remove_header_map_value(map, name),
         Edit::Set(name, value) => replace_header_map_value(map, name, value.as_bytes()),

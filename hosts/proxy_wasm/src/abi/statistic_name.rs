@@ -11,7 +11,7 @@ use std::borrow::Cow;
 const USUAL_NAME: usize = 128;
 
 /// Envoy's name of what is measured, with labels.
-pub fn statistic_name(measured: &str, labels: &[(&'static str, String)]) -> String {
+pub(crate) fn statistic_name(measured: &str, labels: &[(&'static str, String)]) -> String {
     let mut name = String::with_capacity(USUAL_NAME);
     name.push_str("realtime_byok.");
     for (label, value) in labels {
