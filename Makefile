@@ -99,6 +99,12 @@ bench: build envoy node-packages ## Measure beside no filter, Lua, and OLD=modul
 	$(call say,Measuring)
 	@node benches/envoy/run.mjs $(if $(OLD),--old $(OLD)) $(ROWS)
 
+.PHONY: bench-instructions
+bench-instructions: rust ## Count the native instructions of a handshake, an event, a request, by callgrind
+	@$(SETUP)/require.sh valgrind
+	$(call say,Counting instructions)
+	@node benches/instructions.mjs
+
 .PHONY: size
 size: build ## Show the size of the module, section by section
 	@node tools/size.mjs $(MODULE)
@@ -107,12 +113,6 @@ size: build ## Show the size of the module, section by section
 fuzz: rust-nightly ## Run each target of fuzz/ for FUZZ_SECONDS (60) seconds, or those of TARGETS='json …'
 	$(call say,Fuzzing)
 	@tools/fuzz.sh $(or $(FUZZ_SECONDS),60) $(TARGETS)
-
-.PHONY: bench-instructions
-bench-instructions: rust ## Count the native instructions of a handshake, an event, a request, by callgrind
-	@tools/require.sh valgrind
-	$(call say,Counting instructions)
-	@node benches/instructions.mjs
 
 ##@ Set-up
 

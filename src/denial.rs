@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use crate::local_reply::LocalReply;
 
+/// What the methods of a 405 are to be chosen from: upstreams know no others.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 /// Every way in which a request can be refused. Each has one status, one type and one code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DenialCode {
@@ -27,6 +30,8 @@ pub enum DenialCode {
     ModelNotAllowed,
     /// A model must be named here, and none is.
     ModelRequired,
+    /// The method is served nowhere.
+    MethodNotAllowed,
     /// The request cannot be understood where it must be.
     MalformedRequest,
     /// A client secret was asked for in something else than JSON.
@@ -60,6 +65,7 @@ impl DenialCode {
             Self::MissingGatewayToken | Self::InvalidGatewayToken | Self::ExpiredGatewayToken => 401,
             Self::RouteNotAllowed | Self::OriginNotAllowed | Self::ModelNotAllowed => 403,
             Self::NoPolicy => 404,
+            Self::MethodNotAllowed => 405,
             Self::SessionLimitExceeded | Self::RateLimitExceeded | Self::BudgetExceeded => 429,
             Self::BodyUnavailable => 500,
             Self::ProviderKeyRejected | Self::InvalidUpstreamResponse => 502,
@@ -79,6 +85,7 @@ impl DenialCode {
             Self::OriginNotAllowed => "origin_not_allowed",
             Self::ModelNotAllowed => "model_not_allowed",
             Self::ModelRequired => "model_required",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::MalformedRequest => "malformed_request",
             Self::UnsupportedContentType => "unsupported_content_type",
             Self::InvalidGatewayObject => "invalid_gateway_object",
@@ -140,6 +147,9 @@ impl Denial {
         let code = self.code;
         let param = self.param.as_deref();
         let mut answer = LocalReply::error(code.status(), code.error_type(), code.as_str(), &self.message, param);
+        if code == DenialCode::MethodNotAllowed {
+            answer.headers.push(("allow", METHODS.into()));
+        }
         if let Some(seconds) = self.retry_after {
             answer.headers.push(("retry-after", seconds.to_string().into()));
         }

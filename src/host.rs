@@ -1,56 +1,129 @@
-//! What a host offers to the streams that it runs: values of the request and the response, time, and randomness.
+//! The seam to a host: what the core asks of whoever runs it. Values only; the core never waits and reads no clock.
 
-use std::cell::RefCell;
-use std::time::SystemTime;
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
 
-use crate::call::Calls;
-use crate::process::Sessions;
+use crate::http::{HeaderValue, Headers};
 
-/// What a stream asks of its host, each only when needed.
+#[cfg(test)]
+pub(crate) mod fake;
+
+/// What a host offers one stream, within one of its callbacks: no time passes in that.
 pub trait StreamHost {
-    /// The value of the route's metadata `realtime_byok.policy`, if it has that.
-    fn route_policy(&self) -> Option<Vec<u8>>;
-    /// The route's name, which may be empty.
-    fn route_name(&self) -> Vec<u8>;
     /// The time.
     fn now(&self) -> SystemTime;
-    /// Random bytes, fit for keys and nonces.
-    fn random<const N: usize>(&self) -> Option<[u8; N]>;
-    /// Whether the client speaks HTTP/1.
-    fn is_http1(&self) -> bool;
-    /// All sessions of the process.
-    fn sessions(&self) -> &RefCell<Sessions>;
-    /// The calls that began on this worker.
-    fn calls(&self) -> &Calls;
+
+    /// Fills `out` with random bytes, fit for keys and nonces.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRandomness`] if there are none; `out` is then of no use.
+    fn random(&self, out: &mut [u8]) -> Result<(), NoRandomness>;
+
+    /// What Envoy knows of the stream; `None` if it knows nothing of this.
+    fn attribute(&self, of: Attribute) -> Option<Vec<u8>>;
+
+    /// All lines of a map; none if it cannot be read now.
+    fn headers(&self, of: HeaderMap) -> Headers;
+
+    /// The first line of a name; `None` if there is none.
+    fn header(&self, of: HeaderMap, name: &str) -> Option<Vec<u8>>;
 }
 
-/// What a stream asks of its response, each only when needed.
-pub trait UpstreamResponse {
-    /// `:status`.
-    fn status(&self) -> Option<u16>;
-    /// Whether the upstream sent it, rather than Envoy or one of its filters.
-    fn is_from_upstream(&self) -> bool;
-    /// All lines of `sec-websocket-protocol`, joined by commas; empty if there are none.
-    fn subprotocols(&self) -> Vec<u8>;
-    /// `content-type`; empty if there is none.
-    fn content_type(&self) -> Vec<u8>;
-    /// `content-encoding`; empty if there is none.
-    fn content_encoding(&self) -> Vec<u8>;
-    /// `location`.
-    fn location(&self) -> Option<Vec<u8>>;
+/// What a host offers a worker, outside of any stream.
+pub trait WorkerHost {
+    /// The time.
+    fn now(&self) -> SystemTime;
+
+    /// Sends a request of the filter's own. What comes of it is for [`Worker::callout_answered`].
+    ///
+    /// # Errors
+    ///
+    /// [`Unsent`] if it cannot be sent, such as to a cluster that does not exist.
+    ///
+    /// [`Worker::callout_answered`]: crate::worker::Worker::callout_answered
+    fn send(&mut self, callout: &Callout) -> Result<CalloutId, Unsent>;
 }
 
-/// What a stream that is over asks of its request as the upstream got it.
-pub trait UpstreamRequest {
-    /// Envoy's cluster that the request went to.
-    fn cluster(&self) -> Option<Vec<u8>>;
-    /// The request's `:authority` as the upstream saw it.
-    fn authority(&self) -> Option<Vec<u8>>;
-    /// The request's `:path` as the upstream saw it.
-    fn path(&self) -> Option<Vec<u8>>;
+/// The host has no randomness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRandomness;
+
+/// A request of the filter's own could not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsent;
+
+/// What is known of a stream beside its header lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attribute {
+    /// The route's metadata `realtime_byok.policy`.
+    RoutePolicy,
+    /// The route's name, which may be empty.
+    RouteName,
+    /// The protocol of the request, such as `HTTP/1.1`.
+    Protocol,
+    /// The request's `:authority`, as the upstream sees it.
+    Authority,
+    /// The request's `:path`, as the upstream sees it.
+    Path,
+    /// The cluster that the request goes to.
+    Cluster,
+    /// Who answered: `via_upstream`, or what Envoy says of a response of its own.
+    ResponseCodeDetails,
+    /// All lines of a response header, joined by commas.
+    ResponseHeader(&'static str),
 }
 
-/// 64 random bits; 0 if there is no randomness.
-pub fn roll(host: &impl StreamHost) -> u64 {
-    host.random().map_or(0, u64::from_le_bytes)
+/// The header lines of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderMap {
+    /// The request's, pseudo-headers among them.
+    Request,
+    /// The request's trailers.
+    RequestTrailers,
+    /// The response's, `:status` among them.
+    Response,
+}
+
+/// A request of the filter's own, without a body.
+pub struct Callout {
+    /// Envoy's cluster that it goes to.
+    pub cluster: String,
+    /// All header lines, pseudo-headers first.
+    pub headers: Vec<(Cow<'static, str>, HeaderValue)>,
+    /// How long the answer may take.
+    pub timeout: Duration,
+}
+
+/// The host's own number of a callout that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CalloutId(pub u32);
+
+/// The host's own number of a stream, by which commands name one outside of its callbacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamNumber(pub u64);
+
+/// How serious a line of the log is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Of use to whoever looks for a fault.
+    Debug,
+    /// Right, but not wise.
+    Warn,
+    /// Wrong.
+    Error,
+}
+
+impl dyn StreamHost + '_ {
+    /// So many random bytes; `None` if there are none.
+    pub fn random_bytes<const N: usize>(&self) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.random(&mut bytes).ok()?;
+        Some(bytes)
+    }
+
+    /// 64 random bits; 0 if there is no randomness.
+    pub fn roll(&self) -> u64 {
+        self.random_bytes().map_or(0, u64::from_le_bytes)
+    }
 }

@@ -7,15 +7,17 @@
 //! # How a request flows
 //!
 //! ```text
-//! Envoy ─▶ the host ─▶ stream::Stream                  one callback, one call; one action, a few hostcalls
+//! Envoy ─▶ the host ─▶ worker::Worker                  one callback, one call; one action, a few hostcalls
+//!                      stream::Stream                  one of the worker's, by its id
 //!                       │ control::Request              the control API's own requests, which need no policy
 //!                       │ stream::request_head          every header line read once
 //!                       │ policy::Policies              which policy the route has
+//!                       │ endpoint::Endpoint            what method and path address, and whether they can stand there
 //!                       │ stream::admission             who it is, what it is for, where it comes from, which model
-//!                       │   credential::{Slots, Callers}  a gateway token
+//!                       │   credential::{Slot, Callers}   a gateway token
 //!                       │   client_secret::sealing        a client secret
 //!                       │ process::Sessions             whether its caller may have one more session
-//!                       ├─▶ Reply, Deny                 answered here; no upstream hears of it
+//!                       ├─▶ Reply                       answered here; no upstream hears of it
 //!                       ├─▶ Hold                        the body names the model, or says what to mint
 //!                       └─▶ Forward(http::Edits)        stream::forward: what is removed, then what is added
 //! the response ─▶ stream::Stream
@@ -34,16 +36,16 @@
 //!
 //! # The modules
 //!
-//! Envoy is known only to the host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
+//! Envoy is known only to a host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
 //! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
-//! `stream → {host, config, control} → {call, client_secret} → process → metrics → policy → {credential, protocol} → limit →
-//! usage → {endpoint, denial, name_rule} → {http, ws, local_reply, memory} → {json, secret,
-//! spelling}`.
+//! `worker → stream → {call, control} → {config, process} → {client_secret, metrics} → {credential, policy} → {endpoint, host,
+//! limit, protocol} → {denial, http, usage} → {json, local_reply, memory, name_rule, secret, spelling, ws}`.
 //!
 //! | module | holds |
 //! |---|---|
+//! | [`worker`] | the owner of all streams: which of them a callback is of, and what is due each second |
 //! | [`stream`] | one HTTP stream's life as one enum, and what a host is to do at each callback |
-//! | [`host`] | what a host offers to a stream |
+//! | [`host`] | what a host offers, to a stream and to a worker |
 //! | [`config`] | from the configuration's bytes to a [`config::Plan`] that cannot be wrong, or all errors with their paths |
 //! | [`control`] | the API that lists and stops sessions |
 //! | [`call`] | WebRTC calls |
@@ -55,9 +57,9 @@
 //! | [`credential`] | slots, subprotocols, callers and their tokens |
 //! | [`limit`] | rules: what a caller may start, and what ends a session |
 //! | [`usage`] | what was used: counters, prices, the record of a session |
-//! | [`endpoint`] | which endpoint a path is |
+//! | [`endpoint`] | what a request addresses: its method and path, read once into a closed list |
 //! | [`denial`], [`local_reply`] | the closed list of denials; what the filter answers by itself |
-//! | [`http`], [`ws`], [`json`] | header lines, targets, edits, server-sent events; frames; JSON in place |
+//! | [`http`], [`ws`], [`json`] | header lines, targets, edits, server-sent events; frames; JSON as it passes |
 //! | [`memory`], [`secret`], [`spelling`] | what streams hold in memory together; key material; which known name was meant |
 #![forbid(unsafe_code)]
 
@@ -82,5 +84,8 @@ pub mod protocol;
 pub mod secret;
 pub mod spelling;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod usage;
+pub mod worker;
 pub mod ws;

@@ -1,54 +1,62 @@
-//! What all streams of a worker hold in memory together, and whether that is too much.
+//! The memory account of a worker: what its streams hold together of messages that are not complete.
 
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What all sessions of a worker have reserved for messages that are not complete, in bytes.
-#[derive(Clone, Default)]
-pub struct MemoryAccount(Rc<Cell<usize>>);
+/// What all streams of a worker have reserved. Clones are the same account.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryAccount(Arc<AtomicUsize>);
 
-#[cfg(test)]
-impl MemoryAccount {
-    /// An account of which so much is taken.
-    pub(crate) fn with(bytes: usize) -> Self {
-        Self(Rc::new(Cell::new(bytes)))
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.get()
-    }
+/// One stream's part of an account, which is given back when this is dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    account: MemoryAccount,
+    bytes: usize,
 }
 
-/// What is reserved for messages that are not complete, in bytes: of all sessions of a worker, and of one of them.
-#[derive(Default)]
-pub struct Reservation {
-    all: MemoryAccount,
-    own: usize,
+impl MemoryAccount {
+    /// A part of this account that holds nothing yet.
+    pub fn reservation(&self) -> Reservation {
+        Reservation { account: self.clone(), bytes: 0 }
+    }
+
+    /// How many bytes all parts hold together.
+    pub fn reserved(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Reservation {
-    /// Of a session of the worker whose sessions have `all` together.
-    pub fn new(all: MemoryAccount) -> Self {
-        Self { all, own: 0 }
-    }
-
-    /// Takes what a session has reserved now. Whether all of them together have too much.
-    pub fn set(&mut self, own: usize) -> bool {
-        self.all.0.set(self.all.0.get().saturating_sub(self.own).saturating_add(own));
-        self.own = own;
-        self.all.0.get() > WORKER_MAX
+    /// Holds `bytes` in the place of what it held before.
+    pub fn hold(&mut self, bytes: usize) {
+        // One worker, one thread: nobody comes in between.
+        let others = self.account.reserved().saturating_sub(self.bytes);
+        self.account.0.store(others.saturating_add(bytes), Ordering::Relaxed);
+        self.bytes = bytes;
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.all.0.set(self.all.0.get().saturating_sub(self.own));
+        self.hold(0);
     }
 }
 
-/// A message of which so little has come may always go on.
-pub const UNACCOUNTED_MAX: usize = 64 << 10;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What all sessions of a worker may have reserved for messages that are not complete. A VM has sixteen times that, of which
-/// much may lie between what is reserved, too small for what comes.
-pub(crate) const WORKER_MAX: usize = 64 << 20;
+    #[test]
+    fn an_account_is_the_sum_of_its_reservations() {
+        let account = MemoryAccount::default();
+        let (mut one, mut other) = (account.reservation(), account.reservation());
+        one.hold(10);
+        other.hold(20);
+        one.hold(5);
+        assert_eq!(account.reserved(), 25);
+        drop(one);
+        assert_eq!(account.reserved(), 20);
+        drop(other);
+        assert_eq!(account.reserved(), 0);
+    }
+}

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the targets of fuzz/, all or those that are named, each for so many seconds: fuzz.sh SECONDS [TARGET...]
-# Ends at the first finding, whose input cargo-fuzz leaves in fuzz/artifacts.
+# FUZZ_OPTIONS are libFuzzer's, such as -max_len=512. Ends at the first finding, whose input cargo-fuzz leaves in
+# fuzz/artifacts.
 set -eu
 seconds=$1
 shift
@@ -8,5 +9,7 @@ cd "$(dirname "$0")/../fuzz"
 
 for target in ${*:-$(cargo fuzz list)}; do
   echo "$target, for $seconds s"
-  cargo fuzz run "$target" -- -max_total_time="$seconds" -print_final_stats=1
+  mkdir -p "corpus/$target"
+  # What it finds goes into the first folder, which git does not know.
+  cargo fuzz run "$target" "corpus/$target" "seeds/$target" -- -max_total_time="$seconds" -print_final_stats=1 ${FUZZ_OPTIONS:-}
 done

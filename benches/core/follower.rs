@@ -1,13 +1,14 @@
-//! Bytes and messages a second: the skip path, as most of a voice session takes it, against
-//! collecting each message and parsing all of it as JSON.
+//! Bytes and messages a second: the skip path, as most of a voice session takes it, against reading each message as a
+//! policy with a lock does.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use realtime_byok::ws::{Event, Follower, FrameHeader, Interest, OpCode, Sender, Start, mask};
+use realtime_byok::protocol::{ClientMessage, Lock};
+use realtime_byok::ws::{Event, Follower, FrameHeader, Interest, OpCode, Sender, mask};
 use std::hint::black_box;
 
-type Decide = fn(Start<'_>) -> Interest;
+const FIRST: u16 = 128;
 
-const HEAD: u16 = 128;
+type Follow = fn(Sender, &[u8]) -> u64;
 
 /// What Envoy hands over at once under load.
 const READ: usize = 64 * 1024;
@@ -27,25 +28,34 @@ fn stream(sender: Sender, payload: &str) -> (Vec<u8>, u64) {
     (frame.repeat(messages), messages as u64)
 }
 
-fn skip(start: Start<'_>) -> Interest {
-    black_box(start.head);
-    Interest::Skip
-}
-
-fn collect(_: Start<'_>) -> Interest {
-    Interest::Collect { max: 1 << 20 }
-}
-
-/// Follows the bytes as they come, and parses what was collected. Returns how many messages passed.
-fn follow(sender: Sender, bytes: &[u8], decide: Decide) -> u64 {
-    let mut follower = Follower::new(sender, HEAD);
+/// Follows the bytes as they come. Returns how many messages passed.
+fn skip(sender: Sender, bytes: &[u8]) -> u64 {
+    let mut follower = Follower::new(sender, FIRST);
     for read in bytes.chunks(READ) {
         let mut pass = follower.pass(read);
-        while let Some(event) = pass.next(decide) {
-            if let Event::Message(message) = event {
-                let value = serde_json::from_slice::<serde_json::Value>(&message.payload);
-                assert!(black_box(value).is_ok());
-            }
+        while pass
+            .next(&mut |piece| {
+                black_box(piece);
+                Interest::Skip
+            })
+            .is_some()
+        {}
+    }
+    follower.counts().messages
+}
+
+/// Follows the bytes as they come, and reads all that is in them.
+fn judge(sender: Sender, bytes: &[u8]) -> u64 {
+    let lock = Lock::new(["instructions", "tools", "audio.output.voice"]).unwrap_or_default();
+    let (mut follower, mut message) = (Follower::new(sender, 4096), ClientMessage::new(&lock));
+    for read in bytes.chunks(READ) {
+        let mut pass = follower.pass(read);
+        while let Some(event) = pass.next(&mut |piece| {
+            message.feed(piece);
+            Interest::Stream
+        }) {
+            let whole = std::mem::replace(&mut message, ClientMessage::new(&lock));
+            assert!(event == Event::MessageEnd && black_box(whole.finish()).is_ok());
         }
     }
     follower.counts().messages
@@ -66,11 +76,11 @@ fn follower(criterion: &mut Criterion) {
     for (name, sender, payload) in streams {
         let (bytes, messages) = stream(sender, payload);
         group.throughput(Throughput::ElementsAndBytes { elements: messages, bytes: bytes.len() as u64 });
-        let paths: [(&str, Decide); 2] = [("skip", skip), ("parse", collect)];
-        for (path, decide) in paths {
+        let paths: [(&str, Follow); 2] = [("skip", skip), ("judge", judge)];
+        for (path, follow) in paths {
             group.bench_function(BenchmarkId::new(path, name), |bencher| {
                 bencher.iter(|| {
-                    let followed = follow(sender, black_box(&bytes), decide);
+                    let followed = follow(sender, black_box(&bytes));
                     assert_eq!(followed, messages);
                 });
             });

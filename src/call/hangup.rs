@@ -1,10 +1,15 @@
 //! The request that ends a call.
 
-use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::http::{Param, ParamEdit, Target};
+use crate::host::Callout;
+use crate::http::{HeaderValue, Param, ParamEdit, Target};
 use crate::policy::{Placement, Provider, ProviderKind};
 use crate::secret::Secret;
+
+/// How long an upstream may take to end a call.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `POST …/realtime/calls/{id}/hangup`, as it is sent to the upstream.
 pub struct Hangup {
@@ -15,17 +20,17 @@ pub struct Hangup {
     /// `:path`, the query included.
     pub path: Vec<u8>,
     /// The headers that hold the provider's key, unless the query does, and that pick its account.
-    pub headers: Vec<(String, Rc<Secret>)>,
+    pub headers: Vec<(String, Arc<Secret>)>,
 }
 
 /// A key of a provider's, and where it is put.
 pub struct ProviderKey {
     /// Whose it is.
-    pub provider: Rc<Provider>,
+    pub provider: Arc<Provider>,
     /// Where it is put.
     pub placement: Placement,
     /// What is put there.
-    pub value: Rc<Secret>,
+    pub value: Arc<Secret>,
 }
 
 impl Hangup {
@@ -41,16 +46,33 @@ impl Hangup {
             Placement::Query(name) => added.push((name, key.value.expose())),
         }
         let account = key.provider.account.iter();
-        headers.extend(account.map(|(name, value)| ((*name).to_owned(), Rc::new(Secret::new(value.clone().into())))));
+        headers.extend(account.map(|(name, value)| ((*name).to_owned(), Arc::new(Secret::new(value.clone().into())))));
         let edit = |param: &Param<'_>| if key.is_dropped(param) { ParamEdit::Remove } else { ParamEdit::Keep };
         let rewritten = Target::parse(&path).rewrite(&edit, &added);
         let path = rewritten.unwrap_or(path);
         Self { cluster, authority, path, headers }
     }
+
+    /// The request as a host sends it.
+    pub fn callout(&self) -> Callout {
+        let plain = |text: &str| HeaderValue::Plain(text.into());
+        // The query may hold the key.
+        let path = HeaderValue::Secret(Arc::new(Secret::new(self.path.clone())));
+        let mut headers = vec![
+            (":method".into(), plain("POST")),
+            (":path".into(), path),
+            (":authority".into(), plain(&self.authority)),
+            (":scheme".into(), plain("https")),
+            ("content-length".into(), plain("0")),
+        ];
+        let own = self.headers.iter().map(|(name, value)| (name.clone().into(), HeaderValue::Secret(value.clone())));
+        headers.extend(own);
+        Callout { cluster: self.cluster.clone(), headers, timeout: TIMEOUT }
+    }
 }
 
 impl ProviderKey {
-    /// Whether a parameter has no place in a hangup's query: it is about the call, its model, or a credential.
+    /// Whether a parameter does not belong into a hangup's query: it is about the call, its model, or a credential.
     fn is_dropped(&self, param: &Param<'_>) -> bool {
         let is_credential = matches!(&self.placement, Placement::Query(name) if param.is(name));
         let is_model = param.is("model") || (self.provider.kind == ProviderKind::AzureOpenAi && param.is("deployment"));
@@ -67,8 +89,8 @@ mod tests {
 
     fn hangup(kind: ProviderKind, placement: Placement, path: &str) -> Hangup {
         let account = vec![(ACCOUNT.0, ACCOUNT.1.to_owned())];
-        let provider = Rc::new(Provider { name: "p".into(), kind, credential: Credential::External, account });
-        let key = ProviderKey { provider, placement, value: Rc::new(Secret::new(b"Bearer sk".to_vec())) };
+        let provider = Arc::new(Provider { name: "p".into(), kind, credential: Credential::External, account });
+        let key = ProviderKey { provider, placement, value: Arc::new(Secret::new(b"Bearer sk".to_vec())) };
         Hangup::new("rtc_1", "up".into(), "api".into(), &Target::parse(path.as_bytes()), &key)
     }
 

@@ -1,14 +1,13 @@
 //! WebRTC calls: their media never passes the proxy, so all that can be kept of one is who began it, and how to end it.
 //!
-//! A call that must end is asked to, again and again, until its provider says that it has ended, and keeps its place so
+//! A call that must end is asked to, again and again, until its provider says that it has ended, and counts as open so
 //! long.
 
 mod hangup;
 
-use std::cell::RefCell;
 use std::time::{Duration, SystemTime};
 
-use crate::http::Target;
+use crate::host::CalloutId;
 use crate::limit::Ending;
 use crate::process::{CallMark, CallName, SessionHandle, Sessions};
 use crate::usage::{Close, ClosedBy, Record, Status};
@@ -43,7 +42,7 @@ pub struct Call {
     pub max_duration: Option<Duration>,
     /// The request that ends it; none where the filter does not know the provider's key.
     pub hangup: Option<Hangup>,
-    /// Its place among the sessions of the process.
+    /// Its handle among the sessions of the process.
     pub handle: Option<SessionHandle>,
     stopping: Option<Stopping>,
 }
@@ -57,10 +56,10 @@ struct Stopping {
     /// When that is to be asked next.
     due: SystemTime,
     /// The host's number of the hangup that is under way.
-    token: Option<u32>,
+    callout: Option<CalloutId>,
 }
 
-/// Calls that must end and could not be ended, by their ids; each is told once.
+/// Calls that must end and could not be ended, by their ids; each is named once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Overdue {
     /// Those that nothing here can end: there is no key for them.
@@ -69,24 +68,17 @@ pub struct Overdue {
     pub unsent: Vec<String>,
 }
 
-/// The id that a `location` such as `/v1/realtime/calls/rtc_u1` ends with.
-pub fn id_in(location: &[u8]) -> Option<&str> {
-    let id = Target::parse(location).path.rsplit(|&byte| byte == b'/').next()?;
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    (!id.is_empty() && id.len() <= 256 && id.iter().all(is_plain)).then(|| std::str::from_utf8(id).ok()).flatten()
-}
-
 /// The calls that began on one worker.
 #[derive(Default)]
-pub struct Calls(RefCell<Vec<Call>>);
+pub struct Calls(Vec<Call>);
 
 impl Calls {
     /// Keeps a call; if there are too many, the oldest must end.
-    pub fn begin(&self, call: Call, sessions: &RefCell<Sessions>) {
-        let mut calls = self.0.borrow_mut();
+    pub fn begin(&mut self, call: Call, sessions: &mut Sessions) {
+        let calls = &mut self.0;
         let now = call.started;
         if calls.len() >= MAX_KEPT {
-            calls.remove(0).close(&mut sessions.borrow_mut(), now);
+            calls.remove(0).close(sessions, now);
         }
         if calls.len() >= MAX_CALLS
             && let Some(oldest) = calls.iter_mut().find(|call| call.stopping.is_none())
@@ -98,23 +90,22 @@ impl Calls {
 
     /// The gateway has ended the WebSocket that joined a call, which ends in the same way, wherever it began. `joined` is
     /// what is kept of one that nobody here knows.
-    pub fn end(&self, mut joined: Call, close: Close, sessions: &RefCell<Sessions>, now: SystemTime) {
-        let mut calls = self.0.borrow_mut();
+    pub fn end(&mut self, mut joined: Call, close: Close, sessions: &mut Sessions, now: SystemTime) {
+        let calls = &mut self.0;
         if let Some(call) = calls.iter_mut().find(|call| call.name() == joined.name()) {
             call.hangup = call.hangup.take().or(joined.hangup);
             call.stop(close, now);
-        } else if !sessions.borrow_mut().mark_call(joined.name(), CallMark::Stop) {
+        } else if !sessions.mark_call(joined.name(), CallMark::Stop) {
             joined.stop(close, now);
             calls.push(joined);
         }
     }
 
     /// Somebody else has ended a call, wherever it began.
-    pub fn hung_up(&self, name: CallName<'_>, sessions: &RefCell<Sessions>, now: SystemTime) {
-        let mut calls = self.0.borrow_mut();
-        let mut sessions = sessions.borrow_mut();
+    pub fn hung_up(&mut self, name: CallName<'_>, sessions: &mut Sessions, now: SystemTime) {
+        let calls = &mut self.0;
         if let Some(at) = calls.iter().position(|call| call.name() == name) {
-            calls.remove(at).hung_up(&mut sessions, now);
+            calls.remove(at).hung_up(sessions, now);
         } else {
             sessions.mark_call(name, CallMark::HungUp);
         }
@@ -123,29 +114,29 @@ impl Calls {
     /// Time passed: asks for the end of calls that must end, and forgets those that must have ended by themselves. `send`
     /// sends a hangup and gives the host's number of it; `None` if it cannot.
     pub fn tick(
-        &self,
+        &mut self,
         sessions: &mut Sessions,
         now: SystemTime,
-        send: &mut dyn FnMut(&Hangup) -> Option<u32>,
+        send: &mut dyn FnMut(&Hangup) -> Option<CalloutId>,
     ) -> Overdue {
         let mut overdue = Overdue::default();
-        self.0.borrow_mut().retain_mut(|call| call.tick(sessions, now, send, &mut overdue));
+        self.0.retain_mut(|call| call.tick(sessions, now, send, &mut overdue));
         overdue
     }
 
     /// A hangup of this number was answered with this status, or not at all. Gives the id of a call that goes on, once.
     pub fn answered(
-        &self,
-        token: u32,
+        &mut self,
+        callout: CalloutId,
         status: Option<u16>,
-        sessions: &RefCell<Sessions>,
+        sessions: &mut Sessions,
         now: SystemTime,
     ) -> Option<String> {
-        let mut calls = self.0.borrow_mut();
-        let is_asked = |call: &Call| call.stopping.as_ref().is_some_and(|stopping| stopping.token == Some(token));
+        let calls = &mut self.0;
+        let is_asked = |call: &Call| call.stopping.as_ref().is_some_and(|stopping| stopping.callout == Some(callout));
         let at = calls.iter().position(is_asked)?;
         if matches!(status, Some(200..=299 | 404)) {
-            calls.remove(at).close(&mut sessions.borrow_mut(), now);
+            calls.remove(at).close(sessions, now);
             return None;
         }
         let call = calls.get_mut(at)?;
@@ -169,9 +160,9 @@ impl Call {
         CallName { provider: &self.record.provider, id: self.id() }
     }
 
-    /// Tells it to end, unless that has been told.
+    /// It must end, unless it must already.
     fn stop(&mut self, close: Close, now: SystemTime) {
-        self.stopping.get_or_insert(Stopping { close, asked: 0, due: now, token: None });
+        self.stopping.get_or_insert(Stopping { close, asked: 0, due: now, callout: None });
     }
 
     /// False if it is over.
@@ -179,7 +170,7 @@ impl Call {
         &mut self,
         sessions: &mut Sessions,
         now: SystemTime,
-        send: &mut dyn FnMut(&Hangup) -> Option<u32>,
+        send: &mut dyn FnMut(&Hangup) -> Option<CalloutId>,
         overdue: &mut Overdue,
     ) -> bool {
         if self.handle.as_ref().is_some_and(|handle| sessions.is_hung_up(handle)) {
@@ -204,7 +195,7 @@ impl Call {
     }
 
     /// Asks its provider to end it.
-    fn ask(&mut self, now: SystemTime, send: &mut dyn FnMut(&Hangup) -> Option<u32>, overdue: &mut Overdue) {
+    fn ask(&mut self, now: SystemTime, send: &mut dyn FnMut(&Hangup) -> Option<CalloutId>, overdue: &mut Overdue) {
         let id = self.record.upstream_id.clone().unwrap_or_default();
         let Some(stopping) = &mut self.stopping else { return };
         stopping.asked = stopping.asked.saturating_add(1);
@@ -213,8 +204,8 @@ impl Call {
             return overdue.keyless.push(id);
         };
         stopping.due = now + UNANSWERED;
-        stopping.token = send(hangup);
-        if stopping.token.is_none() && stopping.failed(now) {
+        stopping.callout = send(hangup);
+        if stopping.callout.is_none() && stopping.failed(now) {
             overdue.unsent.push(id);
         }
     }
@@ -258,7 +249,7 @@ impl Stopping {
     /// time.
     fn failed(&mut self, now: SystemTime) -> bool {
         let back_off = Duration::from_secs(1 << self.asked.saturating_sub(1).min(5));
-        self.token = None;
+        self.callout = None;
         self.due = now + back_off.min(MAX_BACK_OFF);
         self.asked == 1
     }

@@ -1,25 +1,26 @@
-use std::rc::Rc;
+//! Calls that begin, must end, are hung up, and are joined.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::*;
 use crate::control::Request;
-use crate::credential::{Access, Caller};
+use crate::credential::Caller;
+use crate::http::Target;
 use crate::limit::CallerLimits;
 use crate::metrics::SessionLabels;
-use crate::name_rule::NameRule;
-use crate::policy::{Credential, Provider, ProviderKind};
-use crate::process::registry::record_codec::tests::record;
 use crate::process::shared_data::memory::Memory;
 use crate::secret::Secret;
+use crate::testing::{caller, provider, record};
 use crate::usage::SessionKind;
 
 /// One worker among those that share a store.
 struct Worker {
     calls: Calls,
-    sessions: RefCell<Sessions>,
+    sessions: Sessions,
     /// The hangups that were sent, by their paths.
-    sent: RefCell<Vec<String>>,
+    sent: Vec<String>,
 }
 
 fn at(seconds: u64) -> SystemTime {
@@ -30,17 +31,15 @@ fn name(id: &str) -> CallName<'_> {
     CallName { provider: "openai", id }
 }
 
-fn web_app() -> Rc<Caller> {
+fn web_app() -> Arc<Caller> {
     let limits = CallerLimits { concurrent_sessions: Some(2), ..CallerLimits::default() };
-    let (policies, models, origins) = (Access::All, NameRule::Any, NameRule::Any);
-    Rc::new(Caller { name: "web-app".into(), policies, models, origins, limits })
+    Arc::new(Caller { limits, ..caller() })
 }
 
 fn hangup(id: &str) -> Hangup {
-    let kind = ProviderKind::OpenAi;
-    let (placement, credential) = (kind.placement(), Credential::External);
-    let provider = Rc::new(Provider { name: "openai".into(), kind, credential, account: vec![] });
-    let key = ProviderKey { provider, placement, value: Rc::new(Secret::new(b"Bearer sk".to_vec())) };
+    let provider = Arc::new(provider());
+    let placement = provider.kind.placement();
+    let key = ProviderKey { provider, placement, value: Arc::new(Secret::new(b"Bearer sk".to_vec())) };
     Hangup::new(id, "up".into(), "api".into(), &Target::parse(b"/v1/realtime/calls"), &key)
 }
 
@@ -48,7 +47,7 @@ impl Worker {
     fn new(shared_data: &Memory, number: u64) -> Self {
         let mut sessions = Sessions::new(Box::new(shared_data.clone()), number);
         sessions.list_sessions();
-        Self { calls: Calls::default(), sessions: RefCell::new(sessions), sent: RefCell::default() }
+        Self { calls: Calls::default(), sessions, sent: Vec::new() }
     }
 
     fn only() -> Self {
@@ -56,10 +55,10 @@ impl Worker {
     }
 
     /// A call `rtc_{number}` of web-app's that begins at 100.
-    fn call(&self, number: u128, max_duration: Option<u64>) -> Call {
+    fn call(&mut self, number: u128, max_duration: Option<u64>) -> Call {
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
-        let mut sessions = self.sessions.borrow_mut();
+        let sessions = &mut self.sessions;
         let mut handle = sessions.admit(&web_app(), || at(100)).unwrap_or_else(|_| panic!("there is room"));
         let began = SessionLabels {
             caller: &record.caller,
@@ -74,8 +73,9 @@ impl Worker {
         call
     }
 
-    fn begin(&self, number: u128, max_duration: Option<u64>) {
-        self.calls.begin(self.call(number, max_duration), &self.sessions);
+    fn begin(&mut self, number: u128, max_duration: Option<u64>) {
+        let call = self.call(number, max_duration);
+        self.calls.begin(call, &mut self.sessions);
     }
 
     /// What is kept of a call of which only a WebSocket is known that has joined it.
@@ -87,8 +87,18 @@ impl Worker {
         call
     }
 
-    fn has_room(&self, now: u64) -> bool {
-        let mut sessions = self.sessions.borrow_mut();
+    /// The WebSocket that has joined a call is ended at 101.
+    fn end(&mut self, number: u128, close: Close) {
+        let joined = self.joined(number);
+        self.calls.end(joined, close, &mut self.sessions, at(101));
+    }
+
+    fn hung_up(&mut self, name: CallName<'_>, now: SystemTime) {
+        self.calls.hung_up(name, &mut self.sessions, now);
+    }
+
+    fn has_room(&mut self, now: u64) -> bool {
+        let sessions = &mut self.sessions;
         let handle = sessions.admit(&web_app(), || at(now));
         let has_room = handle.is_ok();
         if let Ok(handle) = handle {
@@ -98,37 +108,37 @@ impl Worker {
     }
 
     /// A tick. Gives what it tells, and the paths of the hangups that it sent; each has the number of all sent so far.
-    fn tick(&self, now: u64) -> (Overdue, Vec<String>) {
-        self.tick_with(now, &mut |hangup| {
-            let mut sent = self.sent.borrow_mut();
-            sent.push(String::from_utf8(hangup.path.clone()).unwrap());
-            Some(sent.len() as u32)
-        })
-    }
-
-    fn tick_with(&self, now: u64, send: &mut dyn FnMut(&Hangup) -> Option<u32>) -> (Overdue, Vec<String>) {
-        let before = self.sent.borrow().len();
-        let mut sessions = self.sessions.borrow_mut();
+    fn tick(&mut self, now: u64) -> (Overdue, Vec<String>) {
+        let Self { calls, sessions, sent } = self;
+        let before = sent.len();
         sessions.tick(at(now));
         sessions.sync();
-        let overdue = self.calls.tick(&mut sessions, at(now), send);
-        (overdue, self.sent.borrow()[before..].to_vec())
+        let overdue = calls.tick(sessions, at(now), &mut |hangup| {
+            sent.push(String::from_utf8(hangup.path.clone()).unwrap());
+            Some(CalloutId(sent.len() as u32))
+        });
+        (overdue, sent[before..].to_vec())
     }
 
-    fn answered(&self, token: u32, status: Option<u16>, now: u64) -> Option<String> {
-        self.calls.answered(token, status, &self.sessions, at(now))
+    /// A tick at which no hangup can be sent.
+    fn tick_unsent(&mut self, now: u64) -> Overdue {
+        self.calls.tick(&mut self.sessions, at(now), &mut |_| None)
+    }
+
+    fn answered(&mut self, number: u32, status: Option<u16>, now: u64) -> Option<String> {
+        self.calls.answered(CalloutId(number), status, &mut self.sessions, at(now))
     }
 
     /// What the control API answers.
-    fn ask(&self, method: &str, query: &str, now: u64) -> Value {
+    fn ask(&mut self, method: &str, query: &str, now: u64) -> Value {
         let path = format!("/sessions{query}");
         let request = Request::read("", method.as_bytes(), &Target::parse(path.as_bytes()), || true).unwrap();
         let answer = request.unwrap_or_else(|answer| panic!("{}", answer.status));
-        serde_json::from_slice(&answer.run(&mut self.sessions.borrow_mut(), at(now)).body).unwrap()
+        serde_json::from_slice(&answer.run(&mut self.sessions, at(now)).body).unwrap()
     }
 
     /// Upstream's name and status of every session, the newest first, and how it was closed.
-    fn listed(&self, now: u64) -> Vec<(String, String, Value)> {
+    fn listed(&mut self, now: u64) -> Vec<(String, String, Value)> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let shown = |record: &Value| (text(&record["upstream_id"]), text(&record["status"]), record["close"].clone());
         self.ask("GET", "", now)["data"].as_array().unwrap().iter().map(shown).collect()
@@ -146,23 +156,9 @@ fn one(id: &str, status: &str, close: Value) -> Vec<(String, String, Value)> {
 const HANGUP: &str = "/v1/realtime/calls/rtc_1/hangup";
 
 #[test]
-fn a_location_ends_with_the_calls_id() {
-    for (location, id) in [
-        ("/v1/realtime/calls/rtc_u1-A", Some("rtc_u1-A")),
-        ("https://api.openai.com/v1/realtime/calls/rtc_1?x=/y", Some("rtc_1")),
-        ("rtc_1", Some("rtc_1")),
-        ("/v1/realtime/calls/", None),
-        ("/v1/realtime/calls/a%2Fb", None),
-        ("", None),
-    ] {
-        assert_eq!(id_in(location.as_bytes()), id, "{location}");
-    }
-}
-
-#[test]
 fn a_call_is_stopping_and_counts_until_its_provider_has_ended_it() {
     for ended in [200, 204, 404] {
-        let worker = Worker::only();
+        let mut worker = Worker::only();
         worker.begin(1, Some(5));
         worker.begin(2, None);
         assert_eq!(worker.tick(104), (Overdue::default(), vec![]));
@@ -183,7 +179,7 @@ fn a_call_is_stopping_and_counts_until_its_provider_has_ended_it() {
 
 #[test]
 fn a_call_that_is_not_ended_is_tried_again_ever_later_and_reported_once() {
-    let worker = Worker::only();
+    let mut worker = Worker::only();
     worker.begin(1, Some(0));
     let mut asked = Vec::new();
     let mut reported = Vec::new();
@@ -202,7 +198,7 @@ fn a_call_that_is_not_ended_is_tried_again_ever_later_and_reported_once() {
 
 #[test]
 fn a_hangup_without_an_answer_is_sent_again() {
-    let worker = Worker::only();
+    let mut worker = Worker::only();
     worker.begin(1, Some(0));
     let asked: Vec<_> = (100..125).filter(|now| !worker.tick(*now).1.is_empty()).collect();
     assert_eq!(asked, [100, 110, 120]);
@@ -214,31 +210,31 @@ fn a_hangup_without_an_answer_is_sent_again() {
 
 #[test]
 fn a_hangup_that_cannot_be_sent_is_reported_once_and_tried_again() {
-    let worker = Worker::only();
+    let mut worker = Worker::only();
     worker.begin(1, Some(0));
     let unsent = || Overdue { unsent: vec!["rtc_1".into()], ..Overdue::default() };
-    assert_eq!(worker.tick_with(100, &mut |_| None).0, unsent());
-    assert_eq!(worker.tick_with(101, &mut |_| None).0, Overdue::default());
+    assert_eq!(worker.tick_unsent(100), unsent());
+    assert_eq!(worker.tick_unsent(101), Overdue::default());
     assert_eq!(worker.tick(102).1.len(), 0);
     assert_eq!(worker.tick(103).1, [HANGUP]);
 }
 
 #[test]
 fn a_call_that_outlives_what_any_may_is_forgotten() {
-    let worker = Worker::only();
+    let mut worker = Worker::only();
     worker.begin(1, None);
     worker.begin(2, Some(7_199));
     worker.tick(7_299);
     worker.answered(1, Some(503), 7_299);
     assert_eq!(worker.tick(7_300).1.len(), 0);
-    assert!(worker.calls.0.borrow().is_empty());
+    assert!(worker.calls.0.is_empty());
     let want = [("rtc_2", closed("gateway", 4408, "max_duration_exceeded")), ("rtc_1", Value::Null)];
     assert_eq!(worker.listed(7_300), want.map(|(id, close)| (id.to_owned(), "closed".to_owned(), close)));
 }
 
 #[test]
 fn the_operator_ends_a_call() {
-    let worker = Worker::only();
+    let mut worker = Worker::only();
     worker.begin(1, None);
     worker.ask("DELETE", "?caller=web-app", 101);
     assert_eq!(worker.tick(102).1, [HANGUP]);
@@ -248,10 +244,10 @@ fn the_operator_ends_a_call() {
 
 #[test]
 fn a_call_that_nothing_here_can_end_is_reported_once_and_stays_stopping() {
-    let worker = Worker::only();
+    let mut worker = Worker::only();
     let mut call = worker.call(1, Some(5));
     call.hangup = None;
-    worker.calls.begin(call, &worker.sessions);
+    worker.calls.begin(call, &mut worker.sessions);
     let keyless = Overdue { keyless: vec!["rtc_1".into()], ..Overdue::default() };
     for (now, reported) in [(105, keyless), (106, Overdue::default()), (500, Overdue::default())] {
         assert_eq!(worker.tick(now), (reported, vec![]));
@@ -262,20 +258,20 @@ fn a_call_that_nothing_here_can_end_is_reported_once_and_stays_stopping() {
 #[test]
 fn a_call_that_others_end_is_over_at_once_on_its_worker_and_at_the_next_tick_of_another() {
     let shared_data = Memory::default();
-    let workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
+    let mut workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
     workers[0].begin(1, None);
     workers[0].begin(2, Some(5));
-    workers[0].calls.hung_up(name("rtc_1"), &workers[0].sessions, at(102));
+    workers[0].hung_up(name("rtc_1"), at(102));
     assert!(workers[0].has_room(102));
     workers[0].tick(106);
     workers[0].tick(107);
-    workers[1].calls.hung_up(CallName { provider: "azure", id: "rtc_2" }, &workers[1].sessions, at(108));
+    workers[1].hung_up(CallName { provider: "azure", id: "rtc_2" }, at(108));
     assert_eq!(workers[0].tick(108).1.len(), 0);
-    assert_eq!(workers[0].calls.0.borrow().len(), 1);
-    workers[1].calls.hung_up(name("rtc_2"), &workers[1].sessions, at(109));
+    assert_eq!(workers[0].calls.0.len(), 1);
+    workers[1].hung_up(name("rtc_2"), at(109));
     assert_eq!(workers[1].listed(109)[0].1, "stopping");
     workers[0].tick(109);
-    assert!(workers[0].calls.0.borrow().is_empty());
+    assert!(workers[0].calls.0.is_empty());
     let closes = workers[1].listed(110).into_iter().map(|(id, _, close)| (id, close)).collect::<Vec<_>>();
     let want = [("rtc_2", closed("gateway", 4408, "max_duration_exceeded")), ("rtc_1", closed("client", 1000, ""))];
     assert_eq!(closes, want.map(|(id, close)| (id.to_owned(), close)));
@@ -284,14 +280,14 @@ fn a_call_that_others_end_is_over_at_once_on_its_worker_and_at_the_next_tick_of_
 #[test]
 fn a_call_ends_as_the_session_did_that_joined_it_wherever_it_began() {
     let shared_data = Memory::default();
-    let workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
+    let mut workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
     for number in [1, 2] {
         workers[0].begin(number, None);
     }
     let budget = Ending::Budget.close();
-    workers[0].calls.end(workers[0].joined(1), budget.clone(), &workers[0].sessions, at(101));
-    workers[1].calls.end(workers[1].joined(2), budget.clone(), &workers[1].sessions, at(101));
-    workers[1].calls.end(workers[1].joined(3), budget, &workers[1].sessions, at(101));
+    workers[0].end(1, budget.clone());
+    workers[1].end(2, budget.clone());
+    workers[1].end(3, budget);
     assert_eq!(workers[1].tick(102).1, ["/v1/realtime/calls/rtc_3/hangup"], "no worker knows that call");
     assert_eq!(workers[0].tick(102).1, [HANGUP, "/v1/realtime/calls/rtc_2/hangup"]);
     for token in [1, 2] {
@@ -305,22 +301,21 @@ fn a_call_ends_as_the_session_did_that_joined_it_wherever_it_began() {
 
 #[test]
 fn a_session_that_joins_a_call_counts_as_that() {
-    let worker = Worker::only();
+    let mut worker = Worker::only();
     worker.begin(1, None);
     worker.begin(2, None);
     assert!(!worker.has_room(100));
-    let found = worker.sessions.borrow_mut().find_call(name("rtc_1"));
+    let found = worker.sessions.find_call(name("rtc_1"));
     assert_eq!(found.map(|record| record.caller), Some("web-app".into()));
-    let mut sessions = worker.sessions.borrow_mut();
-    let handle = sessions.join(&web_app(), || at(100)).unwrap_or_else(|_| panic!("it takes no place"));
+    let sessions = &mut worker.sessions;
+    let handle = sessions.join(&web_app(), || at(100)).unwrap_or_else(|_| panic!("it does not count"));
     sessions.close(handle, None, at(100));
-    drop(sessions);
     assert!(!worker.has_room(100), "and gives none back");
 }
 
 #[test]
 fn of_too_many_calls_the_oldest_must_end() {
-    let worker = Worker::only();
+    let mut worker = Worker::only();
     let call = |number: usize| {
         let record = Record { upstream_id: Some(format!("rtc_{number}")), ..record(1, 1) };
         let mut call = Call::new(record, at(100), None);
@@ -328,11 +323,11 @@ fn of_too_many_calls_the_oldest_must_end() {
         call
     };
     for number in 1..=MAX_CALLS + 2 {
-        worker.calls.begin(call(number), &worker.sessions);
+        worker.calls.begin(call(number), &mut worker.sessions);
     }
     assert_eq!(worker.tick(101).1, [HANGUP, "/v1/realtime/calls/rtc_2/hangup"]);
     for number in 1..=MAX_KEPT - MAX_CALLS {
-        worker.calls.begin(call(number), &worker.sessions);
+        worker.calls.begin(call(number), &mut worker.sessions);
     }
-    assert_eq!(worker.calls.0.borrow().len(), MAX_KEPT);
+    assert_eq!(worker.calls.0.len(), MAX_KEPT);
 }

@@ -33,18 +33,18 @@ pub const MAX_UPSTREAM_SECRET: usize = 4096;
 pub(super) const MAX_ENCODED: usize = 6 * (3 + MAX_TEXT) + 5 * (1 + 10) + (3 + MAX_UPSTREAM_SECRET);
 
 mod tag {
-    pub const CALLER: u8 = 1;
-    pub const PROVIDER: u8 = 2;
-    pub const POLICY: u8 = 3;
-    pub const ISSUED_AT: u8 = 4;
-    pub const EXPIRES_AT: u8 = 5;
-    pub const MODEL: u8 = 6;
-    pub const USER: u8 = 7;
-    pub const ORIGIN: u8 = 8;
-    pub const MAX_DURATION: u8 = 9;
-    pub const MAX_TOKENS: u8 = 10;
-    pub const MAX_COST: u8 = 11;
-    pub const UPSTREAM: u8 = 12;
+    pub(crate) const CALLER: u8 = 1;
+    pub(crate) const PROVIDER: u8 = 2;
+    pub(crate) const POLICY: u8 = 3;
+    pub(crate) const ISSUED_AT: u8 = 4;
+    pub(crate) const EXPIRES_AT: u8 = 5;
+    pub(crate) const MODEL: u8 = 6;
+    pub(crate) const USER: u8 = 7;
+    pub(crate) const ORIGIN: u8 = 8;
+    pub(crate) const MAX_DURATION: u8 = 9;
+    pub(crate) const MAX_TOKENS: u8 = 10;
+    pub(crate) const MAX_COST: u8 = 11;
+    pub(crate) const UPSTREAM: u8 = 12;
 }
 
 /// What a client secret says, borrowed from whoever knows it: the configuration when it is sealed, the opened secret

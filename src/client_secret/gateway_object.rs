@@ -40,7 +40,7 @@ impl GatewayObject {
         let mut error = None;
         for_each_member(object, &mut |name, value| {
             if error.is_none() {
-                error = read.member(&name, value).err();
+                error = read.member(name, value).err();
             }
         })
         .map_err(|_| invalid("gateway", "It must be an object."))?;

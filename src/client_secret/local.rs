@@ -5,10 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::sealing::Sealed;
 
-use crate::json::{for_each_member, quoted};
-
-use super::json::{members, not_null, string};
-use crate::endpoint::MintEndpoint;
+use crate::endpoint::Mint;
+use crate::json::{for_each_member, quoted, string};
 
 /// Members that the answer says itself, whatever was asked for.
 const OWN: [&str; 5] = ["id", "object", "type", "expires_at", "client_secret"];
@@ -16,13 +14,7 @@ const OWN: [&str; 5] = ["id", "object", "type", "expires_at", "client_secret"];
 /// Answers a mint request: the sealed secret, and the session that was asked for.
 ///
 /// `request` is the rewritten body of the request, `expires_at` is in Unix seconds, and `random` makes the session's id.
-pub fn local_response(
-    endpoint: MintEndpoint,
-    request: &str,
-    sealed: &Sealed,
-    expires_at: u64,
-    random: &[u8; 12],
-) -> String {
+pub fn local_response(endpoint: Mint, request: &str, sealed: &Sealed, expires_at: u64, random: &[u8; 12]) -> String {
     let id = quoted(&format!("sess_{}", URL_SAFE_NO_PAD.encode(random)));
     let mut secret = Object::default();
     secret.push("value", &quoted(sealed.expose()));
@@ -38,13 +30,13 @@ pub fn local_response(
 }
 
 /// A session that has not begun: its own `expires_at` is 0, as it is in a provider's answer.
-fn session(endpoint: MintEndpoint, request: &str, id: &str) -> Object {
-    let [asked, model] = members(request, ["session", "model"]).unwrap_or_default().map(not_null);
+fn session(endpoint: Mint, request: &str, id: &str) -> Object {
+    let [asked, model] = members(request, ["session", "model"]);
     let asked = asked.unwrap_or("{}");
-    let [kind, own_model, audio] = members(asked, ["type", "model", "audio"]).unwrap_or_default().map(not_null);
+    let [kind, own_model, audio] = members(asked, ["type", "model", "audio"]);
     let kind = kind.and_then(|kind| string(kind).ok());
     let (kind, object) = match (endpoint, kind.as_deref()) {
-        (MintEndpoint::TranslationClientSecrets, _) => ("translation", None),
+        (Mint::TranslationClientSecrets, _) => ("translation", None),
         (_, Some("transcription")) => ("transcription", Some("realtime.transcription_session")),
         _ => ("realtime", Some("realtime.session")),
     };
@@ -57,7 +49,7 @@ fn session(endpoint: MintEndpoint, request: &str, id: &str) -> Object {
     if let (None, Some(model)) = (own_model, model) {
         session.push("model", model);
     }
-    if let (MintEndpoint::TranslationClientSecrets, None) = (endpoint, audio) {
+    if let (Mint::TranslationClientSecrets, None) = (endpoint, audio) {
         session.push("audio", "{}");
     }
     session.push("expires_at", "0");
@@ -65,9 +57,9 @@ fn session(endpoint: MintEndpoint, request: &str, id: &str) -> Object {
     session
 }
 
-fn legacy_session(endpoint: MintEndpoint, request: &str, id: &str) -> Object {
+fn legacy_session(endpoint: Mint, request: &str, id: &str) -> Object {
     let object = match endpoint {
-        MintEndpoint::TranscriptionSessions => "realtime.transcription_session",
+        Mint::TranscriptionSessions => "realtime.transcription_session",
         _ => "realtime.session",
     };
     let mut session = Object::default();
@@ -75,6 +67,18 @@ fn legacy_session(endpoint: MintEndpoint, request: &str, id: &str) -> Object {
     session.push("object", &quoted(object));
     session.push_members_of(request);
     session
+}
+
+/// The values of these members, but for those that are null, of an object that was read before.
+fn members<'a, const N: usize>(object: &'a str, names: [&str; N]) -> [Option<&'a str>; N] {
+    let mut values = [None; N];
+    let _ = for_each_member(object, &mut |name, value| {
+        let place = names.iter().position(|known| *known == name).and_then(|place| values.get_mut(place));
+        if let Some(place) = place.filter(|_| value != "null") {
+            *place = Some(value);
+        }
+    });
+    values
 }
 
 /// A JSON object in the making.
@@ -94,8 +98,8 @@ impl Object {
     fn push_members_of(&mut self, asked: &str) {
         // What was asked for was read before, so there is nothing to report here.
         let _ = for_each_member(asked, &mut |name, value| {
-            if !OWN.contains(&&*name) && value != "null" {
-                self.push(&name, value);
+            if !OWN.contains(&name) && value != "null" {
+                self.push(name, value);
             }
         });
     }
@@ -117,38 +121,38 @@ mod tests {
         let sealed = sealed_for_tests();
         for (endpoint, request, want) in [
             (
-                MintEndpoint::ClientSecrets,
+                Mint::ClientSecrets,
                 r#"{"expires_after":{"seconds":60},"session":{"type":"realtime", "model":"a","tools":[ ], "id":"mine"}}"#,
                 r#"{"value":"EK","expires_at":99,"session":{"type":"realtime","object":"realtime.session",
                     "id":"sess_dHdlbHZlIGJ5dGVz","expires_at":0,"model":"a","tools":[ ]}}"#,
             ),
             (
-                MintEndpoint::ClientSecrets,
+                Mint::ClientSecrets,
                 r#"{"session":{"type":"transcription","audio":{"input":{"transcription":{"model":"w"}}}}}"#,
                 r#"{"value":"EK","expires_at":99,"session":{"type":"transcription",
                     "object":"realtime.transcription_session","id":"sess_dHdlbHZlIGJ5dGVz","expires_at":0,
                     "audio":{"input":{"transcription":{"model":"w"}}}}}"#,
             ),
             (
-                MintEndpoint::ClientSecrets,
+                Mint::ClientSecrets,
                 r#"{"model":"a"}"#,
                 r#"{"value":"EK","expires_at":99,"session":{"type":"realtime","object":"realtime.session",
                     "id":"sess_dHdlbHZlIGJ5dGVz","model":"a","expires_at":0}}"#,
             ),
             (
-                MintEndpoint::TranslationClientSecrets,
+                Mint::TranslationClientSecrets,
                 r#"{"session":{"model":"t"}}"#,
                 r#"{"value":"EK","expires_at":99,"session":{"type":"translation","id":"sess_dHdlbHZlIGJ5dGVz","audio":{},
                     "expires_at":0,"model":"t"}}"#,
             ),
             (
-                MintEndpoint::Sessions,
+                Mint::Sessions,
                 r#"{"model":"a","voice":"ash","turn_detection":null,"client_secret":{"expires_after":{"seconds":60}}}"#,
                 r#"{"id":"sess_dHdlbHZlIGJ5dGVz","object":"realtime.session","model":"a","voice":"ash",
                     "client_secret":{"value":"EK","expires_at":99}}"#,
             ),
             (
-                MintEndpoint::TranscriptionSessions,
+                Mint::TranscriptionSessions,
                 r#"{"input_audio_transcription":{"model":"w"}}"#,
                 r#"{"id":"sess_dHdlbHZlIGJ5dGVz","object":"realtime.transcription_session",
                     "input_audio_transcription":{"model":"w"},"client_secret":{"value":"EK","expires_at":99}}"#,

@@ -10,7 +10,6 @@
 
 pub mod claims;
 mod gateway_object;
-mod json;
 mod local;
 mod opened;
 mod request;

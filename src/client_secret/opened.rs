@@ -1,6 +1,6 @@
 //! What an opened client secret allows: its provider, model, page and limits.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::claims::SecretLimits;
 use crate::limit::SessionLimits;
@@ -11,7 +11,7 @@ use crate::usage::MicroUsd;
 /// What an opened client secret says beyond its caller and policy.
 pub struct OpenedSecret {
     /// The provider that it is good for.
-    pub provider: Rc<Provider>,
+    pub provider: Arc<Provider>,
     /// The model that it was minted for, as the provider calls it.
     pub model: Option<String>,
     /// The caller's name for the person behind the client.

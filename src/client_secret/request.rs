@@ -1,13 +1,14 @@
 //! What a mint request asks for, and the body that goes on to the upstream.
 
-use std::borrow::Cow;
-use std::ops::Range;
-
-use crate::json::quoted;
+use std::ops::{ControlFlow, Range};
+use std::sync::{Arc, LazyLock};
 
 use super::gateway_object::{GatewayObject, InvalidGatewayObject};
-use super::json::{NotReadable, edited, member_span, members, not_null, span, string};
-use crate::endpoint::MintEndpoint;
+use crate::endpoint::Mint;
+use crate::json::edit::Edits;
+use crate::json::matcher::{Bounds, Matcher, Unreadable, Value};
+use crate::json::paths::Paths;
+use crate::json::quoted;
 
 /// How long a client secret is good if the request does not say, in seconds: the provider's own default.
 pub const DEFAULT_TTL: u64 = 600;
@@ -20,18 +21,20 @@ pub struct MintRequest<'a> {
     /// What the `gateway` object says; nothing if there is none.
     pub gateway: GatewayObject,
     body: &'a str,
-    /// The `gateway` member, with its comma.
-    gateway_span: Option<Range<usize>>,
-    model: Option<(String, Range<usize>)>,
+    /// The whole object.
+    span: Range<u64>,
+    /// The `gateway` member.
+    gateway_member: Option<Range<u64>>,
+    model: Option<(String, Range<u64>)>,
     /// How many seconds the secret should be good.
     ttl: Option<u64>,
-    ttl_position: TtlPosition,
+    ttl_place: TtlPlace,
 }
 
 /// Where the body says how long the secret is good.
-enum TtlPosition {
+enum TtlPlace {
     /// In this object, or `null`.
-    Stands(Range<usize>),
+    Stands(Range<u64>),
     /// Nowhere; a top-level `expires_after` would say it.
     Free,
     /// Nowhere, and the legacy shapes are left alone.
@@ -41,7 +44,7 @@ enum TtlPosition {
 /// Why a mint request is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MintRequestError {
-    /// The body is no JSON object, or a member that must be read is not what it should be or stands twice.
+    /// The body is no JSON object, or a member that must be read is not what it should be, stands twice or in another case.
     Malformed {
         /// The member at fault, as a path from the body's top; none if it is the body.
         param: Option<&'static str>,
@@ -52,38 +55,231 @@ pub enum MintRequestError {
     InvalidGatewayObject(InvalidGatewayObject),
 }
 
+#[derive(Clone, Copy)]
+enum Field {
+    Body,
+    Gateway,
+    Object(Place),
+    Model(Place),
+    SessionType,
+    Anchor(Expiry),
+    Seconds(Expiry),
+}
+
+/// Objects that are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Top,
+    Session,
+    Audio,
+    Input,
+    Transcription,
+    FormerTranscription,
+    ClientSecret,
+    Expiry(Expiry),
+}
+
+/// Where the time is told for which the secret is good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    Top,
+    Sessions,
+    TranscriptionSessions,
+}
+
+static PATHS: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
+    let mut paths: Vec<(String, Field)> = [
+        ("", Field::Body),
+        ("gateway", Field::Gateway),
+        ("model", Field::Model(Place::Top)),
+        ("session.model", Field::Model(Place::Session)),
+        ("session.type", Field::SessionType),
+        ("session.audio.input.transcription.model", Field::Model(Place::Transcription)),
+        ("input_audio_transcription.model", Field::Model(Place::FormerTranscription)),
+    ]
+    .map(|(path, field)| (path.to_owned(), field))
+    .into();
+    let objects = [
+        Place::Session,
+        Place::Audio,
+        Place::Input,
+        Place::Transcription,
+        Place::FormerTranscription,
+        Place::ClientSecret,
+    ];
+    paths.extend(objects.map(|place| (place.path().to_owned(), Field::Object(place))));
+    for expiry in [Expiry::Top, Expiry::Sessions, Expiry::TranscriptionSessions] {
+        let path = Place::Expiry(expiry).path();
+        paths.push((path.to_owned(), Field::Object(Place::Expiry(expiry))));
+        paths.push((format!("{path}.anchor"), Field::Anchor(expiry)));
+        paths.push((format!("{path}.seconds"), Field::Seconds(expiry)));
+    }
+    Arc::new(Paths::new(&paths))
+});
+
+impl Place {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Top => "",
+            Self::Session => "session",
+            Self::Audio => "session.audio",
+            Self::Input => "session.audio.input",
+            Self::Transcription => "session.audio.input.transcription",
+            Self::FormerTranscription => "input_audio_transcription",
+            Self::ClientSecret => "client_secret",
+            Self::Expiry(Expiry::Top) => "expires_after",
+            Self::Expiry(Expiry::Sessions) => "client_secret.expires_after",
+            Self::Expiry(Expiry::TranscriptionSessions) => "client_secret.expires_at",
+        }
+    }
+}
+
+/// What was found in a body.
+#[derive(Default)]
+struct Found {
+    span: Range<u64>,
+    /// The member and the value.
+    gateway: Option<(Range<u64>, Range<u64>)>,
+    /// The objects that are there; of those that are something else, only where.
+    objects: Vec<(Place, Shape, Range<u64>)>,
+    /// The models that are named; of those that are no text, only where.
+    models: Vec<(Place, Option<String>, Range<u64>)>,
+    is_realtime: bool,
+    ttls: Vec<(Expiry, Ttl)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Null,
+    Object,
+    Other,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ttl {
+    Seconds(u64),
+    /// It is no number of seconds, or counts from something else than the secret's creation.
+    Invalid,
+}
+
+impl Found {
+    fn set(&mut self, field: Field, value: Value<'_>, span: Range<u64>, member: Range<u64>) {
+        match (field, value) {
+            (_, Value::Blocked(_)) => {}
+            (Field::Body, _) => self.span = span,
+            (Field::Gateway, _) => self.gateway = Some((member, span)),
+            (Field::Object(place), _) => {
+                let shape = match value {
+                    Value::Null => Shape::Null,
+                    Value::Object { .. } => Shape::Object,
+                    _ => Shape::Other,
+                };
+                self.objects.push((place, shape, span));
+            }
+            (Field::Model(_) | Field::Seconds(_), Value::Null) => {}
+            (Field::Anchor(_), Value::Null | Value::Text("created_at")) => {}
+            (Field::Model(place), Value::Text(name)) => self.models.push((place, Some(name.to_owned()), span)),
+            (Field::Model(place), _) => self.models.push((place, None, span)),
+            (Field::SessionType, _) => self.is_realtime = value == Value::Text("realtime"),
+            (Field::Anchor(expiry), _) => self.ttls.push((expiry, Ttl::Invalid)),
+            (Field::Seconds(expiry), Value::Number(seconds)) => {
+                let seconds = seconds.parse().ok().filter(|seconds| *seconds > 0);
+                self.ttls.push((expiry, seconds.map_or(Ttl::Invalid, Ttl::Seconds)));
+            }
+            (Field::Seconds(expiry), _) => self.ttls.push((expiry, Ttl::Invalid)),
+        }
+    }
+
+    /// What stands at `place`, where an object should or nothing.
+    fn shape(&self, place: Place) -> Option<(Shape, Range<u64>)> {
+        self.objects.iter().find(|(at, ..)| *at == place).map(|(_, shape, span)| (*shape, span.clone()))
+    }
+
+    fn check_object(&self, place: Place) -> Result<(), MintRequestError> {
+        match self.shape(place) {
+            Some((Shape::Other, _)) => Err(not_an_object(place.path())),
+            _ => Ok(()),
+        }
+    }
+
+    fn model_at(&self, place: Place) -> Option<&(Place, Option<String>, Range<u64>)> {
+        self.models.iter().find(|(at, ..)| *at == place)
+    }
+
+    /// The model as it is written: `session.model` or `model`, else the one that a transcription session is for.
+    ///
+    /// A realtime session may name a transcription model beside its own, and a translation session must not be taken for
+    /// that one's.
+    fn model(&self, endpoint: Mint) -> Result<Option<(String, Range<u64>)>, MintRequestError> {
+        self.check_object(Place::Session)?;
+        let mut found = match (self.model_at(Place::Session), self.model_at(Place::Top)) {
+            (Some(_), Some(_)) => return Err(malformed("model", "Name the model once: in session.model.")),
+            (one, other) => one.or(other),
+        };
+        if found.is_none() && !self.is_realtime && endpoint != Mint::TranslationClientSecrets {
+            [Place::Audio, Place::Input, Place::Transcription]
+                .iter()
+                .try_for_each(|place| self.check_object(*place))?;
+            found = self.model_at(Place::Transcription);
+        }
+        if found.is_none() && endpoint == Mint::TranscriptionSessions {
+            self.check_object(Place::FormerTranscription)?;
+            found = self.model_at(Place::FormerTranscription);
+        }
+        let Some((_, name, span)) = found else { return Ok(None) };
+        let name = name.clone().ok_or(malformed("model", "A model's name must be a string."))?;
+        Ok((!name.is_empty()).then(|| (name, span.clone())))
+    }
+
+    fn ttl(&self, endpoint: Mint) -> Result<(Option<u64>, TtlPlace), MintRequestError> {
+        let expiry = match endpoint {
+            Mint::ClientSecrets | Mint::TranslationClientSecrets => Expiry::Top,
+            Mint::Sessions => Expiry::Sessions,
+            Mint::TranscriptionSessions => Expiry::TranscriptionSessions,
+        };
+        if endpoint.is_legacy() {
+            self.check_object(Place::ClientSecret)?;
+        }
+        let place = match self.shape(Place::Expiry(expiry)) {
+            None | Some((Shape::Null, _)) if endpoint.is_legacy() => return Ok((None, TtlPlace::Legacy)),
+            None => return Ok((None, TtlPlace::Free)),
+            Some((Shape::Other, _)) => return Err(not_a_ttl(expiry)),
+            Some((Shape::Null | Shape::Object, span)) => TtlPlace::Stands(span),
+        };
+        let mut ttls = self.ttls.iter().filter(|(at, _)| *at == expiry).map(|(_, ttl)| ttl);
+        match (ttls.next(), ttls.next()) {
+            (None, _) => Ok((None, place)),
+            (Some(Ttl::Seconds(seconds)), None) => Ok((Some(*seconds), place)),
+            _ => Err(not_a_ttl(expiry)),
+        }
+    }
+}
+
 impl<'a> MintRequest<'a> {
     /// Reads the body of a `POST` to `endpoint`.
-    pub fn parse(endpoint: MintEndpoint, body: &'a [u8]) -> Result<Self, MintRequestError> {
-        let body = str::from_utf8(body).map_err(|_| NotReadable)?;
-        let names = ["gateway", "model", "session", "input_audio_transcription", "expires_after", "client_secret"];
-        let [gateway, model, session, transcription, expires_after, client_secret] = members(body, names)?;
-
-        let model = match (find_model(endpoint, not_null(model), session)?, endpoint) {
-            (None, MintEndpoint::TranscriptionSessions) => member(transcription, "input_audio_transcription", "model")?,
-            (found, _) => found,
-        };
-        let (expiry, param) = match endpoint {
-            MintEndpoint::ClientSecrets | MintEndpoint::TranslationClientSecrets => (expires_after, "expires_after"),
-            MintEndpoint::Sessions => {
-                (member(client_secret, "client_secret", "expires_after")?, "client_secret.expires_after")
-            }
-            MintEndpoint::TranscriptionSessions => {
-                (member(client_secret, "client_secret", "expires_at")?, "client_secret.expires_at")
-            }
-        };
-        Ok(Self {
-            gateway: gateway.map(GatewayObject::parse).transpose()?.unwrap_or_default(),
-            body,
-            gateway_span: gateway.map(|value| member_span(body, value)).transpose()?,
-            model: model.map(|value| read_model(body, value)).transpose()?.filter(|(name, _)| !name.is_empty()),
-            ttl: not_null(expiry).map_or(Ok(None), |value| read_ttl(value, param))?,
-            ttl_position: match expiry {
-                Some(value) => TtlPosition::Stands(span(body, value)?),
-                None if endpoint.is_legacy() => TtlPosition::Legacy,
-                None => TtlPosition::Free,
-            },
-        })
+    ///
+    /// # Errors
+    /// If it is no JSON object, or what must be read of it is not what it should be, or could be read in two ways.
+    pub fn parse(endpoint: Mint, body: &'a [u8]) -> Result<Self, MintRequestError> {
+        let body = str::from_utf8(body).map_err(|_| MintRequestError::body())?;
+        let (mut matcher, mut found) = (Matcher::new(PATHS.clone(), Bounds::default()), Found::default());
+        let read = matcher.feed(body.as_bytes(), &mut |at| {
+            found.set(at.tag, at.value, at.span, at.member);
+            ControlFlow::Continue(())
+        });
+        if let Err(unreadable) = read.and_then(|_| matcher.finish()) {
+            return Err(match (unreadable, matcher.within()) {
+                (Unreadable::Repeated(_) | Unreadable::OtherCase(_), Some(Field::Object(place))) => place.refusal(),
+                _ => MintRequestError::body(),
+            });
+        }
+        let model = found.model(endpoint)?;
+        let (ttl, ttl_place) = found.ttl(endpoint)?;
+        let (gateway_member, gateway) = found.gateway.unzip();
+        let place = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+        let gateway = gateway.and_then(|span| body.get(place(span.start)..place(span.end)));
+        let gateway = gateway.map(GatewayObject::parse).transpose()?.unwrap_or_default();
+        Ok(Self { gateway, body, span: found.span, gateway_member, model, ttl, ttl_place })
     }
 
     /// The model's name as the backend wrote it.
@@ -100,82 +296,38 @@ impl<'a> MintRequest<'a> {
     /// The body that goes on: without `gateway`, with `model` for the name that stands there, if one does, and with a
     /// life of at most `max_ttl` seconds where the shape can say so. All other bytes are as they were.
     pub fn rewrite(&self, model: Option<&str>, max_ttl: u64) -> String {
-        let mut edits: Vec<(Range<usize>, Cow<'_, str>)> = Vec::new();
-        if let Some(span) = &self.gateway_span {
-            edits.push((span.clone(), Cow::Borrowed("")));
+        let mut edits = Edits::default();
+        if let Some(member) = &self.gateway_member {
+            edits.remove(member.clone());
         }
         if let (Some((name, span)), Some(model)) = (&self.model, model)
             && name != model
         {
-            edits.push((span.clone(), quoted(model).into()));
+            edits.replace(span.clone(), quoted(model));
         }
-        let too_long = self.ttl.unwrap_or(DEFAULT_TTL) > max_ttl;
+        let is_too_long = self.ttl.unwrap_or(DEFAULT_TTL) > max_ttl;
         let ttl = format!(r#"{{"anchor":"created_at","seconds":{}}}"#, max_ttl.max(MIN_TTL));
-        match &self.ttl_position {
-            TtlPosition::Stands(span) if too_long => edits.push((span.clone(), ttl.into())),
-            TtlPosition::Free if too_long => return with_expires_after(&edited(self.body, edits), &ttl),
+        match &self.ttl_place {
+            TtlPlace::Stands(span) if is_too_long => edits.replace(span.clone(), ttl),
+            TtlPlace::Free if is_too_long => {
+                edits.insert_first(self.span.clone(), format!("\"expires_after\":{ttl}"));
+            }
             _ => {}
         }
-        edited(self.body, edits)
+        // Places in a text are between its characters.
+        String::from_utf8(edits.apply(self.body.as_bytes())).unwrap_or_default()
     }
 }
 
-/// The model as it is written: `session.model` or `model`, else the one that a transcription session is for.
-///
-/// A realtime session may name a transcription model beside its own, and a translation session must not be taken for
-/// that one's.
-fn find_model<'a>(
-    endpoint: MintEndpoint,
-    model: Option<&'a str>,
-    session: Option<&'a str>,
-) -> Result<Option<&'a str>, MintRequestError> {
-    let [in_session, kind, audio] = match not_null(session) {
-        Some(session) => {
-            members(session, ["model", "type", "audio"]).map_err(|NotReadable| not_an_object("session"))?
-        }
-        None => [None; 3],
-    };
-    match (not_null(in_session), model) {
-        (Some(_), Some(_)) => Err(malformed("model", "Name the model once: in session.model.")),
-        (Some(model), None) | (None, Some(model)) => Ok(Some(model)),
-        (None, None) => {
-            let realtime = kind.is_some_and(|kind| string(kind).as_deref() == Ok("realtime"));
-            if realtime || endpoint == MintEndpoint::TranslationClientSecrets {
-                return Ok(None);
-            }
-            let input = member(audio, "session.audio", "input")?;
-            let transcription = member(input, "session.audio.input", "transcription")?;
-            member(transcription, "session.audio.input.transcription", "model")
+impl Place {
+    /// Why an object is refused that names something twice.
+    fn refusal(self) -> MintRequestError {
+        match self {
+            Self::Top => MintRequestError::body(),
+            Self::Expiry(expiry) => not_a_ttl(expiry),
+            place => not_an_object(place.path()),
         }
     }
-}
-
-fn read_model(body: &str, value: &str) -> Result<(String, Range<usize>), MintRequestError> {
-    let name = string(value).map_err(|NotReadable| malformed("model", "A model's name must be a string."))?;
-    Ok((name, span(body, value)?))
-}
-
-fn read_ttl(value: &str, param: &'static str) -> Result<Option<u64>, MintRequestError> {
-    let expected = "It must be an object of the anchor \"created_at\" and a whole number of seconds above zero.";
-    let [anchor, seconds] = members(value, ["anchor", "seconds"]).map_err(|NotReadable| malformed(param, expected))?;
-    if not_null(anchor).is_some_and(|anchor| string(anchor).as_deref() != Ok("created_at")) {
-        return Err(malformed(param, expected));
-    }
-    let seconds = not_null(seconds).map(str::parse::<u64>).transpose();
-    seconds.ok().filter(|seconds| *seconds != Some(0)).ok_or(malformed(param, expected))
-}
-
-/// The member `name` of an object that stands at `path`; none if there is no object.
-fn member<'a>(object: Option<&'a str>, path: &'static str, name: &str) -> Result<Option<&'a str>, MintRequestError> {
-    let Some(object) = not_null(object) else { return Ok(None) };
-    let [value] = members(object, [name]).map_err(|NotReadable| not_an_object(path))?;
-    Ok(not_null(value))
-}
-
-fn with_expires_after(body: &str, ttl: &str) -> String {
-    let (before, members) = body.split_once('{').unwrap_or_default();
-    let comma = if members.trim_start().starts_with('}') { "" } else { "," };
-    format!(r#"{before}{{"expires_after":{ttl}{comma}{members}"#)
 }
 
 fn malformed(param: &'static str, message: &'static str) -> MintRequestError {
@@ -183,12 +335,19 @@ fn malformed(param: &'static str, message: &'static str) -> MintRequestError {
 }
 
 fn not_an_object(param: &'static str) -> MintRequestError {
-    malformed(param, "It must be an object that names nothing twice.")
+    malformed(param, "It must be an object that names nothing twice, or in other capitals.")
 }
 
-impl From<NotReadable> for MintRequestError {
-    fn from(_: NotReadable) -> Self {
-        Self::Malformed { param: None, message: "The body must be one JSON object that names nothing twice." }
+fn not_a_ttl(expiry: Expiry) -> MintRequestError {
+    let expected = "It must be an object of the anchor \"created_at\" and a whole number of seconds above zero.";
+    malformed(Place::Expiry(expiry).path(), expected)
+}
+
+impl MintRequestError {
+    /// The body is at fault.
+    fn body() -> Self {
+        let message = "The body must be one JSON object that names nothing twice, or in other capitals.";
+        Self::Malformed { param: None, message }
     }
 }
 
@@ -204,20 +363,16 @@ mod tests {
 
     use super::*;
 
-    const ENDPOINTS: [MintEndpoint; 4] = [
-        MintEndpoint::ClientSecrets,
-        MintEndpoint::TranslationClientSecrets,
-        MintEndpoint::Sessions,
-        MintEndpoint::TranscriptionSessions,
-    ];
-    use MintEndpoint::{ClientSecrets, Sessions, TranscriptionSessions, TranslationClientSecrets};
+    const ENDPOINTS: [Mint; 4] =
+        [Mint::ClientSecrets, Mint::TranslationClientSecrets, Mint::Sessions, Mint::TranscriptionSessions];
+    use Mint::{ClientSecrets, Sessions, TranscriptionSessions, TranslationClientSecrets};
 
-    fn parse(endpoint: MintEndpoint, body: &str) -> Result<MintRequest<'_>, MintRequestError> {
+    fn parse(endpoint: Mint, body: &str) -> Result<MintRequest<'_>, MintRequestError> {
         MintRequest::parse(endpoint, body.as_bytes())
     }
 
     /// What is at fault; `Err(None)` is the body.
-    fn fault(endpoint: MintEndpoint, body: &str) -> Result<(), Option<String>> {
+    fn fault(endpoint: Mint, body: &str) -> Result<(), Option<String>> {
         match parse(endpoint, body) {
             Ok(_) => Ok(()),
             Err(MintRequestError::Malformed { param, .. }) => Err(param.map(str::to_owned)),
@@ -276,6 +431,11 @@ mod tests {
             (ClientSecrets, r#"{"gateway":{},"gateway":{}}"#, None),
             (ClientSecrets, r#"{"session":{},"s\u0065ssion":{}}"#, None),
             (ClientSecrets, r#"{"expires_after":{},"expires_after":{}}"#, None),
+            (ClientSecrets, r#"{"Model":"a"}"#, None),
+            (ClientSecrets, r#"{"gateway":{},"GATEWAY":{}}"#, None),
+            (ClientSecrets, r#"{"session":{"model":"a","Model":"b"}}"#, Some("session")),
+            (ClientSecrets, r#"{"session":{"audio":{"Input":{}}}}"#, Some("session.audio")),
+            (ClientSecrets, r#"{"expires_after":{"Seconds":60}}"#, Some("expires_after")),
             (ClientSecrets, r#"{"session":[]}"#, Some("session")),
             (ClientSecrets, r#"{"session":"realtime"}"#, Some("session")),
             (ClientSecrets, r#"{"session":{"model":"a","model":"b"}}"#, Some("session")),

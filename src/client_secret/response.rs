@@ -1,11 +1,15 @@
 //! The upstream's response to a mint request, and what the backend gets instead: the same, with the secret sealed.
 
+use std::ops::{ControlFlow, Range};
+use std::sync::{Arc, LazyLock};
+
 use super::claims::MAX_UPSTREAM_SECRET;
 use super::sealing::Sealed;
 use crate::http::ContentCodingError;
+use crate::json::edit::Edits;
+use crate::json::matcher::{Bounds, Matcher, OtherCase, Unreadable, Value};
+use crate::json::paths::Paths;
 use crate::secret::Secret;
-
-use super::json::{NotReadable, edited, members, not_null, span, string};
 
 /// The longest answer that is read, in bytes.
 pub const MAX_RESPONSE: usize = 1 << 20;
@@ -22,8 +26,8 @@ pub struct MintResponse<'a> {
     /// When it expires, in Unix seconds.
     pub expires_at: u64,
     body: &'a str,
-    value: &'a str,
-    expiry: &'a str,
+    value: Range<u64>,
+    expiry: Range<u64>,
 }
 
 /// Why an answer cannot be used; nothing of it may be passed on.
@@ -45,45 +49,120 @@ pub enum InvalidMintResponse {
     SecretElsewhere,
 }
 
+#[derive(Clone, Copy)]
+enum Field {
+    Value(Place),
+    Expiry(Place),
+    Legacy,
+}
+
+/// Where the secret stands: at the top, or in `client_secret`.
+#[derive(Clone, Copy)]
+enum Place {
+    Top,
+    Legacy,
+}
+
+static PATHS: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
+    Arc::new(Paths::new(&[
+        ("value", Field::Value(Place::Top)),
+        ("expires_at", Field::Expiry(Place::Top)),
+        ("client_secret", Field::Legacy),
+        ("client_secret.value", Field::Value(Place::Legacy)),
+        ("client_secret.expires_at", Field::Expiry(Place::Legacy)),
+    ]))
+});
+
+/// What was found at one place.
+#[derive(Default)]
+struct Found {
+    /// What stands for the secret, if it is text that may be one.
+    value: Option<(Option<Secret>, Range<u64>)>,
+    /// What stands for its expiry, if it is a whole number.
+    expiry: Option<(Option<u64>, Range<u64>)>,
+}
+
+impl Found {
+    fn set(&mut self, field: Field, value: Value<'_>, span: Range<u64>) {
+        match (field, value) {
+            (Field::Value(_), Value::Null) | (_, Value::Blocked(_)) => {}
+            (Field::Value(_), Value::Text(secret)) => {
+                self.value = Some((Some(Secret::new(secret.as_bytes().to_vec())), span));
+            }
+            (Field::Value(_), _) => self.value = Some((None, span)),
+            (_, Value::Number(number)) => self.expiry = Some((number.parse().ok(), span)),
+            _ => self.expiry = Some((None, span)),
+        }
+    }
+}
+
 impl<'a> MintResponse<'a> {
     /// Reads the body of a successful answer.
+    ///
+    /// # Errors
+    /// If it cannot be used.
     pub fn parse(body: &'a [u8]) -> Result<Self, InvalidMintResponse> {
         if body.len() > MAX_RESPONSE {
             return Err(InvalidMintResponse::TooLong);
         }
         let body = str::from_utf8(body).map_err(|_| InvalidMintResponse::NotReadable)?;
-        let [value, expiry, legacy] = members(body, ["value", "expires_at", "client_secret"])?;
-        let (value, expiry) = match (not_null(value), not_null(legacy)) {
-            (Some(value), None) => (value, expiry),
-            (None, Some(legacy)) => {
-                let [value, expiry] = members(legacy, ["value", "expires_at"])?;
-                (not_null(value).ok_or(InvalidMintResponse::NoSecret)?, expiry)
+        let bounds = Bounds { text: MAX_UPSTREAM_SECRET, other_case: OtherCase::Ignored, ..Bounds::default() };
+        let mut matcher = Matcher::new(PATHS.clone(), bounds);
+        let (mut at_top, mut in_legacy) = (Found::default(), Found::default());
+        let mut is_legacy = Some(false);
+        let _ = matcher.feed(body.as_bytes(), &mut |found| {
+            match found.tag {
+                Field::Value(Place::Top) | Field::Expiry(Place::Top) => at_top.set(found.tag, found.value, found.span),
+                Field::Value(Place::Legacy) | Field::Expiry(Place::Legacy) => {
+                    in_legacy.set(found.tag, found.value, found.span);
+                }
+                Field::Legacy => {
+                    is_legacy = match found.value {
+                        Value::Null => Some(false),
+                        Value::Object { .. } => Some(true),
+                        _ => None,
+                    }
+                }
             }
-            (None, None) | (Some(_), Some(_)) => return Err(InvalidMintResponse::NoSecret),
+            ControlFlow::Continue(())
+        })?;
+        matcher.finish()?;
+        let is_legacy = is_legacy.ok_or(InvalidMintResponse::NotReadable)?;
+        let found = match (&at_top.value, is_legacy) {
+            (Some(_), false) => at_top,
+            (None, true) => in_legacy,
+            (None, false) | (Some(_), true) => return Err(InvalidMintResponse::NoSecret),
         };
-        let expiry = expiry.ok_or(InvalidMintResponse::NoExpiry)?;
-        let expires_at = expiry.parse().map_err(|_| InvalidMintResponse::NoExpiry)?;
-        let secret = Secret::new(string(value).map_err(|_| InvalidMintResponse::UnusableSecret)?.into_bytes());
-        let usable = (1..=MAX_UPSTREAM_SECRET).contains(&secret.expose().len());
-        if !usable || !secret.expose().iter().all(u8::is_ascii_graphic) {
-            return Err(InvalidMintResponse::UnusableSecret);
-        }
+        let (secret, value) = found.value.ok_or(InvalidMintResponse::NoSecret)?;
+        let (expires_at, expiry) = found.expiry.ok_or(InvalidMintResponse::NoExpiry)?;
+        let expires_at = expires_at.ok_or(InvalidMintResponse::NoExpiry)?;
+        let is_usable = |secret: &Secret| {
+            let bytes = secret.expose();
+            (1..=MAX_UPSTREAM_SECRET).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+        };
+        let secret = secret.filter(is_usable).ok_or(InvalidMintResponse::UnusableSecret)?;
         Ok(Self { secret, expires_at, body, value, expiry })
     }
 
     /// The answer with `sealed` for the secret, expiring at `expires_at`; all other bytes as they were.
+    ///
+    /// # Errors
+    /// If the secret stands in yet another place.
     pub fn with_sealed(&self, sealed: &Sealed, expires_at: u64) -> Result<Vec<u8>, InvalidMintResponse> {
-        let (value, expiry) = (span(self.body, self.value)?, span(self.body, self.expiry)?);
-        let emptied = edited(self.body, vec![(value.clone(), "".into())]);
-        let written = self.value.trim_matches('"');
-        if emptied.contains(written)
+        let mut edits = Edits::default();
+        edits.replace(self.value.clone(), "");
+        let emptied = String::from_utf8(edits.apply(self.body.as_bytes())).unwrap_or_default();
+        let place = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
+        let written = self.body.get(place(self.value.start)..place(self.value.end)).unwrap_or_default();
+        if emptied.contains(written.trim_matches('"'))
             || str::from_utf8(self.secret.expose()).is_ok_and(|secret| emptied.contains(secret))
         {
             return Err(InvalidMintResponse::SecretElsewhere);
         }
-        let sealed = format!("\"{}\"", sealed.expose());
-        let edits = vec![(value, sealed.into()), (expiry, expires_at.to_string().into())];
-        Ok(edited(self.body, edits).into_bytes())
+        let mut edits = Edits::default();
+        edits.replace(self.value.clone(), format!("\"{}\"", sealed.expose()));
+        edits.replace(self.expiry.clone(), expires_at.to_string());
+        Ok(edits.apply(self.body.as_bytes()))
     }
 }
 
@@ -96,8 +175,8 @@ impl From<ContentCodingError> for InvalidMintResponse {
     }
 }
 
-impl From<NotReadable> for InvalidMintResponse {
-    fn from(_: NotReadable) -> Self {
+impl From<Unreadable> for InvalidMintResponse {
+    fn from(_: Unreadable) -> Self {
         Self::NotReadable
     }
 }

@@ -86,12 +86,20 @@ pub enum OpenError {
 
 impl SealingKey {
     /// Reads base64 of 32 bytes, padded or not.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is not base64, or not of 32 bytes.
     pub fn from_base64(text: &[u8]) -> Result<Self, SealingKeyError> {
         let bytes = KEY_BASE64.decode(text).map(Zeroizing::new).map_err(|_| SealingKeyError::NotBase64)?;
         Self::from_bytes(&bytes)
     }
 
     /// Takes 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`SealingKeyError::Length`] where there are not 32 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SealingKeyError> {
         let key = <&Key>::try_from(bytes).map_err(|_| SealingKeyError::Length(bytes.len()))?;
         let digest: [u8; 32] = Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(key).finalize().into();
@@ -110,6 +118,10 @@ impl SealingKeys {
     }
 
     /// Seals claims with the first key. A nonce must be random and never used again.
+    ///
+    /// # Errors
+    ///
+    /// Where a claim is longer than a secret can hold; it is named.
     pub fn seal(&self, claims: &Claims<'_>, nonce: &Nonce) -> Result<Sealed, ClaimTooLong> {
         let SealingKey { id, associated_data, cipher } = &self.first;
         let mut body = Plaintext::new(Vec::with_capacity(MAX_ENCODED));
@@ -127,6 +139,11 @@ impl SealingKeys {
     /// wiped; nothing else is allocated, and no more than the longest secret needs.
     ///
     /// A secret that expired less than [`CLOCK_SKEW`] ago is good, and so is one issued as far ahead.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NotSealed`] for text that is something else, which may still be a gateway token;
+    /// [`OpenError::Invalid`] and [`OpenError::Expired`] for a sealed secret that is good for nothing.
     pub fn open<'a>(&self, text: &[u8], now: u64, plaintext: &'a mut Plaintext) -> Result<Claims<'a>, OpenError> {
         let encoded = text.strip_prefix(PREFIX).ok_or(OpenError::NotSealed)?;
         let length = base64::decoded_len_estimate(encoded.len());

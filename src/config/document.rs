@@ -1,6 +1,8 @@
 //! The configuration as a document without types, whichever form it came in.
 
-use crate::json::{Decimal, NotJson, Reader, Token};
+use crate::json::Decimal;
+use crate::json::scanner::{Container, Literal, Part, ScanError, Scanner, Token};
+use crate::json::text::{Text, Whole};
 
 /// A value of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,16 +22,26 @@ pub enum Document {
 }
 
 /// How deep maps and lists may stand in each other.
-pub const MAX_DEPTH: usize = 100;
+pub const MAX_DEPTH: u16 = 100;
 
 impl Document {
     /// Reads JSON.
-    pub fn from_json(json: &str) -> Result<Self, NotJson> {
-        let mut reader = Reader::new(json);
-        let first = reader.token()?;
-        let value = read(&mut reader, first, MAX_DEPTH)?;
-        reader.end()?;
-        Ok(value)
+    ///
+    /// # Errors
+    /// Where the text is not JSON, or too deep: the offset of a byte, or the length of a text that ends too early.
+    pub fn from_json(json: &[u8]) -> Result<Self, u64> {
+        let (mut scanner, mut rest) = (Scanner::new(MAX_DEPTH), json);
+        let mut building = Building { open: Vec::new(), names: Vec::new(), text: Text::new(usize::MAX), root: None };
+        let position = |scanner: &Scanner, error| match error {
+            ScanError::NotJson { at } => at,
+            ScanError::TooDeep => scanner.position(),
+        };
+        while let Some(token) = scanner.next(&mut rest).map_err(|error| position(&scanner, error))? {
+            building.add(token).map_err(|NotText| scanner.start())?;
+        }
+        scanner.finish().map_err(|error| position(&scanner, error))?;
+        // A number at the top has no end but the text's.
+        Ok(building.root.take().unwrap_or_else(|| building.number(b"")))
     }
 
     /// What it is, in words.
@@ -64,34 +76,73 @@ fn location(members: &[(String, Document)], name: &str) -> Result<usize, usize> 
     members.binary_search_by(|(known, _)| known.as_str().cmp(name))
 }
 
-/// The value that begins with `first`.
-fn read(reader: &mut Reader<'_>, first: Token<'_>, depth: usize) -> Result<Document, NotJson> {
-    Ok(match first {
-        Token::Object | Token::Array if depth == 0 => return reader.fail(),
-        Token::Object => {
-            let mut members = Vec::new();
-            while let Token::Name(name) = reader.token()? {
-                let name = reader.unquoted(name)?.into_owned();
-                let first = reader.token()?;
-                insert(&mut members, name, read(reader, first, depth - 1)?);
+/// A document of which some has been read.
+struct Building {
+    /// The maps and lists that are open.
+    open: Vec<Document>,
+    /// The names of the members that are being read.
+    names: Vec<String>,
+    text: Text,
+    root: Option<Document>,
+}
+
+/// A name or string holds half a surrogate pair.
+struct NotText;
+
+impl Building {
+    fn add(&mut self, token: Token<'_>) -> Result<(), NotText> {
+        let value = match token {
+            Token::Open(Container::Object) => {
+                self.open.push(Document::Map(Vec::new()));
+                return Ok(());
             }
-            Document::Map(members)
-        }
-        Token::Array => {
-            let mut elements = Vec::new();
-            loop {
-                match reader.token()? {
-                    Token::Close => break Document::List(elements),
-                    first => elements.push(read(reader, first, depth - 1)?),
+            Token::Open(Container::Array) => {
+                self.open.push(Document::List(Vec::new()));
+                return Ok(());
+            }
+            Token::Close { .. } => self.open.pop().unwrap_or(Document::Null),
+            Token::Piece { bytes, ends: false, .. } => {
+                self.text.push(bytes);
+                return Ok(());
+            }
+            Token::Unit { unit, .. } => {
+                self.text.push_unit(unit);
+                return Ok(());
+            }
+            Token::Piece { of: Part::Number, bytes, .. } => self.number(bytes),
+            Token::Piece { of, bytes, .. } => {
+                let text = match self.text.end(bytes) {
+                    Whole::Text(text) => text.to_owned(),
+                    Whole::Long { .. } | Whole::NotText => return Err(NotText),
+                };
+                self.text.clear();
+                if of == Part::Name {
+                    self.names.push(text);
+                    return Ok(());
                 }
+                Document::String(text)
             }
+            Token::Literal(Literal::Null) => Document::Null,
+            Token::Literal(Literal::True) => Document::Bool(true),
+            Token::Literal(Literal::False) => Document::Bool(false),
+        };
+        match self.open.last_mut() {
+            Some(Document::Map(members)) => insert(members, self.names.pop().unwrap_or_default(), value),
+            Some(Document::List(elements)) => elements.push(value),
+            _ => self.root = Some(value),
         }
-        Token::String(written) => Document::String(reader.unquoted(written)?.into_owned()),
-        Token::Plain("true") => Document::Bool(true),
-        Token::Plain("false") => Document::Bool(false),
-        Token::Plain(plain) => Decimal::parse(plain).map_or(Document::Null, Document::Number),
-        Token::Close | Token::Name(_) | Token::End => return reader.fail(),
-    })
+        Ok(())
+    }
+
+    /// The number whose last piece this is.
+    fn number(&mut self, last: &[u8]) -> Document {
+        let number = match self.text.end(last) {
+            Whole::Text(number) => Decimal::parse(number),
+            Whole::Long { .. } | Whole::NotText => None,
+        };
+        self.text.clear();
+        number.map_or(Document::Null, Document::Number)
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +151,7 @@ mod tests {
 
     #[test]
     fn members_stand_in_the_order_of_their_names_and_the_last_of_a_name_holds() {
-        let value = Document::from_json(r#"{"b":[null,true,1.5,"x"],"a":{},"b":2,"\u0061":false}"#).unwrap();
+        let value = Document::from_json(br#"{"b":[null,true,1.5,"x"],"a":{},"b":2,"\u0061":false}"#).unwrap();
         let two = Decimal::parse("2").unwrap();
         let want = vec![("a".to_owned(), Document::Bool(false)), ("b".to_owned(), Document::Number(two))];
         assert_eq!(value, Document::Map(want));
@@ -110,8 +161,27 @@ mod tests {
 
     #[test]
     fn depth_is_limited() {
-        let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let deep = |depth: u16| [b"[".repeat(depth.into()), b"]".repeat(depth.into())].concat();
         assert!(Document::from_json(&deep(MAX_DEPTH)).is_ok());
-        assert_eq!(Document::from_json(&deep(MAX_DEPTH + 1)), Err(NotJson { at: MAX_DEPTH }));
+        assert_eq!(Document::from_json(&deep(MAX_DEPTH + 1)), Err(MAX_DEPTH.into()));
+    }
+
+    #[test]
+    fn a_scalar_alone_is_a_document_and_half_a_surrogate_pair_is_none() {
+        for (json, want) in [
+            ("12", Ok("a number")),
+            (" -1.5e3 ", Ok("a number")),
+            ("\"x\"", Ok("a string")),
+            ("null", Ok("null")),
+            (r#"{"a":"\ud800"}"#, Err(5)),
+            (r#"{"\ud800":1}"#, Err(1)),
+            ("{\"a\":1", Err(6)),
+        ] {
+            assert_eq!(
+                Document::from_json(json.as_bytes()).as_ref().map(Document::kind),
+                want.as_ref().map(|kind| *kind),
+                "{json}"
+            );
+        }
     }
 }

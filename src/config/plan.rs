@@ -9,7 +9,7 @@ mod provider;
 mod secret;
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::decode::{Declared, Decoded};
@@ -87,7 +87,7 @@ pub struct Planned {
 /// # Errors
 ///
 /// All that is wrong, what did not decode included.
-pub fn build(decoded: Decoded, variable: Variables<'_>) -> Result<Planned, Errors> {
+pub(crate) fn build(decoded: Decoded, variable: Variables<'_>) -> Result<Planned, Errors> {
     let mut errors = Errors::default();
     let mut warnings = Vec::new();
     let reader = SecretReader { variable, errors: &mut errors, warnings: &mut warnings };
@@ -116,7 +116,7 @@ impl Builder<'_> {
         let mut providers = Vec::new();
         for (name, provider) in &raw.providers.0 {
             let provider = self.provider(&top.key("providers").key(name), name, provider);
-            providers.extend(provider.map(Rc::new));
+            providers.extend(provider.map(Arc::new));
         }
         let policies = raw
             .policies

@@ -4,6 +4,8 @@
 
 mod decode;
 #[cfg(feature = "schema")]
+mod one_of;
+#[cfg(feature = "schema")]
 mod schema;
 
 use std::time::{Duration, SystemTime};
@@ -67,7 +69,7 @@ impl Default for Gateway {
 /// A provider and its credential: exactly one of `key` and `keys`, and with kind `custom` exactly one of `header` and
 /// `query`.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(transform = schema::one_key))]
+#[cfg_attr(feature = "schema", schemars(transform = one_of::one_key))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Provider {
     /// What it is, which decides where its key goes.
@@ -148,7 +150,7 @@ pub enum Key {
 
 /// A secret: exactly one of these. It must be ASCII, without control characters and without white space at either end.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(transform = schema::one_source))]
+#[cfg_attr(feature = "schema", schemars(transform = one_of::one_source))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct SecretSource {
     /// The name of an environment variable of the VM, which must be set: list it in Envoy's
@@ -164,7 +166,7 @@ pub struct SecretSource {
 /// commas, control characters and white space at either end, and have at least 8 characters; fewer than 20 are a warning.
 /// No two callers may have the same.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(transform = schema::one_source_or_digest))]
+#[cfg_attr(feature = "schema", schemars(transform = one_of::one_source_or_digest))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Token {
     /// The SHA-256 digest of the token, 64 hex digits.
@@ -219,7 +221,7 @@ pub struct CallerLimits {
 /// What holds on a route: exactly one of `provider`, `providers` and `auth`, and rules for what is authenticated.
 #[derive(Default)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(transform = schema::one_handling))]
+#[cfg_attr(feature = "schema", schemars(transform = one_of::one_handling))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields, default))]
 pub struct Policy {
     /// `"off"`, in quotes: requests pass as they came, without a token, with whatever credentials they hold.

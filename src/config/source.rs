@@ -10,18 +10,17 @@ use super::protobuf;
 ///
 /// # Errors
 ///
-/// That it is neither, and where JSON stops to be JSON.
-pub fn decode(configuration: &[u8]) -> Result<Document, Errors> {
+/// That it is neither, or where JSON stops to be JSON.
+pub(crate) fn decode(configuration: &[u8]) -> Result<Document, Errors> {
     let refuse = |message: String| Errors::one(&Path::default(), message);
     if configuration.trim_ascii().is_empty() {
         return Err(refuse("empty; expected JSON in a StringValue, or a Struct".into()));
     }
-    let json = str::from_utf8(configuration).map_err(|error| error.valid_up_to());
-    match json.and_then(|json| Document::from_json(json).map_err(|error| error.at)) {
+    match Document::from_json(configuration) {
         Ok(value) => Ok(value),
         // Only where: what stands there may be a secret.
         Err(at) if configuration.trim_ascii_start().first() == Some(&b'{') => {
-            let (line, column) = position(configuration, at);
+            let (line, column) = position(configuration, usize::try_from(at).unwrap_or(usize::MAX));
             Err(refuse(format!("not JSON, at line {line} column {column}")))
         }
         Err(_) => {

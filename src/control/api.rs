@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use crate::endpoint::ControlResource;
 use crate::http::{Param, Target};
 use crate::local_reply::LocalReply;
-use crate::process::{DailyUsage, Filter, Sessions};
+use crate::process::{DailyUsage, Filter, Peers, Sessions};
 use crate::usage::RecordId;
 
 /// What the control API is asked.
@@ -24,14 +25,6 @@ pub enum Request {
     Usage,
 }
 
-/// What a request is about, which its path says.
-enum Resource<'a> {
-    Sessions,
-    Session(&'a str),
-    Usage,
-    Unknown,
-}
-
 impl Request {
     /// Reads a request whose path is `path` or below, by whole segments; `None` if it is not. `is_authorized` says
     /// whether it holds the control token; without it, nothing else of the request is judged.
@@ -41,77 +34,64 @@ impl Request {
         target: &Target<'_>,
         is_authorized: impl FnOnce() -> bool,
     ) -> Option<Result<Self, LocalReply>> {
-        let rest = target.path.strip_prefix(path.as_bytes())?;
-        if !rest.is_empty() && !rest.starts_with(b"/") {
-            return None;
-        }
+        let resource = ControlResource::read(path, target.path)?;
         if !is_authorized() {
             return Some(Err(unauthorized()));
         }
-        Some(Self::of(&Resource::of(rest), method, target))
+        Some(Self::of(resource, method, target))
     }
 
     /// Does what is asked.
     pub fn run(&self, sessions: &mut Sessions, now: SystemTime) -> LocalReply {
         let names = if *self == Self::Usage { sessions.callers() } else { Vec::new() };
         let Sessions { shared_data, heartbeats, registry, callers, .. } = sessions;
-        let shared_data = &**shared_data;
+        let peers = Peers::new(&**shared_data, heartbeats);
         match self {
-            Self::List(filter) => list(200, &registry.list(shared_data, heartbeats, filter, now)),
-            Self::Find(id) => match registry.list(shared_data, heartbeats, &Filter::id(*id), now).first() {
+            Self::List(filter) => list(200, &registry.list(peers, filter, now)),
+            Self::Find(id) => match registry.list(peers, &Filter::id(*id), now).first() {
                 Some(record) => json(200, record),
                 None => not_found(),
             },
             Self::Stop(id) => {
                 let filter = Filter::id(*id);
-                if let Some(record) = registry.stop(shared_data, heartbeats, &filter, now).first() {
+                if let Some(record) = registry.stop(peers, &filter, now).first() {
                     return json(202, record);
                 }
-                match registry.list(shared_data, heartbeats, &filter, now).first() {
+                match registry.list(peers, &filter, now).first() {
                     Some(record) => json(200, record),
                     None => not_found(),
                 }
             }
-            Self::StopAll(filter) => list(202, &registry.stop(shared_data, heartbeats, filter, now)),
+            Self::StopAll(filter) => list(202, &registry.stop(peers, filter, now)),
             Self::Usage => {
-                let usage: Vec<DailyUsage> = names.iter().map(|name| callers.usage(shared_data, name, now)).collect();
+                let usage: Vec<DailyUsage> =
+                    names.iter().map(|name| callers.usage(peers.shared_data, name, now)).collect();
                 list(200, &usage)
             }
         }
     }
 
-    fn of(resource: &Resource<'_>, method: &[u8], target: &Target<'_>) -> Result<Self, LocalReply> {
+    fn of(resource: ControlResource<'_>, method: &[u8], target: &Target<'_>) -> Result<Self, LocalReply> {
         match (resource, method) {
-            (Resource::Sessions, b"GET") => filter(target, true).map(Self::List),
-            (Resource::Sessions, b"DELETE") => {
+            (ControlResource::Sessions, b"GET") => filter(target, true).map(Self::List),
+            (ControlResource::Sessions, b"DELETE") => {
                 let filter = filter(target, false)?;
                 if filter.caller.is_none() && filter.user.is_none() {
                     return Err(malformed("Say whose sessions are to stop: `caller` or `user`."));
                 }
                 Ok(Self::StopAll(filter))
             }
-            (Resource::Session(id), b"GET" | b"DELETE") => {
+            (ControlResource::Session(id), b"GET" | b"DELETE") => {
                 no_parameters(target)?;
                 let id = id.parse().map_err(|_| not_found())?;
                 Ok(if method == b"GET" { Self::Find(id) } else { Self::Stop(id) })
             }
-            (Resource::Usage, b"GET") => no_parameters(target).map(|()| Self::Usage),
-            (Resource::Usage, _) => Err(not_allowed("GET")),
-            (Resource::Sessions | Resource::Session(_), _) => Err(not_allowed("GET, DELETE")),
-            (Resource::Unknown, _) => Err(error(404, "not_found", "Known here are sessions, sessions/{id} and usage.")),
-        }
-    }
-}
-
-impl<'a> Resource<'a> {
-    /// What stands behind the API's path.
-    fn of(rest: &'a [u8]) -> Self {
-        let mut segments = rest.split(|&byte| byte == b'/').skip(1);
-        match (segments.next(), segments.next(), segments.next()) {
-            (Some(b"sessions"), None, _) => Self::Sessions,
-            (Some(b"sessions"), Some(id), None) => str::from_utf8(id).map_or(Self::Unknown, Self::Session),
-            (Some(b"usage"), None, _) => Self::Usage,
-            _ => Self::Unknown,
+            (ControlResource::Usage, b"GET") => no_parameters(target).map(|()| Self::Usage),
+            (ControlResource::Usage, _) => Err(not_allowed("GET")),
+            (ControlResource::Sessions | ControlResource::Session(_), _) => Err(not_allowed("GET, DELETE")),
+            (ControlResource::Unknown, _) => {
+                Err(error(404, "not_found", "Known here are sessions, sessions/{id} and usage."))
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Callers, and the tokens that they are known by.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::limit::CallerLimits;
@@ -52,7 +52,7 @@ pub struct Validity {
 /// One of a caller's tokens.
 pub struct Token {
     /// Its owner.
-    pub caller: Rc<Caller>,
+    pub caller: Arc<Caller>,
     /// When it is good.
     pub validity: Validity,
 }
@@ -70,11 +70,15 @@ pub enum TokenError {
 #[derive(Default)]
 pub struct Callers {
     tokens: HashMap<Digest, Token>,
-    names: HashMap<String, Rc<Caller>>,
+    names: HashMap<String, Arc<Caller>>,
 }
 
 impl Callers {
     /// Adds a token; gives its owner's name back if somebody has it already.
+    ///
+    /// # Errors
+    ///
+    /// The name of the caller that has this token already.
     pub fn insert(&mut self, digest: Digest, token: Token) -> Result<(), String> {
         if let Some(owner) = self.owner(&digest) {
             return Err(owner.to_owned());
@@ -85,7 +89,7 @@ impl Callers {
     }
 
     /// The caller of this name.
-    pub fn named(&self, name: &str) -> Option<&Rc<Caller>> {
+    pub fn named(&self, name: &str) -> Option<&Arc<Caller>> {
         self.names.get(name)
     }
 
@@ -100,7 +104,12 @@ impl Callers {
     }
 
     /// The owner of `token`, if it is good. `now` is asked only for a token that has a window.
-    pub fn find(&self, token: &[u8], now: impl FnOnce() -> SystemTime) -> Result<&Rc<Caller>, TokenError> {
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Expired`] from `not_after` on; [`TokenError::Invalid`] before `not_before`, and for a token that
+    /// nobody has.
+    pub fn find(&self, token: &[u8], now: impl FnOnce() -> SystemTime) -> Result<&Arc<Caller>, TokenError> {
         let Token { caller, validity } = self.tokens.get(&Digest::of(token)).ok_or(TokenError::Invalid)?;
         match validity {
             Validity { not_before: None, not_after: None } => Ok(caller),
@@ -111,6 +120,10 @@ impl Callers {
 
 impl Validity {
     /// Whether a token is good at this time.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Invalid`] before its window, [`TokenError::Expired`] behind it.
     pub fn check(self, now: SystemTime) -> Result<(), TokenError> {
         if self.not_before.is_some_and(|start| now < start) {
             Err(TokenError::Invalid)
@@ -127,15 +140,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::testing;
 
-    fn caller(name: &str) -> Rc<Caller> {
-        Rc::new(Caller {
-            name: name.into(),
-            policies: Access::All,
-            models: NameRule::Any,
-            origins: NameRule::Any,
-            limits: CallerLimits::default(),
-        })
+    fn caller(name: &str) -> Arc<Caller> {
+        Arc::new(Caller { name: name.into(), ..testing::caller() })
     }
 
     fn at(seconds: u64) -> SystemTime {

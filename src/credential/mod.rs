@@ -1,11 +1,17 @@
 //! The credentials that a client offers, and the callers that they belong to.
 
+mod bearer;
 mod caller;
+mod error;
+mod gateway_slot;
 mod slots;
 mod strip;
 mod subprotocols;
 
+pub use bearer::bearer;
 pub use caller::{Access, Caller, Callers, Token, TokenError, Validity};
-pub use slots::{CredentialError, GatewaySlot, Slots, bearer};
+pub use error::CredentialError;
+pub use gateway_slot::GatewaySlot;
+pub use slots::{Slot, presented_token};
 pub use strip::Strip;
 pub use subprotocols::{Subprotocol, SubprotocolOffer};

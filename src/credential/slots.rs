@@ -2,101 +2,71 @@
 
 use std::borrow::Cow;
 
-use super::subprotocols::{Subprotocol, SubprotocolOffer};
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
-use crate::http::{members, trim};
+use super::bearer::bearer;
+use super::error::CredentialError;
+use super::gateway_slot::GatewaySlot;
+use super::subprotocols::{Subprotocol, SubprotocolOffer};
+use crate::http::members;
 
-/// Where gateway tokens are looked for.
-pub struct GatewaySlot {
-    /// The gateway header's name, in lower case.
-    pub header: String,
-    /// The gateway subprotocol's name, as configured.
-    pub subprotocol: String,
-    /// Whether a provider slot may hold a gateway token too.
-    pub accept_provider_slot: bool,
-    pub(super) prefix: String,
-    pub(super) base64url_prefix: String,
-}
-
-impl GatewaySlot {
-    /// Slots of these names.
-    pub fn new(header: &str, subprotocol: &str, accept_provider_slot: bool) -> Self {
-        Self {
-            header: header.to_ascii_lowercase(),
-            subprotocol: subprotocol.to_owned(),
-            accept_provider_slot,
-            prefix: format!("{subprotocol}."),
-            base64url_prefix: format!("{subprotocol}-base64url."),
-        }
-    }
-}
-
-/// Why what stands in the slots is refused.
+/// A header in which a client may offer its token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CredentialError {
-    /// It cannot be a credential; says why.
-    Malformed(&'static str),
-    /// Two different credentials.
-    Conflicting,
+pub enum Slot {
+    /// The gateway header.
+    Gateway,
+    /// `authorization`
+    Authorization,
+    /// `api-key`, `x-api-key` or `x-goog-api-key`
+    ApiKey,
 }
 
-/// The header lines of the slots, as they came.
-#[derive(Default)]
-pub struct Slots<'a> {
-    /// Lines of the gateway header.
-    pub gateway: Vec<&'a [u8]>,
-    /// Lines of `authorization`.
-    pub authorization: Vec<&'a [u8]>,
-    /// Lines of `api-key`, `x-api-key` and `x-goog-api-key`.
-    pub api_keys: Vec<&'a [u8]>,
-}
-
-impl<'a> Slots<'a> {
-    /// The one token that the client offers, if it offers any. A gateway slot wins over what an SDK takes for a key.
-    pub fn token(
-        &self,
-        offer: &SubprotocolOffer<'a>,
-        gateway: &GatewaySlot,
-    ) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
-        match one(self.gateway_tokens(offer))? {
-            None if gateway.accept_provider_slot => one(self.provider_tokens(offer)),
-            token => Ok(token),
+impl Slot {
+    /// The slot that a header of this name is, in lower case.
+    pub fn of(name: &[u8], gateway: &GatewaySlot) -> Option<Self> {
+        match name {
+            _ if name == gateway.header.as_bytes() => Some(Self::Gateway),
+            b"authorization" => Some(Self::Authorization),
+            b"api-key" | b"x-api-key" | b"x-goog-api-key" => Some(Self::ApiKey),
+            _ => None,
         }
     }
+}
 
-    fn gateway_tokens(
-        &self,
-        offer: &SubprotocolOffer<'a>,
-    ) -> impl Iterator<Item = Result<Cow<'a, [u8]>, CredentialError>> {
-        let headers =
-            self.gateway.iter().flat_map(|line| values(line)).map(|value| well_formed(bearer(value).unwrap_or(value)));
-        let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
-            Subprotocol::Token(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
-            Subprotocol::EncodedToken(at) => Some(decoded(name.get(at..).unwrap_or_default())),
-            _ => None,
-        });
-        headers.chain(subprotocols)
+/// The one token that a client offers in these header lines and subprotocols, if it offers any. A gateway slot wins over
+/// what an SDK takes for a key.
+///
+/// # Errors
+///
+/// If what stands in the slots cannot be a credential, or is several.
+pub fn presented_token<'a>(
+    lines: impl Iterator<Item = (Slot, &'a [u8])> + Clone,
+    offer: &'a SubprotocolOffer,
+    gateway: &GatewaySlot,
+) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
+    let all = |slot| lines.clone().filter(move |(other, _)| *other == slot).flat_map(|(_, line)| values(line));
+    let headers = all(Slot::Gateway).map(|value| well_formed(bearer(value).unwrap_or(value)));
+    let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
+        Subprotocol::Token(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
+        Subprotocol::EncodedToken(at) => Some(decoded(name.get(at..).unwrap_or_default())),
+        _ => None,
+    });
+    let token = one(headers.chain(subprotocols))?;
+    if token.is_some() || !gateway.accept_provider_slot {
+        return Ok(token);
     }
-
-    fn provider_tokens(
-        &self,
-        offer: &SubprotocolOffer<'a>,
-    ) -> impl Iterator<Item = Result<Cow<'a, [u8]>, CredentialError>> {
-        let authorization = self.authorization.iter().flat_map(|line| values(line)).filter_map(|value| match value {
-            [] => Some(well_formed(value)),
-            _ => bearer(value).map(well_formed),
-        });
-        let api_keys = self.api_keys.iter().flat_map(|line| values(line)).map(well_formed);
-        let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
-            Subprotocol::ProviderKey(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
-            _ => None,
-        });
-        authorization.chain(api_keys).chain(subprotocols)
-    }
+    let authorization = all(Slot::Authorization).filter_map(|value| match value {
+        [] => Some(well_formed(value)),
+        _ => bearer(value).map(well_formed),
+    });
+    let api_keys = all(Slot::ApiKey).map(well_formed);
+    let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
+        Subprotocol::ProviderKey(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
+        _ => None,
+    });
+    one(authorization.chain(api_keys).chain(subprotocols))
 }
 
 /// The credentials of one header line. Proxies join repeated lines with commas (RFC 9110 section 5.3), and no
@@ -104,13 +74,6 @@ impl<'a> Slots<'a> {
 fn values<'a>(line: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let empty: Option<&'a [u8]> = members(line).next().is_none().then_some(&[]);
     members(line).chain(empty)
-}
-
-/// What follows the scheme in `Bearer <token>`; RFC 9110 section 11.1: the scheme is case-insensitive.
-pub fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    let separated = rest.first().is_none_or(|byte| matches!(byte, b' ' | b'\t'));
-    (scheme.eq_ignore_ascii_case(b"bearer") && separated).then(|| trim(rest))
 }
 
 fn well_formed(token: &[u8]) -> Result<Cow<'_, [u8]>, CredentialError> {
@@ -165,14 +128,11 @@ mod tests {
     }
 
     fn read(case: &Case<'_>, gateway: &GatewaySlot) -> Result<Option<String>, CredentialError> {
-        let lines: Vec<&[u8]> = case.subprotocols.iter().map(|line| line.as_bytes()).collect();
-        let offer = SubprotocolOffer::parse(&lines, gateway)?;
-        let slots = Slots {
-            gateway: case.header.iter().map(|line| line.as_bytes()).collect(),
-            authorization: case.authorization.iter().map(|line| line.as_bytes()).collect(),
-            api_keys: case.api_keys.iter().map(|line| line.as_bytes()).collect(),
-        };
-        let token = slots.token(&offer, gateway)?;
+        let offer = SubprotocolOffer::parse(case.subprotocols.iter().map(|line| line.as_bytes()), gateway)?;
+        let slots =
+            [(Slot::ApiKey, case.api_keys), (Slot::Authorization, case.authorization), (Slot::Gateway, case.header)];
+        let lines = slots.iter().flat_map(|(slot, lines)| lines.iter().map(|line| (*slot, line.as_bytes())));
+        let token = presented_token(lines, &offer, gateway)?;
         Ok(token.map(|token| String::from_utf8(token.into_owned()).unwrap()))
     }
 
@@ -292,8 +252,7 @@ mod tests {
             ("openai-insecure-api-key.k, xai-client-secret.k", Some("openai-insecure-api-key.k")),
             ("", None),
         ] {
-            let lines = [line.as_bytes()];
-            let offer = SubprotocolOffer::parse(&lines, &gateway()).unwrap();
+            let offer = SubprotocolOffer::parse([line.as_bytes()].into_iter(), &gateway()).unwrap();
             assert_eq!(offer.fallback(), want.map(str::as_bytes), "{line}");
         }
     }

@@ -1,9 +1,12 @@
 //! The subprotocols that a client offers, and which of them hold a credential.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
-use super::slots::{CredentialError, GatewaySlot};
+use super::error::CredentialError;
+use super::gateway_slot::GatewaySlot;
 use crate::http::{is_token, members};
+use crate::secret::Secret;
 
 /// The longest list of subprotocols that is read, all its lines together, in bytes.
 const MAX_SUBPROTOCOLS: usize = 16 * 1024;
@@ -56,38 +59,57 @@ impl Subprotocol {
 }
 
 /// The subprotocols that a client offers, of all lines, in order.
-pub struct SubprotocolOffer<'a>(Vec<(&'a [u8], Subprotocol)>);
+pub struct SubprotocolOffer {
+    /// All names, one behind the other; there are credentials among them.
+    text: Secret,
+    /// Where each stands in the text, and what it is.
+    names: Vec<(Range<usize>, Subprotocol)>,
+}
 
-impl<'a> SubprotocolOffer<'a> {
+impl SubprotocolOffer {
     /// Reads the lines of `sec-websocket-protocol`.
     ///
     /// RFC 6455 section 4.1: the elements "MUST all be unique strings" of token characters.
-    pub fn parse(lines: &[&'a [u8]], gateway: &GatewaySlot) -> Result<Self, CredentialError> {
-        if lines.iter().map(|line| line.len()).sum::<usize>() > MAX_SUBPROTOCOLS {
+    ///
+    /// # Errors
+    ///
+    /// [`CredentialError::Malformed`] if they are not, or longer than 16 KiB together.
+    pub fn parse<'a>(
+        lines: impl Iterator<Item = &'a [u8]> + Clone,
+        gateway: &GatewaySlot,
+    ) -> Result<Self, CredentialError> {
+        let length = lines.clone().map(<[u8]>::len).sum();
+        if length > MAX_SUBPROTOCOLS {
             return Err(CredentialError::Malformed("sec-websocket-protocol is longer than 16 KiB"));
         }
-        let mut offer = Vec::new();
-        let mut seen = HashSet::new();
-        for name in lines.iter().flat_map(|line| members(line)) {
+        let (mut text, mut names, mut seen) = (Vec::with_capacity(length), Vec::new(), HashSet::new());
+        for name in lines.flat_map(members) {
             if !is_token(name) {
                 return Err(CredentialError::Malformed("a subprotocol is not a token (RFC 9110 section 5.6.2)"));
             }
             if !seen.insert(name) {
                 return Err(CredentialError::Malformed("a subprotocol is offered twice"));
             }
-            offer.push((name, Subprotocol::of(name, gateway)));
+            let start = text.len();
+            text.extend_from_slice(name);
+            names.push((start..text.len(), Subprotocol::of(name, gateway)));
         }
-        Ok(Self(offer))
+        Ok(Self { text: Secret::new(text), names })
     }
 
     /// Name and kind of each, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], Subprotocol)> {
-        self.0.iter().copied()
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], Subprotocol)> {
+        self.names.iter().map(|(range, kind)| (self.text.expose().get(range.clone()).unwrap_or_default(), *kind))
+    }
+
+    /// Whether this subprotocol is offered.
+    pub fn contains(&self, subprotocol: &[u8]) -> bool {
+        self.iter().any(|(name, _)| name == subprotocol)
     }
 
     /// The one to select when the upstream selects none: the first that is no credential, else the gateway's, else the
     /// first. Browsers abort a connection whose offer is not answered.
-    pub fn fallback(&self) -> Option<&'a [u8]> {
+    pub fn fallback(&self) -> Option<&[u8]> {
         let rank = |kind| match kind {
             Subprotocol::Plain | Subprotocol::ProviderSetting => 0,
             Subprotocol::Token(_) | Subprotocol::EncodedToken(_) => 1,

@@ -23,6 +23,10 @@ const RESERVED: u8 = 0b1110_0000;
 
 /// The body of a response without its `content-encoding`: `identity`, `gzip`, or none. It is at most `max_len` bytes long;
 /// more is not decompressed.
+///
+/// # Errors
+///
+/// Where the body is longer than `max_len`, as it came or decompressed, or where its coding cannot be read.
 pub fn decoded<'a>(
     content_encoding: Option<&[u8]>,
     body: &'a [u8],

@@ -1,7 +1,7 @@
 //! The edits that a decision makes to a message's header lines.
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::secret::Secret;
 
@@ -10,7 +10,7 @@ pub enum HeaderValue {
     /// Bytes that may be logged.
     Plain(Vec<u8>),
     /// A credential, built once when the configuration was read.
-    Secret(Rc<Secret>),
+    Secret(Arc<Secret>),
 }
 
 impl HeaderValue {
@@ -77,7 +77,7 @@ mod tests {
         let mut edits = Edits::default();
         edits.remove("authorization");
         edits.remove("api-key");
-        edits.set("authorization", HeaderValue::Secret(Rc::new(Secret::new(b"Bearer k".to_vec()))));
+        edits.set("authorization", HeaderValue::Secret(Arc::new(Secret::new(b"Bearer k".to_vec()))));
         let names: Vec<_> = edits.iter().map(Edit::name).collect();
         assert_eq!(names, ["authorization", "api-key"]);
         assert!(matches!(edits.iter().next(), Some(Edit::Set(_, value)) if value.as_bytes() == b"Bearer k"));

@@ -28,6 +28,11 @@ impl Headers {
         self.spans.iter().map(|span| (self.at(&span.name), self.at(&span.value)))
     }
 
+    /// The name and the value of the line of this number, as they are counted by [`Self::iter`]; empty if there is none.
+    pub fn line(&self, number: usize) -> (&[u8], &[u8]) {
+        self.spans.get(number).map(|span| (self.at(&span.name), self.at(&span.value))).unwrap_or_default()
+    }
+
     /// The values of every line of this name, in order.
     pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         self.iter().filter_map(move |(line, value)| (line == name).then_some(value))
@@ -67,6 +72,8 @@ mod tests {
         assert_eq!(headers.all(b"a").collect::<Vec<_>>(), [b"1".as_slice(), "\u{fffd}".as_bytes()]);
         assert_eq!(headers.first(b"b"), Some(b"".as_slice()));
         assert_eq!(headers.first(b"c"), None);
+        assert_eq!(headers.line(1), (b"b".as_slice(), b"".as_slice()));
+        assert_eq!(headers.line(3), (b"".as_slice(), b"".as_slice()));
     }
 
     #[test]

@@ -23,8 +23,6 @@ pub enum Ending {
     Stopped,
     /// Frames or messages that cannot be followed, and why.
     ProtocolError(Cow<'static, str>),
-    /// A message must be inspected, and is longer than can be.
-    MessageTooBig,
 }
 
 impl Ending {
@@ -36,7 +34,6 @@ impl Ending {
             Self::FieldLocked(_) | Self::ModelNotAllowed(_) => 4403,
             Self::Stopped => 4410,
             Self::ProtocolError(_) => 1002,
-            Self::MessageTooBig => 1009,
         }
     }
 
@@ -50,7 +47,6 @@ impl Ending {
             Self::ModelNotAllowed(_) => "model_not_allowed",
             Self::Stopped => "session_stopped",
             Self::ProtocolError(_) => "protocol_error",
-            Self::MessageTooBig => "message_too_big",
         }
     }
 
@@ -64,7 +60,6 @@ impl Ending {
             Self::ModelNotAllowed(model) => format!("The model `{model}` may not be used in this session.").into(),
             Self::Stopped => "This session was stopped by its operator.".into(),
             Self::ProtocolError(why) => format!("What was sent cannot be followed: {why}.").into(),
-            Self::MessageTooBig => "A message is too long to be checked against this session's policy.".into(),
         }
     }
 
@@ -115,7 +110,6 @@ mod tests {
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
             (Ending::Stopped, 4410, "session_stopped"),
             (Ending::ProtocolError("why".into()), 1002, "protocol_error"),
-            (Ending::MessageTooBig, 1009, "message_too_big"),
         ] {
             assert_eq!((ending.close_code(), ending.code()), (close_code, code));
             assert_eq!(ending.close(), Close { by: ClosedBy::Gateway, code: close_code, reason: code.into() });

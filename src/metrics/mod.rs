@@ -1,16 +1,10 @@
-//! What is measured, and Envoy's names for it.
-//!
-//! A name carries its labels in front of what is measured, as those of Istio do:
-//! `realtime_byok.caller=.=web-app;.;model=.=gpt-4.1;.;cost_micro_usd_total`. The `stats_tags` of the shipped Envoy
-//! configurations take them out again, so that Prometheus sees `realtime_byok_cost_micro_usd_total` with the labels
-//! `caller` and `model`, whose values may hold dots.
+//! What is measured: names and labels, which a host gives to Envoy.
 //!
 //! Envoy never forgets a name. Those of callers, policies and providers are as many as the configuration has; models come
 //! from strangers, so only the first [`MAX_MODELS`] of a VM are told apart.
 
 mod statistics;
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use crate::denial::DenialCode;
@@ -18,17 +12,14 @@ use crate::limit::Ending;
 use crate::policy::Policy;
 use crate::usage::{ClosedBy, MicroUsd, Record, SessionKind, Tally};
 
-pub use statistics::{Statistic, StatisticKind};
-use statistics::{StatisticId, Statistics};
+use statistics::Statistics;
+pub use statistics::{Change, Statistic, StatisticId, StatisticKind};
 
 /// How many models are told apart; all others are `other`.
 pub const MAX_MODELS: usize = 64;
 
 /// How much of a model's name is kept, in characters.
 const MAX_MODEL_NAME: usize = 64;
-
-/// How long most names are at most, in bytes.
-const USUAL_NAME: usize = 128;
 
 /// Something that is measured.
 #[derive(Debug, Clone, Copy)]
@@ -151,9 +142,13 @@ impl Metrics {
         self.add_all(metric, 1);
     }
 
-    /// Tells what was measured since the last time, what is added to each counter and gauge, if anything, and each value of a
-    /// histogram.
-    pub fn drain(&mut self, each: impl FnMut(&mut Statistic, Option<i64>)) {
+    /// Makes due what has changed since the last time: one change of each counter and gauge, and each value of a histogram.
+    pub fn flush(&mut self) {
+        self.stats.flush();
+    }
+
+    /// Takes what is due.
+    pub fn drain(&mut self, each: impl FnMut(StatisticId, &Statistic, Change)) {
         self.stats.drain(each);
     }
 
@@ -179,8 +174,8 @@ impl Metrics {
     }
 
     fn statistic_id(&mut self, metric: Metric<'_>) -> StatisticId {
-        let (name, kind) = stat(metric);
-        self.stats.id(name, kind)
+        let (name, kind, labels) = statistic(metric);
+        self.stats.id(name, kind, &labels)
     }
 
     /// A session began. What is returned is for [`session_ended`](Self::session_ended).
@@ -274,68 +269,44 @@ fn in_envoy(amount: u64) -> i64 {
     i64::try_from(amount).unwrap_or(i64::MAX)
 }
 
-/// The name of what is measured, and its kind.
-fn stat(metric: Metric<'_>) -> (String, StatisticKind) {
+/// What a metric is measured by: name, kind and labels.
+fn statistic(metric: Metric<'_>) -> (&'static str, StatisticKind, Vec<(&'static str, &str)>) {
     use StatisticKind::{Counter, Gauge, Histogram};
     match metric {
         Metric::SessionsActive { policy, kind } => {
-            (name("sessions_active", &[("policy", policy), ("kind", carrier(kind))]), Gauge)
+            ("sessions_active", Gauge, vec![("policy", policy), ("kind", carrier(kind))])
         }
         Metric::SessionBegan(SessionLabels { caller, policy, provider, kind }) => {
-            let labels = [("caller", caller), ("policy", policy), ("provider", provider), ("kind", carrier(kind))];
-            (name("sessions_total", &labels), Counter)
+            let labels = vec![("caller", caller), ("policy", policy), ("provider", provider), ("kind", carrier(kind))];
+            ("sessions_total", Counter, labels)
         }
         Metric::SessionEnded { policy, reason } => {
-            (name("ended_total", &[("policy", policy), ("reason", reason)]), Counter)
+            ("ended_total", Counter, vec![("policy", policy), ("reason", reason)])
         }
         Metric::SessionDuration { policy, kind } => {
-            (name("session_duration_ms", &[("policy", policy), ("kind", carrier(kind))]), Histogram)
+            ("session_duration_ms", Histogram, vec![("policy", policy), ("kind", carrier(kind))])
         }
         Metric::Tokens { caller, model, direction, modality } => {
-            let labels = [("caller", caller), ("model", model), ("direction", direction), ("modality", modality)];
-            (name("tokens_total", &labels), Counter)
+            let labels = vec![("caller", caller), ("model", model), ("direction", direction), ("modality", modality)];
+            ("tokens_total", Counter, labels)
         }
-        Metric::Cost { caller, model } => {
-            (name("cost_micro_usd_total", &[("caller", caller), ("model", model)]), Counter)
-        }
-        Metric::Rejected(code) => (name("rejected_total", &[("code", code.as_str())]), Counter),
+        Metric::Cost { caller, model } => ("cost_micro_usd_total", Counter, vec![("caller", caller), ("model", model)]),
+        Metric::Rejected(code) => ("rejected_total", Counter, vec![("code", code.as_str())]),
         Metric::SecretMinted(by) => {
             let mode = match by {
                 MintedBy::Provider => "sealed",
                 MintedBy::Gateway => "local",
             };
-            (name("secrets_minted_total", &[("mode", mode)]), Counter)
+            ("secrets_minted_total", Counter, vec![("mode", mode)])
         }
         Metric::UpstreamRejected { provider, credential } => {
             let credential = match credential {
                 Presented::Key => "key",
                 Presented::ClientSecret => "client_secret",
             };
-            (name("upstream_rejected_total", &[("provider", provider), ("credential", credential)]), Counter)
+            ("upstream_rejected_total", Counter, vec![("provider", provider), ("credential", credential)])
         }
     }
-}
-
-/// Envoy's name of what is measured, with labels.
-fn name(measured: &str, labels: &[(&str, &str)]) -> String {
-    let mut name = String::with_capacity(USUAL_NAME);
-    name.push_str("realtime_byok.");
-    for (label, value) in labels {
-        name.push_str(label);
-        name.push_str("=.=");
-        name.push_str(&plain(value));
-        name.push_str(";.;");
-    }
-    name.push_str(measured);
-    name
-}
-
-/// A label's value: without a semicolon, it cannot end the label.
-fn plain(value: &str) -> Cow<'_, str> {
-    if value.bytes().all(|byte| matches!(byte, b' '..=b':' | b'<'..=b'~')) {
-        return Cow::Borrowed(value);
-    }
-    value.chars().map(|char| if char == ';' || char.is_control() { '_' } else { char }).collect()
 }
 
 fn carrier(kind: SessionKind) -> &'static str {

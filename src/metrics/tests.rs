@@ -1,12 +1,27 @@
-use std::time::SystemTime;
+//! Names and values of statistics, as hosts get them.
 
 use super::*;
-use crate::usage::{Close, Input, Output, RecordId, Status, Timestamp, Tokens, Traffic, Transcription};
+use crate::testing;
+use crate::usage::{Close, Input, Output, Tokens, Transcription};
 
 fn changes(metrics: &mut Metrics) -> Vec<(String, StatisticKind, Option<i64>)> {
     let mut changes = Vec::new();
-    metrics.drain(|stat, amount| changes.push((stat.name.to_string(), stat.kind, amount)));
+    metrics.flush();
+    metrics.drain(|_, statistic, change| {
+        let amount = match change {
+            Change::Define => None,
+            Change::Add(amount) => Some(amount),
+            Change::Record(value) => Some(i64::try_from(value).unwrap()),
+        };
+        changes.push((joined(statistic), statistic.kind, amount));
+    });
     changes
+}
+
+/// Labels and name in one, as short as it can be told apart.
+fn joined(statistic: &Statistic) -> String {
+    let labels: String = statistic.labels.iter().map(|(label, value)| format!("{label}={value};")).collect();
+    format!("{labels}{}", statistic.name)
 }
 
 /// The one change that there is.
@@ -21,47 +36,28 @@ fn began(kind: SessionKind) -> SessionLabels<'static> {
 }
 
 fn record(close: Option<Close>) -> Record {
-    Record {
-        id: RecordId::new(1),
-        kind: SessionKind::WebSocket,
-        status: Status::Closed,
-        upstream_id: None,
-        caller: "web-app".into(),
-        user: None,
-        policy: "voice".into(),
-        provider: "openai".into(),
-        model: None,
-        started_at: Timestamp::from(SystemTime::UNIX_EPOCH),
-        duration_ms: 1500,
-        idle_ms: 0,
-        usage: Tally::default(),
-        cost_usd: MicroUsd(0),
-        frames: Traffic::default(),
-        bytes: Traffic::default(),
-        close,
-        incomplete: false,
-    }
+    Record { duration_ms: 1500, close, ..testing::record(1, 0) }
 }
 
 #[test]
 fn a_name_has_its_labels_in_front() {
     use StatisticKind::Counter;
     for (metric, stat) in [
-        (Metric::Rejected(DenialCode::NoPolicy), "code=.=no_policy;.;rejected_total"),
-        (Metric::SecretMinted(MintedBy::Provider), "mode=.=sealed;.;secrets_minted_total"),
-        (Metric::SecretMinted(MintedBy::Gateway), "mode=.=local;.;secrets_minted_total"),
+        (Metric::Rejected(DenialCode::NoPolicy), "code=no_policy;rejected_total"),
+        (Metric::SecretMinted(MintedBy::Provider), "mode=sealed;secrets_minted_total"),
+        (Metric::SecretMinted(MintedBy::Gateway), "mode=local;secrets_minted_total"),
         (
             Metric::UpstreamRejected { provider: "azure-eu", credential: Presented::Key },
-            "provider=.=azure-eu;.;credential=.=key;.;upstream_rejected_total",
+            "provider=azure-eu;credential=key;upstream_rejected_total",
         ),
         (
             Metric::UpstreamRejected { provider: "openai", credential: Presented::ClientSecret },
-            "provider=.=openai;.;credential=.=client_secret;.;upstream_rejected_total",
+            "provider=openai;credential=client_secret;upstream_rejected_total",
         ),
     ] {
         let mut metrics = Metrics::default();
         metrics.add(metric);
-        assert_eq!(changes(&mut metrics), [(format!("realtime_byok.{stat}"), Counter, Some(1))]);
+        assert_eq!(changes(&mut metrics), [(stat.to_owned(), Counter, Some(1))]);
         assert!(changes(&mut metrics).is_empty());
     }
 }
@@ -70,17 +66,17 @@ fn a_name_has_its_labels_in_front() {
 fn a_session_counts_where_it_begins_and_where_it_ends() {
     let mut metrics = Metrics::default();
     let stats = metrics.session_began(began(SessionKind::WebRtc));
-    let labels = "caller=.=web-app;.;policy=.=voice;.;provider=.=openai;.;kind=.=webrtc;.;";
-    let active = || "realtime_byok.policy=.=voice;.;kind=.=webrtc;.;sessions_active".to_owned();
+    let labels = "caller=web-app;policy=voice;provider=openai;kind=webrtc;";
+    let active = || "policy=voice;kind=webrtc;sessions_active".to_owned();
     let began = [
-        (format!("realtime_byok.{labels}sessions_total"), StatisticKind::Counter, Some(1)),
+        (format!("{labels}sessions_total"), StatisticKind::Counter, Some(1)),
         (active(), StatisticKind::Gauge, Some(1)),
     ];
     assert_eq!(changes(&mut metrics), began);
     metrics.session_ended(stats, &record(None));
-    let duration = "realtime_byok.policy=.=voice;.;kind=.=webrtc;.;session_duration_ms".to_owned();
+    let duration = "policy=voice;kind=webrtc;session_duration_ms".to_owned();
     let ended = [
-        ("realtime_byok.policy=.=voice;.;reason=.=disconnected;.;ended_total".into(), StatisticKind::Counter, Some(1)),
+        ("policy=voice;reason=disconnected;ended_total".into(), StatisticKind::Counter, Some(1)),
         (active(), StatisticKind::Gauge, Some(-1)),
         (duration, StatisticKind::Histogram, Some(1500)),
     ];
@@ -95,7 +91,7 @@ fn only_the_gateways_own_words_become_a_reason() {
         let mut metrics = Metrics::default();
         let stats = metrics.session_began(began(SessionKind::WebSocket));
         metrics.session_ended(stats, &record(Some(Close { by, code: 1000, reason: "budget_exceeded".into() })));
-        let stat = format!("realtime_byok.policy=.=voice;.;reason=.={reason};.;ended_total");
+        let stat = format!("policy=voice;reason={reason};ended_total");
         assert!(changes(&mut metrics).contains(&(stat, StatisticKind::Counter, Some(1))), "{reason}");
     }
 }
@@ -111,15 +107,15 @@ fn every_token_counts_once() {
     metrics.used("web-app", "gpt-4.1", (&usage, MicroUsd(42)));
     let changes = changes(&mut metrics);
     let tokens: i64 =
-        changes.iter().filter(|(stat, ..)| stat.ends_with(";.;tokens_total")).filter_map(|(.., amount)| *amount).sum();
+        changes.iter().filter(|(stat, ..)| stat.ends_with(";tokens_total")).filter_map(|(.., amount)| *amount).sum();
     assert_eq!(tokens, 7 + 15 + 3 + 11 + 13 + 9);
-    let labels = "realtime_byok.caller=.=web-app;.;model=.=gpt-4.1;.;";
+    let labels = "caller=web-app;model=gpt-4.1;";
     for (stat, amount) in [
-        ("direction=.=input;.;modality=.=text;.;tokens_total", 1),
-        ("direction=.=input;.;modality=.=audio;.;tokens_total", 11),
-        ("direction=.=input;.;modality=.=cached_audio;.;tokens_total", 4),
-        ("direction=.=output;.;modality=.=audio;.;tokens_total", 13),
-        ("direction=.=transcription;.;modality=.=audio;.;tokens_total", 9),
+        ("direction=input;modality=text;tokens_total", 1),
+        ("direction=input;modality=audio;tokens_total", 11),
+        ("direction=input;modality=cached_audio;tokens_total", 4),
+        ("direction=output;modality=audio;tokens_total", 13),
+        ("direction=transcription;modality=audio;tokens_total", 9),
         ("cost_micro_usd_total", 42),
     ] {
         assert!(changes.contains(&(format!("{labels}{stat}"), StatisticKind::Counter, Some(amount))), "{stat}");
@@ -150,8 +146,8 @@ fn equal_changes_are_one_and_values_stay_apart() {
     let amounts = |measured: &str| -> Vec<_> {
         changes.iter().filter(|(stat, ..)| stat.ends_with(measured)).filter_map(|(.., amount)| *amount).collect()
     };
-    assert_eq!((amounts(";.;sessions_total"), amounts(";.;sessions_active")), (vec![10_000], vec![9_998]));
-    assert_eq!((amounts(";.;ended_total"), amounts(";.;session_duration_ms")), (vec![2], vec![1500, 7]));
+    assert_eq!((amounts(";sessions_total"), amounts(";sessions_active")), (vec![10_000], vec![9_998]));
+    assert_eq!((amounts(";ended_total"), amounts(";session_duration_ms")), (vec![2], vec![1500, 7]));
     assert_eq!(changes.len(), 5);
 }
 
@@ -166,17 +162,9 @@ fn strangers_make_no_more_than_so_many_names() {
     assert_eq!(stats.len(), MAX_MODELS + 1);
     assert!(stats.iter().all(|stat| stat.len() < 160));
     metrics.used("web-app", "0-", (&Tally::default(), MicroUsd(1)));
-    assert!(change(&mut metrics).0.contains("model=.=0-;.;"), "a known model was forgotten");
+    assert!(change(&mut metrics).0.contains("model=0-;"), "a known model was forgotten");
     metrics.used("web-app", "", (&Tally::default(), MicroUsd(1)));
-    assert!(change(&mut metrics).0.contains("model=.=unknown;.;"));
-}
-
-#[test]
-fn no_value_ends_its_label() {
-    let mut metrics = Metrics::default();
-    metrics.used("a;.;caller=.=b\n", "m;.;", (&Tally::default(), MicroUsd(1)));
-    let stat = change(&mut metrics).0;
-    assert_eq!(stat, "realtime_byok.caller=.=a_._caller=.=b_;.;model=.=m_._;.;cost_micro_usd_total");
+    assert!(change(&mut metrics).0.contains("model=unknown;"));
 }
 
 #[test]
@@ -200,7 +188,7 @@ fn sessions_are_distinguished_by_every_label() {
     for began in others.into_iter().chain([like]).chain(others) {
         metrics.session_began(began);
     }
-    let totals = changes(&mut metrics).into_iter().filter(|(stat, ..)| stat.ends_with(";.;sessions_total"));
+    let totals = changes(&mut metrics).into_iter().filter(|(stat, ..)| stat.ends_with(";sessions_total"));
     let mut amounts: Vec<_> = totals.filter_map(|(.., amount)| amount).collect();
     amounts.sort_unstable();
     assert_eq!(amounts, [1, 2, 2, 2, 2]);

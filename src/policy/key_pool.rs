@@ -1,13 +1,13 @@
 //! The keys of a provider, drawn at random by their weights.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::secret::Secret;
 
 /// A key, with its share of the requests.
 pub struct Key {
     /// What is sent: the prefix, then the key.
-    pub value: Rc<Secret>,
+    pub value: Arc<Secret>,
     /// Its share; at least 1.
     pub weight: u32,
 }
@@ -27,7 +27,7 @@ impl KeyPool {
     }
 
     /// A key at random by weight. `roll` gives 64 random bits; it is asked only where there is a choice.
-    pub fn pick(&self, roll: impl FnOnce() -> u64) -> &Rc<Secret> {
+    pub fn pick(&self, roll: impl FnOnce() -> u64) -> &Arc<Secret> {
         if self.others.is_empty() {
             return &self.first.value;
         }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     fn key(value: &str, weight: u32) -> Key {
-        Key { value: Rc::new(Secret::new(value.into())), weight }
+        Key { value: Arc::new(Secret::new(value.into())), weight }
     }
 
     #[test]

@@ -1,22 +1,18 @@
 //! What holds on a route: its policy, the provider that serves a request, and the model that it is for.
 
-mod body;
 mod key_pool;
 mod model;
-mod path;
 mod provider;
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::limit::SessionLimits;
 use crate::name_rule::NameRule;
 use crate::protocol::Lock;
 
-pub use body::{BodyModel, NotReadable};
 pub use key_pool::{Key, KeyPool};
 pub use model::{Resolved, in_path, in_query};
-pub use path::check_path;
 pub use provider::{Credential, Placement, Provider, ProviderKind};
 
 /// What Envoy's route says of its policy.
@@ -35,7 +31,7 @@ pub enum Guard {
     /// They pass as they are: `auth: "off"`.
     Off,
     /// They are admitted under this policy.
-    On(Rc<Policy>),
+    On(Arc<Policy>),
 }
 
 /// The rules of one policy.
@@ -43,9 +39,9 @@ pub struct Policy {
     /// The name.
     pub name: String,
     /// The provider of requests that name none.
-    pub default_provider: Rc<Provider>,
+    pub default_provider: Arc<Provider>,
     /// The providers that a model's prefix can name beside it.
-    pub other_providers: Vec<Rc<Provider>>,
+    pub other_providers: Vec<Arc<Provider>>,
     /// The models that may be used.
     pub models: NameRule,
     /// Other names for models; a target may begin with a provider's name and a slash.
@@ -70,7 +66,7 @@ impl Policy {
     }
 
     /// Every provider of the policy, the default one first.
-    pub fn providers(&self) -> impl Iterator<Item = &Rc<Provider>> {
+    pub fn providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
         std::iter::once(&self.default_provider).chain(&self.other_providers)
     }
 }

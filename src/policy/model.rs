@@ -1,20 +1,19 @@
 //! Which model a request names, and which provider and model that comes to.
 
 use std::borrow::Cow;
-use std::rc::Rc;
-
-use percent_encoding::percent_decode;
+use std::sync::Arc;
 
 use super::Policy;
 use super::provider::{Provider, ProviderKind};
 use crate::denial::{Denial, DenialCode};
+use crate::endpoint::Path;
 use crate::http::{Param, Target};
 use crate::name_rule::NameRule;
 
 /// What a named model comes to.
 pub struct Resolved<'a> {
     /// Who serves it, if the name says so.
-    pub provider: Option<&'a Rc<Provider>>,
+    pub provider: Option<&'a Arc<Provider>>,
     /// Its name there.
     pub model: &'a str,
 }
@@ -35,6 +34,10 @@ impl Policy {
 
     /// Checks a resolved name against the policy's and the caller's rules; none at all is an error where one of them has
     /// a rule.
+    ///
+    /// # Errors
+    ///
+    /// 403 for a model that one of the rules leaves out; 400 for none where one of them has a rule.
     pub fn check_model(&self, model: Option<&str>, caller: &NameRule) -> Result<(), Denial> {
         match model {
             Some(model) if self.models.allows(model) && caller.allows(model) => Ok(()),
@@ -55,7 +58,7 @@ impl Policy {
         param.is("model") || (param.is("deployment") && self.has_kind(|kind| *kind == ProviderKind::AzureOpenAi))
     }
 
-    fn split<'a>(&'a self, name: &'a str) -> (Option<&'a Rc<Provider>>, &'a str) {
+    fn split<'a>(&'a self, name: &'a str) -> (Option<&'a Arc<Provider>>, &'a str) {
         let named = |prefix: &str| self.providers().find(|provider| provider.name == prefix);
         let prefixed = name.split_once('/').and_then(|(prefix, rest)| Some((named(prefix)?, rest)));
         match prefixed {
@@ -66,6 +69,10 @@ impl Policy {
 }
 
 /// The model in a target's query, if it names one.
+///
+/// # Errors
+///
+/// 400 where the query names the model twice, in another case, or not in percent-encoded UTF-8.
 pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'a, str>>, Denial> {
     let malformed = |message| Denial::new(DenialCode::MalformedRequest, message).param("model");
     let mut named = target.params().filter(|param| policy.is_model_param(param));
@@ -80,53 +87,35 @@ pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'
     Ok((!value.is_empty()).then_some(value))
 }
 
-/// The models in a target's path, where the provider reads them there: `deployments/{model}` on Azure,
+/// The models in a path, where the provider reads them there: `deployments/{model}` on Azure,
 /// `models/{model}:{method}` on Gemini.
-pub fn in_path(target: &Target<'_>, kind: &ProviderKind) -> Result<Vec<String>, Denial> {
+pub fn in_path<'a>(path: &'a Path<'_>, kind: &ProviderKind) -> impl Iterator<Item = &'a str> {
     let folder = match kind {
-        ProviderKind::AzureOpenAi => "deployments",
-        ProviderKind::Gemini => "models",
-        _ => return Ok(Vec::new()),
+        ProviderKind::AzureOpenAi => Some("deployments"),
+        ProviderKind::Gemini => Some("models"),
+        _ => None,
     };
-    let path = percent_decode(target.path)
-        .decode_utf8()
-        .map_err(|_| Denial::new(DenialCode::MalformedRequest, "The path is not percent-encoded UTF-8."))?;
-    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
-    let mut models = Vec::new();
-    while let Some(segment) = segments.next() {
-        if segment.eq_ignore_ascii_case(folder)
-            && let Some(model) = segments.next()
-        {
-            models.push(model.split(':').next().unwrap_or_default().to_owned());
-        }
-    }
-    Ok(models)
+    let models = folder.map(|folder| path.below(folder)).into_iter().flatten();
+    models.map(|model| model.split_once(':').map_or(model, |(model, _)| model))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::provider::{Credential, Provider};
+    use crate::policy::provider::Provider;
+    use crate::testing;
 
     fn policy(kinds: &[(&str, ProviderKind)], aliases: &[(&str, &str)], models: NameRule) -> Policy {
         let provider = |name: &str, kind: &ProviderKind| {
-            Rc::new(Provider {
-                name: name.into(),
-                kind: kind.clone(),
-                credential: Credential::External,
-                account: vec![],
-            })
+            Arc::new(Provider { name: name.into(), kind: kind.clone(), ..testing::provider() })
         };
         let mut providers = kinds.iter().map(|(name, kind)| provider(name, kind));
         Policy {
-            name: "p".into(),
             default_provider: providers.next().unwrap(),
             other_providers: providers.collect(),
             models,
             aliases: aliases.iter().map(|(from, to)| (from.to_string(), to.to_string())).collect(),
-            limits: crate::limit::SessionLimits::default(),
-            lock: crate::protocol::Lock::default(),
-            is_metered: true,
+            ..testing::policy()
         }
     }
 
@@ -201,7 +190,8 @@ mod tests {
             ("/v1beta/models/gemini:generateContent", ProviderKind::Gemini, vec!["gemini"]),
             ("/v1/models/gpt", ProviderKind::OpenAi, vec![]),
         ] {
-            assert_eq!(in_path(&Target::parse(path.as_bytes()), &kind).unwrap(), want, "{path}");
+            let path = Path::decode(path.as_bytes()).unwrap();
+            assert_eq!(in_path(&path, &kind).collect::<Vec<_>>(), want, "{path:?}");
         }
     }
 }

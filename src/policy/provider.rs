@@ -1,7 +1,7 @@
 //! Providers: which there are, and where their credential goes.
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::KeyPool;
 use crate::secret::Secret;
@@ -52,7 +52,11 @@ pub enum Placement {
 impl Provider {
     /// What a request goes on with, and where that is put: the upstream's own secret if it came with one, else a key of the
     /// provider's, else nothing. `roll` gives 64 random bits; it is asked only where there is a choice.
-    pub fn credential(&self, upstream: Option<&Secret>, roll: impl FnOnce() -> u64) -> Option<(Placement, Rc<Secret>)> {
+    pub fn credential(
+        &self,
+        upstream: Option<&Secret>,
+        roll: impl FnOnce() -> u64,
+    ) -> Option<(Placement, Arc<Secret>)> {
         match (upstream, &self.credential) {
             (Some(secret), _) => {
                 let placement = self.kind.placement();
@@ -81,12 +85,12 @@ impl ProviderKind {
 
 impl Placement {
     /// What is sent there for a credential: behind the prefix in a header, bare in a query.
-    pub fn value(&self, credential: &Secret) -> Rc<Secret> {
+    pub fn value(&self, credential: &Secret) -> Arc<Secret> {
         let prefix = match self {
             Self::Header { prefix, .. } => prefix.as_bytes(),
             Self::Query(_) => b"",
         };
-        Rc::new(Secret::new([prefix, credential.expose()].concat()))
+        Arc::new(Secret::new([prefix, credential.expose()].concat()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! One caller at one worker: what is open here, what is still to be written, and what all have used.
 
 use super::counters::{Counters, Moment, Used};
-use super::heartbeat::WorkerSlot;
-use super::shared_data::{Contended, CorruptKeys, SharedData, key, update};
+use super::peers::Peers;
+use super::shared_data::{Contended, CorruptKeys, key, update};
 
 /// What one caller does at this worker.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl LocalCounters {
         }
     }
 
-    /// Keeps what was used until it is written. `now` may be behind what was owed before.
+    /// Keeps what was used until it is written. `now` may be behind what is unwritten from before.
     pub(super) fn add(&mut self, used: &Used, now: Moment) {
         if !self.unwritten_at.counts_on(now.day()) {
             self.unwritten = Used::default();
@@ -41,52 +41,39 @@ impl LocalCounters {
         self.is_dirty = true;
     }
 
-    /// Writes all that is owed, and reads the rest; what cannot be written is owed on.
-    pub(super) fn flush(
-        &mut self,
-        shared_data: &dyn SharedData,
-        corrupt_keys: &mut CorruptKeys,
-        me: Option<WorkerSlot>,
-        now: Moment,
-    ) {
-        self.is_dirty = self.write(shared_data, corrupt_keys, me, now, &mut |_, _| ()).is_err();
+    /// Writes all that is unwritten, and reads the rest; what cannot be written waits on.
+    pub(super) fn flush(&mut self, peers: Peers<'_>, corrupt_keys: &mut CorruptKeys, now: Moment) {
+        self.is_dirty = self.write(peers, corrupt_keys, now, &mut |_, _| ()).is_err();
     }
 
-    /// Settles if something is owed or what stands there is wrong, else only reads.
-    pub(super) fn refresh(
-        &mut self,
-        shared_data: &dyn SharedData,
-        corrupt_keys: &mut CorruptKeys,
-        me: Option<WorkerSlot>,
-        now: Moment,
-    ) {
+    /// Flushes if something is unwritten or what stands there is wrong, else only reads.
+    pub(super) fn refresh(&mut self, peers: Peers<'_>, corrupt_keys: &mut CorruptKeys, now: Moment) {
         let key = caller_key(&self.caller);
-        let mut counters = decode(&shared_data.read(&key).bytes, &key, corrupt_keys);
-        if self.is_dirty || me.is_some_and(|me| counters.open_at(me) != self.open) {
-            return self.flush(shared_data, corrupt_keys, me, now);
+        let mut counters = decode(&peers.shared_data.read(&key).bytes, &key, corrupt_keys);
+        if self.is_dirty || peers.me().is_some_and(|me| counters.open_at(me) != self.open) {
+            return self.flush(peers, corrupt_keys, now);
         }
         counters.advance(now);
         self.seen = *counters.used();
     }
 
-    /// Writes how many sessions are open here and what is owed, and then what `change` adds, which is told how many are
+    /// Writes how many sessions are open here and what is unwritten, and then what `change` adds, which gets how many are
     /// open.
     pub(super) fn write(
         &mut self,
-        shared_data: &dyn SharedData,
+        peers: Peers<'_>,
         corrupt_keys: &mut CorruptKeys,
-        me: Option<WorkerSlot>,
         now: Moment,
         change: &mut dyn FnMut(&mut Counters, u32),
     ) -> Result<(), Contended> {
         let key = caller_key(&self.caller);
         let mut seen = self.seen;
-        // Who owes something of today must not write it to yesterday.
+        // What is of today must not be written to yesterday.
         let now = now.max(self.unwritten_at);
-        update(shared_data, &key, &mut |bytes| {
+        update(peers.shared_data, &key, &mut |bytes| {
             let mut counters = decode(bytes, &key, corrupt_keys);
             counters.advance(now);
-            if let Some(me) = me {
+            if let Some(me) = peers.me() {
                 counters.set_open(me, self.open);
             }
             counters.add(self.unwritten_at, &self.unwritten);

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::caller_counters::{LocalCounters, caller_key, decode};
 use super::counters::{Counters, Moment, Used};
-use super::heartbeat::Heartbeats;
+use super::peers::Peers;
 use super::shared_data::{Contended, CorruptKeys, SharedData};
-use crate::limit::{CallerLimit, CallerLimits, Exceeded};
+use crate::credential::Caller;
+use crate::limit::{CallerLimit, Exceeded};
 use crate::usage::{MicroUsd, Tally, Timestamp};
 
 /// This worker's part in the counting.
@@ -42,26 +43,23 @@ const RETRY_CONTENDED: u64 = 1;
 
 impl CallerUsage {
     /// Lets a session of a caller start, or says which limit is reached. Every start that is let through must be met by
-    /// one [`end`](Self::end). A start that cannot be counted is refused.
-    pub fn start(
-        &mut self,
-        shared_data: &dyn SharedData,
-        heartbeats: &mut Heartbeats,
-        caller: &str,
-        limits: &CallerLimits,
-        now: SystemTime,
-    ) -> Result<(), Exceeded> {
+    /// one [`end`](Self::end). A start that cannot be counted is refused, such as that of a worker without a slot.
+    ///
+    /// # Errors
+    ///
+    /// The limit of the caller's that leaves no room for one more session.
+    pub fn start(&mut self, peers: Peers<'_>, caller: &Caller, now: SystemTime) -> Result<(), Exceeded> {
         let uncounted = Exceeded { limit: CallerLimit::Sessions, retry_after: RETRY_CONTENDED };
-        let me = heartbeats.join(shared_data).ok_or(uncounted)?;
+        let me = peers.me().ok_or(uncounted)?;
         let moment = Moment::from(now);
-        let (local, corrupt_keys) = self.local(caller);
+        let (local, corrupt_keys) = self.local(&caller.name);
         let mut checked = Ok(());
-        let written = local.write(shared_data, corrupt_keys, Some(me), moment, &mut |counters, open| {
-            checked = counters.check(limits, moment);
+        let written = local.write(peers, corrupt_keys, moment, &mut |counters, open| {
+            checked = counters.check(&caller.limits, moment);
             // A dead worker's sessions stand in nobody's way, and are looked for only where they would.
             if checked.is_err_and(|exceeded| exceeded.limit == CallerLimit::Sessions) {
-                counters.forget(&|worker| heartbeats.is_gone(shared_data, worker));
-                checked = counters.check(limits, moment);
+                counters.forget(&|worker| peers.is_gone(worker));
+                checked = counters.check(&caller.limits, moment);
             }
             if checked.is_ok() {
                 counters.start(moment);
@@ -80,54 +78,55 @@ impl CallerUsage {
     }
 
     /// A session that [`start`](Self::start) let through is over, however far it came.
-    pub fn end(&mut self, shared_data: &dyn SharedData, heartbeats: &Heartbeats, caller: &str, now: SystemTime) {
+    pub fn end(&mut self, peers: Peers<'_>, caller: &str, now: SystemTime) {
         let (local, corrupt_keys) = self.local(caller);
         local.open = local.open.saturating_sub(1);
-        local.flush(shared_data, corrupt_keys, heartbeats.me(), now.into());
+        local.flush(peers, corrupt_keys, now.into());
     }
 
     /// Counts what a session or a REST exchange has used; true if that uses up the budget of today in these limits.
     pub fn add(
         &mut self,
-        shared_data: &dyn SharedData,
-        heartbeats: &Heartbeats,
-        caller: &str,
-        limits: &CallerLimits,
+        peers: Peers<'_>,
+        caller: &Caller,
         (usage, cost): (&Tally, MicroUsd),
         now: SystemTime,
     ) -> bool {
-        let (local, corrupt_keys) = self.local(caller);
+        let (local, corrupt_keys) = self.local(&caller.name);
         local.add(&Used { sessions: 0, usage: *usage, cost }, now.into());
-        local.flush(shared_data, corrupt_keys, heartbeats.me(), now.into());
-        limits.is_spent(&local.seen.usage, local.seen.cost)
+        local.flush(peers, corrupt_keys, now.into());
+        caller.limits.is_spent(&local.seen.usage, local.seen.cost)
     }
 
     /// Whether a REST exchange may begin.
+    ///
+    /// # Errors
+    ///
+    /// The budget of the day that is used up.
     pub fn check_budget(
         &mut self,
         shared_data: &dyn SharedData,
-        caller: &str,
-        limits: &CallerLimits,
+        caller: &Caller,
         now: SystemTime,
     ) -> Result<(), Exceeded> {
         let moment = Moment::from(now);
-        self.read(shared_data, caller, moment).check_budget(limits, moment)
+        self.read(shared_data, &caller.name, moment).check_budget(&caller.limits, moment)
     }
 
     /// Whether the budget of today in these limits was used up when the caller's use was last looked at: at the last
     /// tick, or since. Says nothing of callers without open sessions here.
-    pub fn is_over_budget(&self, caller: &str, limits: &CallerLimits) -> bool {
-        let at = self.callers.binary_search_by(|local| local.caller.as_str().cmp(caller));
+    pub fn is_over_budget(&self, caller: &Caller) -> bool {
+        let at = self.callers.binary_search_by(|local| local.caller.as_str().cmp(&caller.name));
         at.ok()
             .and_then(|at| self.callers.get(at))
-            .is_some_and(|local| limits.is_spent(&local.seen.usage, local.seen.cost))
+            .is_some_and(|local| caller.limits.is_spent(&local.seen.usage, local.seen.cost))
     }
 
-    /// Writes what is owed, puts right what is wrong, and looks at what was used. To be called every second.
-    pub fn tick(&mut self, shared_data: &dyn SharedData, heartbeats: &Heartbeats, now: SystemTime) {
+    /// Writes what is unwritten, puts right what is wrong, and looks at what was used. To be called every second.
+    pub fn tick(&mut self, peers: Peers<'_>, now: SystemTime) {
         let Self { callers, corrupt_keys } = self;
         callers.retain_mut(|local| {
-            local.refresh(shared_data, corrupt_keys, heartbeats.me(), now.into());
+            local.refresh(peers, corrupt_keys, now.into());
             local.open > 0 || local.is_dirty
         });
     }
@@ -153,7 +152,7 @@ impl CallerUsage {
         counters
     }
 
-    #[expect(clippy::indexing_slicing, reason = "the place was just found or filled")]
+    #[expect(clippy::indexing_slicing, reason = "the index was just found or filled")]
     fn local(&mut self, caller: &str) -> (&mut LocalCounters, &mut CorruptKeys) {
         let Self { callers, corrupt_keys } = self;
         let at = callers.binary_search_by(|local| local.caller.as_str().cmp(caller)).unwrap_or_else(|at| {
@@ -169,7 +168,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::credential::Access;
+    use crate::limit::CallerLimits;
+    use crate::name_rule::NameRule;
     use crate::process::heartbeat::GONE_AFTER;
+    use crate::process::heartbeat::Heartbeats;
     use crate::process::shared_data::memory::{Contested, Memory, next_second};
     use crate::usage::{Input, Output, Tokens};
 
@@ -195,6 +198,11 @@ mod tests {
         Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
     }
 
+    fn web(limits: &CallerLimits) -> Caller {
+        let (policies, models, origins) = (Access::All, NameRule::Any, NameRule::Any);
+        Caller { name: "web".into(), policies, models, origins, limits: *limits }
+    }
+
     struct Worker<'a> {
         shared_data: &'a dyn SharedData,
         heartbeats: Heartbeats,
@@ -207,18 +215,18 @@ mod tests {
         }
 
         fn start(&mut self, limits: &CallerLimits) -> Result<(), CallerLimit> {
-            self.callers
-                .start(self.shared_data, &mut self.heartbeats, "web", limits, now())
-                .map_err(|exceeded| exceeded.limit)
+            self.heartbeats.join(self.shared_data);
+            let peers = Peers::new(self.shared_data, &self.heartbeats);
+            self.callers.start(peers, &web(limits), now()).map_err(|exceeded| exceeded.limit)
         }
 
         fn end(&mut self) {
-            self.callers.end(self.shared_data, &self.heartbeats, "web", now());
+            self.callers.end(Peers::new(self.shared_data, &self.heartbeats), "web", now());
         }
 
         fn add(&mut self, limits: &CallerLimits, usage: u64) -> bool {
             let used = (&tokens(usage), MicroUsd(usage * 10));
-            self.callers.add(self.shared_data, &self.heartbeats, "web", limits, used, now())
+            self.callers.add(Peers::new(self.shared_data, &self.heartbeats), &web(limits), used, now())
         }
 
         fn tick(&mut self) {
@@ -227,7 +235,7 @@ mod tests {
 
         fn tick_at(&mut self, now: SystemTime) {
             assert!(self.heartbeats.tick(self.shared_data, next_second()));
-            self.callers.tick(self.shared_data, &self.heartbeats, now);
+            self.callers.tick(Peers::new(self.shared_data, &self.heartbeats), now);
         }
 
         fn open(&mut self) -> u64 {
@@ -295,11 +303,12 @@ mod tests {
         worker.start(&concurrent(2)).unwrap();
         worker.callers.opened("web", now());
         let contested = Contested(shared_data.clone());
-        let refused = worker.callers.start(&contested, &mut worker.heartbeats, "web", &concurrent(9), now());
+        let peers = Peers::new(&contested, &worker.heartbeats);
+        let refused = worker.callers.start(peers, &web(&concurrent(9)), now());
         assert_eq!(refused, Err(Exceeded { limit: CallerLimit::Sessions, retry_after: 1 }));
-        worker.callers.end(&contested, &worker.heartbeats, "web", now());
+        worker.callers.end(peers, "web", now());
         let used = (&tokens(7), MicroUsd(1));
-        worker.callers.add(&contested, &worker.heartbeats, "web", &concurrent(2), used, now());
+        worker.callers.add(peers, &web(&concurrent(2)), used, now());
         assert_eq!((worker.open(), worker.usage().sessions, worker.usage().usage.responses), (2, 0, 0));
         worker.tick();
         assert_eq!((worker.open(), worker.usage().sessions, worker.usage().usage), (1, 1, tokens(7)));
@@ -321,16 +330,16 @@ mod tests {
         other.start(&limits).unwrap();
         assert!(!one.add(&limits, 60));
         other.tick();
-        assert!(!other.callers.is_over_budget("web", &limits));
+        assert!(!other.callers.is_over_budget(&web(&limits)));
         assert!(one.add(&limits, 40));
         other.tick();
-        assert!(other.callers.is_over_budget("web", &limits));
-        assert!(one.callers.is_over_budget("web", &limits));
+        assert!(other.callers.is_over_budget(&web(&limits)));
+        assert!(one.callers.is_over_budget(&web(&limits)));
         assert_eq!(one.start(&limits), Err(CallerLimit::Budget));
-        let refused = other.callers.check_budget(&shared_data, "web", &limits, now()).unwrap_err();
+        let refused = other.callers.check_budget(&shared_data, &web(&limits), now()).unwrap_err();
         assert_eq!(refused, Exceeded { limit: CallerLimit::Budget, retry_after: 3600 });
         other.tick_at(at(MIDNIGHT));
-        assert!(!other.callers.is_over_budget("web", &limits));
+        assert!(!other.callers.is_over_budget(&web(&limits)));
         assert_eq!(other.callers.usage(&shared_data, "web", at(MIDNIGHT)).usage, Tally::default());
     }
 
@@ -344,7 +353,7 @@ mod tests {
         assert!(!worker.add(&new, 500), "the old limits cut a new session");
         assert!(worker.add(&old, 1), "the new limits spare an old session");
         worker.tick();
-        let is_over = |worker: &Worker<'_>, limits: &CallerLimits| worker.callers.is_over_budget("web", limits);
+        let is_over = |worker: &Worker<'_>, limits: &CallerLimits| worker.callers.is_over_budget(&web(limits));
         assert!(is_over(&worker, &old) && !is_over(&worker, &new));
         assert!(!is_over(&worker, &concurrent(1)));
         assert_eq!((worker.start(&old), worker.start(&new)), (Err(CallerLimit::Budget), Ok(())));
@@ -358,7 +367,7 @@ mod tests {
         let limits = tokens_per_day(100);
         let used = |worker: &mut Worker<'_>, seconds| {
             let Worker { callers, heartbeats, .. } = worker;
-            callers.add(&shared_data, heartbeats, "web", &limits, (&tokens(1), MicroUsd(1)), at(seconds))
+            callers.add(Peers::new(&shared_data, heartbeats), &web(&limits), (&tokens(1), MicroUsd(1)), at(seconds))
         };
         used(&mut worker, MIDNIGHT - 600);
         worker.callers.opened("web", at(MIDNIGHT));

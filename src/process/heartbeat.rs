@@ -1,19 +1,19 @@
 //! Heartbeats: the workers of a process, and which of them are gone.
 //!
-//! A worker that runs sessions has a place, a key of its own, at which its beat goes up with each of its ticks. A worker
+//! A worker that runs sessions has a slot, a key of its own, at which its beat goes up with each of its ticks. A worker
 //! is gone when its beat has stood still through several ticks of the one who asks: no clock is compared, so neither a
 //! clock that jumps nor a process that was stopped makes a worker look dead. Who was taken for gone and comes back
-//! notices, and takes another place.
+//! notices, and takes another slot.
 
 use std::time::{Duration, SystemTime};
 
 use super::codec::{Corrupt, Reader, put_number};
 use super::shared_data::{CorruptKeys, SharedData, key, update};
 
-/// A worker at its place.
+/// A worker at its slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WorkerSlot {
-    /// Which place it has.
+    /// Which slot it has.
     pub(crate) slot: u16,
     /// Random, not 0.
     pub(crate) id: u64,
@@ -26,12 +26,12 @@ pub struct Heartbeats {
     slot: Option<u16>,
     beat: u64,
     ticked: Option<SystemTime>,
-    /// By place.
+    /// By slot.
     seen: Vec<Seen>,
     corrupt_keys: CorruptKeys,
 }
 
-/// Places of workers, at most: more than a machine has threads, times the plugins that share data.
+/// Slots of workers, at most: more than a machine has threads, times the plugins that share data.
 pub(crate) const MAX_SLOTS: u16 = 1024;
 
 /// Ticks through which a beat stands still until its worker is gone.
@@ -40,7 +40,7 @@ pub(crate) const GONE_AFTER: u8 = 4;
 /// Whoever ticked much faster than the others would take them for gone.
 const MIN_TICK: Duration = Duration::from_millis(900);
 
-/// A place, seen over some ticks.
+/// A slot, seen over some ticks.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     beat: Beat,
@@ -48,7 +48,7 @@ struct Seen {
     unchanged: u8,
 }
 
-/// What stands at a place's key.
+/// What stands at a slot's key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Beat {
     /// 0 if nobody has it.
@@ -57,7 +57,7 @@ struct Beat {
 }
 
 impl Heartbeats {
-    /// A worker of this random id that has no place yet, and knows of nobody.
+    /// A worker of this random id that has no slot yet, and knows of nobody.
     pub fn new(random: u64) -> Self {
         Self {
             id: random.max(1),
@@ -69,7 +69,7 @@ impl Heartbeats {
         }
     }
 
-    /// Goes on: shows the others that this worker is there, if it has a place, and looks who else is. To be called every
+    /// Goes on: shows the others that this worker is there, if it has a slot, and looks who else is. To be called every
     /// second, before the ticks of what depends on it. False if it is called too early, by a second root context: then
     /// nothing was done, and there is nothing to do.
     pub fn tick(&mut self, shared_data: &dyn SharedData, now: SystemTime) -> bool {
@@ -85,7 +85,7 @@ impl Heartbeats {
         true
     }
 
-    /// Takes a place unless this worker has one. `None` if there is none left.
+    /// Takes a slot unless this worker has one. `None` if there is none left.
     pub fn join(&mut self, shared_data: &dyn SharedData) -> Option<WorkerSlot> {
         for slot in 0..MAX_SLOTS {
             if self.slot.is_some() {
@@ -101,7 +101,7 @@ impl Heartbeats {
         self.me()
     }
 
-    /// This worker, if it has a place.
+    /// This worker, if it has a slot.
     pub fn me(&self) -> Option<WorkerSlot> {
         self.slot.map(|slot| WorkerSlot { slot, id: self.id })
     }
@@ -120,7 +120,7 @@ impl Heartbeats {
         current.id != worker.id || self.has_stood_still(worker.slot, current)
     }
 
-    /// Everyone who has a place, and whether they are gone.
+    /// Everyone who has a slot, and whether they are gone.
     pub(crate) fn workers(&self, shared_data: &dyn SharedData) -> Vec<(WorkerSlot, bool)> {
         let mut workers = Vec::new();
         for slot in 0..MAX_SLOTS {
@@ -137,7 +137,7 @@ impl Heartbeats {
         workers
     }
 
-    /// Those who are gone and still have a place.
+    /// Those who are gone and still have a slot.
     pub(crate) fn gone(&self, shared_data: &dyn SharedData) -> Vec<WorkerSlot> {
         let still = (0..).zip(&self.seen).filter(|(_, seen)| seen.beat.id != 0 && seen.unchanged >= GONE_AFTER);
         let mut workers: Vec<WorkerSlot> = still.map(|(slot, seen)| WorkerSlot { slot, id: seen.beat.id }).collect();
@@ -145,7 +145,7 @@ impl Heartbeats {
         workers
     }
 
-    /// Frees the place of a worker that is gone, unless it has come back.
+    /// Frees the slot of a worker that is gone, unless it has come back.
     pub(crate) fn vacate(&self, shared_data: &dyn SharedData, worker: WorkerSlot) {
         // Another worker that does so at the same time does the same.
         let _ = update(shared_data, &slot_key(worker.slot), &mut |bytes| {
@@ -155,7 +155,7 @@ impl Heartbeats {
         });
     }
 
-    /// Writes the next beat; false if the place is another's by now.
+    /// Writes the next beat; false if the slot is another's by now.
     fn beat(&mut self, shared_data: &dyn SharedData) -> bool {
         let Some(WorkerSlot { slot, id }) = self.me() else { return false };
         let entry = shared_data.read(&slot_key(slot));
@@ -184,7 +184,7 @@ impl Heartbeats {
         seen.is_some_and(|seen| seen.beat == current && seen.unchanged >= GONE_AFTER)
     }
 
-    /// A place, vacant if it is damaged.
+    /// A slot, vacant if it is damaged.
     fn read_beat(&mut self, slot: u16, bytes: &[u8]) -> Beat {
         Beat::decode(bytes).unwrap_or_else(|Corrupt| {
             self.corrupt_keys.note(&slot_key(slot));

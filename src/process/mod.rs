@@ -3,7 +3,7 @@
 //!
 //! - [`Sessions`]: the sessions of all workers, and [`SessionHandle`]: one of them
 //! - [`SharedData`]: bytes by key, which all workers read and write
-//! - [`Heartbeats`]: which workers are there, and which are gone
+//! - [`Heartbeats`]: which workers are there, and which are gone; [`Peers`]: both as one value
 //! - [`CallerUsage`]: what callers use, and whether they may start something
 //! - [`Registry`]: the records of all sessions
 //!
@@ -16,6 +16,7 @@ mod caller_usage;
 pub(crate) mod codec;
 mod counters;
 mod heartbeat;
+mod peers;
 pub(crate) mod registry;
 pub(crate) mod shared_data;
 mod sliding_minute;
@@ -23,12 +24,11 @@ mod sliding_minute;
 #[cfg(test)]
 mod tests;
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::credential::Caller;
 use crate::limit::{CallerLimits, Ending, Exceeded};
-use crate::memory::MemoryAccount;
 use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
 use crate::usage::{MicroUsd, Record, SessionKind, Tally};
 use codec::{Reader, put_bytes};
@@ -37,64 +37,63 @@ use shared_data::{key, update};
 
 pub use caller_usage::{CallerUsage, DailyUsage};
 pub use heartbeat::{Heartbeats, WorkerSlot};
+pub use peers::Peers;
 pub use registry::{CallMark, CallName, Filter, Notices, Registry};
 pub use shared_data::{CasMismatch, Contended, CorruptKeys, Entry, SharedData};
 
 /// One in every VM, whatever the number of its root contexts.
 pub struct Sessions {
-    pub(super) shared_data: Box<dyn SharedData>,
+    pub(super) shared_data: Box<dyn SharedData + Send>,
     pub(super) heartbeats: Heartbeats,
     pub(super) callers: CallerUsage,
     pub(super) registry: Registry,
     /// What this worker has measured.
     pub metrics: Metrics,
-    /// What this worker's sessions have reserved for messages that are not complete, in bytes.
-    pub memory: MemoryAccount,
     /// Whether a control API can ask for what runs here, as far as is known.
     is_listed: bool,
     /// The names of the callers of all configurations that this worker ever had, and of those that it has counted
     /// something of; sorted.
     names: Vec<String>,
-    /// Callers whose names this worker has told to whoever lists, sorted.
+    /// Callers whose names this worker has given to whoever lists, sorted.
     counted: Vec<String>,
     /// The number of the last session that was let in.
     last: u32,
-    /// Sessions that this tick found told to stop, sorted.
-    stops: Vec<u32>,
-    /// Sessions whose records the last tick found lost, sorted.
-    missing: Vec<u32>,
-    /// Calls that the last tick found ended by others, sorted.
-    hung_up: Vec<u32>,
+    /// What the last tick found of this worker's sessions, each kind sorted.
+    notices: Notices,
 }
 
 /// A session that was let in. It must be given back by [`Sessions::close`], however far it came.
 pub struct SessionHandle {
-    caller: Rc<Caller>,
+    caller: Arc<Caller>,
     number: u32,
     slot: Option<RecordSlot>,
     /// What it is counted in, once it is opened.
     stats: Option<SessionStatistics>,
-    /// It has joined a call that has a place of its own, and does not count beside that.
-    has_joined: bool,
+    counts: Counts,
+}
+
+/// How a session draws on its caller's limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    AsOne,
+    /// It has joined a call, and both count as one session: that call's.
+    WithItsCall,
 }
 
 impl Sessions {
-    /// A worker of this random id, among all that share the store.
-    pub fn new(shared_data: Box<dyn SharedData>, random: u64) -> Self {
+    /// A worker of this random id, among all that share the data.
+    pub fn new(shared_data: Box<dyn SharedData + Send>, random: u64) -> Self {
         Self {
             shared_data,
             heartbeats: Heartbeats::new(random),
             callers: CallerUsage::default(),
             registry: Registry::default(),
             metrics: Metrics::default(),
-            memory: MemoryAccount::default(),
             is_listed: false,
             names: Vec::new(),
             counted: Vec::new(),
             last: 0,
-            stops: Vec::new(),
-            missing: Vec::new(),
-            hung_up: Vec::new(),
+            notices: Notices::default(),
         }
     }
 
@@ -124,32 +123,45 @@ impl Sessions {
 
     /// Lets a session of a caller in, unless one of the caller's limits is reached. `now` is asked only for one that has
     /// limits.
-    pub fn admit(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
+    ///
+    /// # Errors
+    ///
+    /// The limit of the caller's that leaves no room for one more session.
+    pub fn admit(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
         if is_limited(caller) {
-            self.callers.start(&*self.shared_data, &mut self.heartbeats, &caller.name, &caller.limits, now())?;
+            self.heartbeats.join(&*self.shared_data);
+            self.callers.start(Peers::new(&*self.shared_data, &self.heartbeats), caller, now())?;
         }
-        Ok(self.handle(caller, false))
+        Ok(self.handle(caller, Counts::AsOne))
     }
 
     /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
     /// up.
-    pub fn join(&mut self, caller: &Rc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
+    ///
+    /// # Errors
+    ///
+    /// The budget of the day that is used up.
+    pub fn join(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
         self.check_budget(caller, now)?;
-        Ok(self.handle(caller, true))
+        Ok(self.handle(caller, Counts::WithItsCall))
     }
 
-    fn handle(&mut self, caller: &Rc<Caller>, has_joined: bool) -> SessionHandle {
+    fn handle(&mut self, caller: &Arc<Caller>, counts: Counts) -> SessionHandle {
         self.last = self.last.wrapping_add(1);
-        SessionHandle { caller: caller.clone(), number: self.last, slot: None, stats: None, has_joined }
+        SessionHandle { caller: caller.clone(), number: self.last, slot: None, stats: None, counts }
     }
 
     /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
     /// one that has such.
+    ///
+    /// # Errors
+    ///
+    /// The budget of the day that is used up.
     pub fn check_budget(&mut self, caller: &Caller, now: impl FnOnce() -> SystemTime) -> Result<(), Exceeded> {
         if !caller.limits.has_budget() {
             return Ok(());
         }
-        self.callers.check_budget(&*self.shared_data, &caller.name, &caller.limits, now())
+        self.callers.check_budget(&*self.shared_data, caller, now())
     }
 
     /// The upstream opened a session.
@@ -160,31 +172,32 @@ impl Sessions {
         record: &dyn Fn() -> Record,
         now: SystemTime,
     ) {
-        if !handle.has_joined && self.is_counted(&handle.caller) {
+        if handle.counts == Counts::AsOne && self.is_counted(&handle.caller) {
             self.callers.opened(&handle.caller.name, now);
         }
         handle.stats = Some(self.metrics.session_began(began));
         // Requests about a call may come to any worker.
         if self.is_listed || began.kind == SessionKind::WebRtc {
-            handle.slot = Some(self.registry.begin(&*self.shared_data, &mut self.heartbeats, handle.number, &record()));
+            self.heartbeats.join(&*self.shared_data);
+            let peers = Peers::new(&*self.shared_data, &self.heartbeats);
+            handle.slot = Some(self.registry.begin(peers, handle.number, &record()));
         }
     }
 
     /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
     pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
         self.metrics.used(&caller.name, model, used);
-        self.is_counted(caller)
-            && self.callers.add(&*self.shared_data, &self.heartbeats, &caller.name, &caller.limits, used, now)
+        self.is_counted(caller) && self.callers.add(Peers::new(&*self.shared_data, &self.heartbeats), caller, used, now)
     }
 
     /// Whether a caller's budget of today was used up when it was last looked at, at the last tick or since.
     pub fn is_over_budget(&self, caller: &Caller) -> bool {
-        self.callers.is_over_budget(&caller.name, &caller.limits)
+        self.callers.is_over_budget(caller)
     }
 
     /// Why a session must end, if others say so: the operator, or its caller's other sessions.
     pub fn ending(&self, handle: &SessionHandle) -> Option<Ending> {
-        if self.stops.binary_search(&handle.number).is_ok() {
+        if self.notices.stops.binary_search(&handle.number).is_ok() {
             return Some(Ending::Stopped);
         }
         self.is_over_budget(&handle.caller).then_some(Ending::Budget)
@@ -192,23 +205,23 @@ impl Sessions {
 
     /// The record of a call of any worker's that has not ended.
     pub fn find_call(&mut self, call: CallName<'_>) -> Option<Record> {
-        self.registry.find_call(&*self.shared_data, &self.heartbeats, call)
+        self.registry.find_call(Peers::new(&*self.shared_data, &self.heartbeats), call)
     }
 
     /// Tells the worker that a call began on; false if there is none that knows the call.
     pub fn mark_call(&mut self, call: CallName<'_>, mark: CallMark) -> bool {
-        self.registry.mark_call(&*self.shared_data, &self.heartbeats, call, mark)
+        self.registry.mark_call(Peers::new(&*self.shared_data, &self.heartbeats), call, mark)
     }
 
     /// Whether others have ended a call.
     pub fn is_hung_up(&self, handle: &SessionHandle) -> bool {
-        self.hung_up.binary_search(&handle.number).is_ok()
+        self.notices.hung_up.binary_search(&handle.number).is_ok()
     }
 
     /// Lists what has become of an open session, if it has changed, or is not listed any more.
     pub fn update(&mut self, handle: &SessionHandle, has_changed: bool, record: &dyn Fn() -> Record) {
         if let Some(slot) = handle.slot
-            && (has_changed || self.missing.binary_search(&handle.number).is_ok())
+            && (has_changed || self.notices.missing.binary_search(&handle.number).is_ok())
         {
             self.registry.update(slot, &record());
         }
@@ -220,10 +233,10 @@ impl Sessions {
             self.metrics.session_ended(stats, record);
         }
         if let (Some(slot), Some(record)) = (handle.slot, record) {
-            self.registry.end(&*self.shared_data, &self.heartbeats, slot, record);
+            self.registry.end(Peers::new(&*self.shared_data, &self.heartbeats), slot, record);
         }
-        if !handle.has_joined && is_limited(&handle.caller) {
-            self.callers.end(&*self.shared_data, &self.heartbeats, &handle.caller.name, now);
+        if handle.counts == Counts::AsOne && is_limited(&handle.caller) {
+            self.callers.end(Peers::new(&*self.shared_data, &self.heartbeats), &handle.caller.name, now);
         }
     }
 
@@ -233,22 +246,22 @@ impl Sessions {
         if !self.heartbeats.tick(&*self.shared_data, now) {
             return false;
         }
-        // Each session is told once.
-        self.stops.clear();
-        self.callers.tick(&*self.shared_data, &self.heartbeats, now);
+        // Each session ends once.
+        self.notices.stops.clear();
+        self.callers.tick(Peers::new(&*self.shared_data, &self.heartbeats), now);
         self.look_whether_listed();
         true
     }
 
     /// Writes what the sessions gave, and reads what others want of them; true if one of them is to stop.
     pub fn sync(&mut self) -> bool {
-        let mut notices = self.registry.tick(&*self.shared_data, &self.heartbeats);
+        let mut notices = self.registry.tick(Peers::new(&*self.shared_data, &self.heartbeats));
         // With ten thousand sessions, each looks itself up among as many.
         notices.stops.sort_unstable();
         notices.missing.sort_unstable();
         notices.hung_up.sort_unstable();
-        (self.stops, self.missing, self.hung_up) = (notices.stops, notices.missing, notices.hung_up);
-        !self.stops.is_empty()
+        self.notices = notices;
+        !self.notices.stops.is_empty()
     }
 
     /// Keys in shared data that were damaged since this was last asked, and started anew.
@@ -259,7 +272,7 @@ impl Sessions {
         keys
     }
 
-    /// Whether what this caller does is counted; if it is listed, its name is told to whoever lists.
+    /// Whether what this caller does is counted; if it is listed, its name is given to whoever lists.
     fn is_counted(&mut self, caller: &Caller) -> bool {
         let name = &caller.name;
         if self.is_listed

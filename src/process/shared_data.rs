@@ -6,6 +6,10 @@ pub trait SharedData {
     fn read(&self, key: &str) -> Entry;
 
     /// Writes, if the version at the key is still `cas`. A key that is absent takes any `cas`.
+    ///
+    /// # Errors
+    ///
+    /// Where the value has another version by now, and so may have changed.
     fn write(&self, key: &str, bytes: &[u8], cas: u32) -> Result<(), CasMismatch>;
 }
 
@@ -26,7 +30,7 @@ pub struct CasMismatch;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contended;
 
-/// Keys whose bytes could not be read: what stood there was started anew. Someone should be told.
+/// Keys whose bytes could not be read: what stood there was started anew. An operator should know.
 #[derive(Debug, Default)]
 pub struct CorruptKeys {
     keys: Vec<String>,

@@ -1,15 +1,13 @@
 //! What a client's event changes, for policies that lock fields or restrict models.
 //!
-//! Everything is read strictly, since a client may try to show the upstream something else than the gateway: a key
-//! that matters stands once, and what is no JSON object is unreadable.
+//! Everything is read strictly, since a client may try to show the upstream something else than the gateway: a name
+//! that matters stands once and in its own case, and what is no JSON object is unreadable.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::ops::ControlFlow;
 
 use super::lock::Lock;
-use crate::json::Value;
-
-use crate::json::object::{PickError, pick};
+use crate::json::matcher::{self, Bounds, Matcher, Value};
 
 /// What a client's event asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,116 +39,205 @@ pub enum ModelRole {
 /// An event that cannot be inspected, and so must not pass where one has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
-    /// It is not JSON in UTF-8, or more than one value.
-    NotJson,
-    /// It, its `session` or its `response` is something else than an object.
+    /// It is not one JSON object, or could be read in two ways.
+    Json(matcher::Unreadable),
+    /// Its `session` or its `response` is something else than an object.
     NotAnObject,
-    /// This key, which is inspected, stands more than once in one object.
-    DuplicateKey(String),
     /// The model at this path is something else than a string.
     NotAModel(&'static str),
 }
 
-/// Reads a whole client event. Only `session.update`, `transcription_session.update` and `response.create` change
-/// anything: the first two in `session`, the last in `response` (Realtime) and at its top level (Responses over
-/// WebSocket). A locked field is touched by any value, null too, and by anything but an object on the way to it.
+/// A client's message as far as it has come, of any size. It holds a scalar at most, and the models that it names.
+///
+/// Only `session.update`, `transcription_session.update` and `response.create` change anything: the first two in
+/// `session`, the last in `response` (Realtime) and at its top level (Responses over WebSocket). A locked field is touched
+/// by any value, null too, and by anything but an object on the way to it.
 ///
 /// ```
-/// use realtime_byok::protocol::{Lock, inspect};
+/// use realtime_byok::protocol::{ClientMessage, Lock};
 ///
 /// let lock = Lock::new(["instructions", "audio.output.voice"])?;
-/// let event = br#"{"session":{"audio":{"output":{"voice":"marin"}}},"ty\u0070e":"session.update"}"#;
-/// assert_eq!(inspect(event, &lock)?.locked.as_deref(), Some("audio.output.voice"));
+/// let mut message = ClientMessage::new(&lock);
+/// message.feed(br#"{"session":{"audio":{"output":{"voice":"marin"}}},"#);
+/// message.feed(br#""ty\u0070e":"session.update"}"#);
+/// assert_eq!(message.finish()?.locked.as_deref(), Some("audio.output.voice"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn inspect(event: &[u8], lock: &Lock) -> Result<ClientEvent, Unreadable> {
-    let event = str::from_utf8(event).map_err(|_| Unreadable::NotJson)?;
-    let event = Value::parse(event).map_err(|_| Unreadable::NotJson)?;
-    let [event_type, session, response] = pick(event, ["type", "session", "response"])?;
-    let mut found = ClientEvent::default();
-    let event_type = event_type.and_then(Value::text);
-    match event_type.as_deref() {
-        Some("session.update" | "transcription_session.update") => found.read_container(session, lock, &IN_SESSION)?,
-        Some("response.create") => {
-            found.read_container(response, lock, &IN_RESPONSE)?;
-            found.read_fields(event, lock, &AT_TOP_LEVEL)?;
-        }
-        _ => {}
-    }
-    Ok(found)
+#[derive(Debug)]
+pub struct ClientMessage {
+    matcher: Matcher<ClientField>,
+    found: Found,
+    lock: Lock,
 }
 
-/// Where models are named: the path within the inspected object, the path to show, and the role.
-type ModelPath = (&'static str, &'static str, ModelRole);
+/// What is inspected of an event.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ClientField {
+    Type,
+    Container(Container),
+    /// Where a model is named: its place in [`MODELS`].
+    Model(usize),
+    /// A locked field, by its place in the lock, in this object.
+    Locked(Container, usize),
+}
 
-const IN_SESSION: [ModelPath; 3] = [
-    ("model", "session.model", ModelRole::Response),
-    ("audio.input.transcription.model", "session.audio.input.transcription.model", ModelRole::Transcription),
-    ("input_audio_transcription.model", "session.input_audio_transcription.model", ModelRole::Transcription),
+/// The objects in which fields are locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Container {
+    Session,
+    Response,
+    Top,
+}
+
+/// Where models are named, and what they are to do.
+pub(super) const MODELS: [(&str, Container, ModelRole); 5] = [
+    ("session.model", Container::Session, ModelRole::Response),
+    ("session.audio.input.transcription.model", Container::Session, ModelRole::Transcription),
+    ("session.input_audio_transcription.model", Container::Session, ModelRole::Transcription),
+    ("response.model", Container::Response, ModelRole::Response),
+    ("model", Container::Top, ModelRole::Response),
 ];
-const IN_RESPONSE: [ModelPath; 1] = [("model", "response.model", ModelRole::Response)];
-const AT_TOP_LEVEL: [ModelPath; 1] = [("model", "model", ModelRole::Response)];
 
-impl ClientEvent {
-    fn read_container(
-        &mut self,
-        container: Option<Value<'_>>,
-        lock: &Lock,
-        models: &[ModelPath],
-    ) -> Result<(), Unreadable> {
-        match container.filter(|container| !container.is_null()) {
-            None => Ok(()),
-            Some(object) => self.read_fields(object, lock, models),
+#[derive(Debug, Default)]
+struct Found {
+    changes: Changes,
+    session: Shape,
+    response: Shape,
+    models: [Model; MODELS.len()],
+    /// The first locked path that is touched, in each of the objects.
+    locked: [Option<usize>; 3],
+    failure: Option<matcher::Unreadable>,
+}
+
+/// What an event of this type changes.
+#[derive(Debug, Default, Clone, Copy)]
+enum Changes {
+    #[default]
+    Nothing,
+    Session,
+    Response,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// It is not there, or null.
+    #[default]
+    Absent,
+    Object,
+    Other,
+}
+
+#[derive(Debug, Default)]
+enum Model {
+    #[default]
+    Absent,
+    Named(String),
+    NotText,
+}
+
+impl ClientMessage {
+    /// Nothing has come yet of a message that must keep to this lock.
+    pub fn new(lock: &Lock) -> Self {
+        let matcher = Matcher::new(lock.paths().clone(), Bounds::default());
+        Self { matcher, found: Found::default(), lock: lock.clone() }
+    }
+
+    /// Reads more of it.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let Self { matcher, found, .. } = self;
+        let read = matcher.feed(bytes, &mut |at| {
+            found.set(at.tag, at.value);
+            ControlFlow::Continue(())
+        });
+        if let Err(unreadable) = read {
+            found.failure.get_or_insert(unreadable);
         }
     }
 
-    fn read_fields(&mut self, object: Value<'_>, lock: &Lock, models: &[ModelPath]) -> Result<(), Unreadable> {
-        for path in &lock.paths {
-            if touches(object, path)? {
-                self.locked.get_or_insert_with(|| path.clone());
+    /// Bytes that are held beside the message itself.
+    pub fn held(&self) -> usize {
+        self.matcher.held()
+    }
+
+    /// What the whole asks for.
+    ///
+    /// # Errors
+    /// If it cannot be read, or could be read in two ways.
+    pub fn finish(self) -> Result<ClientEvent, Unreadable> {
+        let Self { matcher, found, lock } = self;
+        matcher.finish().map_err(Unreadable::Json)?;
+        let mut event = ClientEvent::default();
+        let containers: &[Container] = match found.changes {
+            Changes::Nothing => &[],
+            Changes::Session => &[Container::Session],
+            Changes::Response => &[Container::Response, Container::Top],
+        };
+        for &container in containers {
+            match found.shape(container) {
+                Shape::Absent => continue,
+                Shape::Other => return Err(Unreadable::NotAnObject),
+                Shape::Object => {}
+            }
+            let locked = found.locked.get(container as usize).copied().flatten();
+            event.locked = event.locked.or_else(|| locked.and_then(|path| lock.path(path)).map(str::to_owned));
+            for ((path, within, role), model) in MODELS.iter().zip(&found.models) {
+                match model {
+                    Model::Named(name) if *within == container => {
+                        event.models.push(RequestedModel { role: *role, name: name.clone() });
+                    }
+                    Model::NotText if *within == container => return Err(Unreadable::NotAModel(path)),
+                    _ => {}
+                }
             }
         }
-        for &(path, shown, role) in models {
-            if let Some(name) = model_at(object, path, shown)? {
-                self.models.push(RequestedModel { role, name });
+        Ok(event)
+    }
+}
+
+impl Found {
+    fn set(&mut self, field: ClientField, value: Value<'_>) {
+        match field {
+            ClientField::Type => {
+                self.changes = match value {
+                    Value::Text("session.update" | "transcription_session.update") => Changes::Session,
+                    Value::Text("response.create") => Changes::Response,
+                    _ => Changes::Nothing,
+                }
+            }
+            ClientField::Container(container) => {
+                let shape = match value {
+                    Value::Null => Shape::Absent,
+                    Value::Object { .. } => Shape::Object,
+                    _ => Shape::Other,
+                };
+                match container {
+                    Container::Session => self.session = shape,
+                    Container::Response => self.response = shape,
+                    Container::Top => {}
+                }
+            }
+            ClientField::Model(place) => {
+                if let Some(model) = self.models.get_mut(place) {
+                    *model = match value {
+                        Value::Null | Value::Blocked(_) => Model::Absent,
+                        Value::Text(name) => Model::Named(name.to_owned()),
+                        _ => Model::NotText,
+                    };
+                }
+            }
+            ClientField::Locked(container, path) => {
+                if let Some(locked) = self.locked.get_mut(container as usize) {
+                    *locked = Some(locked.map_or(path, |first| first.min(path)));
+                }
             }
         }
-        Ok(())
     }
-}
 
-/// Whether setting what `object` sets would change the field at `path`.
-fn touches(object: Value<'_>, path: &str) -> Result<bool, Unreadable> {
-    match step(object, path)? {
-        (None, _) => Ok(false),
-        (Some(value), Some(rest)) if value.is_object() => touches(value, rest),
-        (Some(_), _) => Ok(true),
-    }
-}
-
-fn model_at(object: Value<'_>, path: &str, shown: &'static str) -> Result<Option<String>, Unreadable> {
-    match step(object, path)? {
-        (None, _) => Ok(None),
-        (Some(value), _) if value.is_null() => Ok(None),
-        (Some(value), Some(rest)) if value.is_object() => model_at(value, rest, shown),
-        (Some(_), Some(_)) => Ok(None),
-        (Some(value), None) => value.text().map(Cow::into_owned).ok_or(Unreadable::NotAModel(shown)).map(Some),
-    }
-}
-
-/// The value under the first name of `path`, and the rest of the path.
-fn step<'a, 'p>(object: Value<'a>, path: &'p str) -> Result<(Option<Value<'a>>, Option<&'p str>), Unreadable> {
-    let (name, rest) = path.split_once('.').map_or((path, None), |(name, rest)| (name, Some(rest)));
-    let [value] = pick(object, [name])?;
-    Ok((value, rest))
-}
-
-impl From<PickError<'_>> for Unreadable {
-    fn from(error: PickError<'_>) -> Self {
-        match error {
-            PickError::NotJson => Self::NotJson,
-            PickError::NotAnObject => Self::NotAnObject,
-            PickError::Duplicate(key) => Self::DuplicateKey(key.to_owned()),
+    fn shape(&self, container: Container) -> Shape {
+        match container {
+            Container::Session => self.session,
+            Container::Response => self.response,
+            Container::Top => Shape::Object,
         }
     }
 }
@@ -158,9 +245,11 @@ impl From<PickError<'_>> for Unreadable {
 impl fmt::Display for Unreadable {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotJson => formatter.write_str("the event is not JSON"),
-            Self::NotAnObject => formatter.write_str("the event, its session or its response is not an object"),
-            Self::DuplicateKey(key) => write!(formatter, "{key} stands more than once"),
+            Self::Json(matcher::Unreadable::NotJson { .. }) => formatter.write_str("the event is not JSON"),
+            Self::NotAnObject | Self::Json(matcher::Unreadable::NotAnObject) => {
+                formatter.write_str("the event, its session or its response is not an object")
+            }
+            Self::Json(unreadable) => unreadable.fmt(formatter),
             Self::NotAModel(path) => write!(formatter, "{path} is not a string"),
         }
     }
@@ -173,8 +262,14 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    use super::super::InvalidPath;
     use super::*;
+    use crate::json::paths::InvalidPath;
+
+    fn inspect(event: &[u8], lock: &Lock) -> Result<ClientEvent, Unreadable> {
+        let mut message = ClientMessage::new(lock);
+        message.feed(event);
+        message.finish()
+    }
 
     fn lock() -> Lock {
         Lock::new(["instructions", "tools", "audio.output.voice"]).unwrap()
@@ -218,7 +313,9 @@ mod tests {
 
     #[test]
     fn what_could_be_read_in_two_ways_is_unreadable() {
-        let duplicate = |key: &str| Unreadable::DuplicateKey(key.to_owned());
+        let duplicate = |key: &str| Unreadable::Json(matcher::Unreadable::Repeated(key.into()));
+        let other_case = |key: &str| Unreadable::Json(matcher::Unreadable::OtherCase(key.into()));
+        let not_json = |at| Unreadable::Json(matcher::Unreadable::NotJson { at });
         for (event, expected) in [
             (r#"{"type":"ping","type":"session.update"}"#, duplicate("type")),
             (r#"{"type":"ping","ty\u0070e":"session.update"}"#, duplicate("type")),
@@ -229,16 +326,22 @@ mod tests {
             (r#"{"type":"response.create","model":"a","model":"b"}"#, duplicate("model")),
             (r#"{"type":"session.update","session":[]}"#, Unreadable::NotAnObject),
             (r#"{"type":"session.update","session":"{}"}"#, Unreadable::NotAnObject),
-            (r#"[{"type":"session.update"}]"#, Unreadable::NotAnObject),
+            (r#"[{"type":"session.update"}]"#, Unreadable::Json(matcher::Unreadable::NotAnObject)),
+            (r#"{"type":"session.update","session":{"Tools":[]}}"#, other_case("tools")),
+            (r#"{"type":"session.update","session":{"audio":{"Output":{"voice":"x"}}}}"#, other_case("output")),
+            (r#"{"type":"response.create","response":{"\u0049nstructions":""}}"#, other_case("instructions")),
+            (r#"{"Type":"session.update","session":{}}"#, other_case("type")),
+            (r#"{"type":"session.update","\u017fession":{"tools":[]}}"#, other_case("session")),
+            (r#"{"type":"response.create","model":"a","Model":"b"}"#, other_case("model")),
             (r#"{"type":"session.update","session":{"model":["a"]}}"#, Unreadable::NotAModel("session.model")),
-            (r#"{"type":"ping"}{"type":"session.update"}"#, Unreadable::NotJson),
-            (r#"{"type":"session.update","session":{"tools":NaN}}"#, Unreadable::NotJson),
-            ("\u{feff}{\"type\":\"session.update\"}", Unreadable::NotJson),
-            ("", Unreadable::NotJson),
+            (r#"{"type":"ping"}{"type":"session.update"}"#, not_json(15)),
+            (r#"{"type":"session.update","session":{"tools":NaN}}"#, not_json(44)),
+            ("\u{feff}{\"type\":\"session.update\"}", not_json(0)),
+            ("", not_json(0)),
         ] {
             assert_eq!(locked(event), Err(expected), "{event}");
         }
-        assert_eq!(inspect(b"{\"type\":\"\xff\"}", &lock()), Err(Unreadable::NotJson));
+        assert_eq!(inspect(b"{\"type\":\"\xff\"}", &lock()), Err(not_json(9)));
     }
 
     #[test]
@@ -269,7 +372,7 @@ mod tests {
 
     #[test]
     fn paths_have_no_empty_names() {
-        for bad in ["", ".", "a.", ".a", "a..b"] {
+        for bad in ["", ".", "a.", ".a", "a..b", "a.*", "a[].b"] {
             assert_eq!(Lock::new(["tools", bad]), Err(InvalidPath(bad.to_owned())));
         }
         assert!(Lock::new([""; 0]).unwrap().is_empty());
@@ -299,6 +402,20 @@ mod tests {
         true
     }
 
+    #[test]
+    fn cuts_change_nothing() {
+        let event =
+            r#"{"session":{"\u0061udio":{"output":{"voice":"é"}},"model":"\ud83d\ude00"},"type":"session.update"}"#;
+        let whole = inspect(event.as_bytes(), &lock());
+        assert!(whole.as_ref().is_ok_and(|event| event.locked.is_some() && event.models.len() == 1));
+        for cut in 0..=event.len() {
+            let mut message = ClientMessage::new(&lock());
+            message.feed(&event.as_bytes()[..cut]);
+            message.feed(&event.as_bytes()[cut..]);
+            assert_eq!(message.finish(), whole, "cut at {cut}");
+        }
+    }
+
     proptest! {
         #[test]
         fn locks_agree_with_a_parsed_document(session in value(), update in any::<bool>()) {
@@ -308,7 +425,7 @@ mod tests {
             } else {
                 json!({"type": "response.create", "response": session})
             };
-            let expected = lock().paths.into_iter().find(|path| touched(&session, path));
+            let expected = lock().names().find(|path| touched(&session, path)).map(str::to_owned);
             prop_assert_eq!(locked(&event.to_string()), Ok(expected));
         }
 

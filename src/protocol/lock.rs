@@ -1,37 +1,81 @@
 //! Session fields that a policy locks, as dotted paths.
 
-use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use super::client_event::{ClientField, Container, MODELS};
+use crate::json::paths::{InvalidPath, Paths};
 
 /// Session fields that a client may not change: by name, or by dotted path such as `audio.output.voice`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Lock {
-    pub(super) paths: Vec<String>,
+    names: Arc<[String]>,
+    /// What is inspected of a client's events: these, and what every event is judged by.
+    paths: Arc<Paths<ClientField>>,
 }
 
-/// A path with an empty name in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InvalidPath(pub String);
+/// What every event is judged by.
+static EVERY: LazyLock<Arc<Paths<ClientField>>> = LazyLock::new(|| {
+    let mut paths = vec![
+        ("type", ClientField::Type),
+        ("session", ClientField::Container(Container::Session)),
+        ("response", ClientField::Container(Container::Response)),
+    ];
+    paths.extend(MODELS.iter().enumerate().map(|(place, (path, ..))| (*path, ClientField::Model(place))));
+    Arc::new(Paths::new(&paths))
+});
 
 impl Lock {
     /// A lock on these paths.
+    ///
+    /// # Errors
+    /// If one has an empty name in it, or is of more than one field.
     pub fn new<S: AsRef<str>>(paths: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
-        let paths = paths.into_iter().map(|path| match path.as_ref() {
-            path if path.split('.').any(str::is_empty) => Err(InvalidPath(path.to_owned())),
-            path => Ok(path.to_owned()),
-        });
-        Ok(Self { paths: paths.collect::<Result<_, _>>()? })
+        let names: Vec<String> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        let mut compiled = Paths::clone(&EVERY);
+        for (place, name) in names.iter().enumerate() {
+            if name.is_empty() || name.contains(['*', '[', ']']) {
+                return Err(InvalidPath(name.clone()));
+            }
+            let within = [("session.", Container::Session), ("response.", Container::Response), ("", Container::Top)];
+            for (prefix, container) in within {
+                compiled = compiled
+                    .with(&format!("{prefix}{name}"), ClientField::Locked(container, place))
+                    .map_err(|_| InvalidPath(name.clone()))?;
+            }
+        }
+        Ok(Self { names: names.into(), paths: Arc::new(compiled) })
     }
 
     /// Whether nothing is locked.
     pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
+        self.names.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
+    pub(super) fn path(&self, place: usize) -> Option<&str> {
+        self.names.get(place).map(String::as_str)
+    }
+
+    pub(super) fn paths(&self) -> &Arc<Paths<ClientField>> {
+        &self.paths
     }
 }
 
-impl fmt::Display for InvalidPath {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "expected names with dots between them, found {:?}", self.0)
+impl Default for Lock {
+    /// Nothing is locked.
+    fn default() -> Self {
+        Self { names: Arc::default(), paths: EVERY.clone() }
     }
 }
 
-impl std::error::Error for InvalidPath {}
+impl PartialEq for Lock {
+    fn eq(&self, other: &Self) -> bool {
+        self.names == other.names
+    }
+}
+
+impl Eq for Lock {}

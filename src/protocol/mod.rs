@@ -1,27 +1,31 @@
-//! The protocols of the providers' APIs: what upstreams' events and bodies say of usage, what clients' events change.
+//! The protocols of the providers' APIs: what upstreams' events and bodies say of usage, what clients' events and bodies
+//! ask for. All of it is read as it comes, in pieces of any size.
 //!
-//! An upstream's message is first looked at with [`peek`], which tells from its beginning whether the rest is worth
-//! collecting. A response of the REST API goes to a [`BodyMeter`] in whatever pieces it arrives; where its usage had to
-//! be requested for the client, a [`UsageChunkFilter`] keeps it from the client. A client's message goes to [`inspect()`]
-//! where a policy locks fields or restricts models.
+//! An upstream's message is an [`UpstreamMessage`]; a response of the REST API goes to a [`BodyMeter`], which makes such
+//! messages of it; where its usage had to be requested for the client, a [`UsageChunkFilter`] keeps it from the client. A
+//! client's message is a [`ClientMessage`] where a policy locks fields or restricts models, a request's body a
+//! [`RequestBody`].
 //!
 //! - [`EventType`]: the events that matter, found by their type
 
 mod client_event;
 mod event_type;
 mod lock;
+mod request_body;
 mod rest_body;
 mod session_field;
-pub(crate) mod upstream_event;
-pub(crate) mod usage;
+mod upstream_event;
+mod usage;
 mod usage_chunk;
 
 #[cfg(test)]
 mod tests;
 
-pub use client_event::{ClientEvent, ModelRole, RequestedModel, Unreadable, inspect};
-pub use event_type::{EventType, Peek, peek};
-pub use lock::{InvalidPath, Lock};
+pub use client_event::{ClientEvent, ClientMessage, ModelRole, RequestedModel, Unreadable};
+pub use event_type::EventType;
+pub use lock::Lock;
+pub use request_body::{Inspected, InvalidBody, RequestBody};
 pub use rest_body::BodyMeter;
 pub use session_field::SessionField;
-pub use usage_chunk::{Ambiguous, UsageChunkFilter, is_stream_requested, with_include_usage};
+pub use upstream_event::{Relevance, UpstreamMessage};
+pub use usage_chunk::UsageChunkFilter;

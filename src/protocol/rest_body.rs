@@ -1,15 +1,11 @@
 //! The usage of a REST response, read while its body passes by.
 
-use super::event_type::{Peek, peek};
-use super::upstream_event::{ChatChunk, read_chat_chunk};
-use super::usage::parsed;
+use super::upstream_event::{Data, UpstreamMessage};
 use crate::http::{SseItem, SseReader};
-use crate::json::collected::Collected;
-use crate::usage::report::Report;
-use crate::usage::{Meter, MeterEvent, PriceList, UsageError};
+use crate::usage::{Meter, MeterEvent, PriceList, Report, Reported, UsageError};
 
-/// Reads the body of one REST answer and counts what it tells on a [`Meter`]. A JSON body is collected, of a stream one
-/// event at a time, and of what is over a bound only what can tell usage.
+/// Reads the body of one REST response and counts what it tells on a [`Meter`]. It may be of any size, and nothing is kept
+/// of it but names and numbers.
 #[derive(Debug)]
 pub struct BodyMeter {
     body: Body,
@@ -17,33 +13,45 @@ pub struct BodyMeter {
 
 #[derive(Debug)]
 enum Body {
-    Json(Collected),
-    Stream { reader: SseReader, stream: EventStream },
+    /// Nothing of it has come.
+    Awaited,
+    Json(Box<UpstreamMessage>),
+    Stream {
+        reader: SseReader,
+        stream: Box<Stream>,
+    },
 }
 
 /// What a stream of events has told so far.
 #[derive(Debug, Default)]
-struct EventStream {
+struct Stream {
+    /// The event that comes.
+    message: UpstreamMessage,
+    /// How much of `[DONE]` it is, while it is nothing else.
+    done: Option<usize>,
     /// A response has begun and its usage has not been told.
     is_open: bool,
     /// Usage of a chat completion. The last one told is the whole one, and is counted when the stream ends.
     chat: Option<Box<Report>>,
 }
 
+/// What ends a stream of chat completions, where the data of an event would stand.
+const DONE: &[u8] = b"[DONE]";
+
 impl BodyMeter {
-    /// For `application/json`: up to `max_len` bytes are kept.
-    pub fn json(max_len: usize) -> Self {
-        Self { body: Body::Json(Collected::new(max_len)) }
+    /// For `application/json`.
+    pub fn json() -> Self {
+        Self { body: Body::Awaited }
     }
 
-    /// For `text/event-stream`: up to `max_len` bytes of an event are kept.
-    pub fn event_stream(max_len: usize) -> Self {
-        Self { body: Body::Stream { reader: SseReader::new(max_len), stream: EventStream::default() } }
+    /// For `text/event-stream`.
+    pub fn event_stream() -> Self {
+        Self { body: Body::Stream { reader: SseReader::new(), stream: Box::default() } }
     }
 
-    /// Whether more of the body could tell anything. A JSON body of which too much would have to be kept cannot.
+    /// Whether more of the body could tell anything. One that is no JSON cannot.
     pub fn is_open(&self) -> bool {
-        !matches!(&self.body, Body::Json(collected) if collected.is_oversized())
+        !matches!(&self.body, Body::Json(message) if message.has_failed())
     }
 
     /// Reads a chunk of the body, as the upstream sent it and not compressed. Returns what it has meant, without
@@ -51,8 +59,16 @@ impl BodyMeter {
     pub fn read(&mut self, chunk: &[u8], meter: &mut Meter, prices: &PriceList) -> Vec<MeterEvent> {
         let mut all = Vec::new();
         match &mut self.body {
-            Body::Json(collected) => collected.append(chunk),
-            Body::Stream { reader, stream } => reader.read(chunk, |item| stream.read(item, meter, prices, &mut all)),
+            Body::Awaited if chunk.is_empty() => {}
+            Body::Awaited => {
+                let mut message = Box::new(UpstreamMessage::new());
+                message.feed(chunk);
+                self.body = Body::Json(message);
+            }
+            Body::Json(message) => message.feed(chunk),
+            Body::Stream { reader, stream } => {
+                reader.read(chunk, &mut |item| stream.read(item, meter, prices, &mut all));
+            }
         }
         all
     }
@@ -62,11 +78,10 @@ impl BodyMeter {
     pub fn finish(self, meter: &mut Meter, prices: &PriceList) -> Vec<MeterEvent> {
         let mut all = Vec::new();
         match self.body {
-            Body::Json(collected) if collected.is_oversized() => all.push(MeterEvent::Rejected(UsageError::Oversized)),
-            Body::Json(collected) if collected.bytes().is_empty() => {}
-            Body::Json(collected) => note(&mut all, meter.body(collected.bytes(), prices)),
+            Body::Awaited => {}
+            Body::Json(message) => note(&mut all, meter.add(message.into_body(), prices)),
             Body::Stream { reader, mut stream } => {
-                reader.finish(|item| stream.read(item, meter, prices, &mut all));
+                reader.finish(&mut |item| stream.read(item, meter, prices, &mut all));
                 stream.finish(meter, prices, &mut all);
             }
         }
@@ -74,24 +89,45 @@ impl BodyMeter {
     }
 }
 
-impl EventStream {
+impl Stream {
     fn read(&mut self, item: SseItem<'_>, meter: &mut Meter, prices: &PriceList, all: &mut Vec<MeterEvent>) {
-        let data = match item {
-            SseItem::Data(data) => data,
-            SseItem::Oversized(prefix) => {
-                if peek(prefix) != Peek::Uninteresting {
-                    all.push(MeterEvent::Rejected(UsageError::Oversized));
+        match item {
+            SseItem::Data(data) => {
+                let matched = self.done.unwrap_or_default();
+                let is_done = DONE.get(matched..).is_some_and(|rest| rest.starts_with(data));
+                self.done = is_done.then_some(matched + data.len()).or(Some(DONE.len() + 1));
+                self.message.feed(data);
+            }
+            SseItem::End => {
+                let message = std::mem::take(&mut self.message);
+                match self.done.take() {
+                    Some(matched) if matched == DONE.len() => self.finish(meter, prices, all),
+                    _ => self.end_event(message, meter, prices, all),
                 }
+            }
+        }
+    }
+
+    fn end_event(
+        &mut self,
+        message: UpstreamMessage,
+        meter: &mut Meter,
+        prices: &PriceList,
+        all: &mut Vec<MeterEvent>,
+    ) {
+        let reported = match message.into_data() {
+            Data::Event(Reported::Nothing) => return,
+            Data::Event(reported) => reported,
+            Data::ChatChoices => {
+                self.is_open = true;
+                return;
+            }
+            Data::ChatUsage { report, .. } => {
+                self.chat = Some(report);
                 return;
             }
         };
-        if data == b"[DONE]" {
-            return self.finish(meter, prices, all);
-        }
-        let metered = match peek(data) {
-            Peek::Interesting(_) => meter.event(data, prices),
-            Peek::Uninteresting | Peek::NeedMore => return self.read_chat(data),
-        };
+        let metered = meter.add(reported, prices);
         match &metered {
             MeterEvent::ResponseStarted => self.is_open = true,
             MeterEvent::Counted(_) | MeterEvent::Rejected(_) => self.is_open = false,
@@ -100,18 +136,10 @@ impl EventStream {
         note(all, metered);
     }
 
-    fn read_chat(&mut self, data: &[u8]) {
-        match str::from_utf8(data).map_or(Ok(ChatChunk::Other), |chunk| parsed(chunk).and_then(read_chat_chunk)) {
-            Ok(ChatChunk::Usage(report)) => self.chat = Some(report),
-            Ok(ChatChunk::Choices) => self.is_open = true,
-            Ok(ChatChunk::Other) | Err(_) => {}
-        }
-    }
-
     fn finish(&mut self, meter: &mut Meter, prices: &PriceList, all: &mut Vec<MeterEvent>) {
         let is_open = std::mem::take(&mut self.is_open);
         match self.chat.take() {
-            Some(report) => note(all, meter.count(*report, prices)),
+            Some(report) => note(all, meter.add(Reported::Usage(report), prices)),
             None if is_open => all.push(MeterEvent::Rejected(UsageError::Missing("usage"))),
             None => {}
         }
@@ -160,7 +188,7 @@ mod tests {
     #[test]
     fn streams_count_the_last_usage_once() {
         for stream in [CHAT, RESPONSES] {
-            let (tally, metered) = read(BodyMeter::event_stream(1000), &[stream.as_bytes()]);
+            let (tally, metered) = read(BodyMeter::event_stream(), &[stream.as_bytes()]);
             assert_eq!((tally.responses, tally.input_tokens, tally.output_tokens), (1, 9, 4));
             assert!(matches!(metered.last(), Some(MeterEvent::Counted(_))), "{metered:?}");
         }
@@ -169,10 +197,10 @@ mod tests {
     #[test]
     fn a_stream_that_ends_early_counts_what_it_has_or_is_reported() {
         let unfinished = CHAT.strip_suffix("data: [DONE]\n\n").unwrap();
-        assert_eq!(read(BodyMeter::event_stream(1000), &[unfinished.as_bytes()]).0.total_tokens, 13);
+        assert_eq!(read(BodyMeter::event_stream(), &[unfinished.as_bytes()]).0.total_tokens, 13);
         for stream in [CHAT, RESPONSES] {
             let begun = &stream[..stream.find("usage\":{").unwrap()];
-            let (tally, metered) = read(BodyMeter::event_stream(1000), &[begun.as_bytes()]);
+            let (tally, metered) = read(BodyMeter::event_stream(), &[begun.as_bytes()]);
             assert_eq!(tally, Tally::default());
             let reported = MeterEvent::Rejected(UsageError::Missing("usage"));
             assert!(
@@ -181,17 +209,17 @@ mod tests {
             );
         }
         let error = b"data: {\"error\":{\"message\":\"no\"}}\n\ndata: [DONE]\n\n";
-        assert_eq!(read(BodyMeter::event_stream(1000), &[error]).1, []);
+        assert_eq!(read(BodyMeter::event_stream(), &[error]).1, []);
     }
 
     #[test]
-    fn an_event_over_the_bound_is_reported_if_it_may_matter() {
-        let many = r#""a":1,"#.repeat(100);
-        let audio = format!("data: {{\"type\":\"response.audio.delta\",{many}\"delta\":\"\"}}\n\n");
-        let done = format!("data: {{\"type\":\"response.completed\",{many}\"response\":{{}}}}\n\n");
-        let oversized = [MeterEvent::Rejected(UsageError::Oversized)];
-        assert_eq!(read(BodyMeter::event_stream(200), &[audio.as_bytes()]).1, []);
-        assert_eq!(read(BodyMeter::event_stream(200), &[done.as_bytes()]).1, oversized);
+    fn the_size_of_an_event_hides_nothing() {
+        let many = r#""a":1,"#.repeat(300_000);
+        let usage = r#""usage":{"input_tokens":9,"output_tokens":4}"#;
+        let done = format!("data: {{\"type\":\"response.completed\",{many}\"response\":{{{many}{usage}}}}}\n\n");
+        assert_eq!(read(BodyMeter::event_stream(), &[done.as_bytes()]).0.total_tokens, 13);
+        let body = format!("{{{many}{usage}}}");
+        assert_eq!(read(BodyMeter::json(), &body.as_bytes().chunks(4000).collect::<Vec<_>>()).0.total_tokens, 13);
     }
 
     #[test]
@@ -204,31 +232,27 @@ mod tests {
         let completed = format!(r#"{{"type":"response.completed","response":{response}}}"#).replace('\n', "");
         let image = format!(r#"{{"created":1,"data":[{{"b64_json":"{long}"}}],{usage}}}"#);
         let stream = format!("data: {completed}\n\n");
-        for (body_meter, body) in [
-            (BodyMeter::json(4000), &response),
-            (BodyMeter::json(4000), &image),
-            (BodyMeter::event_stream(4000), &stream),
-        ] {
+        for (body_meter, body) in
+            [(BodyMeter::json(), &response), (BodyMeter::json(), &image), (BodyMeter::event_stream(), &stream)]
+        {
             let (tally, metered) = read(body_meter, &body.as_bytes().chunks(1000).collect::<Vec<_>>());
             assert_eq!((tally.total_tokens, metered.len()), (13, 1), "{body:.40} {metered:?}");
         }
     }
 
     #[test]
-    fn a_json_body_is_collected_up_to_its_bound() {
+    fn a_json_body_is_read_until_it_is_none() {
         let body = br#"{"object":"chat.completion","usage":{"prompt_tokens":9,"completion_tokens":4}}"#;
-        let (tally, _) = read(BodyMeter::json(body.len()), &body.chunks(7).collect::<Vec<_>>());
+        let (tally, _) = read(BodyMeter::json(), &body.chunks(7).collect::<Vec<_>>());
         assert_eq!(tally.total_tokens, 13);
-        let oversized = (Tally::default(), vec![MeterEvent::Rejected(UsageError::Oversized)]);
-        assert_eq!(read(BodyMeter::json(body.len() - 1), &body.chunks(7).collect::<Vec<_>>()), oversized);
-        let mut body_meter = BodyMeter::json(body.len() - 1);
-        let mut is_open = |chunk| {
+        let mut body_meter = BodyMeter::json();
+        let mut is_open = |chunk: &[u8]| {
             body_meter.read(chunk, &mut Meter::new(None), &PriceList::default());
             body_meter.is_open()
         };
-        assert_eq!((is_open(&body[1..]), is_open(&body[..1])), (true, false));
-        assert_eq!(read(BodyMeter::json(10), &[]), (Tally::default(), vec![]));
-        let cut = read(BodyMeter::json(1000), &[&body[..20]]).1;
+        assert_eq!((is_open(b""), is_open(body), is_open(b" \n"), is_open(b"}")), (true, true, true, false));
+        assert_eq!(read(BodyMeter::json(), &[]), (Tally::default(), vec![]));
+        let cut = read(BodyMeter::json(), &[&body[..20]]).1;
         assert_eq!(cut, [MeterEvent::Rejected(UsageError::Malformed)]);
     }
 
@@ -241,15 +265,15 @@ mod tests {
                 cuts.extend([0, bytes.len()]);
                 cuts.sort_unstable();
                 let chunks: Vec<&[u8]> = cuts.windows(2).map(|cut| &bytes[cut[0]..cut[1]]).collect();
-                let whole = read(BodyMeter::event_stream(1000), &[bytes]);
-                prop_assert_eq!(read(BodyMeter::event_stream(1000), &chunks), whole);
+                let whole = read(BodyMeter::event_stream(), &[bytes]);
+                prop_assert_eq!(read(BodyMeter::event_stream(), &chunks), whole);
             }
         }
 
         #[test]
         fn arbitrary_bytes_are_read(bytes in any::<Vec<u8>>()) {
-            read(BodyMeter::json(64), &[&bytes]);
-            prop_assert_eq!(read(BodyMeter::event_stream(64), &[&bytes]).0, Tally::default());
+            read(BodyMeter::json(), &[&bytes]);
+            prop_assert_eq!(read(BodyMeter::event_stream(), &[&bytes]).0, Tally::default());
         }
     }
 }

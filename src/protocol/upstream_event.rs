@@ -1,154 +1,453 @@
-//! What upstreams' events and bodies say: a session's names, or what something has used.
+//! What upstreams' events and bodies say: a session's names, or what something has used. Each is read once, as it comes,
+//! in pieces of any size.
 
 use std::borrow::Cow;
-
-use crate::json::Value;
+use std::ops::ControlFlow;
+use std::sync::{Arc, LazyLock};
 
 use super::event_type::EventType;
-use super::usage::{fields, parsed, text};
-use crate::usage::report::{IdKind, Report, ReportedUsage, SessionNames};
-use crate::usage::{Meter, MeterEvent, PriceList, Tokens, UsageError};
+use super::usage::{UsageField, UsageFields, usage_paths};
+use crate::json::matcher::{Bounds, Kind, Matcher, OtherCase, Unreadable, Value};
+use crate::json::paths::Paths;
+use crate::usage::{IdKind, Report, Reported, ReportedUsage, SessionNames, Tokens, UsageError};
 
-impl Meter {
-    /// Counts one whole event of the upstream's, as WebSockets and the Responses API's streams carry them.
-    pub fn event(&mut self, event: &[u8], prices: &PriceList) -> MeterEvent {
-        let event_type = EventType::of(event);
-        match (event_type, str::from_utf8(event)) {
-            (EventType::Other, _) => MeterEvent::Ignored,
-            (EventType::ResponseCreated, _) => MeterEvent::ResponseStarted,
-            (_, Err(_)) => MeterEvent::Rejected(UsageError::Malformed),
-            (EventType::SessionCreated | EventType::SessionUpdated, Ok(event)) => {
-                parsed(event).and_then(read_session).map_or_else(MeterEvent::Rejected, |session| self.learn(session))
-            }
-            (_, Ok(event)) => {
-                let report = parsed(event).and_then(|event| read_event(event_type, event));
-                report.map_or_else(MeterEvent::Rejected, |report| self.count(report, prices))
-            }
-        }
-    }
-
-    /// Counts a whole JSON answer over REST: a response, a chat completion, a transcription, embeddings.
-    pub fn body(&mut self, body: &[u8], prices: &PriceList) -> MeterEvent {
-        let read = str::from_utf8(body).map_err(|_| UsageError::Malformed).and_then(parsed).and_then(read_body);
-        match read {
-            Ok(Some(report)) => self.count(report, prices),
-            Ok(None) => MeterEvent::Ignored,
-            Err(rejected) => MeterEvent::Rejected(rejected),
-        }
-    }
-}
-
-/// A chunk of a streamed chat completion.
+/// A JSON value of an upstream's, as far as it has come: an event of a WebSocket, the data of a server-sent event, or the
+/// body of a response.
+///
+/// It holds a scalar at most and what it has found of names and usage; of a message that does not matter, nothing.
 #[derive(Debug)]
-pub(crate) enum ChatChunk {
-    /// It is none.
-    Other,
-    /// It carries no usage.
+pub struct UpstreamMessage {
+    matcher: Matcher<Field>,
+    found: Found,
+}
+
+/// Whether a message matters, as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relevance {
+    /// It may: read on.
+    Open,
+    /// It is an event of a type that does not matter, or no event at all, whatever follows.
+    None,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Field {
+    Type,
+    EventId,
+    ItemId,
+    ContentIndex,
+    /// `session`
+    Session,
+    SessionId,
+    SessionModel,
+    /// The transcription of a session, in the present place and in the former one.
+    Transcription,
+    TranscriptionModel,
+    FormerTranscription,
+    FormerTranscriptionModel,
+    /// `response`
+    Response,
+    /// Of `response`, or at the top.
+    Id(Level),
+    Status(Level),
+    Model(Level),
+    Usage(Level, UsageField),
+    Object,
     Choices,
-    /// It carries the usage so far.
-    Usage(Box<Report>),
 }
 
-/// Reads `session.created` and `session.updated`, of the present and of the former shape.
-pub(crate) fn read_session(event: Value<'_>) -> Result<SessionNames, UsageError> {
-    let [session] = fields(event, ["session"])?;
-    let session = session.ok_or(UsageError::Missing("session"))?;
-    let [id, model, audio, former] = fields(session, ["id", "model", "audio", "input_audio_transcription"])?;
-    let [input] = fields(object(audio), ["input"])?;
-    let [present] = fields(object(input), ["transcription"])?;
-    let [transcription_model] = fields(object(present.or(former)), ["model"])?;
-    Ok(SessionNames { id: owned(id), model: owned(model), transcription_model: owned(transcription_model) })
+/// Where what is made stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// In an event's `response`.
+    Response,
+    /// It is the whole, or the event is its usage.
+    Top,
 }
 
-/// Reads an event that ends a response or a transcription.
-pub(crate) fn read_event(event_type: EventType, event: Value<'_>) -> Result<Report, UsageError> {
-    match event_type {
-        EventType::InputAudioTranscriptionCompleted | EventType::TranscriptTextDone => read_transcription(event),
-        _ => read_response(event),
-    }
-}
+/// Longer ids and names of models are not kept.
+const MAX_NAME: usize = 256;
 
-/// Reads a REST answer; `None` for one that carries no usage and need not.
-pub(crate) fn read_body(body: Value<'_>) -> Result<Option<Report>, UsageError> {
-    let [id, object, status, model, usage] = fields(body, ["id", "object", "status", "model", "usage"])?;
-    let object = text(object);
-    let used = match (usage, object.as_deref()) {
-        (Some(usage), _) if is_transcription(usage)? => ReportedUsage::transcription(usage),
-        // Embeddings write nothing.
-        (Some(usage), Some("list")) => ReportedUsage::reading(usage),
-        (Some(usage), _) => ReportedUsage::response(usage),
-        (None, Some("chat.completion")) => Err(UsageError::Missing("usage")),
-        (None, Some("response")) => without_usage(status),
-        (None, _) => return Ok(None),
-    };
-    Ok(Some(Report { id: response_id(id), model: owned(model), used }))
-}
+const BOUNDS: Bounds = Bounds { depth: 1024, text: MAX_NAME, other_case: OtherCase::Ignored };
 
-/// Reads what may be a chunk of a streamed chat completion, which is known by its choices.
-pub(crate) fn read_chat_chunk(chunk: Value<'_>) -> Result<ChatChunk, UsageError> {
-    let [choices, id, model, usage] = fields(chunk, ["choices", "id", "model", "usage"])?;
-    Ok(match (choices, usage) {
-        (None, _) => ChatChunk::Other,
-        (Some(_), None) => ChatChunk::Choices,
-        (Some(_), Some(usage)) => {
-            let report = Report { id: response_id(id), model: owned(model), used: ReportedUsage::response(usage) };
-            ChatChunk::Usage(Box::new(report))
+static PATHS: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
+    let mut paths: Vec<(Cow<'_, str>, Field)> = [
+        ("type", Field::Type),
+        ("event_id", Field::EventId),
+        ("item_id", Field::ItemId),
+        ("content_index", Field::ContentIndex),
+        ("session", Field::Session),
+        ("session.id", Field::SessionId),
+        ("session.model", Field::SessionModel),
+        ("session.audio.input.transcription", Field::Transcription),
+        ("session.audio.input.transcription.model", Field::TranscriptionModel),
+        ("session.input_audio_transcription", Field::FormerTranscription),
+        ("session.input_audio_transcription.model", Field::FormerTranscriptionModel),
+        ("response", Field::Response),
+        ("response.id", Field::Id(Level::Response)),
+        ("response.status", Field::Status(Level::Response)),
+        ("response.model", Field::Model(Level::Response)),
+        ("id", Field::Id(Level::Top)),
+        ("status", Field::Status(Level::Top)),
+        ("model", Field::Model(Level::Top)),
+        ("object", Field::Object),
+        ("choices", Field::Choices),
+    ]
+    .map(|(path, field)| (path.into(), field))
+    .into();
+    for (name, field) in usage_paths() {
+        for (usage, level) in [("response.usage", Level::Response), ("usage", Level::Top)] {
+            let path = if name.is_empty() { usage.into() } else { format!("{usage}.{name}").into() };
+            paths.push((path, Field::Usage(level, field)));
         }
-    })
+    }
+    Arc::new(Paths::new(&paths))
+});
+
+/// What was found so far.
+#[derive(Debug, Default)]
+struct Found {
+    event_type: Option<EventType>,
+    /// Whatever else there is; nothing while nothing was found.
+    fields: Option<Box<Fields>>,
+    failure: Option<Unreadable>,
 }
 
-/// Whether this is the chunk of a streamed chat completion that tells the usage of all others, and nothing else.
-pub(crate) fn is_usage_alone(chunk: &[u8]) -> bool {
-    let Ok(Ok(chunk)) = str::from_utf8(chunk).map(parsed) else { return false };
-    let is_empty = |choices: Value<'_>| choices.as_str().bytes().all(|byte| b"[] \t\r\n".contains(&byte));
-    match fields(chunk, ["choices", "usage"]) {
-        Ok([Some(choices), Some(usage)]) => is_empty(choices) && usage.is_object(),
-        _ => false,
+#[derive(Debug, Default)]
+struct Fields {
+    event_id: Option<String>,
+    item_id: Option<String>,
+    content_index: Option<String>,
+    session: Option<Shape>,
+    session_id: Option<String>,
+    session_model: Option<String>,
+    transcription: Transcription,
+    former_transcription: Transcription,
+    response: Option<Shape>,
+    object: Option<BodyObject>,
+    choices: Option<Choices>,
+    in_response: Made,
+    at_top: Made,
+}
+
+/// What an upstream has made: a response, a completion, embeddings.
+#[derive(Debug, Default)]
+struct Made {
+    id: Option<String>,
+    model: Option<String>,
+    /// It ended before it was complete.
+    is_incomplete: bool,
+    usage: UsageFields,
+}
+
+#[derive(Debug, Default)]
+struct Transcription {
+    is_there: bool,
+    /// It, or what it is in, is something else than an object.
+    is_malformed: bool,
+    model: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Object,
+    Other,
+}
+
+/// The `object` of a REST response that is told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyObject {
+    ChatCompletion,
+    Response,
+    List,
+    Other,
+}
+
+/// The `choices` of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choices {
+    None,
+    Some,
+}
+
+impl UpstreamMessage {
+    /// Nothing has come yet.
+    pub fn new() -> Self {
+        Self { matcher: Matcher::new(PATHS.clone(), BOUNDS), found: Found::default() }
+    }
+
+    /// Reads more of an event. Its type is the first `type` of the top-level object, in any order and spelling.
+    pub fn feed_event(&mut self, bytes: &[u8]) -> Relevance {
+        if self.found.event_type != Some(EventType::ResponseCreated) {
+            self.read(bytes, true);
+        }
+        match (self.found.event_type, &self.found.failure) {
+            (Some(EventType::Other), _) => Relevance::None,
+            (None, Some(Unreadable::NotJson { .. } | Unreadable::NotAnObject)) => Relevance::None,
+            _ => Relevance::Open,
+        }
+    }
+
+    /// Reads more of what is no event, or need not be one.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.read(bytes, false);
+    }
+
+    fn read(&mut self, bytes: &[u8], is_event: bool) {
+        let Self { matcher, found } = self;
+        let read = matcher.feed(bytes, &mut |at| {
+            let is_type = matches!(at.tag, Field::Type);
+            found.set(at.tag, at.value);
+            let is_enough = matches!(found.event_type, Some(EventType::Other | EventType::ResponseCreated));
+            if is_event && is_type && is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if let Err(unreadable) = read {
+            found.failure.get_or_insert(unreadable);
+        }
+    }
+
+    /// Whether it can be read no further.
+    pub fn has_failed(&self) -> bool {
+        self.found.failure.is_some()
+    }
+
+    /// Bytes that are held beside the message itself.
+    pub fn held(&self) -> usize {
+        let fields = self.found.fields.as_ref().map_or(0, |_| size_of::<Fields>());
+        self.matcher.held().saturating_add(fields)
+    }
+
+    /// What the whole says, as an event.
+    pub fn into_event(self) -> Reported {
+        let event_type = match (self.found.event_type, &self.found.failure) {
+            (Some(event_type), _) => event_type,
+            (None, None | Some(Unreadable::NotJson { .. } | Unreadable::NotAnObject)) => EventType::Other,
+            (None, Some(_)) => return Reported::Unreadable(UsageError::Malformed),
+        };
+        match event_type {
+            EventType::Other => return Reported::Nothing,
+            EventType::ResponseCreated => return Reported::ResponseStarted,
+            _ => {}
+        }
+        let Ok(fields) = self.into_fields() else { return Reported::Unreadable(UsageError::Malformed) };
+        match event_type {
+            EventType::SessionCreated | EventType::SessionUpdated => {
+                fields.session().map_or_else(Reported::Unreadable, Reported::Session)
+            }
+            EventType::InputAudioTranscriptionCompleted | EventType::TranscriptTextDone => fields.transcription(),
+            _ => fields.response(),
+        }
+    }
+
+    /// What the whole says, as the data of a server-sent event: an event, or a chunk of a chat completion.
+    pub fn into_data(self) -> Data {
+        match self.found.event_type {
+            Some(event_type) if event_type != EventType::Other => return Data::Event(self.into_event()),
+            _ => {}
+        }
+        let Ok(fields) = self.into_fields() else { return Data::Event(Reported::Nothing) };
+        match fields.choices {
+            None => Data::Event(Reported::Nothing),
+            Some(choices) if fields.at_top.usage.is_there() => {
+                let is_alone = choices == Choices::None && fields.at_top.usage.is_object();
+                let used = fields.at_top.usage.response();
+                Data::ChatUsage { report: Box::new(fields.at_top.report(used)), is_alone }
+            }
+            Some(_) => Data::ChatChoices,
+        }
+    }
+
+    /// What the whole says, as the body of a REST response; nothing where it carries no usage and need not.
+    pub fn into_body(self) -> Reported {
+        let Ok(fields) = self.into_fields() else { return Reported::Unreadable(UsageError::Malformed) };
+        let usage = &fields.at_top.usage;
+        let used = match (usage.is_there(), fields.object) {
+            (true, _) if usage.is_of_transcription() => usage.transcription(),
+            // Embeddings write nothing.
+            (true, Some(BodyObject::List)) => usage.reading(),
+            (true, _) => usage.response(),
+            (false, Some(BodyObject::ChatCompletion)) => Err(UsageError::Missing("usage")),
+            (false, Some(BodyObject::Response)) => fields.at_top.without_usage(),
+            (false, _) => return Reported::Nothing,
+        };
+        Reported::Usage(Box::new(fields.at_top.report(used)))
+    }
+
+    fn into_fields(self) -> Result<Fields, Unreadable> {
+        if let Some(unreadable) = self.found.failure {
+            return Err(unreadable);
+        }
+        self.matcher.finish()?;
+        Ok(self.found.fields.map_or_else(Fields::default, |fields| *fields))
     }
 }
 
-fn read_response(event: Value<'_>) -> Result<Report, UsageError> {
-    let [event_id, response] = fields(event, ["event_id", "response"])?;
-    let response = response.ok_or(UsageError::Missing("response"))?;
-    let [id, status, model, usage] = fields(response, ["id", "status", "model", "usage"])?;
-    let used = usage.map_or_else(|| without_usage(status), ReportedUsage::response);
-    Ok(Report { id: response_id(id).or_else(|| named(IdKind::Event, event_id)), model: owned(model), used })
+/// What the data of a server-sent event says.
+#[derive(Debug)]
+pub enum Data {
+    /// An event, or nothing that matters.
+    Event(Reported),
+    /// A chunk of a chat completion, without usage.
+    ChatChoices,
+    /// A chunk of a chat completion, with the usage so far.
+    ChatUsage {
+        /// The usage.
+        report: Box<Report>,
+        /// Whether the chunk has nothing else.
+        is_alone: bool,
+    },
 }
 
-fn read_transcription(event: Value<'_>) -> Result<Report, UsageError> {
-    let [event_id, item_id, content_index, usage] = fields(event, ["event_id", "item_id", "content_index", "usage"])?;
-    let item = named(IdKind::Item, item_id)
-        .map(|(kind, id)| (kind, format!("{id}#{}", content_index.map_or("0", Value::as_str))));
-    let used = usage.ok_or(UsageError::Missing("usage")).and_then(ReportedUsage::transcription);
-    Ok(Report { id: item.or_else(|| named(IdKind::Event, event_id)), model: None, used })
-}
-
-/// A response that did not complete may lack its usage; it is still a response.
-fn without_usage(status: Option<Value<'_>>) -> Result<ReportedUsage, UsageError> {
-    match text(status).as_deref() {
-        Some("cancelled" | "failed" | "incomplete") => Ok(ReportedUsage::Response(Tokens::default())),
-        _ => Err(UsageError::Missing("usage")),
+impl Default for UpstreamMessage {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
-/// Over REST, only the usage of a transcription has a type.
-fn is_transcription(usage: Value<'_>) -> Result<bool, UsageError> {
-    let [kind] = fields(usage, ["type"])?;
-    Ok(matches!(text(kind).as_deref(), Some("tokens" | "duration")))
+impl Found {
+    fn set(&mut self, field: Field, value: Value<'_>) {
+        if let Field::Type = field {
+            self.event_type = Some(match value {
+                Value::Text(name) => EventType::of(name),
+                _ => EventType::Other,
+            });
+            return;
+        }
+        self.fields.get_or_insert_default().set(field, value);
+    }
 }
 
-fn response_id(id: Option<Value<'_>>) -> Option<(IdKind, String)> {
-    named(IdKind::Response, id)
+impl Fields {
+    fn set(&mut self, field: Field, value: Value<'_>) {
+        match field {
+            Field::Type => {}
+            Field::EventId => self.event_id = text(value),
+            Field::ItemId => self.item_id = text(value),
+            Field::ContentIndex => {
+                self.content_index = match value {
+                    Value::Number(index) | Value::Text(index) => Some(index.to_owned()),
+                    _ => None,
+                }
+            }
+            Field::Session => self.session = shape(value),
+            Field::SessionId => self.session_id = text(value),
+            Field::SessionModel => self.session_model = text(value),
+            Field::Transcription => self.transcription.set(value),
+            Field::TranscriptionModel => self.transcription.model = text(value),
+            Field::FormerTranscription => self.former_transcription.set(value),
+            Field::FormerTranscriptionModel => self.former_transcription.model = text(value),
+            Field::Response => self.response = shape(value),
+            Field::Id(level) => self.made(level).id = text(value).filter(|id| !id.is_empty()),
+            Field::Status(level) => {
+                self.made(level).is_incomplete = matches!(value, Value::Text("cancelled" | "failed" | "incomplete"));
+            }
+            Field::Model(level) => self.made(level).model = text(value),
+            Field::Usage(level, usage) => self.made(level).usage.set(usage, value),
+            Field::Object => {
+                self.object = Some(match value {
+                    Value::Text("chat.completion") => BodyObject::ChatCompletion,
+                    Value::Text("response") => BodyObject::Response,
+                    Value::Text("list") => BodyObject::List,
+                    _ => BodyObject::Other,
+                });
+            }
+            Field::Choices => {
+                self.choices = match value {
+                    Value::Null => None,
+                    Value::Array { is_empty: true } => Some(Choices::None),
+                    _ => Some(Choices::Some),
+                }
+            }
+        }
+    }
+
+    fn made(&mut self, level: Level) -> &mut Made {
+        match level {
+            Level::Response => &mut self.in_response,
+            Level::Top => &mut self.at_top,
+        }
+    }
+
+    /// As `session.created` and `session.updated`, of the present and of the former shape.
+    fn session(self) -> Result<SessionNames, UsageError> {
+        match self.session {
+            None => return Err(UsageError::Missing("session")),
+            Some(Shape::Other) => return Err(UsageError::Malformed),
+            Some(Shape::Object) => {}
+        }
+        let present = if self.transcription.is_there { self.transcription } else { self.former_transcription };
+        if present.is_malformed {
+            return Err(UsageError::Malformed);
+        }
+        Ok(SessionNames { id: self.session_id, model: self.session_model, transcription_model: present.model })
+    }
+
+    /// As an event that ends a response.
+    fn response(self) -> Reported {
+        match self.response {
+            None => return Reported::Unreadable(UsageError::Missing("response")),
+            Some(Shape::Other) => return Reported::Unreadable(UsageError::Malformed),
+            Some(Shape::Object) => {}
+        }
+        let made = self.in_response;
+        let used = if made.usage.is_there() { made.usage.response() } else { made.without_usage() };
+        let mut report = made.report(used);
+        report.id = report.id.or_else(|| named(IdKind::Event, self.event_id));
+        Reported::Usage(Box::new(report))
+    }
+
+    /// As an event that ends a transcription.
+    fn transcription(self) -> Reported {
+        let index = self.content_index.as_deref().unwrap_or("0");
+        let item = named(IdKind::Item, self.item_id).map(|(kind, id)| (kind, format!("{id}#{index}")));
+        let usage = &self.at_top.usage;
+        let used = if usage.is_there() { usage.transcription() } else { Err(UsageError::Missing("usage")) };
+        let id = item.or_else(|| named(IdKind::Event, self.event_id));
+        Reported::Usage(Box::new(Report { id, model: None, used }))
+    }
 }
 
-fn named(kind: IdKind, id: Option<Value<'_>>) -> Option<(IdKind, String)> {
-    owned(id).filter(|id| !id.is_empty()).map(|id| (kind, id))
+impl Made {
+    /// A response that did not complete may lack its usage; it is still a response.
+    fn without_usage(&self) -> Result<ReportedUsage, UsageError> {
+        match self.is_incomplete {
+            true => Ok(ReportedUsage::Response(Tokens::default())),
+            false => Err(UsageError::Missing("usage")),
+        }
+    }
+
+    fn report(self, used: Result<ReportedUsage, UsageError>) -> Report {
+        Report { id: named(IdKind::Response, self.id), model: self.model, used }
+    }
 }
 
-fn object(value: Option<Value<'_>>) -> Value<'_> {
-    value.unwrap_or(Value::EMPTY)
+impl Transcription {
+    fn set(&mut self, value: Value<'_>) {
+        match value {
+            Value::Null | Value::Blocked(Kind::Null) => {}
+            Value::Object { .. } => self.is_there = true,
+            _ => (self.is_there, self.is_malformed) = (true, true),
+        }
+    }
 }
 
-fn owned(value: Option<Value<'_>>) -> Option<String> {
-    text(value).map(Cow::into_owned)
+/// A string that is not too long; nothing when something else stands there.
+fn text(value: Value<'_>) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.to_owned()),
+        _ => None,
+    }
+}
+
+/// What kind of value stands there; nothing if that is null.
+fn shape(value: Value<'_>) -> Option<Shape> {
+    match value {
+        Value::Null => None,
+        Value::Object { .. } => Some(Shape::Object),
+        _ => Some(Shape::Other),
+    }
+}
+
+fn named(kind: IdKind, id: Option<String>) -> Option<(IdKind, String)> {
+    id.filter(|id| !id.is_empty()).map(|id| (kind, id))
 }

@@ -1,78 +1,10 @@
-//! The usage of a streamed chat completion whose client did not request it: requested for the client, and taken
-//! out of what it gets.
+//! The usage chunk of a streamed chat completion, taken out of what a client gets that did not ask for it.
 //!
 //! Without `stream_options.include_usage` a stream tells no usage. With it, one more chunk comes before `[DONE]`, with
 //! usage and no choices; clients that did not ask might not expect that.
 
-use crate::json::Value;
-
-use super::upstream_event::is_usage_alone;
+use super::upstream_event::{Data, UpstreamMessage};
 use crate::http::{SseItem, SseReader};
-use crate::json::object::{pick, pick_from};
-
-/// A request that is not one JSON object, or names twice what decides whether it streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ambiguous;
-
-/// The body of a chat completion request, with its usage asked for; `None` if it need not be: it asks itself, or does
-/// not stream. Nothing else changes, to the byte.
-pub fn with_include_usage(body: &[u8]) -> Result<Option<Vec<u8>>, Ambiguous> {
-    let text = str::from_utf8(body).map_err(|_| Ambiguous)?;
-    let [stream, options] = pick_from(text, ["stream", "stream_options"]).map_err(|_| Ambiguous)?;
-    if !is_wanted(stream) {
-        return Ok(None);
-    }
-    let Some(options) = options else {
-        return Ok(inserted(text, text, r#""stream_options":{"include_usage":true},"#));
-    };
-    if options.is_null() {
-        return Ok(replaced(text, options.as_str(), r#"{"include_usage":true}"#));
-    }
-    if !options.is_object() {
-        // The upstream will refuse it.
-        return Ok(None);
-    }
-    let [asked] = pick(options, ["include_usage"]).map_err(|_| Ambiguous)?;
-    Ok(match asked.map(Value::as_str) {
-        Some("true") => None,
-        Some(asked) => replaced(text, asked, "true"),
-        None if is_empty(options.as_str()) => replaced(text, options.as_str(), r#"{"include_usage":true}"#),
-        None => inserted(text, options.as_str(), r#""include_usage":true,"#),
-    })
-}
-
-/// Whether the body of a chat completion request asks for a stream.
-pub fn is_stream_requested(body: &[u8]) -> Result<bool, Ambiguous> {
-    let text = str::from_utf8(body).map_err(|_| Ambiguous)?;
-    let [stream] = pick_from(text, ["stream"]).map_err(|_| Ambiguous)?;
-    Ok(is_wanted(stream))
-}
-
-fn is_wanted(stream: Option<Value<'_>>) -> bool {
-    !stream.is_none_or(|stream| matches!(stream.as_str(), "false" | "null"))
-}
-
-/// `text` with `members` at the beginning of `object`, a part of it.
-fn inserted(text: &str, object: &str, members: &str) -> Option<Vec<u8>> {
-    let at = offset(text, object)? + object.find('{')? + 1;
-    let (before, after) = text.split_at_checked(at)?;
-    Some([before, members, after].concat().into_bytes())
-}
-
-/// `text` with another value in the place of one that is a part of it.
-fn replaced(text: &str, value: &str, by: &str) -> Option<Vec<u8>> {
-    let start = offset(text, value)?;
-    let (before, after) = (text.get(..start)?, text.get(start + value.len()..)?);
-    Some([before, by, after].concat().into_bytes())
-}
-
-fn offset(text: &str, part: &str) -> Option<usize> {
-    (part.as_ptr() as usize).checked_sub(text.as_ptr() as usize)
-}
-
-fn is_empty(object: &str) -> bool {
-    object.bytes().all(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'}'))
-}
 
 /// Longer events are no usage chunk.
 const MAX_WITHHELD: usize = 16 << 10;
@@ -168,13 +100,17 @@ impl Default for UsageChunkFilter {
 }
 
 fn is_usage_chunk(event: &[u8]) -> bool {
-    let mut is_one = false;
-    let mut reader = SseReader::new(MAX_WITHHELD);
-    let mut judge = |item: SseItem<'_>| {
-        is_one |= matches!(item, SseItem::Data(data) if is_usage_alone(data));
+    let (mut message, mut is_one) = (UpstreamMessage::new(), false);
+    let mut judge = |item: SseItem<'_>| match item {
+        SseItem::Data(data) => message.feed(data),
+        SseItem::End => {
+            let data = std::mem::take(&mut message).into_data();
+            is_one |= matches!(data, Data::ChatUsage { is_alone: true, .. });
+        }
     };
+    let mut reader = SseReader::new();
     reader.read(event, &mut judge);
-    reader.finish(judge);
+    reader.finish(&mut judge);
     is_one
 }
 
@@ -183,78 +119,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn usage_is_asked_for_where_a_stream_does_not_and_nothing_else_changes() {
-        for (body, want) in [
-            (r#"{"stream":true}"#, Some(r#"{"stream_options":{"include_usage":true},"stream":true}"#)),
-            (
-                r#" { "é" : 1.0e5 , "str\u0065am" : true } "#,
-                Some(r#" {"stream_options":{"include_usage":true}, "é" : 1.0e5 , "str\u0065am" : true } "#),
-            ),
-            (
-                r#"{"stream":true,"stream_options":null}"#,
-                Some(r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
-            ),
-            (
-                r#"{"stream_options": { } ,"stream":true}"#,
-                Some(r#"{"stream_options": {"include_usage":true} ,"stream":true}"#),
-            ),
-            (
-                r#"{"stream":true,"stream_options":{ "include_obfuscation":false}}"#,
-                Some(r#"{"stream":true,"stream_options":{"include_usage":true, "include_obfuscation":false}}"#),
-            ),
-            (
-                r#"{"stream":true,"stream_options":{"include_usage":false,"x":{"include_usage":true}}}"#,
-                Some(r#"{"stream":true,"stream_options":{"include_usage":true,"x":{"include_usage":true}}}"#),
-            ),
-            (
-                r#"{"stream":true,"stream_options":{"include_usage":null}}"#,
-                Some(r#"{"stream":true,"stream_options":{"include_usage":true}}"#),
-            ),
-            (r#"{"stream":1}"#, Some(r#"{"stream_options":{"include_usage":true},"stream":1}"#)),
-            (r#"{"stream":true,"stream_options":{"include_usage":true}}"#, None),
-            (r#"{"stream":true,"stream_options":[]}"#, None),
-            (r#"{"stream":false}"#, None),
-            (r#"{"stream":null,"stream_options":null}"#, None),
-            (r#"{"messages":[{"stream":true}]}"#, None),
-            ("{}", None),
-        ] {
-            let asked = with_include_usage(body.as_bytes()).unwrap().map(|body| String::from_utf8(body).unwrap());
-            assert_eq!(asked.as_deref(), want, "{body}");
-        }
-    }
-
-    #[test]
-    fn whether_a_stream_is_asked_for_is_said_once() {
-        for (body, want) in [
-            (r#"{"stream":true}"#, Ok(true)),
-            (r#"{"str\u0065am":1,"stream_options":[],"stream_options":{}}"#, Ok(true)),
-            (r#"{"stream":false}"#, Ok(false)),
-            (r#"{"stream":null}"#, Ok(false)),
-            (r#"{"messages":[{"stream":true}]}"#, Ok(false)),
-            (r#"{"stream":false,"stream":true}"#, Err(Ambiguous)),
-            ("[]", Err(Ambiguous)),
-        ] {
-            assert_eq!(is_stream_requested(body.as_bytes()), want, "{body}");
-        }
-        assert_eq!(is_stream_requested(b"{\"x\":\"\xff\"}"), Err(Ambiguous));
-    }
-
-    #[test]
-    fn what_could_be_read_in_two_ways_is_not_asked() {
-        for body in [
-            r#"{"stream":false,"stream":true}"#,
-            r#"{"stream":true,"stream_options":null,"stream_options":{}}"#,
-            r#"{"stream":true,"stream_options":{"include_usage":true,"include_usage":false}}"#,
-            r#"["stream"]"#,
-            r#"{"stream":true"#,
-            "",
-        ] {
-            assert_eq!(with_include_usage(body.as_bytes()), Err(Ambiguous), "{body}");
-        }
-        assert_eq!(with_include_usage(b"{\"stream\":true,\"x\":\"\xff\"}"), Err(Ambiguous));
-    }
 
     const CHOICE: &str = r#"data: {"id":"1","choices":[{"delta":{"content":"é"}}],"usage":null}"#;
     const FILTER: &str = r#"data: {"id":"1","choices":[],"prompt_filter_results":[],"usage":null}"#;
@@ -322,15 +186,6 @@ mod tests {
         fn what_holds_no_usage_chunk_passes_as_it_is(bytes in "[a\r\n: {}]{0,60}", cut in any::<prop::sample::Index>()) {
             let (head, tail) = bytes.as_bytes().split_at(cut.index(bytes.len() + 1));
             prop_assert_eq!(&passed([head, tail]), &bytes);
-        }
-
-        #[test]
-        fn an_answer_to_any_request_is_json_that_asks(options in prop::option::of("[ ]{0,2}"), space in "[ \n]{0,3}") {
-            let options = options.map_or(String::new(), |inner| format!(",{space}\"stream_options\"{space}:{{{inner}}}"));
-            let body = format!("{space}{{{space}\"stream\"{space}:true{options}{space}}}");
-            let asked = with_include_usage(body.as_bytes()).unwrap().unwrap();
-            let asked: serde_json::Value = serde_json::from_slice(&asked).unwrap();
-            prop_assert_eq!(&asked["stream_options"]["include_usage"], &serde_json::Value::Bool(true));
         }
     }
 }

@@ -23,6 +23,10 @@ impl Digest {
     }
 
     /// Reads 64 hexadecimal digits of either case.
+    ///
+    /// # Errors
+    ///
+    /// Where the text is not 64 hexadecimal digits.
     pub fn from_hex(text: &str) -> Result<Self, DigestError> {
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
         if pairs.len() != 32 || !rest.is_empty() {

@@ -1,136 +1,116 @@
 //! A request whose headers wait for its body, and what comes of it once that is there.
 
-use super::action::{DetailedReply, RequestAction};
-use super::admission::{Admission, BodyNeed, passes_without_model};
-use super::call::call_hung_up;
-use super::denials::{credential_denial, route_not_allowed, unreadable_body};
-use super::forward::edits_of_denied;
-use super::mint::Minted;
+use super::action::DetailedReply;
+use super::admission::{Admission, BodyNeed};
+use super::context::Context;
+use super::denials::route_not_allowed;
+use super::forward::{Awaited, Forwarded, Outgoing};
+use super::mint::{self, Minted, Minting};
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
-use super::stream_options::include_usage;
+use super::stream_options::{include_usage, read_body};
 use super::upstream::Upstream;
-use super::{Forwarded, State, forward, mint};
 use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
 use crate::denial::Denial;
-use crate::endpoint::MintEndpoint;
-use crate::host::{StreamHost, roll};
-use crate::http::{Edits, HeaderValue, Headers};
+use crate::endpoint::{Mint, Path};
+use crate::http::{Edits, HeaderValue};
 use crate::local_reply::LocalReply;
 use crate::metrics::{Metric, MintedBy};
-use crate::policy::BodyModel;
+use crate::protocol::RequestBody;
 
-/// Admitted; the body must be seen before the headers go on.
+/// Admitted but for the model that its body may name.
 pub struct WaitingForBody {
-    /// The headers that wait.
-    pub headers: Headers,
-    /// What was found so far.
+    /// Who sent it, and what it addresses.
     pub admission: Admission,
-    /// Why they wait.
+    /// Its path.
+    pub path: Path<'static>,
+    /// The subprotocols that it offers.
+    pub offer: SubprotocolOffer,
+    /// Why its headers wait.
     pub need: BodyNeed,
 }
 
-/// All of the body came.
-pub fn complete(
-    plan: &Plan,
-    admission: Admission,
-    headers: &Headers,
-    need: BodyNeed,
-    body: &[u8],
-    host: &impl StreamHost,
-) -> Result<(State, RequestAction), Denial> {
-    match need {
-        BodyNeed::Mint(endpoint) => mint(plan, admission, headers, endpoint, body, host),
-        BodyNeed::Model | BodyNeed::Empty => forward(plan, admission, headers, body, host),
-    }
+/// What a request with a body comes to.
+pub enum BodyDecision {
+    /// It goes on, edited; a body given here replaces the one that was waited for.
+    Forward(Box<Forwarded>, Edits, Option<Vec<u8>>),
+    /// It goes on, edited and with this body, to mint a client secret.
+    Mint(Box<Minting>, Edits, Vec<u8>),
+    /// A client secret was minted here.
+    Reply(DetailedReply),
 }
 
-/// Finds and resolves the model, and edits the request that waited for it.
-fn forward(
-    plan: &Plan,
-    admission: Admission,
-    headers: &Headers,
-    body: &[u8],
-    host: &impl StreamHost,
-) -> Result<(State, RequestAction), Denial> {
-    let head = RequestHead::read(headers, &plan.gateway, &plan.strip);
-    let model = if body.is_empty() { None } else { BodyModel::find(body).map_err(|_| unreadable_body())? };
-    let name = model.as_ref().map(|model| model.name.as_str());
-    let upstream = admission.resolve_upstream(&head, name, !body.is_empty() && !passes_without_model(&head))?;
-    let rewritten = match (&model, upstream.model) {
-        (Some(named), Some(resolved)) if named.name != resolved => named.replace(body, resolved),
-        _ => None,
-    };
-    let asked = include_usage(&admission, &head, upstream.provider, rewritten.as_deref().unwrap_or(body))?;
-    let rest = RestMeter::new(&admission, &head, &upstream, asked.is_some());
-    let rewritten = asked.or(rewritten);
-    let is_counted = rest.is_some();
-    let edits = edits_with_body(plan, &admission, headers, &upstream, rewritten.as_deref(), is_counted, host)?;
-    admission.start(host)?;
-    let provider = upstream.provider.clone();
-    let sent = Forwarded {
-        admission,
-        handshake: None,
-        relay: None,
-        sideband: None,
-        rest,
-        provider_key: None,
-        hung_up: call_hung_up(&head),
-        provider,
-        model: None,
-    };
-    Ok((State::Forwarded(Box::new(sent)), RequestAction::Forward(edits, rewritten)))
+/// All of a body, and the head that waited for it.
+pub struct WholeRequest<'a> {
+    /// The configuration.
+    pub plan: &'a Plan,
+    /// The header lines.
+    pub head: &'a RequestHead,
+    /// The body, which may be empty.
+    pub body: &'a [u8],
 }
 
-/// The body says what secret to mint.
-fn mint(
-    plan: &Plan,
-    admission: Admission,
-    headers: &Headers,
-    endpoint: MintEndpoint,
-    body: &[u8],
-    host: &impl StreamHost,
-) -> Result<(State, RequestAction), Denial> {
-    let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
-    let request = mint::parse(endpoint, body)?;
-    let head = RequestHead::read(headers, &plan.gateway, &plan.strip);
-    let upstream = admission.resolve_upstream(&head, request.model(), true)?;
-    admission.start(host)?;
-    match mint::request(secrets, &admission, endpoint, &request, &upstream, host)? {
-        Minted::Reply(body) => {
-            host.sessions().borrow_mut().metrics.add(Metric::SecretMinted(MintedBy::Gateway));
-            let answered =
-                DetailedReply { reply: LocalReply::json(200, body.into_bytes()), details: "realtime_byok.minted" };
-            Ok((State::Replied, RequestAction::Reply(answered, edits_of_denied(plan, headers))))
-        }
-        Minted::Forward(body, mint) => {
-            let body = body.into_bytes();
-            let mut edits = edits_with_body(plan, &admission, headers, &upstream, Some(&body), false, host)?;
-            edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
-            Ok((State::Minting(mint), RequestAction::Forward(edits, Some(body))))
+impl WholeRequest<'_> {
+    /// What becomes of the request.
+    ///
+    /// # Errors
+    ///
+    /// If the body cannot be read, or names what is not allowed.
+    pub fn complete(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
+        match waiting.need {
+            BodyNeed::Mint(mint) => self.mint(&waiting, mint, cx),
+            BodyNeed::Model | BodyNeed::Empty => self.forward(waiting, cx),
         }
     }
-}
 
-/// The edits of a request whose body was held, and may be replaced.
-fn edits_with_body(
-    plan: &Plan,
-    admission: &Admission,
-    headers: &Headers,
-    upstream: &Upstream<'_>,
-    body: Option<&[u8]>,
-    is_counted: bool,
-    host: &impl StreamHost,
-) -> Result<Edits, Denial> {
-    let head = RequestHead::read(headers, &plan.gateway, &plan.strip);
-    let offer = SubprotocolOffer::parse(&head.subprotocols, &plan.gateway).map_err(credential_denial)?;
-    let credential = upstream.provider.credential(admission.upstream_secret(), || roll(host));
-    let mut edits = forward::edits(plan, admission, head, &offer, upstream, credential.as_ref(), is_counted);
-    if let Some(body) = body
-        && headers.first(b"content-length").is_some()
-    {
-        edits.set("content-length", HeaderValue::Plain(body.len().to_string().into_bytes()));
+    /// Finds and resolves the model, and edits the request that waited for it.
+    fn forward(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
+        let Self { plan, head, body } = *self;
+        let WaitingForBody { admission, path, offer, .. } = waiting;
+        let mut read = read_body(&admission, body)?;
+        let name = read.as_ref().and_then(RequestBody::model).map(str::to_owned);
+        let upstream = Upstream::resolve(&admission, &path, name.as_deref(), read.is_some())?;
+        if let (Some(read), Some(resolved)) = (&mut read, upstream.model)
+            && name.as_deref() != Some(resolved)
+        {
+            read.set_model(resolved);
+        }
+        let is_asked = include_usage(&admission, &head.target(), upstream.provider, read.as_mut())?;
+        let meter = RestMeter::new(&admission, &upstream, is_asked);
+        let replaced = read.and_then(RequestBody::edited);
+        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let edits = outgoing.edits_with_body(credential.as_ref(), replaced.as_deref());
+        admission.start(cx)?;
+        let provider = upstream.provider.clone();
+        let awaited = Awaited::of_rest(&admission.endpoint, meter);
+        let forwarded = Forwarded { admission, provider, awaited };
+        Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced))
     }
-    Ok(edits)
+
+    /// The body says what secret to mint.
+    fn mint(&self, waiting: &WaitingForBody, mint: Mint, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
+        let Self { plan, head, body } = *self;
+        let WaitingForBody { admission, path, offer, .. } = waiting;
+        let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
+        let request = mint::parse(mint, body)?;
+        let upstream = Upstream::resolve(admission, path, request.model(), true)?;
+        admission.start(cx)?;
+        match mint::request(secrets, admission, &request, &upstream, cx.host)? {
+            Minted::Reply(body) => {
+                cx.worker.sessions.metrics.add(Metric::SecretMinted(MintedBy::Gateway));
+                let reply = LocalReply::json(200, body.into_bytes());
+                Ok(BodyDecision::Reply(DetailedReply { reply, details: "realtime_byok.minted".into() }))
+            }
+            Minted::Forward(body, minting) => {
+                let body = body.into_bytes();
+                let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+                let outgoing = Outgoing { plan, head, offer, admission, upstream: &upstream };
+                let mut edits = outgoing.edits_with_body(credential.as_ref(), Some(&body));
+                edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
+                Ok(BodyDecision::Mint(minting, edits, body))
+            }
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! Bytes can be written to a side only in the place of bytes that were on their way to it. (Envoy would take bytes for
 //! the client at any time, from a tick too, while a paused response is kept open for them; but then it ends every stream
-//! of which one read is over its buffer limit, 32 KiB in hardened configurations.) So both sides are told one after the
+//! of which one read is over its buffer limit, 32 KiB in hardened configurations.) So both sides hear of it one after the
 //! other, each at the first chance:
 //!
 //! - The upstream gets a Close frame in the place of what the client says next, or of what it may not say. An upstream
@@ -19,10 +19,10 @@ use crate::limit::Ending;
 use crate::usage::{Close, ClosedBy};
 use crate::ws::{CloseCode, CloseFrame, ProtocolError, Sender, text_frame};
 
-/// How long a side may take to close after it was told to.
+/// How long a side may take to close after it got its Close frame.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long the upstream may take to answer a Close before its client is told without that. More than the time between
+/// How long the upstream may take to answer a Close before its client gets one without that. More than the time between
 /// two ticks, since `now` may be as old as the last.
 const UPSTREAM_ANSWER: Duration = Duration::from_millis(1500);
 
@@ -44,30 +44,30 @@ pub struct Closing {
     upstream_side: UpstreamSide,
 }
 
-/// When the client is told.
+/// When the client gets the event and its Close frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientSide {
     /// At the upstream's next message boundary.
     AtBoundary,
     /// Where the upstream closes: what it says before passes.
     AtClose,
-    /// It was told.
+    /// It has got both.
     Closed,
 }
 
-/// When the upstream is told.
+/// When the upstream gets its Close frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamSide {
     /// At the client's next message boundary.
     AtBoundary,
-    /// By the client, which was told at the frame at fault and answers: what it says before that passes.
+    /// By the client, which got its Close frame at the frame at fault and answers: what it says before that passes.
     ByClient,
-    /// It was told, or is within a frame that goes no further: nothing more passes.
+    /// It has got it, or is within a frame that goes no further: nothing more passes.
     Closed,
 }
 
 impl Closing {
-    /// An ending that both sides are still to be told.
+    /// An ending of which neither side knows yet.
     pub fn new(ending: Ending, now: SystemTime) -> Self {
         let code = CloseCode::new(ending.close_code()).unwrap_or(CloseCode::NORMAL);
         Self {
@@ -84,9 +84,6 @@ impl Closing {
 
     /// The ending that a violation of `sender`'s leads to.
     pub fn for_protocol_error(sender: Sender, error: ProtocolError, now: SystemTime) -> Self {
-        if error == ProtocolError::TooLong {
-            return Self::new(Ending::MessageTooBig, now);
-        }
         let why = error.to_string();
         let ending = Ending::ProtocolError(why.clone().into());
         let code = error.close_code();
@@ -105,12 +102,12 @@ impl Closing {
         }
     }
 
-    /// When the client is told.
+    /// When the client gets the event and its Close frame.
     pub fn client_side(&self) -> ClientSide {
         self.client_side
     }
 
-    /// When the upstream is told.
+    /// When the upstream gets its Close frame.
     pub fn upstream_side(&self) -> UpstreamSide {
         self.upstream_side
     }
@@ -144,7 +141,7 @@ impl Closing {
         self.close.encode(None)
     }
 
-    /// The client is within a frame that goes no further: it can be told nothing, and will not answer.
+    /// The client is within a frame that goes no further: it can get nothing, and will not answer.
     pub fn give_up_on_client(&mut self) {
         self.client_side = ClientSide::Closed;
         if self.upstream_side == UpstreamSide::ByClient {
@@ -158,7 +155,7 @@ impl Closing {
         CloseFrame::new(self.upstream_code, "").encode(Some(mask))
     }
 
-    /// The upstream is within a frame that goes no further: it can be told nothing, and will not answer.
+    /// The upstream is within a frame that goes no further: it can get nothing, and will not answer.
     pub fn give_up_on_upstream(&mut self) {
         self.upstream_side = UpstreamSide::Closed;
         self.expect_no_answer();

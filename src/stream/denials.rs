@@ -4,13 +4,37 @@ use crate::client_secret::{InvalidGatewayObject, InvalidMintResponse, MintReques
 use crate::config::Plan;
 use crate::credential::{CredentialError, TokenError};
 use crate::denial::{Denial, DenialCode};
+use crate::endpoint::{InvalidPath, NoEndpoint};
 use crate::limit::{CallerLimit, Exceeded};
 
 /// The answer to a request that waits for a body that Envoy keeps back.
-pub fn body_unavailable() -> Denial {
+pub(crate) fn body_unavailable() -> Denial {
     let message = "The gateway cannot read request bodies: its plugin configuration lacks \
                    `allow_on_headers_stop_iteration: true`.";
     Denial::new(DenialCode::BodyUnavailable, message)
+}
+
+pub(super) fn no_endpoint(why: NoEndpoint) -> Denial {
+    let message = match why {
+        NoEndpoint::Echo => {
+            let message =
+                "This method is not served here: an upstream would send the request back, credentials and all.";
+            return Denial::new(DenialCode::MethodNotAllowed, message);
+        }
+        NoEndpoint::Connect => "CONNECT is not served here.",
+        NoEndpoint::Protocol => "The only protocol to upgrade to here is websocket.",
+        NoEndpoint::UpgradeMethod => "A WebSocket is opened with GET (RFC 6455 section 4.1).",
+        NoEndpoint::Path(InvalidPath::Relative) => "The path must begin with a slash.",
+        NoEndpoint::Path(InvalidPath::DotSegment) => "The path holds a dot segment. Send it resolved.",
+        NoEndpoint::Path(InvalidPath::EncodedSlash) => {
+            "The path holds an encoded slash, which upstreams differ in how they read."
+        }
+        NoEndpoint::Path(InvalidPath::Character) => {
+            "Decoded once, the path may hold only letters, digits and -._~/:@!$&'()*+,= since upstreams differ in how \
+             they read other characters."
+        }
+    };
+    Denial::new(DenialCode::MalformedRequest, message)
 }
 
 pub(super) fn no_policy() -> Denial {

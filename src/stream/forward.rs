@@ -1,75 +1,189 @@
-//! The edits of a request that goes on: what is removed, then what is added.
+//! A request that goes on: what is removed from it, then what is added, and what is kept of it for its response.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::admission::{Admission, Purpose};
-use super::call::call_joined;
-use super::request_head::RequestHead;
+use super::admission::Admission;
+use super::call::{CallRequest, SidebandOf};
+use super::handshake::Handshake;
+use super::request_head::{Line, RequestHead};
+use super::rest::RestMeter;
 use super::upstream::Upstream;
+use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
-use crate::http::{Edits, HeaderValue, Headers, Param, ParamEdit, Target};
-use crate::policy::Placement;
+use crate::endpoint::{CallId, Endpoint};
+use crate::http::{Edits, HeaderValue, Param, ParamEdit};
+use crate::metrics::Presented;
+use crate::policy::{Placement, Provider};
 use crate::secret::Secret;
 
 /// The header by which routes can tell providers apart.
 const PROVIDER_HEADER: &str = "x-realtime-byok-provider";
 
-/// All edits of a request that goes on to `choice` with this credential. `is_counted` says that its answer must be readable.
-pub fn edits(
-    plan: &Plan,
-    admission: &Admission,
-    head: RequestHead<'_>,
-    offer: &SubprotocolOffer<'_>,
-    upstream: &Upstream<'_>,
-    credential: Option<&(Placement, Rc<Secret>)>,
-    is_counted: bool,
-) -> Edits {
-    let (policy, target) = (&admission.policy, head.target);
-    let must_be_plain = head.has_accept_encoding && is_counted;
-    let mut edits = head.strip(offer);
-    if must_be_plain {
-        edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
+/// What is kept of a request for its response.
+pub(crate) struct Forwarded {
+    /// Who sent it, and under which policy.
+    pub admission: Admission,
+    /// Who serves it.
+    pub provider: Arc<Provider>,
+    /// What its response is to be looked at for.
+    pub awaited: Awaited,
+}
+
+/// What the response to a request is looked at for, by what the request addresses.
+pub(crate) enum Awaited {
+    /// A 101, which answers the offer, and from which on a session runs if the policy meters it.
+    WebSocket(Handshake, Option<FollowedWebSocket>),
+    /// A 201 that names a call.
+    Call(CallRequest),
+    /// A success that says that this call has ended; its usage is counted as that of all REST.
+    HangUp(CallId, Option<Box<RestMeter>>),
+    /// What a body tells of usage.
+    Usage(Box<RestMeter>),
+    /// Nothing but whether the provider's key is refused.
+    Nothing,
+}
+
+/// What follows a WebSocket, from before its 101: a client need not wait for that.
+pub(crate) struct FollowedWebSocket {
+    /// Both directions.
+    pub relay: Box<WebSocketRelay>,
+    /// The call that it joins.
+    pub sideband: Option<Box<SidebandOf>>,
+}
+
+/// All that the edits of an admitted request depend on.
+pub(crate) struct Outgoing<'a> {
+    /// The configuration.
+    pub plan: &'a Plan,
+    /// Its header lines.
+    pub head: &'a RequestHead,
+    /// The subprotocols that it offers.
+    pub offer: &'a SubprotocolOffer,
+    /// Who sent it, and what it addresses.
+    pub admission: &'a Admission,
+    /// Who serves it.
+    pub upstream: &'a Upstream<'a>,
+}
+
+impl Forwarded {
+    /// What it was sent on with.
+    pub(crate) fn presented(&self) -> Presented {
+        if self.admission.upstream_secret().is_some() { Presented::ClientSecret } else { Presented::Key }
     }
-    let mut added: Vec<(&str, &[u8])> = Vec::new();
-    match credential {
-        Some((Placement::Header { name, .. }, value)) => edits.set(name.clone(), HeaderValue::Secret(value.clone())),
-        Some((Placement::Query(name), value)) => added.push((name, value.expose())),
-        None => {}
-    }
-    for (name, value) in &upstream.provider.account {
-        edits.set(*name, HeaderValue::Plain(value.clone().into_bytes()));
-    }
-    if policy.has_several_providers() {
-        edits.set(PROVIDER_HEADER, HeaderValue::Plain(upstream.provider.name.clone().into_bytes()));
-    }
-    let in_query = matches!(admission.purpose, Purpose::WebSocket | Purpose::Call);
-    let model = upstream.model.filter(|_| in_query);
-    let is_local_secret =
-        admission.client_secret.as_ref().is_some_and(|client_secret| client_secret.upstream.is_none());
-    let needs_model = is_local_secret && call_joined(&target).is_none();
-    if let Some(model) = model.filter(|_| needs_model && !target.params().any(|param| policy.is_model_param(&param))) {
-        added.push(("model", model.as_bytes()));
-    }
-    let edit = |param: &Param<'_>| match model {
-        _ if plan.strip.takes(param) => ParamEdit::Remove,
-        Some(model) if policy.is_model_param(param) && param.value().as_deref() != Some(model) => {
-            ParamEdit::Replace(model.as_bytes())
+}
+
+impl Awaited {
+    /// What is awaited of a response that is neither a WebSocket's nor a call's.
+    pub(crate) fn of_rest(endpoint: &Endpoint, meter: Option<Box<RestMeter>>) -> Self {
+        match (endpoint.hung_up(), meter) {
+            (Some(id), meter) => Self::HangUp(id.clone(), meter),
+            (None, Some(meter)) => Self::Usage(meter),
+            (None, None) => Self::Nothing,
         }
-        _ => ParamEdit::Keep,
-    };
-    if let Some(path) = target.rewrite(&edit, &added) {
-        edits.set(":path", HeaderValue::Secret(Rc::new(Secret::new(path))));
     }
-    edits
+
+    /// What follows a WebSocket whose 101 has not come.
+    pub(crate) fn relay(&mut self) -> Option<&mut WebSocketRelay> {
+        match self {
+            Self::WebSocket(_, Some(followed)) => Some(&mut *followed.relay),
+            _ => None,
+        }
+    }
+
+    /// What counts the response of REST.
+    pub(crate) fn meter(&mut self) -> Option<&mut Box<RestMeter>> {
+        match self {
+            Self::Usage(meter) => Some(meter),
+            Self::HangUp(_, meter) => meter.as_mut(),
+            Self::WebSocket(..) | Self::Call(_) | Self::Nothing => None,
+        }
+    }
+
+    /// Takes out what counts the response of REST.
+    pub(crate) fn take_meter(&mut self) -> Option<Box<RestMeter>> {
+        match std::mem::replace(self, Self::Nothing) {
+            Self::Usage(meter) => Some(meter),
+            Self::HangUp(_, meter) => meter,
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
+impl Outgoing<'_> {
+    /// All edits of a request that goes on with this credential.
+    pub(crate) fn edits(&self, credential: Option<&(Placement, Arc<Secret>)>) -> Edits {
+        let mut edits = self.head.stripped_with(self.offer);
+        if self.head.has(Line::AcceptEncoding) && self.admission.is_counted() {
+            // Nobody here could read another coding.
+            edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
+        }
+        let mut params = Vec::new();
+        match credential {
+            Some((Placement::Header { name, .. }, value)) => {
+                edits.set(name.clone(), HeaderValue::Secret(value.clone()));
+            }
+            Some((Placement::Query(name), value)) => {
+                params.push((name.as_str(), value.expose()));
+            }
+            None => {}
+        }
+        let provider = self.upstream.provider;
+        for (name, value) in &provider.account {
+            edits.set(*name, HeaderValue::Plain(value.clone().into_bytes()));
+        }
+        if self.admission.policy.has_several_providers() {
+            edits.set(PROVIDER_HEADER, HeaderValue::Plain(provider.name.clone().into_bytes()));
+        }
+        if let Some(path) = self.target(params) {
+            edits.set(":path", HeaderValue::Secret(Arc::new(Secret::new(path))));
+        }
+        edits
+    }
+
+    /// All edits of a request whose body was waited for, and is now this one if it was replaced.
+    pub(crate) fn edits_with_body(
+        &self,
+        credential: Option<&(Placement, Arc<Secret>)>,
+        replaced: Option<&[u8]>,
+    ) -> Edits {
+        let mut edits = self.edits(credential);
+        if let Some(body) = replaced.filter(|_| self.head.has(Line::ContentLength)) {
+            edits.set("content-length", HeaderValue::Plain(body.len().to_string().into_bytes()));
+        }
+        edits
+    }
+
+    /// The target without credentials, with the model's resolved name, and with these parameters; `None` if it stays as
+    /// it is.
+    fn target<'a>(&'a self, mut added: Vec<(&'a str, &'a [u8])>) -> Option<Vec<u8>> {
+        let (policy, endpoint, target) = (&self.admission.policy, &self.admission.endpoint, self.head.target());
+        let model = self.upstream.model.filter(|_| endpoint.begins_session());
+        let is_local_secret = self.admission.client_secret.as_ref().is_some_and(|secret| secret.upstream.is_none());
+        let needs_model = is_local_secret && endpoint.sideband_of().is_none();
+        let is_named = || target.params().any(|param| policy.is_model_param(&param));
+        if let Some(model) = model.filter(|_| needs_model && !is_named()) {
+            added.push(("model", model.as_bytes()));
+        }
+        let edit = |param: &Param<'_>| match model {
+            _ if self.plan.strip.takes(param) => ParamEdit::Remove,
+            Some(model) if policy.is_model_param(param) && param.value().as_deref() != Some(model) => {
+                ParamEdit::Replace(model.as_bytes())
+            }
+            _ => ParamEdit::Keep,
+        };
+        target.rewrite(&edit, &added)
+    }
 }
 
 /// The edits of a request that is answered here: its path without credentials, as access logs show paths.
-pub fn edits_of_denied(plan: &Plan, headers: &Headers) -> Edits {
+pub(crate) fn edits_of_denied(plan: &Plan, head: &RequestHead) -> Edits {
     let mut edits = Edits::default();
-    let target = Target::parse(headers.first(b":path").unwrap_or_default());
     let edit = |param: &Param<'_>| if plan.strip.takes(param) { ParamEdit::Remove } else { ParamEdit::Keep };
-    if let Some(path) = target.rewrite(&edit, &[]) {
+    if let Some(path) = head.target().rewrite(&edit, &[]) {
         edits.set(":path", HeaderValue::Plain(path));
     }
     edits

@@ -1,49 +1,41 @@
 //! What is kept of a WebSocket's handshake for its 101.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use super::request_head::RequestHead;
+use super::upstream_response::UpstreamResponse;
 use crate::credential::SubprotocolOffer;
-use crate::host::UpstreamResponse;
-use crate::http::{Edits, HeaderValue, members, trim};
+use crate::http::{Edits, HeaderValue, trim};
 use crate::secret::Secret;
 
 /// What the client offered.
-pub struct Handshake {
-    /// The subprotocols in one line, credentials among them.
-    offer: Secret,
-    /// The one that is selected when the upstream selects none; none if none was offered.
-    fallback: Option<Rc<Secret>>,
+pub(crate) struct Handshake {
+    /// The subprotocols, credentials among them.
+    offer: SubprotocolOffer,
     /// Whether the filter added the `sec-websocket-key` that HTTP/2 does without.
-    pub key_supplied: bool,
+    key_supplied: bool,
 }
 
 impl Handshake {
     /// Keeps what the 101 needs.
-    pub fn new(head: &RequestHead<'_>, offer: &SubprotocolOffer<'_>, key_supplied: bool) -> Self {
-        Self {
-            offer: Secret::new(head.subprotocols.join(b",".as_slice())),
-            fallback: offer.fallback().map(|name| Rc::new(Secret::new(name.to_vec()))),
-            key_supplied,
-        }
+    pub(crate) fn new(offer: SubprotocolOffer, key_supplied: bool) -> Self {
+        Self { offer, key_supplied }
     }
 
     /// The edits of a 101: it selects a subprotocol that the client offered, or none if it offered none.
-    pub fn answer(&self, response: &impl UpstreamResponse) -> Edits {
+    pub(crate) fn answer(&self, response: &UpstreamResponse<'_>) -> Edits {
         let mut edits = Edits::default();
         if self.key_supplied {
             // RFC 8441 section 5: over HTTP/2, Sec-WebSocket-Accept is not used.
             edits.remove("sec-websocket-accept");
         }
-        match &self.fallback {
+        match self.offer.fallback() {
             None => edits.remove("sec-websocket-protocol"),
-            Some(_) if self.has_offered(trim(&response.subprotocols())) => {}
-            Some(name) => edits.set("sec-websocket-protocol", HeaderValue::Secret(name.clone())),
+            Some(_) if self.offer.contains(trim(&response.subprotocols())) => {}
+            Some(name) => {
+                let name = Arc::new(Secret::new(name.to_vec()));
+                edits.set("sec-websocket-protocol", HeaderValue::Secret(name));
+            }
         }
         edits
-    }
-
-    fn has_offered(&self, subprotocol: &[u8]) -> bool {
-        members(self.offer.expose()).any(|name| name == subprotocol)
     }
 }

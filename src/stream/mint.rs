@@ -5,14 +5,17 @@ use super::denials::{invalid_mint_response, mint_denial, route_not_allowed, too_
 use super::upstream::Upstream;
 use crate::client_secret::claims::{ClaimTooLong, Claims, SecretLimits, unix_seconds};
 use crate::client_secret::sealing::Sealed;
-use crate::client_secret::{GatewayObject, MintRequest, MintResponse, local_response};
-use crate::config::{MintMode, Secrets};
+use crate::client_secret::{
+    GatewayObject, InvalidMintResponse, MAX_RESPONSE, MintRequest, MintResponse, local_response,
+};
+use crate::config::{MintMode, Plan, Secrets};
 use crate::denial::Denial;
-use crate::endpoint::MintEndpoint;
+use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
+use crate::http::decoded;
 
 /// What is kept of a mint request for its answer.
-pub struct Minting {
+pub(crate) struct Minting {
     caller: String,
     provider: String,
     policy: String,
@@ -22,8 +25,16 @@ pub struct Minting {
     expires_at: u64,
 }
 
+/// A mint request's response on its way back: gathered, to be sealed.
+pub(crate) struct Sealing {
+    minting: Box<Minting>,
+    content_encoding: Vec<u8>,
+    /// At most [`MAX_RESPONSE`] bytes.
+    body: Vec<u8>,
+}
+
 /// What becomes of a mint request.
-pub enum Minted {
+pub(crate) enum Minted {
     /// It goes on, with this body; the upstream's answer is to be sealed.
     Forward(String, Box<Minting>),
     /// It is answered here.
@@ -31,13 +42,12 @@ pub enum Minted {
 }
 
 /// What a mint request comes to, whose model came to `choice`.
-pub fn request(
+pub(crate) fn request(
     secrets: &Secrets,
     admission: &Admission,
-    endpoint: MintEndpoint,
     request: &MintRequest<'_>,
     upstream: &Upstream<'_>,
-    host: &impl StreamHost,
+    host: &dyn StreamHost,
 ) -> Result<Minted, Denial> {
     if !admission.policy.is_metered && request.gateway.limits != SecretLimits::default() {
         return Err(unkept_limits());
@@ -58,26 +68,27 @@ pub fn request(
         MintMode::Off => Err(route_not_allowed()),
         MintMode::Sealed => Ok(Minted::Forward(body, Box::new(minting))),
         MintMode::Local => {
+            let Endpoint::Mint(kind) = admission.endpoint else { return Err(route_not_allowed()) };
             let sealed = minting.seal(secrets, None, minting.expires_at, host)?;
-            let random = host.random().ok_or_else(unsealable)?;
-            Ok(Minted::Reply(local_response(endpoint, &body, &sealed, minting.expires_at, &random)))
+            let random = host.random_bytes().ok_or_else(unsealable)?;
+            Ok(Minted::Reply(local_response(kind, &body, &sealed, minting.expires_at, &random)))
         }
     }
 }
 
 /// Parses the body of a mint request.
-pub fn parse(endpoint: MintEndpoint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
-    MintRequest::parse(endpoint, body).map_err(mint_denial)
+pub(crate) fn parse(kind: Mint, body: &[u8]) -> Result<MintRequest<'_>, Denial> {
+    MintRequest::parse(kind, body).map_err(mint_denial)
 }
 
 impl Minting {
     /// The provider that is asked.
-    pub fn provider(&self) -> &str {
+    pub(crate) fn provider(&self) -> &str {
         &self.provider
     }
 
     /// The answer that the client gets for the upstream's.
-    pub fn answer(&self, secrets: &Secrets, body: &[u8], host: &impl StreamHost) -> Result<Vec<u8>, Denial> {
+    pub(crate) fn answer(&self, secrets: &Secrets, body: &[u8], host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
         let answer = MintResponse::parse(body).map_err(invalid_mint_response)?;
         let expires_at = self.expires_at.min(answer.expires_at);
         let sealed = self.seal(secrets, Some(answer.secret.expose()), expires_at, host)?;
@@ -89,7 +100,7 @@ impl Minting {
         secrets: &Secrets,
         upstream: Option<&[u8]>,
         expires_at: u64,
-        host: &impl StreamHost,
+        host: &dyn StreamHost,
     ) -> Result<Sealed, Denial> {
         let claims = Claims {
             caller: &self.caller,
@@ -103,7 +114,31 @@ impl Minting {
             limits: self.gateway.limits,
             upstream,
         };
-        let nonce = host.random().ok_or_else(unsealable)?;
+        let nonce = host.random_bytes().ok_or_else(unsealable)?;
         secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))
+    }
+}
+
+impl Sealing {
+    /// A response of which no body has come yet.
+    pub(crate) fn new(minting: Box<Minting>, content_encoding: Vec<u8>) -> Self {
+        Self { minting, content_encoding, body: Vec::new() }
+    }
+
+    /// Adds more of the body, unless that makes it too long.
+    pub(crate) fn gather(&mut self, chunk: &[u8]) -> Result<(), Denial> {
+        if self.body.len().saturating_add(chunk.len()) > MAX_RESPONSE {
+            return Err(invalid_mint_response(InvalidMintResponse::TooLong));
+        }
+        self.body.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// The whole body, with the secret sealed.
+    pub(crate) fn seal(&self, plan: &Plan, host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
+        let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
+        let body = decoded(Some(&self.content_encoding), &self.body, MAX_RESPONSE);
+        let body = body.map_err(|error| invalid_mint_response(error.into()))?;
+        self.minting.answer(secrets, &body, host)
     }
 }

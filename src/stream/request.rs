@@ -1,115 +1,192 @@
-//! A request's headers, as they come: for the control API, or to be checked and sent on.
+//! The checks of a request's head, in their order: its form, the policy, who sends it and may do so, the model, limits.
+
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::action::DetailedReply;
-use super::admission::{Admission, BodyNeed, Purpose};
-use super::call::{SidebandOf, call_hung_up, call_joined};
-use super::denials::{credential_denial, no_policy};
+use super::admission::{Admission, GuardedRequest};
+use super::body::WaitingForBody;
+use super::call::{self, CallRequest, SidebandOf};
+use super::context::Context;
+use super::denials::{credential_denial, no_endpoint, no_policy, route_not_allowed};
+use super::forward::{Awaited, FollowedWebSocket, Forwarded, Outgoing};
 use super::handshake::Handshake;
-use super::request_head::RequestHead;
+use super::request_head::{Line, RequestHead};
 use super::rest::RestMeter;
+use super::upstream::{Upstream, named_in_query};
 use super::websocket::WebSocketRelay;
-use super::{Forwarded, call, forward};
 use crate::config::Plan;
 use crate::control::Request;
 use crate::credential::{SubprotocolOffer, bearer};
 use crate::denial::Denial;
-use crate::host::{StreamHost, roll};
-use crate::http::{Edits, HeaderValue, Headers, Target};
-use crate::memory::Reservation;
-use crate::policy::{Guard, Route};
+use crate::endpoint::{Endpoint, Path};
+use crate::host::{Attribute, StreamHost};
+use crate::http::{Edits, HeaderValue};
+use crate::policy::{Guard, Placement, Route};
 use crate::process::{CallName, SessionHandle};
-use crate::secret::Digest;
+use crate::secret::{Digest, Secret};
 
-/// What the checks of a request's headers come to.
-pub enum RequestDecision {
-    /// They go on as they are.
+/// What the checks of a request's head come to.
+pub(crate) enum RequestDecision {
+    /// It goes on as it is.
     Untouched,
-    /// They wait for the body.
-    Hold(Box<Admission>, BodyNeed),
-    /// They go on, edited, maybe with a place among the sessions of the process.
+    /// It waits for its body.
+    Wait(WaitingForBody),
+    /// It goes on, edited, maybe as one of the sessions of the process.
     Forward(Box<Forwarded>, Edits, Option<SessionHandle>),
 }
 
 /// What the control API answers, if the request is for that. It needs no policy, and no route.
-pub fn control(plan: &Plan, headers: &Headers, host: &impl StreamHost) -> Option<DetailedReply> {
+pub(crate) fn control(plan: &Plan, head: &RequestHead, cx: &mut Context<'_>) -> Option<DetailedReply> {
     let control = plan.control.as_ref()?;
-    let target = Target::parse(headers.first(b":path")?);
+    let target = head.target();
     let is_authorized = || {
-        let offer = headers.first(b"authorization").and_then(bearer).map(Digest::of);
-        offer.is_some_and(|token| token == control.token) && control.validity.check(host.now()).is_ok()
+        let token = head.authorization().and_then(bearer).map(Digest::of);
+        token.is_some_and(|token| token == control.token) && control.validity.check(cx.host.now()).is_ok()
     };
-    let method = headers.first(b":method").unwrap_or_default();
-    let request = Request::read(&control.path, method, &target, is_authorized)?;
-    let run = |request: Request| request.run(&mut host.sessions().borrow_mut(), host.now());
+    let request = Request::read(&control.path, head.method(), &target, is_authorized)?;
+    let run = |request: Request| request.run(&mut cx.worker.sessions, cx.host.now());
     // Whoever guesses at the token can be seen.
     let details = match &request {
-        Err(answer) if answer.status == 401 => "realtime_byok.invalid_control_token",
-        _ => "realtime_byok.control",
+        Err(reply) if reply.status == 401 => "realtime_byok.invalid_control_token".into(),
+        _ => "realtime_byok.control".into(),
     };
-    Some(DetailedReply { reply: request.map_or_else(|answer| answer, run), details })
+    Some(DetailedReply { reply: request.map_or_else(|reply| reply, run), details })
 }
 
-/// Checks the headers of a request, and edits them if they go on. `ends` says that no body follows.
-pub fn check(plan: &Plan, headers: &Headers, ends: bool, host: &impl StreamHost) -> Result<RequestDecision, Denial> {
-    let policy = match plan.policies.find(&route(plan, host)) {
-        Some(Guard::Off) => return Ok(RequestDecision::Untouched),
-        Some(Guard::On(policy)) => policy,
-        None => return Err(no_policy()),
-    };
-    let head = RequestHead::read(headers, &plan.gateway, &plan.strip);
-    let offer = SubprotocolOffer::parse(&head.subprotocols, &plan.gateway).map_err(credential_denial)?;
-    let admission = Admission::new(plan, policy, &head, &offer, host)?;
-    if let Some(need) = admission.body_need(&head, ends)? {
-        return Ok(RequestDecision::Hold(Box::new(admission), need));
+/// Checks the head of a request, and edits it if it goes on. `ends` says that no body follows.
+///
+/// # Errors
+///
+/// The first check that fails.
+pub(crate) fn check(
+    plan: &Plan,
+    head: &RequestHead,
+    ends: bool,
+    cx: &mut Context<'_>,
+) -> Result<RequestDecision, Denial> {
+    let guard = plan.policies.find(&route(plan, cx.host));
+    if let Some(Guard::Off) = guard {
+        return Ok(RequestDecision::Untouched);
     }
-    let named = admission.named_in_query(&head)?;
-    let sideband = call_joined(&head.target).filter(|_| admission.purpose == Purpose::WebSocket);
-    let is_subject = named.is_some() || (admission.purpose != Purpose::Rest && sideband.is_none());
-    let upstream = admission.resolve_upstream(&head, named.as_deref(), is_subject)?;
-    let handle = match &sideband {
-        Some(id) => call::join(CallName { provider: &upstream.provider.name, id }, &admission, host)?,
-        None => admission.start(host)?,
-    };
-    let hung_up = call_hung_up(&head);
-    let handshake = (admission.purpose == Purpose::WebSocket)
-        .then(|| Handshake::new(&head, &offer, !head.has_websocket_key && !host.is_http1()));
-    let rest = RestMeter::new(&admission, &head, &upstream, false);
-    let credential = upstream.provider.credential(admission.upstream_secret(), || roll(host));
-    let has_extensions = head.has_websocket_extensions;
-    let mut edits = forward::edits(plan, &admission, head, &offer, &upstream, credential.as_ref(), rest.is_some());
-    if handshake.is_some() && headers.first(b"content-length").is_some() {
-        // An upstream that took so much for a body would see other frames than are followed.
-        edits.remove("content-length");
+    let target = head.target();
+    let (endpoint, path) = Endpoint::read(head.method(), &target, head.last(Line::Upgrade)).map_err(no_endpoint)?;
+    let Some(Guard::On(policy)) = guard else { return Err(no_policy()) };
+    let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway).map_err(credential_denial)?;
+    let request = GuardedRequest { plan, policy, head, offer: &offer };
+    let admission = Admission::new(&request, endpoint, cx.host)?;
+    if let Some(need) = admission.body_need(head, ends)? {
+        let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need };
+        return Ok(RequestDecision::Wait(waiting));
     }
-    if handshake.as_ref().is_some_and(|handshake| handshake.key_supplied) {
-        let key = STANDARD.encode(host.random::<16>().unwrap_or_default());
-        edits.set("sec-websocket-key", HeaderValue::Plain(key.into_bytes()));
+    let admitted = Admitted { plan, head, path, offer };
+    match &admission.endpoint {
+        Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket => admitted.websocket(admission, cx),
+        Endpoint::StartCall => admitted.call(admission, cx),
+        // The one waits for its body, the other was refused.
+        Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
+        Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
+            admitted.rest(admission, cx)
+        }
     }
-    let is_call = admission.purpose == Purpose::Call || sideband.is_some();
-    let mut provider_key = if is_call { call::provider_key(&admission, &upstream, credential, host) } else { None };
-    let sideband = sideband.map(|id| Box::new(SidebandOf::new(id, provider_key.take())));
-    let model = upstream.model.filter(|_| admission.purpose == Purpose::Call).map(str::to_owned);
-    let relay = (handshake.is_some() && admission.policy.is_metered).then(|| {
-        let id = host.random().map_or(0, u128::from_le_bytes);
-        let reservation = Reservation::new(host.sessions().borrow().memory.clone());
-        Box::new(WebSocketRelay::new(&admission, &upstream.provider.name, upstream.model, id, reservation, host.now()))
+}
+
+/// A request that needs no body to be judged.
+struct Admitted<'a> {
+    plan: &'a Plan,
+    head: &'a RequestHead,
+    path: Path<'a>,
+    offer: SubprotocolOffer,
+}
+
+impl Admitted<'_> {
+    fn websocket(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+        let Self { plan, head, path, offer } = self;
+        let named = named_in_query(&head.target(), &admission)?;
+        let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let handle = match admission.endpoint.sideband_of() {
+            Some(id) => call::join(CallName { provider: &upstream.provider.name, id: id.as_str() }, &admission, cx)?,
+            None => admission.start(cx)?,
+        };
+        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let mut edits = outgoing.edits(credential.as_ref());
+        if head.has(Line::ContentLength) {
+            // An upstream that took so much for a body would see other frames than are followed.
+            edits.remove("content-length");
+        }
+        let supplies_key = !head.has(Line::WebSocketKey) && !is_http1(cx.host);
+        if supplies_key {
+            let key = STANDARD.encode(cx.host.random_bytes::<16>().unwrap_or_default());
+            edits.set("sec-websocket-key", HeaderValue::Plain(key.into_bytes()));
+        }
+        let followed = admission.policy.is_metered.then(|| follow(&admission, &upstream, credential, cx));
+        if followed.is_some() && head.has(Line::WebSocketExtensions) {
+            // RFC 6455 section 9: without an extension, frames can be read.
+            edits.remove("sec-websocket-extensions");
+        }
+        let provider = upstream.provider.clone();
+        let awaited = Awaited::WebSocket(Handshake::new(offer, supplies_key), followed);
+        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+    }
+
+    fn call(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+        let Self { plan, head, path, offer } = self;
+        let named = named_in_query(&head.target(), &admission)?;
+        let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let handle = admission.start(cx)?;
+        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let edits = outgoing.edits(credential.as_ref());
+        let provider_key = call::provider_key(&admission, &upstream, credential, cx.host);
+        let provider = upstream.provider.clone();
+        let awaited = Awaited::Call(CallRequest { model: upstream.model.map(str::to_owned), provider_key });
+        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+    }
+
+    fn rest(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+        let Self { plan, head, path, offer } = self;
+        let upstream = Upstream::resolve(&admission, &path, None, false)?;
+        let handle = admission.start(cx)?;
+        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let edits = outgoing.edits(credential.as_ref());
+        let awaited = Awaited::of_rest(&admission.endpoint, RestMeter::new(&admission, &upstream, false));
+        let provider = upstream.provider.clone();
+        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+    }
+}
+
+fn forward(forwarded: Forwarded, edits: Edits, handle: Option<SessionHandle>) -> RequestDecision {
+    RequestDecision::Forward(Box::new(forwarded), edits, handle)
+}
+
+/// What follows a WebSocket that goes on with this credential.
+fn follow(
+    admission: &Admission,
+    upstream: &Upstream<'_>,
+    credential: Option<(Placement, Arc<Secret>)>,
+    cx: &Context<'_>,
+) -> FollowedWebSocket {
+    let sideband = admission.endpoint.sideband_of().map(|id| {
+        let provider_key = call::provider_key(admission, upstream, credential, cx.host);
+        Box::new(SidebandOf::new(id.clone(), provider_key))
     });
-    if relay.is_some() && has_extensions {
-        // RFC 6455 section 9: without an extension, frames can be read.
-        edits.remove("sec-websocket-extensions");
-    }
-    let provider = upstream.provider.clone();
-    let sent = Forwarded { admission, handshake, relay, sideband, rest, provider_key, hung_up, provider, model };
-    Ok(RequestDecision::Forward(Box::new(sent), edits, handle))
+    let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
+    let relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
+    FollowedWebSocket { relay: Box::new(relay), sideband }
 }
 
-fn route(plan: &Plan, host: &impl StreamHost) -> Route {
-    match host.route_policy() {
+fn route(plan: &Plan, host: &dyn StreamHost) -> Route {
+    match host.attribute(Attribute::RoutePolicy) {
         Some(policy) => Route::Metadata(policy),
-        None if plan.policies.need_names() => Route::Name(host.route_name()),
+        None if plan.policies.need_names() => Route::Name(host.attribute(Attribute::RouteName).unwrap_or_default()),
         None => Route::Unnamed,
     }
+}
+
+fn is_http1(host: &dyn StreamHost) -> bool {
+    host.attribute(Attribute::Protocol).is_some_and(|protocol| protocol.starts_with(b"HTTP/1"))
 }

@@ -1,24 +1,14 @@
-//! The head of a request: one pass over its header lines, each read once.
+//! The head of a request: its header lines, each read once, and kept as long as something is to be known of them.
 
-use crate::credential::{GatewaySlot, Slots, Strip, SubprotocolOffer};
-use crate::denial::{Denial, DenialCode};
+use crate::credential::{GatewaySlot, Slot, Strip, SubprotocolOffer};
 use crate::http::{Edits, HeaderValue, Headers, Target, is_json, media_type, members, trim};
 
 /// The version that OpenAI has refused since its beta ended.
 const BETA_REALTIME: &[u8] = b"realtime=v1";
 
-/// What an HTTP request asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Upgrade {
-    /// A WebSocket: `GET` with `upgrade: websocket`, as Envoy shows HTTP/2's extended CONNECT too.
-    WebSocket,
-    /// Anything else.
-    None,
-}
-
 /// What a body is said to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BodyKind {
+pub(crate) enum BodyKind {
     /// `application/json` or `+json`, as it is.
     Json,
     /// JSON behind a content coding such as gzip.
@@ -29,120 +19,118 @@ pub enum BodyKind {
     Other,
 }
 
-/// The lines of a request that matter to the filter.
-pub struct RequestHead<'a> {
-    /// The method.
-    pub method: &'a [u8],
-    /// The request target.
-    pub target: Target<'a>,
-    /// The pages that sent it.
-    pub origins: Vec<&'a [u8]>,
-    /// What stands in the slots.
-    pub slots: Slots<'a>,
-    /// The lines of `sec-websocket-protocol`.
-    pub subprotocols: Vec<&'a [u8]>,
-    /// Whether it has a `sec-websocket-key`.
-    pub has_websocket_key: bool,
-    /// Whether it offers extensions of WebSockets.
-    pub has_websocket_extensions: bool,
-    /// Whether it accepts content codings by name.
-    pub has_accept_encoding: bool,
-    upgrade: Option<&'a [u8]>,
-    content_type: Option<&'a [u8]>,
-    content_encoding: Option<&'a [u8]>,
-    betas: Vec<&'a [u8]>,
-    removed: Edits,
+/// The header lines that matter to the filter, by what they say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Line {
+    /// `:method`
+    Method,
+    /// `:path`
+    Target,
+    /// `upgrade`
+    Upgrade,
+    /// A slot of the gateway token.
+    Slot(Slot),
+    /// `sec-websocket-protocol`
+    Subprotocols,
+    /// `sec-websocket-key`
+    WebSocketKey,
+    /// `sec-websocket-extensions`
+    WebSocketExtensions,
+    /// `origin`, the page that sent it.
+    Origin,
+    /// `accept-encoding`
+    AcceptEncoding,
+    /// `content-type`
+    ContentType,
+    /// `content-encoding`
+    ContentEncoding,
+    /// `content-length`
+    ContentLength,
+    /// `openai-beta`
+    Beta,
+    /// One of which nothing is read, and which goes no further.
+    Stripped,
 }
 
-impl<'a> RequestHead<'a> {
+/// The header lines of a request, and which of them matter.
+pub(crate) struct RequestHead {
+    headers: Headers,
+    /// In the order of the headers.
+    lines: Vec<ReadLine>,
+}
+
+struct ReadLine {
+    line: Line,
+    /// Which one of the headers it is.
+    number: usize,
+    is_stripped: bool,
+}
+
+impl RequestHead {
     /// Reads the lines.
-    pub fn read(headers: &'a Headers, gateway: &GatewaySlot, strip: &Strip) -> Self {
-        let mut head = Self {
-            method: b"",
-            target: Target::parse(b""),
-            origins: Vec::new(),
-            slots: Slots::default(),
-            subprotocols: Vec::new(),
-            has_websocket_key: false,
-            has_websocket_extensions: false,
-            has_accept_encoding: false,
-            upgrade: None,
-            content_type: None,
-            content_encoding: None,
-            betas: Vec::new(),
-            removed: Edits::default(),
-        };
-        for (name, value) in headers.iter() {
-            head.line(name, value, gateway, strip);
+    pub(crate) fn read(headers: Headers, gateway: &GatewaySlot, strip: &Strip) -> Self {
+        let mut lines = Vec::new();
+        for (number, (name, _)) in headers.iter().enumerate() {
+            let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
+            let line = match (Slot::of(name, gateway), name) {
+                (Some(slot), _) => Line::Slot(slot),
+                (None, b"openai-beta") if is_listed => Line::Stripped,
+                (None, name) => match line_named(name) {
+                    Some(line) => line,
+                    None if is_listed => Line::Stripped,
+                    None => continue,
+                },
+            };
+            let is_stripped = is_listed || matches!(line, Line::Slot(_) | Line::Stripped);
+            lines.push(ReadLine { line, number, is_stripped });
         }
-        head
+        Self { headers, lines }
     }
 
-    fn line(&mut self, name: &'a [u8], value: &'a [u8], gateway: &GatewaySlot, strip: &Strip) {
-        let is_stripped = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
-        if is_stripped {
-            self.remove(name);
-        }
-        if name == gateway.header.as_bytes() {
-            self.slots.gateway.push(value);
-            return self.remove(name);
-        }
-        match name {
-            b":method" => self.method = value,
-            b":path" => self.target = Target::parse(value),
-            b"authorization" => {
-                self.slots.authorization.push(value);
-                self.removed.remove("authorization");
-            }
-            b"api-key" | b"x-api-key" | b"x-goog-api-key" => {
-                self.slots.api_keys.push(value);
-                self.remove(name);
-            }
-            b"openai-organization" | b"openai-project" | b"cookie" | b"x-realtime-byok-provider" => self.remove(name),
-            b"openai-beta" if !is_stripped => self.betas.push(value),
-            b"sec-websocket-protocol" => self.subprotocols.push(value),
-            b"sec-websocket-key" => self.has_websocket_key = true,
-            b"sec-websocket-extensions" => self.has_websocket_extensions = true,
-            b"accept-encoding" => self.has_accept_encoding = true,
-            b"upgrade" => self.upgrade = Some(value),
-            b"origin" => self.origins.push(value),
-            b"content-type" => self.content_type = Some(value),
-            b"content-encoding" => self.content_encoding = Some(value),
-            _ => {}
-        }
+    /// The method.
+    pub(crate) fn method(&self) -> &[u8] {
+        self.last(Line::Method).unwrap_or_default()
     }
 
-    fn remove(&mut self, name: &[u8]) {
-        if let Some(name) = str(name) {
-            self.removed.remove(name.to_owned());
-        }
+    /// The request target.
+    pub(crate) fn target(&self) -> Target<'_> {
+        Target::parse(self.last(Line::Target).unwrap_or_default())
     }
 
-    /// The edits that remove the lines that must not go on as a whole.
-    pub fn removed(self) -> Edits {
-        self.removed
+    /// The value of `authorization`, for the control API, which has no other slot.
+    pub(crate) fn authorization(&self) -> Option<&[u8]> {
+        self.headers.first(b"authorization")
     }
 
-    /// What it asks for. Only a WebSocket may be switched to: anything else would be a tunnel that the filter cannot see
-    /// into, with the provider's key before it.
-    pub fn upgrade(&self) -> Result<Upgrade, Denial> {
-        let refuse = |message| Err(Denial::new(DenialCode::MalformedRequest, message));
-        match self.upgrade.map(trim) {
-            None if self.method == b"CONNECT" => refuse("CONNECT is not served here."),
-            None => Ok(Upgrade::None),
-            Some(protocol) if !protocol.eq_ignore_ascii_case(b"websocket") => {
-                refuse("The only protocol to upgrade to here is websocket.")
-            }
-            Some(_) if self.method != b"GET" => refuse("A WebSocket is opened with GET (RFC 6455 section 4.1)."),
-            Some(_) => Ok(Upgrade::WebSocket),
-        }
+    /// The slots that have a value, and what that is.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (Slot, &[u8])> + Clone {
+        self.lines.iter().filter_map(|read| match read.line {
+            Line::Slot(slot) => Some((slot, self.value(read))),
+            _ => None,
+        })
+    }
+
+    /// Whether there is such a line.
+    pub(crate) fn has(&self, line: Line) -> bool {
+        self.last(line).is_some()
+    }
+
+    /// The values of all such lines, in order.
+    pub(crate) fn all(&self, line: Line) -> impl Iterator<Item = &[u8]> + Clone {
+        self.lines.iter().filter(move |read| read.line == line).map(|read| self.value(read))
+    }
+
+    /// The value of the last such line.
+    pub(crate) fn last(&self, line: Line) -> Option<&[u8]> {
+        self.lines.iter().rev().find(|read| read.line == line).map(|read| self.value(read))
     }
 
     /// What its body is said to be.
-    pub fn body_kind(&self) -> BodyKind {
-        let media_type = self.content_type.map(media_type).unwrap_or_default();
+    pub(crate) fn body_kind(&self) -> BodyKind {
+        let media_type = self.last(Line::ContentType).map(media_type).unwrap_or_default();
         let (is_json, is_sdp) = (is_json(media_type), media_type.eq_ignore_ascii_case(b"application/sdp"));
-        let is_coded = self.content_encoding.is_some_and(|coding| !trim(coding).eq_ignore_ascii_case(b"identity"));
+        let coding = self.last(Line::ContentEncoding);
+        let is_coded = coding.is_some_and(|coding| !trim(coding).eq_ignore_ascii_case(b"identity"));
         match (is_json, is_coded) {
             (true, false) => BodyKind::Json,
             (true, true) => BodyKind::CodedJson,
@@ -151,16 +139,51 @@ impl<'a> RequestHead<'a> {
         }
     }
 
+    /// The edits that remove the lines that must not go on as a whole.
+    pub(crate) fn stripped(&self) -> Edits {
+        let mut edits = Edits::default();
+        for read in self.lines.iter().filter(|read| read.is_stripped) {
+            let (name, _) = self.headers.line(read.number);
+            if let Ok(name) = str::from_utf8(name) {
+                edits.remove(name.to_owned());
+            }
+        }
+        edits
+    }
+
     /// The edits that remove what must not go on: credentials, account settings, the beta's version.
-    pub fn strip(self, offer: &SubprotocolOffer<'_>) -> Edits {
-        let mut edits = self.removed;
-        let betas: Vec<_> = self.betas.iter().flat_map(|line| members(line)).collect();
-        let kept = betas.iter().copied().filter(|member| !member.eq_ignore_ascii_case(BETA_REALTIME)).collect();
-        relist(&mut edits, "openai-beta", betas.len(), kept);
+    pub(crate) fn stripped_with(&self, offer: &SubprotocolOffer) -> Edits {
+        let mut edits = self.stripped();
+        let betas = || self.all(Line::Beta).flat_map(members);
+        let kept = betas().filter(|member| !member.eq_ignore_ascii_case(BETA_REALTIME)).collect();
+        relist(&mut edits, "openai-beta", betas().count(), kept);
         let kept = offer.iter().filter(|(_, kind)| !kind.is_removed()).map(|(name, _)| name).collect();
         relist(&mut edits, "sec-websocket-protocol", offer.iter().count(), kept);
         edits
     }
+
+    fn value(&self, read: &ReadLine) -> &[u8] {
+        self.headers.line(read.number).1
+    }
+}
+
+fn line_named(name: &[u8]) -> Option<Line> {
+    Some(match name {
+        b":method" => Line::Method,
+        b":path" => Line::Target,
+        b"upgrade" => Line::Upgrade,
+        b"sec-websocket-protocol" => Line::Subprotocols,
+        b"sec-websocket-key" => Line::WebSocketKey,
+        b"sec-websocket-extensions" => Line::WebSocketExtensions,
+        b"origin" => Line::Origin,
+        b"accept-encoding" => Line::AcceptEncoding,
+        b"content-type" => Line::ContentType,
+        b"content-encoding" => Line::ContentEncoding,
+        b"content-length" => Line::ContentLength,
+        b"openai-beta" => Line::Beta,
+        b"openai-organization" | b"openai-project" | b"cookie" | b"x-realtime-byok-provider" => Line::Stripped,
+        _ => return None,
+    })
 }
 
 /// Leaves a list header alone if all of its members are kept, else joins those that are.
@@ -175,6 +198,70 @@ fn relist(edits: &mut Edits, name: &'static str, before: usize, kept: Vec<&[u8]>
     }
 }
 
-fn str(name: &[u8]) -> Option<&str> {
-    std::str::from_utf8(name).ok()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Edit;
+
+    fn head(lines: &[(&str, &str)]) -> RequestHead {
+        let strip = Strip { headers: vec!["x-internal".into(), "openai-beta".into()], params: vec![] };
+        let headers = Headers::from_iter(lines.iter().copied());
+        RequestHead::read(headers, &GatewaySlot::new("x-gateway", "gateway", true), &strip)
+    }
+
+    #[test]
+    fn lines_are_found_by_what_they_say() {
+        let head = head(&[
+            (":method", "GET"),
+            (":path", "/v1/realtime?model=m"),
+            ("origin", "https://a.test"),
+            ("x-gateway", "one"),
+            ("authorization", "Bearer two"),
+            ("x-api-key", "three"),
+            ("origin", "https://b.test"),
+            ("x-other", "four"),
+        ]);
+        assert_eq!((head.method(), head.target().path), (b"GET".as_slice(), b"/v1/realtime".as_slice()));
+        assert_eq!(head.all(Line::Origin).collect::<Vec<_>>(), [b"https://a.test", b"https://b.test"]);
+        let slots = [
+            (Slot::Gateway, b"one".as_slice()),
+            (Slot::Authorization, b"Bearer two".as_slice()),
+            (Slot::ApiKey, b"three".as_slice()),
+        ];
+        assert_eq!(head.slots().collect::<Vec<_>>(), slots);
+        assert_eq!((head.has(Line::Origin), head.has(Line::Upgrade), head.last(Line::Beta)), (true, false, None));
+    }
+
+    #[test]
+    fn credentials_and_what_is_listed_go_no_further() {
+        let head = head(&[
+            ("x-internal", "1"),
+            ("cookie", "a=b"),
+            ("x-other", "2"),
+            ("api-key", "k"),
+            ("openai-beta", "realtime=v1"),
+            ("x-gateway", "t"),
+            ("cookie", "c=d"),
+            ("content-type", "text/plain"),
+        ]);
+        let edits = head.stripped();
+        let names: Vec<_> = edits.iter().map(Edit::name).collect();
+        assert_eq!(names, ["x-internal", "cookie", "api-key", "openai-beta", "x-gateway"]);
+    }
+
+    #[test]
+    fn a_body_is_what_its_type_and_coding_say() {
+        for (content_type, coding, want) in [
+            ("application/json", None, BodyKind::Json),
+            ("application/x+json; charset=utf-8", Some("identity"), BodyKind::Json),
+            ("application/json", Some("gzip"), BodyKind::CodedJson),
+            ("Application/SDP", None, BodyKind::Sdp),
+            ("multipart/form-data; boundary=x", None, BodyKind::Other),
+        ] {
+            let coding = coding.map(|coding| ("content-encoding", coding));
+            let lines: Vec<_> = [("content-type", content_type)].into_iter().chain(coding).collect();
+            assert_eq!(head(&lines).body_kind(), want, "{lines:?}");
+        }
+        assert_eq!(head(&[]).body_kind(), BodyKind::Other);
+    }
 }

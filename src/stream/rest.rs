@@ -8,52 +8,24 @@
 //! Nothing is held back but an event that is not complete, and that only where the usage was asked for in the client's
 //! place.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::rc::Rc;
-
-use percent_encoding::percent_decode;
+use std::sync::Arc;
 
 use super::action::{BodyAction, ResponseAction};
-use super::admission::{Admission, Purpose};
-use super::request_head::RequestHead;
+use super::admission::Admission;
 use super::upstream::Upstream;
+use super::upstream_response::UpstreamResponse;
 use crate::credential::Caller;
-use crate::host::UpstreamResponse;
-use crate::http::{Edits, Target, is_json, media_type, trim};
+use crate::http::{Edits, is_json, media_type, trim};
 use crate::policy::{Policy, Provider};
 use crate::protocol::{BodyMeter, UsageChunkFilter};
 use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Tally, UsageError};
 
-/// How much is kept of a JSON answer, and of an event of a stream.
-const MAX_READ: usize = 1 << 20;
-
-/// Segments below which something that exists already is addressed: what it has used was counted when it was made.
-const COLLECTIONS: [&[u8]; 4] = [b"completions", b"responses", b"runs", b"batches"];
-
-/// What can stand in the place of an id below those and makes something, whatever the segments before are called:
-/// gateways and deployments may have any name.
-const MAKERS: [&[u8]; 10] = [
-    b"completions",
-    b"responses",
-    b"compact",
-    b"runs",
-    b"embeddings",
-    b"transcriptions",
-    b"translations",
-    b"speech",
-    b"generations",
-    b"edits",
-];
-
-/// What can be done to something that exists.
-const CHANGES: [&[u8]; 2] = [b"cancel", b"submit_tool_outputs"];
-
 /// One exchange, from its request on.
 pub struct RestMeter {
-    policy: Rc<Policy>,
-    caller: Rc<Caller>,
-    provider: Rc<Provider>,
+    policy: Arc<Policy>,
+    caller: Arc<Caller>,
+    provider: Arc<Provider>,
     meter: Meter,
     phase: Phase,
     gap: Option<UsageGap>,
@@ -62,11 +34,11 @@ pub struct RestMeter {
 /// What an exchange has used.
 pub struct RestUsage {
     /// Who sent it.
-    pub caller: Rc<Caller>,
+    pub caller: Arc<Caller>,
     /// The route's policy.
-    pub policy: Rc<Policy>,
+    pub policy: Arc<Policy>,
     /// Who served it.
-    pub provider: Rc<Provider>,
+    pub provider: Arc<Provider>,
     /// The request's model, else the answer's, if one is known.
     pub model: Option<String>,
     /// What was counted.
@@ -108,13 +80,8 @@ enum Phase {
 impl RestMeter {
     /// The exchange that a request begins, if its usage is to be counted. `is_asked` says that it was asked for in the
     /// client's place.
-    pub fn new(
-        admission: &Admission,
-        head: &RequestHead<'_>,
-        upstream: &Upstream<'_>,
-        is_asked: bool,
-    ) -> Option<Box<Self>> {
-        is_counted(admission, head).then(|| {
+    pub fn new(admission: &Admission, upstream: &Upstream<'_>, is_asked: bool) -> Option<Box<Self>> {
+        admission.is_counted().then(|| {
             Box::new(Self {
                 policy: admission.policy.clone(),
                 caller: admission.caller.clone(),
@@ -127,7 +94,7 @@ impl RestMeter {
     }
 
     /// The answer's headers came.
-    pub fn answered(&mut self, status: Option<u16>, response: &impl UpstreamResponse) -> ResponseAction {
+    pub fn answered(&mut self, status: Option<u16>, response: &UpstreamResponse<'_>) -> ResponseAction {
         let answer = std::mem::replace(&mut self.phase, Phase::Done);
         let (Phase::AwaitingHeaders { is_asked }, Some(200..=299)) = (answer, status) else {
             return ResponseAction::Pass;
@@ -143,7 +110,7 @@ impl RestMeter {
             self.gap = Some(UsageGap::Coded);
             return ResponseAction::Pass;
         }
-        let body = if is_stream { BodyMeter::event_stream(MAX_READ) } else { BodyMeter::json(MAX_READ) };
+        let body = if is_stream { BodyMeter::event_stream() } else { BodyMeter::json() };
         let unasked = (is_stream && is_asked).then(UsageChunkFilter::new);
         let is_shortened = unasked.is_some();
         self.phase = Phase::Reading { body, is_stream, unasked };
@@ -200,34 +167,6 @@ impl fmt::Display for UsageGap {
     }
 }
 
-/// Whether what a request uses is counted: a policy meters it, and it makes something. Reading what was made before, or
-/// changing it, tells the same usage again.
-pub fn is_counted(admission: &Admission, head: &RequestHead<'_>) -> bool {
-    let is_post = admission.purpose == Purpose::Rest && head.method == b"POST";
-    is_post && admission.policy.is_metered && !addresses_existing(&head.target)
-}
-
-fn addresses_existing(target: &Target<'_>) -> bool {
-    let path = normalized(target);
-    let mut from_end = segments(&path).rev();
-    let (last, second, third) = (from_end.next(), from_end.next(), from_end.next());
-    let is_one_of = |names: &[&[u8]], segment: Option<&[u8]>| segment.is_some_and(|segment| names.contains(&segment));
-    (is_one_of(&COLLECTIONS, second) && !is_one_of(&MAKERS, last))
-        || (is_one_of(&COLLECTIONS, third) && is_one_of(&CHANGES, last))
-}
-
-/// A path in one spelling: percent-decoded, in lowercase.
-pub(super) fn normalized(target: &Target<'_>) -> Vec<u8> {
-    let mut path = Cow::from(percent_decode(target.path)).into_owned();
-    path.make_ascii_lowercase();
-    path
-}
-
-/// The segments of a path, without empty ones.
-pub(super) fn segments(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
-    path.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty())
-}
-
 /// Keeps the first reason why something could not be counted.
 fn note(gap: &mut Option<UsageGap>, all: &[MeterEvent]) {
     let rejected = all.iter().find_map(|metered| match metered {
@@ -244,8 +183,10 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::credential::{Access, GatewaySlot, Strip};
-    use crate::http::Headers;
+    use crate::credential::Access;
+    use crate::endpoint::Endpoint;
+    use crate::host::HeaderMap;
+    use crate::host::fake::FakeHost;
     use crate::limit::{CallerLimits, SessionLimits};
     use crate::name_rule::NameRule;
     use crate::policy::{Credential, ProviderKind};
@@ -256,37 +197,18 @@ pub(super) mod tests {
         content_encoding: &'static str,
     }
 
-    impl UpstreamResponse for Answered {
-        fn status(&self) -> Option<u16> {
-            Some(200)
-        }
-
-        fn is_from_upstream(&self) -> bool {
-            true
-        }
-
-        fn subprotocols(&self) -> Vec<u8> {
-            Vec::new()
-        }
-
-        fn content_type(&self) -> Vec<u8> {
-            self.content_type.into()
-        }
-
-        fn content_encoding(&self) -> Vec<u8> {
-            self.content_encoding.into()
-        }
-
-        fn location(&self) -> Option<Vec<u8>> {
-            None
+    impl Answered {
+        fn host(&self) -> FakeHost {
+            let host = FakeHost::new().line(HeaderMap::Response, "content-type", self.content_type);
+            host.line(HeaderMap::Response, "content-encoding", self.content_encoding)
         }
     }
 
     const JSON: Answered = Answered { content_type: "application/json", content_encoding: "" };
     const EVENTS: Answered = Answered { content_type: "text/event-stream; charset=utf-8", content_encoding: "" };
 
-    pub(in crate::stream) fn provider(kind: ProviderKind) -> Rc<Provider> {
-        Rc::new(Provider { name: "openai".into(), kind, credential: Credential::External, account: vec![] })
+    pub(in crate::stream) fn provider(kind: ProviderKind) -> Arc<Provider> {
+        Arc::new(Provider { name: "openai".into(), kind, credential: Credential::External, account: vec![] })
     }
 
     pub(in crate::stream) fn admission(is_metered: bool) -> Admission {
@@ -307,24 +229,18 @@ pub(super) mod tests {
             origins: NameRule::Any,
             limits: CallerLimits::default(),
         };
-        Admission { policy: Rc::new(policy), caller: Rc::new(caller), client_secret: None, purpose: Purpose::Rest }
-    }
-
-    pub(in crate::stream) fn with_inbound<T>(
-        method: &str,
-        path: &str,
-        use_it: impl FnOnce(&RequestHead<'_>) -> T,
-    ) -> T {
-        let headers = Headers::from_iter([(":method", method), (":path", path)]);
-        let strip = Strip { headers: vec![], params: vec![] };
-        use_it(&RequestHead::read(&headers, &GatewaySlot::new("gateway", "gateway", true), &strip))
+        Admission {
+            policy: Arc::new(policy),
+            caller: Arc::new(caller),
+            client_secret: None,
+            endpoint: Endpoint::Completions,
+        }
     }
 
     fn rest(model: &str, is_asked: bool) -> RestMeter {
         let admission = admission(true);
         let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(model) };
-        let path = "/v1/chat/completions";
-        *with_inbound("POST", path, |head| RestMeter::new(&admission, head, &upstream, is_asked)).unwrap()
+        *RestMeter::new(&admission, &upstream, is_asked).unwrap()
     }
 
     fn load(file: &str) -> String {
@@ -339,7 +255,7 @@ pub(super) mod tests {
     /// What an exchange comes to whose answer passes in these chunks: what it used, and what the client gets.
     fn pass(mut rest: RestMeter, response: &Answered, chunks: &[&[u8]]) -> (RestUsage, Vec<u8>) {
         let prices = prices();
-        rest.answered(Some(200), response);
+        rest.answered(Some(200), &UpstreamResponse(&response.host()));
         let mut got = Vec::new();
         for (index, chunk) in chunks.iter().enumerate() {
             match rest.pass(chunk, index + 1 == chunks.len(), &prices) {
@@ -411,7 +327,7 @@ pub(super) mod tests {
         ] {
             let mut rest = rest("gpt-5", false);
             assert!(!rest.is_read());
-            rest.answered(Some(status), &response);
+            rest.answered(Some(status), &UpstreamResponse(&response.host()));
             assert_eq!(rest.is_read(), is_read, "{status} {}", response.content_type);
             assert_eq!(rest.end(&prices()).gap, gap, "{status} {}", response.content_type);
         }
@@ -420,9 +336,8 @@ pub(super) mod tests {
     #[test]
     fn what_is_not_reported_is_known_not_to_be() {
         let cut = |body: &str| body[..body.len() / 2].to_owned();
-        let (usage, many) = (r#""usage":{"input_tokens":1,"output_tokens":1}"#, r#""a":1,"#.repeat(MAX_READ / 6));
-        let (long, oversized) =
-            (format!(r#"{{"data":"{}",{usage}}}"#, "A".repeat(MAX_READ)), format!("{{{many}{usage}}}"));
+        let (usage, many) = (r#""usage":{"input_tokens":1,"output_tokens":1}"#, r#""a":1,"#.repeat(200_000));
+        let (long, full) = (format!(r#"{{"data":"{}",{usage}}}"#, "A".repeat(2 << 20)), format!("{{{many}{usage}}}"));
         let unasked = "data: {\"choices\":[{}]}\n\ndata: [DONE]\n\n".to_owned();
         let missing = Some(UsageGap::Rejected(UsageError::Missing("usage")));
         for (body, response, gap) in [
@@ -430,7 +345,7 @@ pub(super) mod tests {
             (r#"{"object":"list","data":[]}"#.into(), JSON, None),
             (cut(&load("responses-json.jsonl")), JSON, Some(UsageGap::Rejected(UsageError::Malformed))),
             (long, JSON, None),
-            (oversized, JSON, Some(UsageGap::Rejected(UsageError::Oversized))),
+            (full, JSON, None),
             (r#"{"object":"response","status":"queued","usage":null}"#.into(), JSON, missing),
             (unasked, EVENTS, missing),
             (cut(&event_stream(&load("responses-sse.jsonl"))), EVENTS, missing),
@@ -440,35 +355,5 @@ pub(super) mod tests {
             assert_eq!(used.gap, gap, "{:.80}", body);
             assert!(got == body.as_bytes());
         }
-    }
-
-    #[test]
-    fn what_makes_something_is_counted_and_what_reads_or_changes_it_is_not() {
-        for (method, path, want) in [
-            ("POST", "/v1/chat/completions", true),
-            ("POST", "/v1/chat/completions/?x=responses/1", true),
-            ("POST", "/openai/deployments/gpt/chat/completions?api-version=1", true),
-            ("POST", "/v1/responses", true),
-            ("POST", "/v1/responses/compact", true),
-            ("POST", "/v1/audio/transcriptions", true),
-            ("POST", "/v1/embeddings", true),
-            ("POST", "/v1/chat/completions/chatcmpl-1", false),
-            ("POST", "/v1/chat/Completions//chatcmpl-1", false),
-            ("POST", "/v1/respons%65s/resp_1/cancel", false),
-            ("POST", "/v1/threads/t/runs/r", false),
-            ("POST", "/v1/responses/x/openai/chat/completions", true),
-            ("POST", "/v1/x/responses/openai/embeddings", true),
-            ("POST", "/openai/deployments/responses/chat/completions", true),
-            ("POST", "/openai/deployments/completions/embeddings", true),
-            ("POST", "/v1/threads/t/runs", true),
-            ("POST", "/v1/threads/t/runs/r/submit_tool_outputs", false),
-            ("GET", "/v1/responses", false),
-            ("PUT", "/v1/responses", false),
-        ] {
-            let is_metered = |metered| with_inbound(method, path, |head| is_counted(&admission(metered), head));
-            assert_eq!((is_metered(true), is_metered(false)), (want, false), "{method} {path}");
-        }
-        let call = Admission { purpose: Purpose::Call, ..admission(true) };
-        assert!(!with_inbound("POST", "/v1/realtime/calls", |head| is_counted(&call, head)));
     }
 }

@@ -2,43 +2,43 @@
 //! nobody could be told and it must be known.
 
 use super::admission::Admission;
-use super::denials::{ambiguous_stream, ambiguous_version, unreported_stream};
-use super::request_head::RequestHead;
-use super::rest::{is_counted, normalized, segments};
+use super::denials::{ambiguous_stream, ambiguous_version, unreadable_body, unreported_stream};
 use crate::denial::Denial;
 use crate::http::Target;
 use crate::policy::{Provider, ProviderKind};
-use crate::protocol::{is_stream_requested, with_include_usage};
+use crate::protocol::{Inspected, InvalidBody, RequestBody};
 
 /// The first version of Azure's API that knows `stream_options`.
 const AZURE_STREAM_OPTIONS: &str = "2024-09";
 
-/// Whether the usage of what a request makes is counted, and a stream of it tells that only to those who ask: of
-/// completions, chat or not.
-pub fn needs_include_usage(admission: &Admission, head: &RequestHead<'_>) -> bool {
-    let path = normalized(&head.target);
-    is_counted(admission, head) && segments(&path).next_back() == Some(b"completions")
+/// Reads a body; `None` if it is empty.
+pub fn read_body<'a>(admission: &Admission, body: &'a [u8]) -> Result<Option<RequestBody<'a>>, Denial> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let inspected = if admission.needs_include_usage() { Inspected::ModelAndStream } else { Inspected::Model };
+    let read = RequestBody::read(body, inspected).map_err(|error| match error {
+        InvalidBody::AmbiguousStream => ambiguous_stream(),
+        InvalidBody::Unreadable => unreadable_body(),
+    });
+    read.map(Some)
 }
 
-/// The body with its usage asked for, where that must be and can be; `None` if it stays as it is. Under a budget of the
+/// Asks for the usage of what a body asks for, where that must be and can be; says whether it did. Under a budget of the
 /// day, no stream passes that would not tell.
 pub fn include_usage(
     admission: &Admission,
-    head: &RequestHead<'_>,
+    target: &Target<'_>,
     provider: &Provider,
-    body: &[u8],
-) -> Result<Option<Vec<u8>>, Denial> {
-    if body.is_empty() || !needs_include_usage(admission, head) {
-        return Ok(None);
-    }
+    body: Option<&mut RequestBody<'_>>,
+) -> Result<bool, Denial> {
+    let Some(body) = body.filter(|_| admission.needs_include_usage()) else { return Ok(false) };
     let has_budget = admission.caller.limits.has_budget();
-    match supports_include_usage(&head.target, provider) {
-        Some(true) => with_include_usage(body).map_err(|_| ambiguous_stream()),
+    match supports_include_usage(target, provider) {
+        Some(true) => Ok(body.include_usage()),
         None if has_budget => Err(ambiguous_version()),
-        Some(false) if has_budget && is_stream_requested(body).map_err(|_| ambiguous_stream())? => {
-            Err(unreported_stream())
-        }
-        Some(false) | None => Ok(None),
+        Some(false) if has_budget && body.is_stream() => Err(unreported_stream()),
+        Some(false) | None => Ok(false),
     }
 }
 
@@ -59,21 +59,25 @@ fn supports_include_usage(target: &Target<'_>, provider: &Provider) -> Option<bo
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
+    use std::sync::Arc;
 
     use super::*;
     use crate::credential::Caller;
+    use crate::endpoint::Endpoint;
     use crate::limit::CallerLimits;
-    use crate::stream::rest::tests::{admission, provider, with_inbound};
+    use crate::stream::rest::tests::{admission, provider};
 
     /// What becomes of a body sent here: whether it is made to ask, or the answer that refuses it.
     fn asked(path: &str, kind: ProviderKind, body: &str, tokens_per_day: Option<u64>) -> Result<bool, String> {
-        let mut admission = admission(true);
+        let target = Target::parse(path.as_bytes());
+        let (endpoint, _) = Endpoint::read(b"POST", &target, None).unwrap();
+        let admission = admission(true);
         let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
-        admission.caller = Rc::new(Caller { limits, ..Rc::into_inner(admission.caller).unwrap() });
-        let asked =
-            with_inbound("POST", path, |head| include_usage(&admission, head, &provider(kind), body.as_bytes()));
-        asked.map(|body| body.is_some()).map_err(|denial| String::from_utf8(denial.local_reply().body).unwrap())
+        let caller = Arc::new(Caller { limits, ..Arc::into_inner(admission.caller).unwrap() });
+        let admission = Admission { caller, endpoint, ..admission };
+        let asked = read_body(&admission, body.as_bytes())
+            .and_then(|mut body| include_usage(&admission, &target, &provider(kind), body.as_mut()));
+        asked.map_err(|denial| String::from_utf8(denial.local_reply().body).unwrap())
     }
 
     #[test]
@@ -81,7 +85,7 @@ mod tests {
         for (path, openai, azure) in [
             ("/v1/chat/completions", true, true),
             ("/v1/completions/", true, true),
-            ("/x/Chat%2Fcompletions", true, true),
+            ("/x/Chat/%63ompletions", true, true),
             ("/openai/deployments/gpt/chat/completions?api-version=2024-06-01", true, false),
             ("/openai/deployments/gpt/chat/completions?api-version=2024-10-21", true, true),
             ("/openai/deployments/gpt/chat/completions?api-version=2024-10-21&API-version=2024-10-21", true, false),

@@ -1,13 +1,67 @@
 //! The provider and the model of a request.
 
-use std::rc::Rc;
+use std::borrow::Cow;
+use std::sync::Arc;
 
-use crate::policy::Provider;
+use super::admission::Admission;
+use super::denials::{model_of_another_secret, route_not_allowed};
+use crate::denial::Denial;
+use crate::endpoint::Path;
+use crate::http::Target;
+use crate::policy::{Provider, in_path, in_query};
 
 /// Who serves a request, and by which name the model is known there.
-pub struct Upstream<'a> {
+pub(crate) struct Upstream<'a> {
     /// Who serves it.
-    pub provider: &'a Rc<Provider>,
+    pub provider: &'a Arc<Provider>,
     /// The model's name there, if one is known.
     pub model: Option<&'a str>,
+}
+
+impl<'a> Upstream<'a> {
+    /// Resolves the model that a request names in its query or body, and checks it and those that its path names. With a
+    /// body that was read, or without one, it may be subject to a rule on models even if it names none.
+    ///
+    /// # Errors
+    ///
+    /// If a model is not allowed, or another one than the client secret is for, or if none is named where one must be.
+    pub(crate) fn resolve(
+        admission: &'a Admission,
+        path: &Path<'_>,
+        named: Option<&'a str>,
+        has_body: bool,
+    ) -> Result<Self, Denial> {
+        let (policy, caller) = (&admission.policy, &admission.caller.models);
+        let (explicit, named) = match named.map(|name| policy.resolve(name)) {
+            Some(resolved) => (resolved.provider, Some(resolved.model)),
+            None => (None, None),
+        };
+        let (provider, minted_for) = match &admission.client_secret {
+            None => (explicit.unwrap_or(&policy.default_provider), None),
+            Some(secret) if explicit.is_some_and(|provider| provider.name != secret.provider.name) => {
+                return Err(route_not_allowed());
+            }
+            Some(secret) => (&secret.provider, secret.model.as_deref()),
+        };
+        if let (Some(named), Some(minted_for)) = (named, minted_for)
+            && named != minted_for
+        {
+            return Err(model_of_another_secret());
+        }
+        let model = named.or(minted_for);
+        let mut is_named = model.is_some();
+        for model in in_path(path, &provider.kind) {
+            is_named = true;
+            policy.check_model(Some(model), caller)?;
+        }
+        if model.is_some() || (admission.endpoint.must_name_model(has_body) && !is_named) {
+            policy.check_model(model, caller)?;
+        }
+        Ok(Self { provider, model })
+    }
+}
+
+/// The model that the query of a session's request names.
+pub(crate) fn named_in_query<'a>(target: &Target<'a>, admission: &Admission) -> Result<Option<Cow<'a, str>>, Denial> {
+    if admission.endpoint.begins_session() { in_query(target, &admission.policy) } else { Ok(None) }
 }

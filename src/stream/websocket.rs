@@ -5,54 +5,47 @@
 //! frame at fault begins. If nothing comes to take the place of, or the client does not close, the connection is cut
 //! after a grace.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::time::SystemTime;
 
 use super::action::BodyAction;
 use super::admission::Admission;
 use super::closing::{ClientSide, Closing, UpstreamSide};
-use crate::credential::Caller;
-use crate::limit::{Ending, Progress, SessionLimits};
-use crate::memory::{Reservation, UNACCOUNTED_MAX};
-use crate::policy::Policy;
+use super::session_meter::SessionMeter;
+use super::upstream::Upstream;
+use crate::limit::Ending;
+use crate::memory::Reservation;
 use crate::process::Sessions;
-use crate::protocol::{ModelRole, Peek, inspect, peek};
-use crate::usage::{
-    Close, ClosedBy, Meter, MeterEvent, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic,
-};
+use crate::protocol::{ClientMessage, Relevance, UpstreamMessage};
+use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
 use crate::ws::{CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
 
-/// The longest message that is read, of either side.
-const MAX_MESSAGE: usize = 1 << 20;
+/// How much of an upstream's message tells whether it matters, if that begins with its type as all known ones do.
+const UPSTREAM_FIRST: u16 = 128;
 
-/// How much of an upstream's message tells whether it matters.
-const HEAD: u16 = 128;
+/// How much of a client's message is read at first, where all of it must be.
+const CLIENT_FIRST: u16 = 4096;
 
 /// One open session.
 pub struct WebSocketRelay {
     id: RecordId,
     /// Of frames in the client's name.
     mask: [u8; 4],
-    policy: Rc<Policy>,
-    caller: Rc<Caller>,
     user: Option<String>,
     provider: String,
-    limits: SessionLimits,
+    meter: SessionMeter,
     client: Follower,
     upstream: Follower,
-    meter: Meter,
+    /// The message of the client's that is inspected, as far as it has come.
+    client_message: Option<Box<ClientMessage>>,
+    /// The same of the upstream's, while it may matter.
+    upstream_message: Option<Box<UpstreamMessage>>,
     started: Option<SystemTime>,
     last_activity: SystemTime,
     /// Whether something came since the last tick; its time is told only then.
     is_active: bool,
     closing: Option<Closing>,
-    /// Nothing has judged its model: the request named none.
-    is_of_any_model: bool,
     /// How it ended, by whoever was first.
     closed: Option<Close>,
-    responses: Responses,
-    is_incomplete: bool,
     reservation: Reservation,
 }
 
@@ -60,32 +53,28 @@ impl WebSocketRelay {
     /// A session whose handshake goes on at `now`.
     pub fn new(
         admission: &Admission,
-        provider: &str,
-        model: Option<&str>,
+        upstream: &Upstream<'_>,
         id: u128,
         reservation: Reservation,
         now: SystemTime,
     ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
+        let meter = SessionMeter::new(admission, upstream.model);
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
-            policy: admission.policy.clone(),
-            caller: admission.caller.clone(),
             user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone()),
-            provider: provider.to_owned(),
-            limits: admission.limits(),
-            client: Follower::new(Sender::Client, 0),
-            upstream: Follower::new(Sender::Server, HEAD),
-            meter: Meter::new(model),
+            provider: upstream.provider.name.clone(),
+            client: Follower::new(Sender::Client, if meter.inspects_client() { CLIENT_FIRST } else { 0 }),
+            upstream: Follower::new(Sender::Server, UPSTREAM_FIRST),
+            client_message: None,
+            upstream_message: None,
+            meter,
             started: None,
             last_activity: now,
             is_active: false,
             closing: None,
-            is_of_any_model: model.is_none(),
             closed: None,
-            responses: Responses::default(),
-            is_incomplete: false,
             reservation,
         }
     }
@@ -102,15 +91,7 @@ impl WebSocketRelay {
     /// Bytes of the client's are on their way to the upstream.
     pub fn client_bytes(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
         let action = self.follow_client(buffer, now);
-        if self.is_over_memory() && self.client.reserved() > UNACCOUNTED_MAX {
-            // It must be read, and nobody can.
-            self.client.end();
-            self.is_over_memory();
-            if action == BodyAction::Pass {
-                self.end(Closing::new(Ending::MessageTooBig, now));
-                return self.notify_upstream(None);
-            }
-        }
+        self.account();
         action
     }
 
@@ -123,16 +104,18 @@ impl WebSocketRelay {
             }
             _ => {}
         }
-        let Self { policy, caller, client, closed, .. } = &mut *self;
-        let is_inspected = !policy.lock.is_empty() || policy.models.is_restricted() || caller.models.is_restricted();
+        let Self { meter, client, client_message, closed, .. } = &mut *self;
         let mut pass = client.pass(buffer);
-        let interest = if is_inspected { Interest::Require { max: MAX_MESSAGE } } else { Interest::Skip };
-        while let Some(event) = pass.next(|_| interest) {
+        let message = || Box::new(ClientMessage::new(&meter.policy.lock));
+        while let Some(event) = pass.next(&mut |piece| {
+            client_message.get_or_insert_with(message).feed(piece);
+            Interest::Stream
+        }) {
             let closing = match event {
-                Event::Message(message) => {
-                    inspected(&message.payload, policy, caller).map(|ending| Closing::new(ending, now))
+                Event::MessageEnd => {
+                    let message = client_message.take().unwrap_or_else(message);
+                    meter.judge(*message).map(|ending| Closing::new(ending, now))
                 }
-                Event::TooLong => Some(Closing::new(Ending::MessageTooBig, now)),
                 Event::ProtocolError(error) => Some(Closing::for_protocol_error(Sender::Client, error, now)),
                 Event::Close(frame) => {
                     closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
@@ -160,19 +143,11 @@ impl WebSocketRelay {
         &mut self,
         buffer: impl ReadBuffer,
         prices: &PriceList,
-        sessions: &RefCell<Sessions>,
+        sessions: &mut Sessions,
         now: SystemTime,
     ) -> BodyAction {
         let action = self.follow_upstream(buffer, prices, sessions, now);
-        if self.is_over_memory() && self.upstream.reserved() > UNACCOUNTED_MAX {
-            // It goes on unread: what it has used is not known.
-            self.upstream.give_up();
-            self.is_over_memory();
-            self.is_incomplete = true;
-            if has_budget(&self.limits, &self.caller) {
-                self.decide(Ending::Budget, now);
-            }
-        }
+        self.account();
         action
     }
 
@@ -180,74 +155,55 @@ impl WebSocketRelay {
         &mut self,
         buffer: impl ReadBuffer,
         prices: &PriceList,
-        sessions: &RefCell<Sessions>,
+        sessions: &mut Sessions,
         now: SystemTime,
     ) -> BodyAction {
         self.is_active = true;
         let due = self.closing.as_ref().map(Closing::client_side);
-        let is_at_boundary = due == Some(ClientSide::AtBoundary) && self.upstream.at_message_boundary();
-        let mut insertion = is_at_boundary.then_some(InsertionPoint::Boundary(0));
-        let (mut closing, mut has_passed_close) = (None, false);
+        let mut read = UpstreamRead { due, ..UpstreamRead::default() };
+        if due == Some(ClientSide::AtBoundary) && self.upstream.at_message_boundary() {
+            read.insertion = Some(InsertionPoint::Boundary(0));
+        }
         let mut pass = self.upstream.pass(buffer);
-        let interest = |head: &[u8]| match peek(head) {
-            Peek::Uninteresting => Interest::Skip,
-            Peek::Interesting(_) | Peek::NeedMore => Interest::Collect { max: MAX_MESSAGE },
-        };
-        // To the end, also where the client hears no more of it: what was used is owed.
-        while let Some(event) = pass.next(|start| interest(start.head)) {
+        let mut message = self.upstream_message.take().map(|message| *message);
+        // To the end, also where the client hears no more of it: what was used is to be counted.
+        while let Some(event) = pass.next(&mut |piece| read_upstream(&mut message, piece)) {
             match event {
-                Event::Message(message) => {
-                    let metered = self.meter.event(&message.payload, prices);
-                    self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
-                    let is_over_budget = self.responses.count(&metered, &self.caller, sessions, now);
-                    let is_spent = is_over_budget.map(|is_over_budget| {
-                        is_over_budget || self.limits.is_spent(self.meter.tally(), self.meter.cost())
-                    });
-                    let model = self.meter.model().filter(|_| self.is_of_any_model && metered == MeterEvent::Session);
-                    let forbidden = model.filter(|model| !is_allowed(model, &self.policy, &self.caller));
-                    let ending = forbidden.map(|model| Ending::ModelNotAllowed(model.to_owned()));
-                    let ending = ending.or((is_spent == Some(true)).then_some(Ending::Budget));
-                    if let Some(ending) = ending
-                        && due.is_none()
-                        && closing.is_none()
-                    {
-                        insertion = Some(InsertionPoint::Boundary(pass.position()));
-                        closing = Some(Closing::new(ending, now));
+                Event::MessageEnd => {
+                    let message = message.take().unwrap_or_default();
+                    let ending = self.meter.add(message, prices, sessions, now);
+                    read.end(ending.map(|ending| Closing::new(ending, now)), pass.position());
+                }
+                Event::Close(frame) => {
+                    if read.is_open() {
+                        self.closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
+                    } else {
+                        read.meet_close(&pass);
                     }
                 }
-                Event::TooLong => {
-                    self.is_incomplete = true;
-                    // What it has used is not known.
-                    let must_end = has_budget(&self.limits, &self.caller);
-                    closing = closing.or_else(|| must_end.then(|| Closing::new(Ending::Budget, now)));
-                }
-                Event::Close(frame) if due.is_none() && closing.is_none() => {
-                    self.closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
-                }
-                Event::Close(_) => {
-                    let before = due.map(|due| InsertionPoint::before(&pass, due));
-                    // A Close of which a part has passed goes on: it ends the client's side as well.
-                    has_passed_close = insertion.is_none() && matches!(before, Some(InsertionPoint::Nowhere));
-                    insertion = insertion.or(before);
-                }
                 Event::ProtocolError(error) => {
-                    self.is_incomplete = true;
-                    insertion =
-                        insertion.or_else(|| Some(InsertionPoint::before(&pass, due.unwrap_or(ClientSide::AtClose))));
-                    closing = closing.or_else(|| Some(Closing::for_protocol_error(Sender::Server, error, now)));
+                    self.meter.set_incomplete();
+                    read.break_off(Closing::for_protocol_error(Sender::Server, error, now), &pass);
                 }
             }
         }
         let boundary = pass.message_boundary();
         drop(pass);
-        if let Some(closing) = closing {
+        self.upstream_message = message.map(Box::new);
+        if let Some(closing) = read.closing.take() {
             self.end(closing);
         }
-        match (insertion, boundary, self.closing.as_ref().map(Closing::client_side)) {
+        self.insert_for_client(&read, boundary, now)
+    }
+
+    /// Puts the error event and the Close frame where a read of the upstream's allows it; `boundary` is the last between two
+    /// messages.
+    fn insert_for_client(&mut self, read: &UpstreamRead, boundary: Option<usize>, now: SystemTime) -> BodyAction {
+        match (read.insertion, boundary, self.closing.as_ref().map(Closing::client_side)) {
             (_, _, Some(ClientSide::Closed)) => BodyAction::Replace(0, Vec::new()),
             (Some(insertion), ..) => {
                 let action = self.notify_client(insertion, now);
-                if has_passed_close { BodyAction::Pass } else { action }
+                if read.has_passed_close { BodyAction::Pass } else { action }
             }
             (None, Some(from), Some(ClientSide::AtBoundary)) => self.notify_client(InsertionPoint::Boundary(from), now),
             _ => BodyAction::Pass,
@@ -259,16 +215,15 @@ impl WebSocketRelay {
         self.is_active
     }
 
-    /// Time passed; `told` is why it must end, if others say so. Says whether the connection is to be cut now.
+    /// Time passed; `requested` is why it must end, if others say so. Says whether the connection is to be cut now.
     pub fn tick(&mut self, requested: Option<Ending>, now: SystemTime) -> bool {
         let Some(started) = self.started else { return false };
         if std::mem::take(&mut self.is_active) {
             self.last_activity = now;
         }
         if self.closing.is_none() {
-            let (usage, cost) = (self.meter.tally(), self.meter.cost());
-            let progress = Progress { started, last_activity: self.last_activity, usage, cost };
-            if let Some(ending) = requested.or_else(|| self.limits.check(&progress, now)) {
+            let limit = || self.meter.check(started, self.last_activity, now);
+            if let Some(ending) = requested.or_else(limit) {
                 self.decide(ending, now);
             }
         }
@@ -282,31 +237,35 @@ impl WebSocketRelay {
             |since| u64::try_from(now.duration_since(since).unwrap_or_default().as_millis()).unwrap_or(u64::MAX);
         let (client, upstream) = (self.client.counts(), self.upstream.counts());
         let is_over = status == Status::Closed;
+        let meter = self.meter.meter();
         Record {
             id: self.id,
             kind: SessionKind::WebSocket,
             status: if self.closing.is_some() && status == Status::Open { Status::Stopping } else { status },
-            upstream_id: self.meter.upstream_id().map(str::to_owned),
-            caller: self.caller.name.clone(),
+            upstream_id: meter.upstream_id().map(str::to_owned),
+            caller: self.meter.caller.name.clone(),
             user: self.user.clone(),
-            policy: self.policy.name.clone(),
+            policy: self.meter.policy.name.clone(),
             provider: self.provider.clone(),
-            model: self.meter.model().map(str::to_owned),
+            model: meter.model().map(str::to_owned),
             started_at: Timestamp::from(started),
             duration_ms: millis(started),
             idle_ms: millis(self.last_activity),
-            usage: *self.meter.tally(),
-            cost_usd: self.meter.cost(),
+            usage: *meter.tally(),
+            cost_usd: meter.cost(),
             frames: Traffic { client: client.frames, upstream: upstream.frames },
             bytes: Traffic { client: client.bytes, upstream: upstream.bytes },
             close: self.closed.clone().filter(|_| is_over),
-            incomplete: self.is_incomplete || (is_over && self.responses.are_open()),
+            incomplete: self.meter.is_incomplete(is_over),
         }
     }
 
-    /// Tells what is reserved now. Whether all sessions of the worker together have too much.
-    fn is_over_memory(&mut self) -> bool {
-        self.reservation.set(self.client.reserved() + self.upstream.reserved())
+    /// Tells what is held now of messages that are not complete.
+    fn account(&mut self) {
+        let client = self.client_message.as_ref().map_or(0, |message| size_of::<ClientMessage>() + message.held());
+        let upstream =
+            self.upstream_message.as_ref().map_or(0, |message| size_of::<UpstreamMessage>() + message.held());
+        self.reservation.hold(client + upstream);
     }
 
     fn decide(&mut self, ending: Ending, now: SystemTime) {
@@ -316,7 +275,9 @@ impl WebSocketRelay {
     /// Ends the session, unless it is ending already.
     fn end(&mut self, closing: Closing) {
         if self.closing.is_none() {
-            self.is_incomplete |= closing.is_protocol_error();
+            if closing.is_protocol_error() {
+                self.meter.set_incomplete();
+            }
             self.closed.get_or_insert_with(|| closing.close());
             self.closing = Some(closing);
         }
@@ -349,46 +310,49 @@ impl WebSocketRelay {
     }
 }
 
-/// Responses that have begun and not ended: nobody knows yet what they use.
+/// What one read of the upstream's comes to, as its events are met.
 #[derive(Default)]
-struct Responses {
-    open: u32,
+struct UpstreamRead {
+    /// What the client was to get before it, if the session was ending already.
+    due: Option<ClientSide>,
+    /// The ending that it leads to.
+    closing: Option<Closing>,
+    /// Where the client gets what it is due.
+    insertion: Option<InsertionPoint>,
+    has_passed_close: bool,
 }
 
-impl Responses {
-    /// Counts what an event has used. Says, of an event that begins or ends something, whether the caller's budget of
-    /// today is used up.
-    fn count(
-        &mut self,
-        metered: &MeterEvent,
-        caller: &Caller,
-        sessions: &RefCell<Sessions>,
-        now: SystemTime,
-    ) -> Option<bool> {
-        match metered {
-            MeterEvent::Counted(counted) => {
-                self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
-                let used = (&counted.usage, counted.cost);
-                Some(sessions.borrow_mut().used(caller, &counted.model, used, now))
-            }
-            MeterEvent::ResponseStarted => {
-                self.open = self.open.saturating_add(1);
-                Some(sessions.borrow().is_over_budget(caller))
-            }
-            MeterEvent::Rejected(_) => {
-                self.open = self.open.saturating_sub(1);
-                None
-            }
-            MeterEvent::Ignored | MeterEvent::Session => None,
+impl UpstreamRead {
+    /// Whether nothing has ended the session.
+    fn is_open(&self) -> bool {
+        self.due.is_none() && self.closing.is_none()
+    }
+
+    /// A message that ends at `position` may end the session there.
+    fn end(&mut self, closing: Option<Closing>, position: usize) {
+        if self.is_open() && closing.is_some() {
+            self.insertion = Some(InsertionPoint::Boundary(position));
+            self.closing = closing;
         }
     }
 
-    fn are_open(&self) -> bool {
-        self.open > 0
+    /// The upstream closes a session that is ending.
+    fn meet_close(&mut self, pass: &FollowedRead<'_, impl ReadBuffer>) {
+        let before = self.due.map(|due| InsertionPoint::before(pass, due));
+        // A Close of which a part has passed goes on: it ends the client's side as well.
+        self.has_passed_close = self.insertion.is_none() && matches!(before, Some(InsertionPoint::Nowhere));
+        self.insertion = self.insertion.or(before);
+    }
+
+    /// The upstream has broken the protocol.
+    fn break_off(&mut self, closing: Closing, pass: &FollowedRead<'_, impl ReadBuffer>) {
+        let due = self.due.unwrap_or(ClientSide::AtClose);
+        self.insertion = self.insertion.or_else(|| Some(InsertionPoint::before(pass, due)));
+        self.closing.get_or_insert(closing);
     }
 }
 
-/// Where in a read of the upstream's its client can be told.
+/// Where in a read of the upstream's something can be put for the client.
 #[derive(Debug, Clone, Copy)]
 enum InsertionPoint {
     /// Between two messages.
@@ -414,24 +378,15 @@ fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
     Close { by, code, reason: reason.to_owned() }
 }
 
-/// Why a client's message may not pass, if it may not.
-fn inspected(message: &[u8], policy: &Policy, caller: &Caller) -> Option<Ending> {
-    let event = match inspect(message, &policy.lock) {
-        Ok(event) => event,
-        Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
-    };
-    let is_forbidden = |name: &str| !is_allowed(name, policy, caller);
-    let forbidden =
-        event.models.into_iter().find(|model| model.role == ModelRole::Response && is_forbidden(&model.name));
-    event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
-}
-
-fn has_budget(limits: &SessionLimits, caller: &Caller) -> bool {
-    limits.has_budget() || caller.limits.has_budget()
-}
-
-fn is_allowed(model: &str, policy: &Policy, caller: &Caller) -> bool {
-    policy.models.allows(model) && caller.models.allows(model)
+/// Reads more of an upstream's message, unless it does not matter.
+fn read_upstream(message: &mut Option<UpstreamMessage>, piece: &[u8]) -> Interest {
+    match message.get_or_insert_default().feed_event(piece) {
+        Relevance::Open => Interest::Stream,
+        Relevance::None => {
+            *message = None;
+            Interest::Skip
+        }
+    }
 }
 
 #[cfg(test)]

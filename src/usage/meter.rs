@@ -2,7 +2,7 @@
 
 use super::price::{Cost, MicroUsd, PriceList};
 use super::recent_ids::RecentIds;
-use super::report::{Report, ReportedUsage, SessionNames, UsageError};
+use super::report::{Report, Reported, ReportedUsage, SessionNames, UsageError};
 use super::tally::{Tally, Tokens};
 
 /// Counts and prices the usage of one session. Its memory is bounded whatever the upstream sends, and an idle one
@@ -74,6 +74,17 @@ impl Meter {
         [&self.session_model, &self.request_model, &self.response_model, &self.transcription_model]
             .into_iter()
             .find_map(Option::as_deref)
+    }
+
+    /// Counts what an upstream's message says, once.
+    pub fn add(&mut self, reported: Reported, prices: &PriceList) -> MeterEvent {
+        match reported {
+            Reported::Nothing => MeterEvent::Ignored,
+            Reported::ResponseStarted => MeterEvent::ResponseStarted,
+            Reported::Session(session) => self.learn(session),
+            Reported::Usage(report) => self.count(*report, prices),
+            Reported::Unreadable(error) => MeterEvent::Rejected(error),
+        }
     }
 
     /// Counts a report unless it has been counted before.

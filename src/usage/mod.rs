@@ -16,5 +16,5 @@ mod tally;
 pub use meter::{Meter, MeterEvent, Usage};
 pub use price::{InvalidRate, MicroUsd, Price, PriceList, Rate};
 pub use record::{Close, ClosedBy, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
-pub use report::UsageError;
+pub use report::{IdKind, Report, Reported, ReportedUsage, SessionNames, UsageError};
 pub use tally::{Input, Output, Tally, Tokens, Transcription};

@@ -214,27 +214,17 @@ fn is_false(value: &bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
 
     fn record() -> Record {
         Record {
-            id: RecordId::new(0xab),
-            kind: SessionKind::WebSocket,
             status: Status::Closed,
-            upstream_id: Some("sess_1".into()),
-            caller: "web-app".into(),
-            user: None,
-            policy: "voice".into(),
-            provider: "openai".into(),
-            model: Some("gpt-realtime".into()),
             started_at: Timestamp::from(UNIX_EPOCH + Duration::from_millis(1_767_323_045_678)),
             duration_ms: 81234,
-            idle_ms: 0,
             usage: Tally::default(),
-            cost_usd: MicroUsd(410_000),
-            frames: Traffic { client: 4100, upstream: 3900 },
             bytes: Traffic::default(),
             close: Some(Close { by: ClosedBy::Client, code: 1000, reason: String::new() }),
-            incomplete: false,
+            ..testing::record(0xab, 0)
         }
     }
 

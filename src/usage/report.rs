@@ -9,8 +9,6 @@ use super::tally::{Tally, Tokens, Transcription};
 pub enum UsageError {
     /// No JSON, another kind of value where an object must be, or a key that matters stands twice.
     Malformed,
-    /// Longer than what is collected.
-    Oversized,
     /// This field is needed and not there.
     Missing(&'static str),
     /// This field is not a whole number (for seconds: not a number).
@@ -27,7 +25,6 @@ impl fmt::Display for UsageError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed => formatter.write_str("expected a JSON object with each key once"),
-            Self::Oversized => formatter.write_str("longer than what is collected"),
             Self::Missing(field) => write!(formatter, "{field} is missing"),
             Self::NotANumber(field) => write!(formatter, "{field} is not a whole number"),
             Self::Negative(field) => write!(formatter, "{field} is negative"),
@@ -39,17 +36,39 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
+/// What a message of an upstream's says.
+#[derive(Debug)]
+pub enum Reported {
+    /// Nothing that matters.
+    Nothing,
+    /// A response has begun.
+    ResponseStarted,
+    /// What a session is called.
+    Session(SessionNames),
+    /// What something has used, or why that is not known.
+    Usage(Box<Report>),
+    /// It matters and cannot be read.
+    Unreadable(UsageError),
+}
+
 /// What one response or transcription has used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ReportedUsage {
+pub enum ReportedUsage {
+    /// A response, a completion, embeddings.
     Response(Tokens),
+    /// A transcription that is told in tokens.
     Transcription(Tokens),
-    TranscriptionDuration { milliseconds: u64 },
+    /// A transcription that is told as a duration.
+    TranscriptionDuration {
+        /// How long what was transcribed is.
+        milliseconds: u64,
+    },
 }
 
 impl ReportedUsage {
     /// This alone, as counters.
-    pub(crate) fn tally(&self) -> Tally {
+    #[must_use]
+    pub fn tally(&self) -> Tally {
         match self {
             Self::Response(tokens) => Tally::response(*tokens),
             Self::Transcription(tokens) => {
@@ -65,27 +84,33 @@ impl ReportedUsage {
 
 /// What a session says about itself.
 #[derive(Debug)]
-pub(crate) struct SessionNames {
-    pub(crate) id: Option<String>,
-    pub(crate) model: Option<String>,
+pub struct SessionNames {
+    /// The upstream's id of it.
+    pub id: Option<String>,
+    /// The model that responds.
+    pub model: Option<String>,
     /// The model that transcribes the user's audio.
-    pub(crate) transcription_model: Option<String>,
+    pub transcription_model: Option<String>,
 }
 
 /// What one response or transcription has used, not yet counted.
 #[derive(Debug)]
-pub(crate) struct Report {
+pub struct Report {
     /// The id by which it counts once: of the response or item, or else of the event.
-    pub(crate) id: Option<(IdKind, String)>,
+    pub id: Option<(IdKind, String)>,
     /// The model that the upstream names beside it.
-    pub(crate) model: Option<String>,
-    pub(crate) used: Result<ReportedUsage, UsageError>,
+    pub model: Option<String>,
+    /// What was used, or why that cannot be counted.
+    pub used: Result<ReportedUsage, UsageError>,
 }
 
 /// What an id is of.
 #[derive(Debug, Hash)]
-pub(crate) enum IdKind {
+pub enum IdKind {
+    /// A response, a completion.
     Response,
+    /// A part of an item of a conversation.
     Item,
+    /// An event.
     Event,
 }

@@ -15,8 +15,6 @@ impl CloseCode {
     pub const PROTOCOL_ERROR: Self = Self(1002);
     /// 1007, text that is not UTF-8.
     pub const INVALID_PAYLOAD: Self = Self(1007);
-    /// 1009, a message too big to process.
-    pub const MESSAGE_TOO_BIG: Self = Self(1009);
 
     /// The code `code`, or `None` if it must not be sent.
     ///

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::close_code::CloseCode;
 
-/// Why following ended: the sender broke RFC 6455, or sent more than it may.
+/// Why following ended: the sender broke RFC 6455.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ProtocolError {
     /// A reserved bit is set, and no extension was negotiated that gives it a meaning.
@@ -33,8 +33,6 @@ pub enum ProtocolError {
     InvalidCloseCode(u16),
     /// A Close reason that is not UTF-8.
     InvalidCloseReason,
-    /// A message over the bound of [`Interest::Require`](super::Interest::Require).
-    TooLong,
     /// The window gave fewer bytes than it said it held. The sender is not to blame, but what
     /// comes after the gap cannot be told from payload.
     Unreadable,
@@ -46,7 +44,6 @@ impl ProtocolError {
     pub fn close_code(self) -> CloseCode {
         match self {
             Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
-            Self::TooLong => CloseCode::MESSAGE_TOO_BIG,
             Self::ReservedBits
             | Self::ReservedOpcode(_)
             | Self::Unmasked
@@ -80,7 +77,6 @@ impl fmt::Display for ProtocolError {
             Self::TruncatedCloseCode => f.write_str("close code is cut short"),
             Self::InvalidCloseCode(code) => write!(f, "close code {code} must not be sent"),
             Self::InvalidCloseReason => f.write_str("close reason is not UTF-8"),
-            Self::TooLong => f.write_str("message is longer than may be inspected"),
             Self::Unreadable => f.write_str("bytes could not be read"),
         }
     }
@@ -93,7 +89,7 @@ mod tests {
     use super::*;
     use crate::ws::close::REASON_MAX;
 
-    const ALL: [(ProtocolError, u16); 15] = [
+    const ALL: [(ProtocolError, u16); 14] = [
         (ProtocolError::ReservedBits, 1002),
         (ProtocolError::ReservedOpcode(3), 1002),
         (ProtocolError::Unmasked, 1002),
@@ -107,12 +103,11 @@ mod tests {
         (ProtocolError::TruncatedCloseCode, 1002),
         (ProtocolError::InvalidCloseCode(1006), 1002),
         (ProtocolError::InvalidCloseReason, 1007),
-        (ProtocolError::TooLong, 1009),
         (ProtocolError::Unreadable, 1002),
     ];
 
     #[test]
-    fn close_codes_tell_bad_text_and_long_messages_from_the_rest() {
+    fn close_codes_tell_bad_text_from_the_rest() {
         for (error, code) in ALL {
             assert_eq!(error.close_code().value(), code, "{error}");
         }

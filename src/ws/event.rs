@@ -3,61 +3,20 @@
 use super::close::CloseFrame;
 use super::error::ProtocolError;
 
-/// What a data message holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MessageKind {
-    /// Text, by its sender's word.
-    Text,
-    /// Bytes.
-    Binary,
-}
-
-/// How a message begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Start<'a> {
-    /// Text or binary.
-    pub kind: MessageKind,
-    /// Its first bytes, unmasked: as many as the follower was told to show, or all of a message
-    /// that is shorter.
-    pub head: &'a [u8],
-    /// The message's whole length in bytes, if its last frame has begun.
-    pub length: Option<u64>,
-}
-
 /// What to do with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
-    /// Step over the rest of it.
+    /// Step over the rest of it, and do not tell when it ends.
     Skip,
-    /// Deliver it whole; if it is over `max` bytes, say so and step over the rest.
-    Collect {
-        /// The most bytes to hold.
-        max: usize,
-    },
-    /// Deliver it whole; if it is over `max` bytes, that is a [`ProtocolError::TooLong`].
-    Require {
-        /// The most bytes to hold.
-        max: usize,
-    },
-}
-
-/// A message that was collected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Text or binary.
-    pub kind: MessageKind,
-    /// The unmasked payload of all its frames. Text is not checked to be UTF-8.
-    pub payload: Vec<u8>,
+    /// Hand over more of it as it passes, and tell when it ends.
+    Stream,
 }
 
 /// What the bytes turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A message that was asked for has ended.
-    Message(Message),
-    /// A message that was asked for is over [`Interest::Collect`]'s bound. Comes as soon as a
-    /// frame's length shows it.
-    TooLong,
+    /// A message whose pieces were asked for has ended. One without a payload has no pieces.
+    MessageEnd,
     /// The sender closed, with a code and a reason if it gave any. Nothing after it is followed.
     Close(Option<CloseFrame>),
     /// The bytes cannot be followed any further, and are not.

@@ -1,22 +1,20 @@
 //! Following one direction of a connection, frame by frame.
 
-use std::mem;
-
 use super::close::CloseFrame;
 use super::error::ProtocolError;
-use super::event::{Counts, Event, Interest, Message, MessageKind, Start};
+use super::event::{Counts, Event, Interest};
 use super::frame::{CONTROL_MAX, FrameHeader, HEADER_MAX, OpCode, Sender};
 use super::mask;
 use super::read_buffer::{Cursor, ReadBuffer};
+use std::mem;
 
-/// The most that one read copies of a payload that is collected.
-const COLLECT_STEP: usize = 16 * 1024;
+/// The most of a payload that is handed over at once.
+const PIECE_MAX: usize = 16 * 1024;
 
 /// Follows what one peer sends, over as many reads as it takes.
 ///
-/// It holds no more than a message's head while that is incomplete, and what it was asked to
-/// collect, up to the bound that came with the asking. Nothing is reserved before bytes came to
-/// fill it.
+/// Messages of any size pass it in pieces; it holds no more than a frame's header that the end of a read has cut, or the
+/// payload of a Close.
 ///
 /// That the payload of a text message is UTF-8 is not checked: the peers do so, and checking would
 /// mean reading all of it.
@@ -28,17 +26,18 @@ const COLLECT_STEP: usize = 16 * 1024;
 /// let read = [text_frame(r#"{"type":"noise"}"#), text_frame(r#"{"type":"news"}"#)].concat();
 ///
 /// let mut pass = follower.pass(read.as_slice());
-/// let mut news = Vec::new();
-/// while let Some(event) = pass.next(|start| {
-///     if start.head.starts_with(br#"{"type":"news""#) {
-///         Interest::Collect { max: 64 * 1024 }
-///     } else {
-///         Interest::Skip
+/// let (mut news, mut message) = (Vec::new(), Vec::new());
+/// while let Some(event) = pass.next(&mut |piece| {
+///     message.extend_from_slice(piece);
+///     if message.starts_with(br#"{"type":"news""#) {
+///         return Interest::Stream;
 ///     }
+///     message.clear();
+///     Interest::Skip
 /// }) {
 ///     match event {
-///         Event::Message(message) => news.push(message.payload),
-///         Event::TooLong | Event::Close(_) | Event::ProtocolError(_) => unreachable!(),
+///         Event::MessageEnd => news.push(std::mem::take(&mut message)),
+///         Event::Close(_) | Event::ProtocolError(_) => unreachable!(),
 ///     }
 /// }
 /// assert_eq!(news, [br#"{"type":"news"}"#]);
@@ -49,15 +48,14 @@ const COLLECT_STEP: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Follower {
     sender: Sender,
-    head: usize,
+    first: usize,
     stage: Stage,
     /// The frame that is followed, or was last.
     frame: Frame,
-    /// The message that is open, from its first frame's header to its last frame's end.
-    open: Option<Open>,
-    /// The unmasked head while it is incomplete, then the message if it is collected; a Close
-    /// frame's payload once there is one, since nothing matters after it.
-    gathered: Vec<u8>,
+    /// What is wanted of the message that is open, from its first frame's header to its last frame's end.
+    open: Option<Wanted>,
+    /// The payload of a Close frame.
+    close: Vec<u8>,
     counts: Counts,
 }
 
@@ -100,25 +98,28 @@ struct Frame {
     left: u64,
 }
 
-#[derive(Debug)]
-struct Open {
-    kind: MessageKind,
-    /// `None` while the head is incomplete.
-    interest: Option<Interest>,
+/// What is wanted of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Its first piece, after which more is known.
+    First,
+    /// All of it.
+    All,
+    Nothing,
 }
 
 impl Follower {
-    /// A follower of what `sender` sends from the connection's first frame on, which shows the
-    /// first `head` bytes of each message. With 0 it only reads frame headers.
+    /// A follower of what `sender` sends from the connection's first frame on, which hands over at most `first` bytes of
+    /// a message before it knows whether more is wanted. With 0 it only reads frame headers.
     #[must_use]
-    pub fn new(sender: Sender, head: u16) -> Self {
+    pub fn new(sender: Sender, first: u16) -> Self {
         Self {
             sender,
-            head: usize::from(head),
+            first: usize::from(first),
             stage: Stage::Between,
             frame: Frame { header: FrameHeader { fin: true, opcode: OpCode::Text, mask: None, length: 0 }, left: 0 },
             open: None,
-            gathered: Vec::new(),
+            close: Vec::new(),
             counts: Counts::default(),
         }
     }
@@ -126,18 +127,13 @@ impl Follower {
     /// Follows the bytes of one more read. The pass must be driven until it has no more events: one
     /// that is dropped earlier ends the following, for there is no way back into the stream.
     pub fn pass<W: ReadBuffer>(&mut self, buffer: W) -> FollowedRead<'_, W> {
-        let least_ahead = HEADER_MAX + self.head;
+        let least_ahead = HEADER_MAX + self.first;
         FollowedRead {
             message_boundary: self.at_message_boundary().then_some(0),
             frame_start: None,
             cursor: Cursor::new(buffer, least_ahead),
             follower: self,
         }
-    }
-
-    /// How many bytes are reserved for a message that is not complete.
-    pub fn reserved(&self) -> usize {
-        self.gathered.capacity()
     }
 
     /// Whether the next byte is the first of a message or of a control frame between messages, so
@@ -159,40 +155,11 @@ impl Follower {
         self.counts
     }
 
-    /// Steps over the rest of a message that is being collected, and forgets what there is of it.
-    pub fn give_up(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.interest = Some(Interest::Skip);
-            self.gathered = Vec::new();
-        }
-    }
-
     /// Follows no further, and holds nothing any more.
     pub fn end(&mut self) {
         self.stage = Stage::Ended;
         self.open = None;
-        self.gathered = Vec::new();
-    }
-
-    /// Closes the open message, and hands it out if it was asked for.
-    fn deliver(&mut self) -> Option<Message> {
-        match self.open.take()? {
-            Open { interest: None | Some(Interest::Skip), .. } => None,
-            Open { kind, interest: Some(Interest::Collect { .. } | Interest::Require { .. }) } => {
-                Some(Message { kind, payload: mem::take(&mut self.gathered) })
-            }
-        }
-    }
-
-    /// Appends bytes, growing by doubling but never beyond `max`.
-    fn gather(&mut self, bytes: &[u8], max: usize) {
-        let needed = self.gathered.len() + bytes.len();
-        if needed > self.gathered.capacity() {
-            let doubled = self.gathered.capacity().saturating_mul(2).min(max);
-            let room = needed.max(doubled) - self.gathered.len();
-            self.gathered.reserve_exact(room);
-        }
-        self.gathered.extend_from_slice(bytes);
+        self.close = Vec::new();
     }
 }
 
@@ -213,27 +180,24 @@ enum Step {
 
 impl<W: ReadBuffer> FollowedRead<'_, W> {
     /// The next thing worth telling in this read; `None` when the read is used up or following has
-    /// ended. `decide` is asked once for each message, when its head is complete.
-    pub fn next(&mut self, mut decide: impl FnMut(Start<'_>) -> Interest) -> Option<Event> {
-        self.next_event(&mut decide)
-    }
-
-    /// One for all, since both directions then share its machine code: between two reads the CPU's caches go cold.
-    fn next_event(&mut self, decide: &mut dyn FnMut(Start<'_>) -> Interest) -> Option<Event> {
+    /// ended. `each` gets the payloads of messages in pieces, unmasked, and says whether more is wanted.
+    ///
+    /// One for all callers, since both directions then share its machine code: between two reads the CPU's caches go cold.
+    pub fn next(&mut self, each: &mut dyn FnMut(&[u8]) -> Interest) -> Option<Event> {
         loop {
             let step = match self.follower.stage {
                 Stage::Between => self.header(),
                 Stage::Header(partial) => self.rest_of_header(partial),
-                Stage::Payload => self.payload(decide),
+                Stage::Payload => self.payload(each),
                 Stage::Ended => return None,
             };
             match step {
                 Ok(Step::Continue) => {}
                 Ok(Step::Found(event)) => return Some(event),
                 Ok(Step::Exhausted) => return None,
-                Err(error) => {
+                Err(violation) => {
                     self.follower.end();
-                    return Some(Event::ProtocolError(error));
+                    return Some(Event::ProtocolError(violation));
                 }
             }
         }
@@ -300,30 +264,24 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
         follower.counts.bytes += size as u64;
         match (header.opcode, &follower.open) {
             (OpCode::Ping | OpCode::Pong, _) | (OpCode::Continuation, Some(_)) => {}
-            (OpCode::Close, _) => {
-                follower.open = None;
-                follower.gathered = Vec::new();
+            (OpCode::Close, _) => follower.open = None,
+            (OpCode::Text | OpCode::Binary, None) => {
+                follower.open = Some(if follower.first == 0 { Wanted::Nothing } else { Wanted::First });
             }
-            (OpCode::Text, None) => follower.open = Some(Open { kind: MessageKind::Text, interest: None }),
-            (OpCode::Binary, None) => follower.open = Some(Open { kind: MessageKind::Binary, interest: None }),
             (OpCode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             (OpCode::Text | OpCode::Binary, Some(_)) => return Err(ProtocolError::UnfinishedMessage),
         }
-        let is_continuation = header.opcode == OpCode::Continuation;
         follower.stage = Stage::Payload;
         follower.frame = Frame { left: header.length, header };
-        if is_continuation { self.check_bound() } else { Ok(Step::Continue) }
+        Ok(Step::Continue)
     }
 
-    fn payload(&mut self, decide: &mut dyn FnMut(Start<'_>) -> Interest) -> Result<Step, ProtocolError> {
-        match (self.follower.frame.header.opcode, &self.follower.open) {
-            (OpCode::Close, _) => self.collect(CONTROL_MAX),
-            (OpCode::Ping | OpCode::Pong, _) | (_, None) => self.skip(),
-            (_, Some(open)) => match open.interest {
-                None => self.head(decide),
-                Some(Interest::Skip) => self.skip(),
-                Some(Interest::Collect { max } | Interest::Require { max }) => self.collect(max),
-            },
+    fn payload(&mut self, each: &mut dyn FnMut(&[u8]) -> Interest) -> Result<Step, ProtocolError> {
+        match (self.follower.frame.header.opcode, self.follower.open) {
+            (OpCode::Close, _) => self.close(),
+            (OpCode::Ping | OpCode::Pong, _) | (_, None | Some(Wanted::Nothing)) => self.skip(),
+            (_, Some(Wanted::First)) => self.piece(self.follower.first, each),
+            (_, Some(Wanted::All)) => self.piece(PIECE_MAX, each),
         }
     }
 
@@ -333,89 +291,34 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
         self.settle()
     }
 
-    fn collect(&mut self, max: usize) -> Result<Step, ProtocolError> {
-        self.take(COLLECT_STEP, max)?;
+    /// Keeps what there is of a Close frame's payload.
+    fn close(&mut self) -> Result<Step, ProtocolError> {
+        let payload = self.unmasked(CONTROL_MAX)?.to_vec();
+        self.follower.close.extend_from_slice(&payload);
+        self.pass_payload(payload.len());
         self.settle()
     }
 
-    fn head(&mut self, decide: &mut dyn FnMut(Start<'_>) -> Interest) -> Result<Step, ProtocolError> {
-        let Follower { head, ref frame, .. } = *self.follower;
-        let Some(kind) = self.follower.open.as_ref().map(|open| open.kind) else { return self.skip() };
-        let length = frame.header.fin.then_some(frame.header.length);
-        if let Some(shown) = self.shown()? {
-            let known = shown.len();
-            let interest = decide(Start { kind, head: shown, length });
-            if interest != Interest::Skip {
-                self.take(known, head)?;
-            }
-            return self.decided(interest);
-        }
-        self.take(head - self.follower.gathered.len(), head)?;
-        let Follower { ref mut gathered, ref frame, .. } = *self.follower;
-        let is_whole = frame.header.fin && frame.left == 0;
-        if gathered.len() < head && !is_whole {
-            return self.settle();
-        }
-        let length = frame.header.fin.then_some(gathered.len() as u64 + frame.left);
-        let interest = decide(Start { kind, head: gathered, length });
-        if interest == Interest::Skip {
-            // The room is kept for the next head in this read.
-            gathered.clear();
-        }
-        self.decided(interest)
-    }
-
-    fn decided(&mut self, interest: Interest) -> Result<Step, ProtocolError> {
-        if let Some(open) = &mut self.follower.open {
-            open.interest = Some(interest);
-        }
-        if interest == Interest::Skip { self.skip() } else { self.check_bound() }
-    }
-
-    /// A message's whole head where it stands, if it begins in this read and nothing has to be unmasked: most messages
-    /// are skipped, and need not be copied for that.
-    fn shown(&mut self) -> Result<Option<&[u8]>, ProtocolError> {
-        let Follower { head, ref frame, .. } = *self.follower;
-        let is_plain = frame.header.mask.is_none() || head == 0;
-        if !is_plain || frame.header.opcode == OpCode::Continuation || frame.left != frame.header.length {
-            return Ok(None);
-        }
-        let length = within(frame.left, head);
-        let is_whole = length == head || frame.header.fin;
-        let shown = self.cursor.peek(length)?;
-        Ok((is_whole && shown.len() == length).then_some(shown))
-    }
-
-    /// Moves at most `limit` bytes of the payload, unmasked, to what is gathered.
-    fn take(&mut self, limit: usize, max: usize) -> Result<(), ProtocolError> {
-        let follower = &mut *self.follower;
-        let count = within(follower.frame.left, self.cursor.left()).min(limit);
-        let from = follower.gathered.len();
-        follower.gather(self.cursor.peek(count)?, max);
-        let frame = &follower.frame;
-        if let (Some(key), Some(fresh)) = (frame.header.mask, follower.gathered.get_mut(from..)) {
-            mask::apply(key, frame.header.length - frame.left, fresh);
+    /// Hands over at most `max` bytes of a message's payload.
+    fn piece(&mut self, max: usize, each: &mut dyn FnMut(&[u8]) -> Interest) -> Result<Step, ProtocolError> {
+        let piece = self.unmasked(max)?;
+        let count = piece.len();
+        if count > 0 {
+            let interest = each(piece);
+            self.follower.open = Some(if interest == Interest::Skip { Wanted::Nothing } else { Wanted::All });
         }
         self.pass_payload(count);
-        Ok(())
+        self.settle()
     }
 
-    /// Gives up a message as soon as it is certain to be over its bound.
-    fn check_bound(&mut self) -> Result<Step, ProtocolError> {
-        let follower = &mut *self.follower;
-        let length = (follower.gathered.len() as u64).saturating_add(follower.frame.left);
-        let Some(open) = &mut follower.open else {
-            return Ok(Step::Continue);
-        };
-        match open.interest {
-            Some(Interest::Require { max }) if length > max as u64 => Err(ProtocolError::TooLong),
-            Some(Interest::Collect { max }) if length > max as u64 => {
-                open.interest = Some(Interest::Skip);
-                follower.gathered = Vec::new();
-                Ok(Step::Found(Event::TooLong))
-            }
-            _ => Ok(Step::Continue),
+    /// At most `max` bytes of the payload, unmasked where they were copied to. They must be stepped over next.
+    fn unmasked(&mut self, max: usize) -> Result<&[u8], ProtocolError> {
+        let frame = &self.follower.frame;
+        let payload = self.cursor.peek(within(frame.left, max))?;
+        if let Some(key) = frame.header.mask {
+            mask::apply(key, frame.header.length - frame.left, payload);
         }
+        Ok(payload)
     }
 
     /// Goes on within the frame, or behind it.
@@ -435,14 +338,14 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
             OpCode::Ping => follower.counts.pings += 1,
             OpCode::Pong => follower.counts.pongs += 1,
             OpCode::Close => {
-                let payload = mem::take(&mut follower.gathered);
+                let payload = mem::take(&mut follower.close);
                 follower.end();
                 return Ok(Step::Found(Event::Close(CloseFrame::parse(&payload)?)));
             }
             OpCode::Continuation | OpCode::Text | OpCode::Binary if follower.frame.header.fin => {
                 follower.counts.messages += 1;
-                if let Some(message) = follower.deliver() {
-                    step = Step::Found(Event::Message(message));
+                if follower.open.take() != Some(Wanted::Nothing) {
+                    step = Step::Found(Event::MessageEnd);
                 }
             }
             OpCode::Continuation | OpCode::Text | OpCode::Binary => {}
@@ -464,10 +367,6 @@ impl<W: ReadBuffer> Drop for FollowedRead<'_, W> {
     fn drop(&mut self) {
         if self.cursor.left() > 0 {
             self.follower.end();
-        }
-        let gathered = &mut self.follower.gathered;
-        if gathered.is_empty() && gathered.capacity() > 0 {
-            *gathered = Vec::new();
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A proxy filter watches the bytes of a connection pass and never holds them back. [`Follower`]
 //! keeps track of one direction: it reads frame headers and the first bytes of each message,
-//! steps over the payloads that nobody asked for, and collects the few messages that somebody
-//! did. What it finds are [`Event`]s. [`CloseFrame`] and [`text_frame`] make the bytes that a
+//! steps over the payloads that nobody asked for, and hands over those that somebody did in
+//! pieces. What it finds are [`Event`]s. [`CloseFrame`] and [`text_frame`] make the bytes that a
 //! filter puts between two messages when it ends a session.
 //!
 //! Nothing here knows what a message means, and nothing here does I/O: bytes come from a
@@ -23,7 +23,7 @@ pub use close::CloseFrame;
 pub use close_code::CloseCode;
 pub use encode::text_frame;
 pub use error::ProtocolError;
-pub use event::{Counts, Event, Interest, Message, MessageKind, Start};
+pub use event::{Counts, Event, Interest};
 pub use follower::{FollowedRead, Follower};
 pub use frame::{FrameHeader, OpCode, Sender};
 pub use read_buffer::ReadBuffer;

@@ -14,6 +14,16 @@ pub trait ReadBuffer {
     fn read(&mut self, offset: usize, length: usize) -> Option<Vec<u8>>;
 }
 
+impl ReadBuffer for &mut (dyn ReadBuffer + '_) {
+    fn size(&self) -> usize {
+        (**self).size()
+    }
+
+    fn read(&mut self, offset: usize, length: usize) -> Option<Vec<u8>> {
+        (**self).read(offset, length)
+    }
+}
+
 impl ReadBuffer for &[u8] {
     fn size(&self) -> usize {
         self.len()
@@ -60,18 +70,19 @@ impl<W: ReadBuffer> Cursor<W> {
         self.buffer.size().saturating_sub(self.position)
     }
 
-    /// The next `wanted` bytes, or all that lie ahead if they are fewer. Does not move.
-    pub(super) fn peek(&mut self, wanted: usize) -> Result<&[u8], ProtocolError> {
+    /// The next `wanted` bytes, or all that lie ahead if they are fewer. Does not move. They are a copy, and may be changed
+    /// where they are not read again.
+    pub(super) fn peek(&mut self, wanted: usize) -> Result<&mut [u8], ProtocolError> {
         let wanted = wanted.min(self.left());
         if wanted == 0 {
-            return Ok(&[]);
+            return Ok(&mut []);
         }
         let mut from = self.position - self.chunk_at;
         if self.chunk.len() < from + wanted {
             self.fill(wanted)?;
             from = 0;
         }
-        self.chunk.get(from..from + wanted).ok_or(ProtocolError::Unreadable)
+        self.chunk.get_mut(from..from + wanted).ok_or(ProtocolError::Unreadable)
     }
 
     /// Steps over `count` bytes. They must lie ahead.
@@ -125,7 +136,7 @@ mod tests {
         for (wanted, step) in steps {
             let at = cursor.position();
             let expected = &bytes[at..(at + wanted).min(size)];
-            assert_eq!(cursor.peek(*wanted), Ok(expected));
+            assert_eq!(cursor.peek(*wanted).map(|read| &*read), Ok(expected));
             cursor.advance(*step);
         }
         recorder.reads

@@ -29,7 +29,8 @@ fn follows(reason: DenialCode) -> Option<DenialCode> {
         DenialCode::RouteNotAllowed => Some(DenialCode::OriginNotAllowed),
         DenialCode::OriginNotAllowed => Some(DenialCode::ModelNotAllowed),
         DenialCode::ModelNotAllowed => Some(DenialCode::ModelRequired),
-        DenialCode::ModelRequired => Some(DenialCode::MalformedRequest),
+        DenialCode::ModelRequired => Some(DenialCode::MethodNotAllowed),
+        DenialCode::MethodNotAllowed => Some(DenialCode::MalformedRequest),
         DenialCode::MalformedRequest => Some(DenialCode::UnsupportedContentType),
         DenialCode::UnsupportedContentType => Some(DenialCode::InvalidGatewayObject),
         DenialCode::InvalidGatewayObject => Some(DenialCode::InvalidUpstreamResponse),
@@ -60,8 +61,7 @@ fn follows_ending(ending: &Ending) -> Option<Ending> {
         Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
         Ending::ModelNotAllowed(_) => Some(Ending::Stopped),
         Ending::Stopped => Some(Ending::ProtocolError("a reason".into())),
-        Ending::ProtocolError(_) => Some(Ending::MessageTooBig),
-        Ending::MessageTooBig => None,
+        Ending::ProtocolError(_) => None,
     }
 }
 

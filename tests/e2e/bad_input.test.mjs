@@ -231,6 +231,65 @@ describe('upgrades that are none', () => {
   });
 });
 
+describe('methods that echo', () => {
+  const echo = (method, headers = authorized) => ({
+    method,
+    target: '/v1/models?limit=1',
+    headers: [['host', 'gateway.test'], ...headers],
+  });
+  for (const headers of [[], authorized]) {
+    test(`TRACE with ${headers.length} tokens`, async () => {
+      const answer = await denied(echo('TRACE', headers), 'method_not_allowed');
+      assert.deepEqual(answer.headerAll('allow'), ['GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS']);
+    });
+  }
+  for (const method of ['TRACK', 'trace']) {
+    test(`${method}, which Envoy's codec refuses`, async () => {
+      const answer = await gateway.send(echo(method));
+      assert.equal(answer.status, 400);
+      assert.deepEqual(recorder.requestsOf(answer.case), []);
+    });
+  }
+});
+
+describe('paths that upstreams read in different ways', () => {
+  const post = (target) => restRequest({ method: 'POST', target, headers: authorized, json: { model: 'gpt-5' } });
+  for (const target of [
+    '/v1/chat/completions/;x',
+    '/v1/chat/completions/%3Bx',
+    '/v1/chat/completions/%20',
+    '/v1/chat/completions/%252e',
+    '/v1/realtime/%252e%252e/chat/completions',
+    '/v1/realtime/..%3b/chat/completions',
+    '/v1/realtime/..%09/chat/completions',
+    '/v1/realtime/%2e%2e/chat/completions',
+    '/v1/realtime%5ccalls',
+    '/v1/caf%C3%A9',
+  ]) {
+    test(`${target}: malformed_request`, () => denied(post(target), 'malformed_request'));
+    test(`${target}, as a WebSocket: malformed_request`, () =>
+      denied(upgradeRequest({ target, headers: authorized }), 'malformed_request'));
+  }
+  for (const target of [
+    '/v1/account/gateway/openai/',
+    '/v1/account/gateway/%6fpenai',
+    '/v1/realtime/calls/',
+    '/v1/realtime/translations/calls',
+    '/openai/v1/realtimertc',
+    '/v1/live/sessions',
+    '/v1/chatkit/sessions',
+    '/v1alpha/auth_tokens',
+  ]) {
+    test(`${target}: route_not_allowed`, () => denied(post(target), 'route_not_allowed'));
+  }
+  test('an encoded slash stays encoded, and is refused', () =>
+    denied(post('/v1/realtime%2fcalls'), 'malformed_request'));
+  test('what is unreserved may be encoded, and goes up as it came', async () => {
+    const { seen } = await forwarded(post('/v1/chat//%63ompletions/'), { status: 200 });
+    assert.equal(seen.target, '/v1/chat//%63ompletions/');
+  });
+});
+
 describe('what Envoy itself refuses', () => {
   const raw = (lines) => Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1');
   const head = (id) => ['GET /v1/realtime?model=gpt-realtime HTTP/1.1', 'host: gateway.test', `x-case: ${id}`];

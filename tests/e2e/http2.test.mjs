@@ -21,6 +21,17 @@ const websocket = (headers, options = {}) =>
     ...options,
   });
 
+describe('a method that echoes', () => {
+  for (const method of ['TRACE', 'TRACK', 'trace']) {
+    test(method, async () => {
+      const answer = await gateway.sendHttp2({ method, target: '/v1/models', headers: [['cf-aig-authorization', token]] });
+      assertDenial(answer, 'method_not_allowed');
+      assert.deepEqual(answer.headerAll('allow'), ['GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS']);
+      assert.deepEqual(recorder.requestsOf(answer.case), []);
+    });
+  }
+});
+
 describe('extended CONNECT', () => {
   test("becomes an HTTP/1.1 upgrade with a key of the gateway's making", async () => {
     const keys = new Set();

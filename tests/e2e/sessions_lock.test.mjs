@@ -136,22 +136,23 @@ describe('what cannot be read for certain is a violation', { concurrency: 16 }, 
   }
 });
 
-describe('a message that is too long to inspect', { concurrency: 16 }, () => {
-  const long = update({ padding: 'x'.repeat(mebibyte) });
-  const tooLong = {
-    'in one frame': [client(long)],
-    'in fragments': fragments(text, long, [1_000, 600_000], { mask: true }),
-    'by what its length says': [client('x'.repeat(200), { length: mebibyte + 1 })],
-    'by a length that no memory has': [client('x'.repeat(200), { length: 2n ** 62n })],
+describe('a message of any size is inspected as it passes', { concurrency: 16 }, () => {
+  const long = (session) => update({ padding: 'x'.repeat(1.5 * mebibyte), ...session });
+  const forms = {
+    'in one frame': (message) => [client(message)],
+    'in fragments': (message) => fragments(text, message, [1_000, 600_000], { mask: true }),
   };
-  for (const [name, pieces] of Object.entries(tooLong)) {
-    test(name, () => refused({ policy: 'locked', pieces, closeCode: 1009, code: 'message_too_big' }));
+  for (const [name, form] of Object.entries(forms)) {
+    const pieces = form(long({ instructions: 'Be rude.' }));
+    test(`a locked field, ${name}`, () => refused({ policy: 'locked', pieces, closeCode: 4403, code: 'field_locked' }));
+    test(`what may pass, ${name}`, () => passes('locked', Buffer.concat(form(long({ voice: 'marin' })))));
   }
-  test('passes where nothing is inspected', () => passes('free', client(long)));
-  test('one of exactly 1 MiB is inspected, and passes', () => {
-    const event = (padding) => JSON.stringify({ type: 'input_audio_buffer.append', audio: padding });
-    return passes('locked', client(event('A'.repeat(mebibyte - event('').length))));
+  test('audio', () => {
+    const append = JSON.stringify({ type: 'input_audio_buffer.append', audio: 'A'.repeat(2 * mebibyte) });
+    return passes('locked', client(append));
   });
+  test('where nothing is inspected', () => passes('free', client(long({ instructions: 'Be rude.' }))));
+});
 });
 
 describe('what is not locked passes', { concurrency: 16 }, () => {

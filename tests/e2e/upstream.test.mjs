@@ -56,7 +56,7 @@ describe('nothing else changes', () => {
     GET: restRequest({ target: '/v1/models?limit=1', headers: [...noise, ...authorized] }),
     POST: restRequest({ headers: [...noise, ...authorized], json: { model: 'gpt-5', messages: [] } }),
     'a target full of oddities': restRequest({
-      target: "/v1/a%20b//c;p=1/%2e%2Ex/?x=%41&y&&z==1&keys=1&my_key=2&Model=a%2Bb+c&'()*!~:@/?",
+      target: "/v1/a%2Bb//c,p=1/%2e%2Ex/?x=%41&y&&z==1&keys=1&my_key=2&Model=a%2Bb+c&'()*!~:@/?",
       headers: authorized,
     }),
   };

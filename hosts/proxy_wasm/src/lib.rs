@@ -1,12 +1,11 @@
-//! The one place that knows Envoy exists: callbacks in, hostcalls out, and no decision.
+//! The filter as a Proxy-Wasm module: callbacks in, hostcalls out, and no decision.
 
 mod abi;
-mod calls;
-mod holds;
-mod metrics;
-mod root;
-mod stream;
-mod worker;
+mod hostcalls;
+mod root_context;
+mod statistics;
+mod stream_context;
+mod vm;
 
 mod start {
     //! What Envoy calls first.
@@ -14,10 +13,10 @@ mod start {
     use proxy_wasm::traits::RootContext;
     use proxy_wasm::types::LogLevel;
 
-    use super::root::Root;
+    use super::root_context::PluginContext;
 
     proxy_wasm::main! {{
         proxy_wasm::set_log_level(LogLevel::Debug);
-        proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(Root::new()) });
+        proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(PluginContext::default()) });
     }}
 }

@@ -1,6 +1,6 @@
 //! Who may come in, and who may list and stop what they do: callers, tokens, and the control API.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{Builder, Control, listed};
 use crate::config::{Path, raw};
@@ -11,7 +11,7 @@ impl Builder<'_> {
         let mut callers = Callers::default();
         for (name, raw) in raw {
             let path = path.key(name);
-            let caller = Rc::new(Caller {
+            let caller = Arc::new(Caller {
                 name: name.clone(),
                 policies: self.access(&path.key("policies"), raw.policies.as_ref()),
                 models: self.models(&path.key("models"), raw.models.as_ref()),
@@ -31,7 +31,7 @@ impl Builder<'_> {
         callers
     }
 
-    fn token(&mut self, path: &Path, raw: &raw::Token, caller: &Rc<Caller>, callers: &mut Callers) {
+    fn token(&mut self, path: &Path, raw: &raw::Token, caller: &Arc<Caller>, callers: &mut Callers) {
         let validity = self.validity(path, raw);
         let Some(digest) = self.reader.token(path, raw) else { return };
         if let Err(owner) = callers.insert(digest, Token { caller: caller.clone(), validity }) {

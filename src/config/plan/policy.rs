@@ -1,11 +1,12 @@
 //! Policies: their providers, models, limits and locks.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{Builder, listed};
 use crate::config::{Path, raw};
+use crate::json::paths::InvalidPath;
 use crate::policy::{Guard, Policy, Provider, ProviderKind};
-use crate::protocol::{InvalidPath, Lock, SessionField};
+use crate::protocol::{Lock, SessionField};
 
 impl Builder<'_> {
     pub(super) fn policy(
@@ -13,7 +14,7 @@ impl Builder<'_> {
         path: &Path,
         name: &str,
         raw: &raw::Policy,
-        providers: &[Rc<Provider>],
+        providers: &[Arc<Provider>],
     ) -> Option<Guard> {
         if raw.auth == Some(raw::Auth::Off) {
             if raw.has_others_than_auth() {
@@ -40,7 +41,7 @@ impl Builder<'_> {
             lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
             is_metered: self.metered(path, raw),
         };
-        let is_unknown = |provider: &&Rc<Provider>| matches!(provider.kind, ProviderKind::Gemini);
+        let is_unknown = |provider: &&Arc<Provider>| matches!(provider.kind, ProviderKind::Gemini);
         if (limits.max_tokens.is_some() || limits.max_cost.is_some())
             && let Some(provider) = policy.providers().find(is_unknown)
         {
@@ -49,7 +50,7 @@ impl Builder<'_> {
                 format!("what sessions use at \"{name}\" is not known, so that its tokens and dollars limit nothing");
             self.warn(&path.key("session"), warning);
         }
-        Some(Guard::On(Rc::new(policy)))
+        Some(Guard::On(Arc::new(policy)))
     }
 
     fn provider_names(&mut self, path: &Path, raw: &raw::Policy) -> Vec<String> {
@@ -111,7 +112,6 @@ impl Builder<'_> {
             SessionField::SlipOf(meant) => {
                 self.error(path, format!("no session has a field \"{field}\"; did you mean {meant}?"));
             }
-            SessionField::Unknown if field.split('.').any(str::is_empty) => {}
             SessionField::Unknown => {
                 self.warn(path, format!("no kind of session that is known has a field \"{field}\""));
             }

@@ -10,10 +10,10 @@ use crate::config::{Errors, Path, found};
 use crate::secret::{Digest, Secret};
 
 /// Looks an environment variable up.
-pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What gathers while secrets are read.
-pub struct SecretReader<'a> {
+pub(crate) struct SecretReader<'a> {
     /// The environment.
     pub variable: Variables<'a>,
     /// What is wrong.
@@ -57,12 +57,12 @@ enum TokenSource<'a> {
 
 impl SecretReader<'_> {
     /// Tells of what is right, but not wise.
-    pub fn warn(&mut self, path: &Path, message: impl fmt::Display) {
+    pub(crate) fn warn(&mut self, path: &Path, message: impl fmt::Display) {
         self.warnings.push(format!("{path}: {message}"));
     }
 
     /// A provider's key.
-    pub fn key(&mut self, path: &Path, source: &SecretSource) -> Option<Secret> {
+    pub(crate) fn key(&mut self, path: &Path, source: &SecretSource) -> Option<Secret> {
         let SecretSource { env, value, base64 } = source;
         let source = self.only(path, Source::all(env, value, base64).into_iter().flatten(), "env, value and base64")?;
         let (path, secret) = self.resolve(path, source)?;
@@ -70,7 +70,7 @@ impl SecretReader<'_> {
     }
 
     /// A sealing key as text, which is base64 wherever it comes from.
-    pub fn sealing_key(&mut self, path: &Path, source: &SecretSource) -> Option<Secret> {
+    pub(crate) fn sealing_key(&mut self, path: &Path, source: &SecretSource) -> Option<Secret> {
         let SecretSource { env, value, base64 } = source;
         let sources = Source::all(env, &None, &None).into_iter().chain(Source::all(&None, value, &None));
         let in_base64 = base64.as_ref().map(|SecretText(secret)| Source::Value(secret));
@@ -80,7 +80,7 @@ impl SecretReader<'_> {
     }
 
     /// The digest of a gateway token.
-    pub fn token(&mut self, path: &Path, token: &Token) -> Option<Digest> {
+    pub(crate) fn token(&mut self, path: &Path, token: &Token) -> Option<Digest> {
         let Token { sha256, env, value, base64, .. } = token;
         let held = Source::all(env, value, base64).into_iter().flatten().map(TokenSource::Held);
         let digest = sha256.as_ref().map(|SecretText(text)| TokenSource::Digest(text));

@@ -1,34 +1,11 @@
-//! The JSON Schema of what is read by hand, and what derived schemas cannot know.
+//! The JSON Schema of what is read by hand.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
 
 use super::{Auth, Key, Named, SecretSource, SecretText, Span, Time};
-
-pub fn one_source(schema: &mut Schema) {
-    one_of(schema, &["env", "value", "base64"]);
-}
-
-pub fn one_source_or_digest(schema: &mut Schema) {
-    one_of(schema, &["sha256", "env", "value", "base64"]);
-}
-
-pub fn one_key(schema: &mut Schema) {
-    one_of(schema, &["key", "keys"]);
-}
-
-pub fn one_handling(schema: &mut Schema) {
-    one_of(schema, &["provider", "providers", "auth"]);
-}
-
-/// Makes a schema ask for exactly one of these settings.
-fn one_of(schema: &mut Schema, names: &[&str]) {
-    let required: Vec<_> = names.iter().map(|name| Value::from(json_schema!({"required": [name]}))).collect();
-    schema.insert("oneOf".into(), required.into());
-}
 
 macro_rules! text_schema {
     ($type:ty, $name:literal, inline: $inline:literal, $schema:tt) => {

@@ -1,15 +1,16 @@
-use std::rc::Rc;
+//! Requests of the control API, and what they answer.
+
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
-use crate::credential::{Access, Caller};
-use crate::limit::{CallerLimits, Ending};
+use crate::credential::Caller;
+use crate::limit::Ending;
 use crate::metrics::SessionLabels;
-use crate::name_rule::NameRule;
 use crate::process::SessionHandle;
-use crate::process::registry::record_codec::tests::record;
 use crate::process::shared_data::key;
 use crate::process::shared_data::memory::Memory;
+use crate::testing::{self, record};
 use crate::usage::{MicroUsd, Record, Tally};
 
 const PATH: &str = "/realtime-byok";
@@ -175,14 +176,8 @@ fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(100)
 }
 
-fn caller() -> Rc<Caller> {
-    Rc::new(Caller {
-        name: "web-app".into(),
-        policies: Access::All,
-        models: NameRule::Any,
-        origins: NameRule::Any,
-        limits: CallerLimits::default(),
-    })
+fn caller() -> Arc<Caller> {
+    Arc::new(testing::caller())
 }
 
 #[test]

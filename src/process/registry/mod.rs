@@ -16,7 +16,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::time::SystemTime;
 
-use super::heartbeat::{Heartbeats, WorkerSlot};
+use super::heartbeat::WorkerSlot;
+use super::peers::Peers;
 use super::shared_data::{Contended, CorruptKeys, Entry, SharedData, update};
 use crate::usage::{Close, ClosedBy, Record, Status};
 use own_page::{OwnPage, SlotState};
@@ -39,7 +40,7 @@ pub struct Registry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordSlot(usize);
 
-/// What a call's worker is told of it by others.
+/// What others let a call's worker know of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallMark {
     /// It must end.
@@ -68,19 +69,12 @@ const ABNORMAL_CLOSURE: u16 = 1006;
 const MAX_DEFERRED: usize = ended_ring::LISTED;
 
 impl Registry {
-    /// Publishes a session from now on. `session` is what [`Notices`] will call it.
-    pub fn begin(
-        &mut self,
-        shared_data: &dyn SharedData,
-        heartbeats: &mut Heartbeats,
-        session: u32,
-        record: &Record,
-    ) -> RecordSlot {
-        heartbeats.join(shared_data);
+    /// Publishes a session of a worker that has a slot from now on. `session` is what [`Notices`] will call it.
+    pub fn begin(&mut self, peers: Peers<'_>, session: u32, record: &Record) -> RecordSlot {
         let slot = self.free_slot();
         self.set(slot, SlotState::Open(session));
         self.update(slot, record);
-        self.flush(shared_data, heartbeats, slot);
+        self.flush(peers, slot);
         slot
     }
 
@@ -92,43 +86,38 @@ impl Registry {
     }
 
     /// Publishes the record of a session that has ended, and frees its slot.
-    pub fn end(&mut self, shared_data: &dyn SharedData, heartbeats: &Heartbeats, slot: RecordSlot, record: &Record) {
+    pub fn end(&mut self, peers: Peers<'_>, slot: RecordSlot, record: &Record) {
         let bytes = encode(record, Status::Closed);
         // It is in the ring before it is gone from here: at no moment can it not be found.
-        if ended_ring::append(shared_data, std::slice::from_ref(&bytes), &mut self.corrupt_keys).is_ok() {
+        if ended_ring::append(peers.shared_data, std::slice::from_ref(&bytes), &mut self.corrupt_keys).is_ok() {
             self.set(slot, SlotState::Free);
         } else {
             self.set(slot, SlotState::Ended);
             self.defer(slot, bytes);
         }
-        self.flush(shared_data, heartbeats, slot);
+        self.flush(peers, slot);
     }
 
     /// Writes what has changed, tells which sessions are to stop, and buries the dead. To be called every second, after
     /// [`Heartbeats::tick`].
-    pub fn tick(&mut self, shared_data: &dyn SharedData, heartbeats: &Heartbeats) -> Notices {
-        self.write_deferred(shared_data);
+    pub fn tick(&mut self, peers: Peers<'_>) -> Notices {
+        self.write_deferred(peers.shared_data);
         let mut notices = Notices::default();
-        if let Some(me) = heartbeats.me() {
+        if let Some(me) = peers.me() {
             for (number, page) in self.pages.iter_mut().enumerate() {
-                page.tick(shared_data, me, number, &mut self.corrupt_keys, &mut notices);
+                let marks = page.write(peers.shared_data, me, number, &mut self.corrupt_keys);
+                page.notice(marks, &mut notices);
             }
         }
-        for worker in heartbeats.gone(shared_data) {
-            self.reap(shared_data, heartbeats, worker);
+        for worker in peers.gone() {
+            self.reap(peers, worker);
         }
         notices
     }
 
     /// The sessions that are open, and those that ended last, newest first.
-    pub fn list(
-        &mut self,
-        shared_data: &dyn SharedData,
-        heartbeats: &Heartbeats,
-        filter: &Filter,
-        now: SystemTime,
-    ) -> Vec<Record> {
-        let mut found = self.collect(shared_data, heartbeats, filter, now);
+    pub fn list(&mut self, peers: Peers<'_>, filter: &Filter, now: SystemTime) -> Vec<Record> {
+        let mut found = self.collect(peers, filter, now);
         found.sort_unstable_by(BY_ID);
         found.dedup_by(|later, first| later.record.id == first.record.id);
         found.retain(|found| filter.is_closed.is_none_or(|closed| closed == (found.record.status == Status::Closed)));
@@ -137,36 +126,25 @@ impl Registry {
     }
 
     /// Tells the sessions to stop that have not ended. Returns their records, newest first; those that are not stopping
-    /// even so could not be told.
-    pub fn stop(
-        &mut self,
-        shared_data: &dyn SharedData,
-        heartbeats: &Heartbeats,
-        filter: &Filter,
-        now: SystemTime,
-    ) -> Vec<Record> {
-        self.for_each_page(shared_data, heartbeats, |worker, is_gone, key, _| {
+    /// even so could not be marked.
+    pub fn stop(&mut self, peers: Peers<'_>, filter: &Filter, now: SystemTime) -> Vec<Record> {
+        self.for_each_page(peers, |worker, is_gone, key, _| {
             if !is_gone {
                 // Where others always come in between, the record will say that it is still open.
-                let _ = update(shared_data, key, &mut |bytes| {
+                let _ = update(peers.shared_data, key, &mut |bytes| {
                     mark(bytes, worker, &|record| {
                         is_open(record) && filter.matching(record).is_some() && stop(record.to_mut())
                     })
                 });
             }
         });
-        self.list(shared_data, heartbeats, &Filter { is_closed: Some(false), ..filter.clone() }, now)
+        self.list(peers, &Filter { is_closed: Some(false), ..filter.clone() }, now)
     }
 
     /// The record of a call that has not ended, if its worker is there.
-    pub fn find_call(
-        &mut self,
-        shared_data: &dyn SharedData,
-        heartbeats: &Heartbeats,
-        call: CallName<'_>,
-    ) -> Option<Record> {
+    pub fn find_call(&mut self, peers: Peers<'_>, call: CallName<'_>) -> Option<Record> {
         let mut found = None;
-        self.for_each_page(shared_data, heartbeats, |_, is_gone, _, page| {
+        self.for_each_page(peers, |_, is_gone, _, page| {
             if !is_gone && found.is_none() {
                 found = page.records().find_map(|bytes| call.matching(bytes));
             }
@@ -175,23 +153,17 @@ impl Registry {
     }
 
     /// Tells the worker of a call, which sees it at its next tick; false if no worker that is there has the call.
-    pub fn mark_call(
-        &mut self,
-        shared_data: &dyn SharedData,
-        heartbeats: &Heartbeats,
-        call: CallName<'_>,
-        call_mark: CallMark,
-    ) -> bool {
+    pub fn mark_call(&mut self, peers: Peers<'_>, call: CallName<'_>, call_mark: CallMark) -> bool {
         let mut is_known = false;
         let set = match call_mark {
             CallMark::Stop => stop,
             CallMark::HungUp => hang_up,
         };
-        self.for_each_page(shared_data, heartbeats, |worker, is_gone, key, page| {
+        self.for_each_page(peers, |worker, is_gone, key, page| {
             if !is_gone && page.records().any(|bytes| call.matching(bytes).is_some()) {
                 is_known = true;
                 // Where others always come in between, the call ends when its time is up.
-                let _ = update(shared_data, key, &mut |bytes| {
+                let _ = update(peers.shared_data, key, &mut |bytes| {
                     mark(bytes, worker, &|record| call.matching(record).is_some() && set(record.to_mut()))
                 });
             }
@@ -226,10 +198,10 @@ impl Registry {
     }
 
     /// Writes a slot's page now; what fails is left to the next tick.
-    fn flush(&mut self, shared_data: &dyn SharedData, heartbeats: &Heartbeats, slot: RecordSlot) {
+    fn flush(&mut self, peers: Peers<'_>, slot: RecordSlot) {
         let page = self.pages.get_mut(slot.page());
-        if let (Some(page), Some(me)) = (page, heartbeats.me()) {
-            page.write(shared_data, me, slot.page(), &mut self.corrupt_keys);
+        if let (Some(page), Some(me)) = (page, peers.me()) {
+            page.write(peers.shared_data, me, slot.page(), &mut self.corrupt_keys);
         }
     }
 
@@ -258,14 +230,14 @@ impl Registry {
     }
 
     /// Moves what a dead worker has left behind to the ring, and frees its place.
-    fn reap(&mut self, shared_data: &dyn SharedData, heartbeats: &Heartbeats, dead: WorkerSlot) {
+    fn reap(&mut self, peers: Peers<'_>, dead: WorkerSlot) {
         for number in 0.. {
             let key = Page::key(dead.slot, number);
-            let entry = shared_data.read(&key);
+            let entry = peers.shared_data.read(&key);
             if entry.is_absent() {
-                return heartbeats.vacate(shared_data, dead);
+                return peers.vacate(dead);
             }
-            if self.reap_page(shared_data, dead, &key, &entry).is_err() {
+            if self.reap_page(peers.shared_data, dead, &key, &entry).is_err() {
                 return;
             }
         }
@@ -290,16 +262,10 @@ impl Registry {
     }
 
     /// All that is known of the sessions of a filter; of some of them more than once, and more than it lets through.
-    fn collect(
-        &mut self,
-        shared_data: &dyn SharedData,
-        heartbeats: &Heartbeats,
-        filter: &Filter,
-        now: SystemTime,
-    ) -> Vec<Found> {
+    fn collect(&mut self, peers: Peers<'_>, filter: &Filter, now: SystemTime) -> Vec<Found> {
         let mut found = Vec::new();
         let mut running = Vec::new();
-        self.for_each_page(shared_data, heartbeats, |_, is_gone, _, page| {
+        self.for_each_page(peers, |_, is_gone, _, page| {
             for bytes in page.records() {
                 let has_ended = is_gone || is_closed(bytes);
                 // Ten thousand records are not decoded for nothing. But what runs was not left behind.
@@ -314,7 +280,7 @@ impl Registry {
             }
         });
         let mut age = 0;
-        ended_ring::for_each(shared_data, &mut self.corrupt_keys, |bytes| {
+        ended_ring::for_each(peers.shared_data, &mut self.corrupt_keys, |bytes| {
             age += 1;
             found.extend(filter.matching(bytes).map(|record| match is_left_behind(&record) {
                 true => Found { rank: RUNS + age, record },
@@ -327,16 +293,11 @@ impl Registry {
     }
 
     /// Shows the pages of all workers: whose it is, whether that is gone, and the page's key.
-    fn for_each_page(
-        &mut self,
-        shared_data: &dyn SharedData,
-        heartbeats: &Heartbeats,
-        mut each: impl FnMut(WorkerSlot, bool, &str, &Page<'_>),
-    ) {
-        for (worker, is_gone) in heartbeats.workers(shared_data) {
+    fn for_each_page(&mut self, peers: Peers<'_>, mut each: impl FnMut(WorkerSlot, bool, &str, &Page<'_>)) {
+        for (worker, is_gone) in peers.workers() {
             for number in 0.. {
                 let key = Page::key(worker.slot, number);
-                let entry = shared_data.read(&key);
+                let entry = peers.shared_data.read(&key);
                 if entry.is_absent() {
                     break;
                 }

@@ -22,7 +22,7 @@ pub(super) enum SlotState {
     Free,
     /// A session that runs, and by which name the host knows it.
     Open(u32),
-    /// One that runs and was told to stop.
+    /// One that runs and was marked to stop.
     Stopping(u32),
     /// One that has ended and is not in the ring yet.
     Ended,
@@ -31,7 +31,7 @@ pub(super) enum SlotState {
 /// What a tick asks of the host.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Notices {
-    /// Sessions that are to stop, each named once, by what [`Registry::begin`](super::Registry::begin) was told.
+    /// Sessions that are to stop, each named once, by what [`Registry::begin`](super::Registry::begin) was given.
     pub stops: Vec<u32>,
     /// Sessions whose records were lost, and are to be [updated](super::Registry::update) whether they have changed or not.
     pub missing: Vec<u32>,
@@ -40,16 +40,8 @@ pub struct Notices {
 }
 
 impl OwnPage {
-    /// Writes what has changed, and adds to `ticked` what it finds.
-    pub(super) fn tick(
-        &mut self,
-        shared_data: &dyn SharedData,
-        me: WorkerSlot,
-        number: usize,
-        corrupt_keys: &mut CorruptKeys,
-        notices: &mut Notices,
-    ) {
-        let Marks { marked, missing, hung_up } = self.write(shared_data, me, number, corrupt_keys);
+    /// Adds what was found on the page, each stop once.
+    pub(super) fn notice(&mut self, Marks { marked, missing, hung_up }: Marks, notices: &mut Notices) {
         for (within, state) in self.slots.iter_mut().enumerate() {
             let is_in = |slots: u32| slots & (1 << within) != 0;
             if let SlotState::Open(session) = *state
@@ -71,6 +63,7 @@ impl OwnPage {
         }
     }
 
+    /// Writes what has changed, and says what stands on the page.
     pub(super) fn write(
         &mut self,
         shared_data: &dyn SharedData,

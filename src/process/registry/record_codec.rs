@@ -118,7 +118,7 @@ pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
     id_of(one).is_some() && id_of(one) == id_of(other)
 }
 
-/// Whether a record's session runs, and was not told to stop.
+/// Whether a record's session runs, and is not to stop.
 pub(super) fn is_open(bytes: &[u8]) -> bool {
     bytes.first() == Some(&OPEN)
 }
@@ -128,12 +128,12 @@ pub(super) fn is_closed(bytes: &[u8]) -> bool {
     bytes.first() == Some(&CLOSED)
 }
 
-/// Whether a record's session is told to stop.
+/// Whether a record's session is marked to stop.
 pub(super) fn is_stopping(bytes: &[u8]) -> bool {
     bytes.first() == Some(&STOPPING)
 }
 
-/// Tells a record's session to stop; false if it has been told before, or has ended.
+/// Marks a record's session to stop; false if it was marked before, or has ended.
 pub(super) fn stop(bytes: &mut [u8]) -> bool {
     match bytes.first_mut() {
         Some(status) if *status == OPEN => {
@@ -149,7 +149,7 @@ pub(super) fn is_hung_up(bytes: &[u8]) -> bool {
     bytes.first() == Some(&HUNG_UP)
 }
 
-/// Tells that a record's call was ended by others; false if that has been told, or it has ended otherwise.
+/// Marks that a record's call was ended by others; false if it was marked before, or has ended otherwise.
 pub(super) fn hang_up(bytes: &mut [u8]) -> bool {
     match bytes.first_mut() {
         Some(status) if matches!(*status, OPEN | STOPPING) => {
@@ -203,38 +203,11 @@ fn close(reader: &mut Reader<'_>) -> Result<Option<Close>, Corrupt> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::usage::{Input, MicroUsd, Output, Tally, Tokens};
-
-    /// A record of this id, started so many seconds after 1970.
-    pub(crate) fn record(id: u128, started: u64) -> Record {
-        Record {
-            id: RecordId::new(id),
-            kind: SessionKind::WebSocket,
-            status: Status::Open,
-            upstream_id: Some("sess_1".into()),
-            caller: "web-app".into(),
-            user: None,
-            policy: "voice".into(),
-            provider: "openai".into(),
-            model: Some("gpt-realtime".into()),
-            started_at: Timestamp::from(UNIX_EPOCH + Duration::from_secs(started)),
-            duration_ms: 0,
-            idle_ms: 0,
-            usage: Tally::response(Tokens {
-                input: Input { text: 9000, audio: 100, ..Input::default() },
-                output: Output { text: 300, audio: 2000 },
-            }),
-            cost_usd: MicroUsd(410_000),
-            frames: Traffic { client: 4100, upstream: 3900 },
-            bytes: Traffic { client: 1_000_000, upstream: 2_000_000 },
-            close: None,
-            incomplete: false,
-        }
-    }
+    use crate::testing::record;
 
     #[test]
     fn a_record_is_read_as_it_was_written() {

@@ -1,8 +1,11 @@
+//! Sessions listed, stopped and kept after their end, by several workers.
+
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::record_codec::tests::record;
 use super::*;
+use crate::process::Heartbeats;
 use crate::process::shared_data::memory::{Contested, Memory, next_second};
+use crate::testing::record;
 use crate::usage::RecordId;
 
 /// Ticks after which a worker that stood still is buried.
@@ -26,18 +29,19 @@ impl<'a> WorkerSlot<'a> {
     }
 
     fn begin_record(&mut self, record: &Record, session: u32) -> RecordSlot {
-        let slot = self.registry.begin(self.shared_data, &mut self.heartbeats, session, record);
+        self.heartbeats.join(self.shared_data);
+        let slot = self.registry.begin(Peers::new(self.shared_data, &self.heartbeats), session, record);
         self.slots.push(slot);
         slot
     }
 
     fn end(&mut self, slot: RecordSlot, id: u32) {
-        self.registry.end(self.shared_data, &self.heartbeats, slot, &closed(id));
+        self.registry.end(Peers::new(self.shared_data, &self.heartbeats), slot, &closed(id));
     }
 
     fn tick(&mut self) -> Notices {
         self.heartbeats.tick(self.shared_data, next_second());
-        self.registry.tick(self.shared_data, &self.heartbeats)
+        self.registry.tick(Peers::new(self.shared_data, &self.heartbeats))
     }
 
     /// All sessions, which are those that run and those that have ended.
@@ -53,16 +57,16 @@ impl<'a> WorkerSlot<'a> {
     }
 
     fn list_with(&mut self, filter: &Filter) -> Vec<(u32, Status)> {
-        self.registry.list(self.shared_data, &self.heartbeats, filter, now()).iter().map(short).collect()
+        self.registry.list(Peers::new(self.shared_data, &self.heartbeats), filter, now()).iter().map(short).collect()
     }
 
     fn find(&mut self, id: u32) -> Option<Record> {
         let filter = Filter::id(RecordId::new(id.into()));
-        self.registry.list(self.shared_data, &self.heartbeats, &filter, now()).pop()
+        self.registry.list(Peers::new(self.shared_data, &self.heartbeats), &filter, now()).pop()
     }
 
     fn stop(&mut self, filter: &Filter) -> Vec<(u32, Status)> {
-        self.registry.stop(self.shared_data, &self.heartbeats, filter, now()).iter().map(short).collect()
+        self.registry.stop(Peers::new(self.shared_data, &self.heartbeats), filter, now()).iter().map(short).collect()
     }
 }
 
@@ -114,7 +118,7 @@ fn sessions_are_listed_by_caller_user_and_status() {
         worker.begin_record(&Record { caller: caller.into(), user, ..record(id, id as u64) }, id as u32);
     }
     let ended_ring = Record { caller: "a".into(), user: Some("u".into()), ..closed(3) };
-    worker.registry.end(&shared_data, &worker.heartbeats, worker.slots[2], &ended_ring);
+    worker.registry.end(Peers::new(&shared_data, &worker.heartbeats), worker.slots[2], &ended_ring);
     worker.stop(&id(4));
     let (a, u) = (Some("a".to_owned()), Some("u".to_owned()));
     for (caller, user, is_closed, want) in [
@@ -159,7 +163,7 @@ fn an_open_session_grows_older_between_writes_and_an_ended_one_does_not() {
     let slot = worker.begin_record(&Record { duration_ms: 9000, idle_ms: 500, ..record(1, 19_990) }, 1);
     let found = worker.find(1).unwrap();
     assert_eq!((found.duration_ms, found.idle_ms), (10_000, 1500));
-    worker.registry.end(&shared_data, &worker.heartbeats, slot, &Record { duration_ms: 9000, ..closed(1) });
+    worker.registry.end(Peers::new(&shared_data, &worker.heartbeats), slot, &Record { duration_ms: 9000, ..closed(1) });
     assert_eq!(worker.find(1).unwrap().duration_ms, 9000);
 }
 
@@ -227,7 +231,7 @@ fn a_dead_workers_sessions_are_shown_as_closed_and_go_to_the_ring() {
     assert_eq!(late.list().len(), 40);
     assert!(late.list().iter().all(|(_, status)| *status == Status::Closed));
     assert_eq!(late.stop(&id(5)), []);
-    late.registry.tick(&shared_data, &late.heartbeats);
+    late.registry.tick(Peers::new(&shared_data, &late.heartbeats));
     let found = WorkerSlot::new(&shared_data, 4).find(5).unwrap();
     let close = Close { by: ClosedBy::Gateway, code: 1006, reason: "worker_lost".into() };
     assert_eq!((found.status, found.close, found.incomplete), (Status::Closed, Some(close), true));
@@ -279,7 +283,7 @@ fn an_end_that_cannot_be_written_is_written_later() {
     let shared_data = Memory::default();
     let mut worker = WorkerSlot::new(&shared_data, 1);
     let slot = worker.begin(10);
-    worker.registry.end(&Contested(shared_data.clone()), &worker.heartbeats, slot, &closed(10));
+    worker.registry.end(Peers::new(&Contested(shared_data.clone()), &worker.heartbeats), slot, &closed(10));
     assert_eq!(worker.list(), [(10, Status::Open)]);
     assert_ne!(worker.begin(11), slot);
     worker.tick();
@@ -292,7 +296,7 @@ fn a_stop_that_cannot_be_written_says_that_the_session_is_open() {
     let shared_data = Memory::default();
     let mut worker = WorkerSlot::new(&shared_data, 1);
     worker.begin(10);
-    let stopped = worker.registry.stop(&Contested(shared_data.clone()), &worker.heartbeats, &id(10), now());
+    let stopped = worker.registry.stop(Peers::new(&Contested(shared_data.clone()), &worker.heartbeats), &id(10), now());
     assert_eq!(stopped.iter().map(short).collect::<Vec<_>>(), [(10, Status::Open)]);
 }
 

@@ -10,11 +10,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 
+use crate::credential::Caller;
 use crate::limit::CallerLimits;
-use crate::process::registry::record_codec::tests::record;
 use crate::process::shared_data::memory::{Memory, next_second};
 use crate::process::shared_data::{CasMismatch, Entry, SharedData};
-use crate::process::{CallerUsage, Filter, Heartbeats, RecordSlot, Registry};
+use crate::process::{CallerUsage, Filter, Heartbeats, Peers, RecordSlot, Registry};
+use crate::testing::{self, record};
 use crate::usage::{Close, ClosedBy, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Tokens};
 
 /// Lets one thread at a time take a step.
@@ -131,7 +132,7 @@ enum Fate {
     Begun,
     /// A stop was answered in this round.
     Stopped(usize),
-    /// Its worker was told so.
+    /// Its worker has noticed.
     Noticed,
 }
 
@@ -140,6 +141,10 @@ struct Worker {
     callers: CallerUsage,
     registry: Registry,
     sessions: Vec<(u32, Option<RecordSlot>)>,
+}
+
+fn caller(limits: CallerLimits) -> Caller {
+    Caller { name: CALLER.into(), limits, ..testing::caller() }
 }
 
 fn limits() -> CallerLimits {
@@ -180,21 +185,22 @@ impl Worker {
             Action::End(pick) if !self.sessions.is_empty() => {
                 let (session, slot) = self.sessions.swap_remove(pick % self.sessions.len());
                 truth.running.fetch_sub(1, SeqCst);
-                self.callers.end(shared_data, &self.heartbeats, CALLER, now);
+                self.callers.end(Peers::new(shared_data, &self.heartbeats), CALLER, now);
                 if let Some(slot) = slot {
-                    self.registry.end(shared_data, &self.heartbeats, slot, &closed(session));
+                    self.registry.end(Peers::new(shared_data, &self.heartbeats), slot, &closed(session));
                 }
             }
             Action::End(_) => {}
             Action::Use(count) => {
                 truth.counted.lock().unwrap().1 += count;
                 let used = (&tokens(count), MicroUsd(count));
-                self.callers.add(shared_data, &self.heartbeats, CALLER, &limits(), used, now);
+                self.callers.add(Peers::new(shared_data, &self.heartbeats), &caller(limits()), used, now);
                 truth.counted.lock().unwrap().0 += count;
             }
             Action::Stop(pick) => {
                 let session = pick as u32 % truth.next_id.load(SeqCst).max(1);
-                let stopped = self.registry.stop(shared_data, &self.heartbeats, &Filter::id(id(session)), now);
+                let stopped =
+                    self.registry.stop(Peers::new(shared_data, &self.heartbeats), &Filter::id(id(session)), now);
                 if stopped.first().is_some_and(|record| record.status == Status::Stopping) {
                     let mut fates = truth.fates.lock().unwrap();
                     if fates.get(&session) == Some(&Fate::Begun) {
@@ -204,13 +210,14 @@ impl Worker {
             }
             Action::List => {
                 let open = Filter { is_closed: Some(false), ..Filter::default() };
-                self.registry.list(shared_data, &self.heartbeats, &open, now);
+                self.registry.list(Peers::new(shared_data, &self.heartbeats), &open, now);
             }
         }
     }
 
     fn start(&mut self, shared_data: &dyn SharedData, truth: &Truth, now: SystemTime) {
-        if self.callers.start(shared_data, &mut self.heartbeats, CALLER, &limits(), now).is_err() {
+        self.heartbeats.join(shared_data);
+        if self.callers.start(Peers::new(shared_data, &self.heartbeats), &caller(limits()), now).is_err() {
             return;
         }
         assert!(truth.running.fetch_add(1, SeqCst) < CONCURRENT, "more sessions than are allowed");
@@ -218,19 +225,19 @@ impl Worker {
         let session = truth.next_id.fetch_add(1, SeqCst);
         self.sessions.push((session, None));
         let record = record(session.into(), 1_000_000);
-        let slot = self.registry.begin(shared_data, &mut self.heartbeats, session, &record);
+        let slot = self.registry.begin(Peers::new(shared_data, &self.heartbeats), session, &record);
         self.sessions.iter_mut().filter(|(at, _)| *at == session).for_each(|(_, at)| *at = Some(slot));
         truth.fates.lock().unwrap().entry(session).or_insert(Fate::Begun);
     }
 
     fn tick(&mut self, shared_data: &dyn SharedData, truth: &Truth, round: usize) {
         assert!(self.heartbeats.tick(shared_data, next_second()));
-        self.callers.tick(shared_data, &self.heartbeats, at(round));
+        self.callers.tick(Peers::new(shared_data, &self.heartbeats), at(round));
         for (session, slot) in &self.sessions {
             let slot = slot.expect("a session that runs was published");
             self.registry.update(slot, &Record { duration_ms: 1, ..record((*session).into(), 1_000_000) });
         }
-        let notices = self.registry.tick(shared_data, &self.heartbeats);
+        let notices = self.registry.tick(Peers::new(shared_data, &self.heartbeats));
         assert!(notices.missing.is_empty(), "nobody touches a live worker's records");
         for session in notices.stops {
             truth.fates.lock().unwrap().insert(session, Fate::Noticed);
@@ -303,13 +310,15 @@ fn check_rest(memory: &Memory, truth: &Truth, last: usize) {
     for _ in 0..8 {
         late.tick(memory, truth, last);
     }
-    let all = late.registry.list(memory, &late.heartbeats, &Filter::default(), at(last));
+    let all = late.registry.list(Peers::new(memory, &late.heartbeats), &Filter::default(), at(last));
     assert!(all.iter().all(|record| record.status == Status::Closed), "{all:?}");
     for session in truth.fates.lock().unwrap().keys() {
         assert_eq!(all.iter().filter(|record| record.id == id(*session)).count(), 1, "session {session}");
     }
     let free = CallerLimits { concurrent_sessions: Some(1), ..CallerLimits::default() };
-    assert_eq!(late.callers.start(memory, &mut late.heartbeats, CALLER, &free, at(last)), Ok(()));
+    late.heartbeats.join(memory);
+    let peers = Peers::new(memory, &late.heartbeats);
+    assert_eq!(late.callers.start(peers, &caller(free), at(last)), Ok(()));
     let (counted, at_most) = *truth.counted.lock().unwrap();
     let usage = late.callers.usage(memory, CALLER, at(last));
     assert!((counted..=at_most).contains(&usage.usage.total_tokens), "{counted} {usage:?} {at_most}");

@@ -1,3 +1,22 @@
-//! Tests against recorded streams.
+//! Whole streams, and messages as tests have them.
 
 mod recorded;
+
+use super::UpstreamMessage;
+use crate::usage::{Meter, MeterEvent, PriceList};
+
+impl Meter {
+    /// Counts a whole event.
+    pub(crate) fn event(&mut self, event: &[u8], prices: &PriceList) -> MeterEvent {
+        let mut message = UpstreamMessage::new();
+        message.feed_event(event);
+        self.add(message.into_event(), prices)
+    }
+
+    /// Counts the whole body of a response.
+    pub(crate) fn body(&mut self, body: &[u8], prices: &PriceList) -> MeterEvent {
+        let mut message = UpstreamMessage::new();
+        message.feed(body);
+        self.add(message.into_body(), prices)
+    }
+}

@@ -27,7 +27,7 @@ const STREAMS: [(&str, &str); 2] = [("responses-sse", "gpt-5"), ("chat-sse", "gp
 /// JSON bodies: the name and the request's model.
 const BODIES: [(&str, &str); 2] = [("responses-json", "gpt-5"), ("chat-json-audio", "gpt-4o-audio-preview")];
 
-const PEEK_LEN: usize = 128;
+const FIRST_LEN: usize = 128;
 
 fn load(file: &str) -> String {
     let path = format!("{}/tests/fixtures/recorded/{file}", env!("CARGO_MANIFEST_DIR"));
@@ -47,14 +47,26 @@ fn load_lines(name: &str) -> Vec<String> {
     load(&format!("{name}.jsonl")).lines().map(str::to_owned).collect()
 }
 
-/// Feeds a session as a follower of frames would: by the first bytes of each message, then whole if it matters.
+/// Feeds a session as a follower of frames would: by the first bytes of each message, then all of it if it matters.
 fn meter_session(messages: &[String], request_model: Option<&str>) -> (Meter, Vec<MeterEvent>) {
+    meter_pieces(messages, request_model, |message| {
+        let (first, rest) = message.split_at(message.len().min(FIRST_LEN));
+        vec![first, rest]
+    })
+}
+
+/// Feeds a session with each message in pieces.
+fn meter_pieces(
+    messages: &[String],
+    request_model: Option<&str>,
+    pieces: impl Fn(&[u8]) -> Vec<&[u8]>,
+) -> (Meter, Vec<MeterEvent>) {
     let (mut meter, prices) = (Meter::new(request_model), load_prices());
     let mut all = Vec::new();
-    for message in messages {
-        let prefix = &message.as_bytes()[..message.len().min(PEEK_LEN)];
-        if peek(prefix) != Peek::Uninteresting {
-            all.push(meter.event(message.as_bytes(), &prices));
+    for text in messages {
+        let mut message = UpstreamMessage::new();
+        if pieces(text.as_bytes()).into_iter().all(|piece| message.feed_event(piece) == Relevance::Open) {
+            all.push(meter.add(message.into_event(), &prices));
         }
     }
     (meter, all)
@@ -110,6 +122,25 @@ fn sessions_are_metered_to_the_token_and_the_micro_dollar() {
 }
 
 #[test]
+fn sessions_are_metered_wherever_their_messages_are_cut() {
+    for (name, request_model, _) in SESSIONS {
+        let messages = load_lines(name);
+        let (whole, all) = meter_session(&messages, request_model);
+        let longest = messages.iter().map(String::len).max().unwrap();
+        let check = |cut: Option<usize>| {
+            let (meter, events) = meter_pieces(&messages, request_model, |message| match cut {
+                Some(cut) => <[&[u8]; 2]>::from(message.split_at(cut.min(message.len()))).to_vec(),
+                None => message.chunks(1).collect(),
+            });
+            assert_eq!(session_record(&messages, &meter), session_record(&messages, &whole), "{name} cut at {cut:?}");
+            assert_eq!(events, all, "{name} cut at {cut:?}");
+        };
+        check(None);
+        (0..=longest).for_each(|cut| check(Some(cut)));
+    }
+}
+
+#[test]
 fn what_events_add_is_what_the_session_has() {
     for (name, request_model, _) in SESSIONS {
         let (meter, all) = meter_session(&load_lines(name), request_model);
@@ -152,7 +183,7 @@ fn streams_are_metered_wherever_they_are_cut() {
                 load_lines(name).into_iter().map(|data| format!(": ping{line_end}data: {data}{line_end}{line_end}"));
             let stream = events.collect::<String>();
             let bytes = stream.as_bytes();
-            let metered = |chunks: &[&[u8]]| rest_record(BodyMeter::event_stream(4096), chunks, request_model);
+            let metered = |chunks: &[&[u8]]| rest_record(BodyMeter::event_stream(), chunks, request_model);
             assert_eq!(metered(&bytes.chunks(1).collect::<Vec<_>>()), expected, "{name}");
             for cut in 0..=bytes.len() {
                 let (head, tail) = bytes.split_at(cut);
@@ -168,7 +199,7 @@ fn bodies_are_metered_wherever_they_are_cut() {
         let (body, expected) = (load(&format!("{name}.jsonl")), load_record(name));
         for cut in 0..=body.len() {
             let (head, tail) = body.as_bytes().split_at(cut);
-            let metered = rest_record(BodyMeter::json(body.len()), &[head, tail], request_model);
+            let metered = rest_record(BodyMeter::json(), &[head, tail], request_model);
             assert_eq!(metered, expected, "{name} cut at {cut}");
         }
     }

@@ -2,16 +2,18 @@
 
 mod bounds;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::credential::Access;
-use crate::limit::CallerLimits;
+use crate::credential::{Access, Caller};
+use crate::endpoint::Endpoint;
+use crate::limit::{CallerLimits, SessionLimits};
+use crate::memory::MemoryAccount;
 use crate::name_rule::NameRule;
-use crate::policy::{Credential, Provider, ProviderKind};
+use crate::policy::{Credential, Policy, Provider, ProviderKind};
 use crate::process::shared_data::memory::Memory;
 use crate::protocol::Lock;
-use crate::stream::admission::Purpose;
 use crate::usage::{MicroUsd, Price, Rate};
 use crate::ws::{CloseCode, FrameHeader, OpCode, mask, text_frame};
 
@@ -27,7 +29,7 @@ fn relay(limits: SessionLimits, lock: &[&str], models: NameRule) -> WebSocketRel
 
 /// A session whose request named this model.
 fn live_of(limits: SessionLimits, lock: &[&str], models: NameRule, named: Option<&str>) -> WebSocketRelay {
-    let provider = Rc::new(Provider {
+    let provider = Arc::new(Provider {
         name: "openai".into(),
         kind: ProviderKind::OpenAi,
         credential: Credential::External,
@@ -51,12 +53,13 @@ fn live_of(limits: SessionLimits, lock: &[&str], models: NameRule, named: Option
         limits: CallerLimits::default(),
     };
     let admission = Admission {
-        policy: Rc::new(policy),
-        caller: Rc::new(caller),
+        policy: Arc::new(policy),
+        caller: Arc::new(caller),
         client_secret: None,
-        purpose: Purpose::WebSocket,
+        endpoint: Endpoint::Realtime { call_id: None },
     };
-    let mut relay = WebSocketRelay::new(&admission, "openai", named, 7, Reservation::default(), at(0));
+    let upstream = Upstream { provider: &admission.policy.default_provider, model: named };
+    let mut relay = WebSocketRelay::new(&admission, &upstream, 7, MemoryAccount::default().reservation(), at(0));
     relay.start(at(0));
     relay
 }
@@ -89,8 +92,8 @@ fn prices() -> PriceList {
     PriceList::new([("gpt-*".to_owned(), price)])
 }
 
-fn sessions() -> RefCell<Sessions> {
-    RefCell::new(Sessions::new(Box::new(Memory::default()), 1))
+fn sessions() -> Sessions {
+    Sessions::new(Box::new(Memory::default()), 1)
 }
 
 /// The Close frame with which the upstream is left.
@@ -105,22 +108,24 @@ fn closed(code: u16) -> Vec<u8> {
 
 /// The Close frame, and nothing before it, that the client is told.
 fn close_sent(bytes: &[u8]) -> CloseFrame {
-    let mut follower = Follower::new(Sender::Server, HEAD);
-    let event = follower.pass(bytes).next(|_| Interest::Collect { max: MAX_MESSAGE });
+    let mut follower = Follower::new(Sender::Server, UPSTREAM_FIRST);
+    let event = follower.pass(bytes).next(&mut |_| Interest::Stream);
     let Some(Event::Close(Some(close))) = event else { panic!("{event:?} was told") };
     close
 }
 
 /// The error code and the close code that the client is told.
 fn event_and_close(bytes: &[u8]) -> (String, u16) {
-    let mut follower = Follower::new(Sender::Server, HEAD);
-    let mut pass = follower.pass(bytes);
-    let Some(Event::Message(message)) = pass.next(|_| Interest::Collect { max: MAX_MESSAGE }) else {
-        panic!("no event was told")
-    };
-    let event: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+    let mut follower = Follower::new(Sender::Server, UPSTREAM_FIRST);
+    let (mut pass, mut message) = (follower.pass(bytes), Vec::new());
+    let event = pass.next(&mut |piece| {
+        message.extend_from_slice(piece);
+        Interest::Stream
+    });
+    assert_eq!(event, Some(Event::MessageEnd));
+    let event: serde_json::Value = serde_json::from_slice(&message).unwrap();
     assert_eq!((&event["type"], &event["error"]["type"]), (&"error".into(), &"session_limit_exceeded".into()));
-    let Some(Event::Close(Some(close))) = pass.next(|_| Interest::Skip) else { panic!("no Close frame was told") };
+    let Some(Event::Close(Some(close))) = pass.next(&mut |_| Interest::Skip) else { panic!("no Close frame was told") };
     (event["error"]["code"].as_str().unwrap().to_owned(), close.code().value())
 }
 
@@ -130,7 +135,7 @@ fn what_passes_is_counted_and_left_alone() {
     let from_client = client_text(r#"{"type":"input_audio_buffer.append","audio":"AAAA"}"#);
     assert_eq!(relay.client_bytes(from_client.as_slice(), at(1)), BodyAction::Pass);
     let from_upstream = [done("r1", 100, 10), done("r2", 50, 5), done("r2", 50, 5)].concat();
-    assert_eq!(relay.upstream_bytes(from_upstream.as_slice(), &prices(), &sessions(), at(2)), BodyAction::Pass);
+    assert_eq!(relay.upstream_bytes(from_upstream.as_slice(), &prices(), &mut sessions(), at(2)), BodyAction::Pass);
     relay.tick(None, at(2));
     let record = relay.record(Status::Closed, at(10));
     assert_eq!((record.usage.responses, record.usage.input_tokens, record.usage.output_tokens), (2, 150, 15));
@@ -149,9 +154,9 @@ fn a_session_that_was_opened_without_a_model_is_of_one_that_is_allowed() {
     ] {
         let mut relay = live_of(free(), &[], NameRule::globs(["gpt-realtime"]), named);
         let allowed = text_frame(r#"{"type":"session.created","session":{"id":"s","model":"gpt-realtime"}}"#);
-        assert_eq!(relay.upstream_bytes(allowed.as_slice(), &prices(), &sessions(), at(1)), BodyAction::Pass);
+        assert_eq!(relay.upstream_bytes(allowed.as_slice(), &prices(), &mut sessions(), at(1)), BodyAction::Pass);
         let other = text_frame(&format!(r#"{{"type":"{event}","session":{{"id":"s","model":"gpt-5"}}}}"#));
-        let action = relay.upstream_bytes(other.as_slice(), &prices(), &sessions(), at(1));
+        let action = relay.upstream_bytes(other.as_slice(), &prices(), &mut sessions(), at(1));
         if is_allowed {
             assert_eq!(action, BodyAction::Pass, "{event} {named:?}");
         } else {
@@ -168,11 +173,11 @@ fn a_session_that_lasts_too_long_ends_at_the_next_boundary_and_cut_after_the_gra
     assert!(!relay.tick(None, at(5)));
     let frame = text_frame(r#"{"type":"response.output_text.delta","delta":"x"}"#);
     let (head, tail) = frame.split_at(5);
-    let BodyAction::Replace(0, bytes) = relay.upstream_bytes(head, &prices(), &sessions(), at(6)) else {
+    let BodyAction::Replace(0, bytes) = relay.upstream_bytes(head, &prices(), &mut sessions(), at(6)) else {
         panic!("it passed")
     };
     assert_eq!(event_and_close(&bytes), ("max_duration_exceeded".into(), 4408));
-    assert_eq!(relay.upstream_bytes(tail, &prices(), &sessions(), at(6)), BodyAction::Replace(0, vec![]));
+    assert_eq!(relay.upstream_bytes(tail, &prices(), &mut sessions(), at(6)), BodyAction::Replace(0, vec![]));
     assert!(!relay.tick(None, at(7)) && relay.tick(None, at(8)));
 }
 
@@ -181,10 +186,11 @@ fn within_a_message_the_ending_waits_for_its_end() {
     let mut relay = relay(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], NameRule::Any);
     let frame = text_frame(r#"{"type":"response.output_text.delta","delta":"x"}"#);
     let (head, tail) = frame.split_at(5);
-    assert_eq!(relay.upstream_bytes(head, &prices(), &sessions(), at(1)), BodyAction::Pass);
+    assert_eq!(relay.upstream_bytes(head, &prices(), &mut sessions(), at(1)), BodyAction::Pass);
     assert!(!relay.tick(None, at(5)));
     let rest = [tail, done("r", 1, 1).as_slice()].concat();
-    let BodyAction::Replace(from, bytes) = relay.upstream_bytes(rest.as_slice(), &prices(), &sessions(), at(6)) else {
+    let BodyAction::Replace(from, bytes) = relay.upstream_bytes(rest.as_slice(), &prices(), &mut sessions(), at(6))
+    else {
         panic!("it passed")
     };
     assert_eq!((from, event_and_close(&bytes).1), (tail.len(), 4408));
@@ -229,7 +235,8 @@ fn an_event_that_a_client_may_not_send_never_reaches_the_upstream() {
             let is_cut = (fine.len() + 1..both.len()).contains(&cut);
             assert_eq!(said, if is_cut { vec![] } else { left(1000) }, "{text} cut at {cut}");
             let next = text_frame("{}");
-            let BodyAction::Replace(0, bytes) = relay.upstream_bytes(next.as_slice(), &prices(), &sessions(), at(1))
+            let BodyAction::Replace(0, bytes) =
+                relay.upstream_bytes(next.as_slice(), &prices(), &mut sessions(), at(1))
             else {
                 panic!("{text}: the client was not told")
             };
@@ -244,7 +251,8 @@ fn a_silent_upstream_is_asked_to_close_and_its_answer_gives_way() {
     let mut relay = relay(free(), &["tools"], NameRule::Any);
     assert_eq!(relay.client_bytes(bad.as_slice(), at(1)), BodyAction::Replace(0, left(1000)));
     assert_eq!(relay.client_bytes(bad.as_slice(), at(1)), BodyAction::Replace(0, vec![]));
-    let BodyAction::Replace(0, bytes) = relay.upstream_bytes(closed(1000).as_slice(), &prices(), &sessions(), at(1))
+    let BodyAction::Replace(0, bytes) =
+        relay.upstream_bytes(closed(1000).as_slice(), &prices(), &mut sessions(), at(1))
     else {
         panic!("the upstream's Close passed")
     };
@@ -261,7 +269,8 @@ fn what_time_ends_reaches_the_client_as_soon_as_it_says_something() {
     assert!(!relay.tick(None, at(5)));
     let rest = [tail, message.as_slice()].concat();
     assert_eq!(relay.client_bytes(rest.as_slice(), at(5)), BodyAction::Replace(tail.len(), left(1000)));
-    let BodyAction::Replace(0, bytes) = relay.upstream_bytes(closed(1000).as_slice(), &prices(), &sessions(), at(5))
+    let BodyAction::Replace(0, bytes) =
+        relay.upstream_bytes(closed(1000).as_slice(), &prices(), &mut sessions(), at(5))
     else {
         panic!("the upstream's Close passed")
     };
@@ -273,10 +282,10 @@ fn a_close_within_a_message_gives_way_to_a_close_alone() {
     let bad = client_text(r#"{"type":"session.update","session":{"tools":[]}}"#);
     let mut relay = relay(free(), &["tools"], NameRule::Any);
     let unfinished = [0x01, 1, b'{'];
-    assert_eq!(relay.upstream_bytes(unfinished.as_slice(), &prices(), &sessions(), at(1)), BodyAction::Pass);
+    assert_eq!(relay.upstream_bytes(unfinished.as_slice(), &prices(), &mut sessions(), at(1)), BodyAction::Pass);
     relay.client_bytes(bad.as_slice(), at(1));
     let rest = [vec![0x00, 1, b'"'], closed(1000)].concat();
-    let BodyAction::Replace(3, bytes) = relay.upstream_bytes(rest.as_slice(), &prices(), &sessions(), at(1)) else {
+    let BodyAction::Replace(3, bytes) = relay.upstream_bytes(rest.as_slice(), &prices(), &mut sessions(), at(1)) else {
         panic!("the upstream's Close passed")
     };
     let close = close_sent(&bytes);
@@ -293,9 +302,9 @@ fn a_violation_of_the_client_gives_way_to_a_close_and_what_the_upstream_still_sa
         let both = [fine.clone(), bad].concat();
         assert_eq!(relay.client_bytes(both.as_slice(), at(1)), BodyAction::Replace(fine.len(), left(code)));
         let echo = text_frame("{}");
-        assert_eq!(relay.upstream_bytes(echo.as_slice(), &prices(), &sessions(), at(1)), BodyAction::Pass);
+        assert_eq!(relay.upstream_bytes(echo.as_slice(), &prices(), &mut sessions(), at(1)), BodyAction::Pass);
         let answer = [echo.clone(), closed(code)].concat();
-        let action = relay.upstream_bytes(answer.as_slice(), &prices(), &sessions(), at(1));
+        let action = relay.upstream_bytes(answer.as_slice(), &prices(), &mut sessions(), at(1));
         let BodyAction::Replace(from, bytes) = action else { panic!("the upstream's Close passed") };
         assert_eq!((from, close_sent(&bytes).code().value()), (echo.len(), code));
         let record = relay.record(Status::Closed, at(1));
@@ -315,9 +324,9 @@ fn a_client_at_fault_gets_its_close_without_an_answer_of_the_upstream_when_that_
     let echo = text_frame("{}");
     relay.client_bytes(echo.as_slice(), at(1));
     assert!(!relay.tick(None, at(2)));
-    assert_eq!(relay.upstream_bytes(echo.as_slice(), &prices(), &sessions(), at(2)), BodyAction::Pass);
+    assert_eq!(relay.upstream_bytes(echo.as_slice(), &prices(), &mut sessions(), at(2)), BodyAction::Pass);
     assert!(!relay.tick(None, at(3)));
-    let BodyAction::Replace(0, bytes) = relay.upstream_bytes(echo.as_slice(), &prices(), &sessions(), at(3)) else {
+    let BodyAction::Replace(0, bytes) = relay.upstream_bytes(echo.as_slice(), &prices(), &mut sessions(), at(3)) else {
         panic!("it passed")
     };
     assert!(!relay.tick(None, at(4)) && relay.tick(None, at(5)));
@@ -330,11 +339,15 @@ fn a_violation_of_the_upstream_gives_way_to_a_close_and_what_the_client_still_sa
     let mut relay = relay(free(), &["tools"], NameRule::Any);
     let fine = text_frame("{}");
     let both = [fine.as_slice(), &[0xf1, 0]].concat();
-    let BodyAction::Replace(from, bytes) = relay.upstream_bytes(both.as_slice(), &prices(), &sessions(), at(1)) else {
+    let BodyAction::Replace(from, bytes) = relay.upstream_bytes(both.as_slice(), &prices(), &mut sessions(), at(1))
+    else {
         panic!("it passed")
     };
     assert_eq!((from, close_sent(&bytes).code().value()), (fine.len(), 1002));
-    assert_eq!(relay.upstream_bytes(fine.as_slice(), &prices(), &sessions(), at(1)), BodyAction::Replace(0, vec![]));
+    assert_eq!(
+        relay.upstream_bytes(fine.as_slice(), &prices(), &mut sessions(), at(1)),
+        BodyAction::Replace(0, vec![])
+    );
     let echo = client_text("{}");
     assert_eq!(relay.client_bytes(echo.as_slice(), at(1)), BodyAction::Pass);
     let locked = client_text(r#"{"type":"session.update","session":{"tools":[]}}"#);
@@ -348,8 +361,8 @@ fn a_violation_that_began_in_an_earlier_read_goes_no_further() {
     let long = [0x81, 126, 0, 1, 0];
     let mut from_upstream = relay(free(), &[], NameRule::Any);
     let (first, rest) = long.split_at(2);
-    assert_eq!(from_upstream.upstream_bytes(first, &prices(), &sessions(), at(1)), BodyAction::Pass);
-    assert_eq!(from_upstream.upstream_bytes(rest, &prices(), &sessions(), at(1)), BodyAction::Replace(0, vec![]));
+    assert_eq!(from_upstream.upstream_bytes(first, &prices(), &mut sessions(), at(1)), BodyAction::Pass);
+    assert_eq!(from_upstream.upstream_bytes(rest, &prices(), &mut sessions(), at(1)), BodyAction::Replace(0, vec![]));
     let message = client_text("{}");
     assert_eq!(from_upstream.client_bytes(message.as_slice(), at(1)), BodyAction::Replace(0, left(1002)));
 
@@ -357,7 +370,8 @@ fn a_violation_that_began_in_an_earlier_read_goes_no_further() {
     assert_eq!(from_client.client_bytes([0x81].as_slice(), at(1)), BodyAction::Pass);
     assert_eq!(from_client.client_bytes([0x01, 0].as_slice(), at(1)), BodyAction::Replace(0, vec![]));
     let message = text_frame("{}");
-    let BodyAction::Replace(0, bytes) = from_client.upstream_bytes(message.as_slice(), &prices(), &sessions(), at(1))
+    let BodyAction::Replace(0, bytes) =
+        from_client.upstream_bytes(message.as_slice(), &prices(), &mut sessions(), at(1))
     else {
         panic!("it passed")
     };
@@ -367,7 +381,7 @@ fn a_violation_that_began_in_an_earlier_read_goes_no_further() {
 #[test]
 fn whoever_ends_it_first_is_on_record() {
     let mut relay = relay(SessionLimits { max_duration: Some(Duration::from_secs(5)), ..free() }, &[], NameRule::Any);
-    relay.upstream_bytes(closed(4001).as_slice(), &prices(), &sessions(), at(1));
+    relay.upstream_bytes(closed(4001).as_slice(), &prices(), &mut sessions(), at(1));
     assert!(!relay.tick(None, at(5)) && relay.tick(None, at(7)));
     let close = relay.record(Status::Closed, at(7)).close.unwrap();
     assert_eq!((close.by, close.code), (ClosedBy::Upstream, 4001));
@@ -377,7 +391,7 @@ fn whoever_ends_it_first_is_on_record() {
 fn a_side_that_closes_is_known_with_its_words() {
     let mut relay = relay(free(), &[], NameRule::Any);
     let close = CloseFrame::new(CloseCode::new(4001).unwrap(), "bye").encode(None);
-    assert_eq!(relay.upstream_bytes(close.as_slice(), &prices(), &sessions(), at(1)), BodyAction::Pass);
+    assert_eq!(relay.upstream_bytes(close.as_slice(), &prices(), &mut sessions(), at(1)), BodyAction::Pass);
     let close = relay.record(Status::Closed, at(1)).close.unwrap();
     assert_eq!((close.by, close.code, close.reason.as_str()), (ClosedBy::Upstream, 4001, "bye"));
 }
@@ -395,7 +409,7 @@ fn every_cut_of_an_upstreams_stream_counts_the_same() {
         let mut relay = relay(free(), &[], NameRule::Any);
         let (first, second) = stream.split_at(cut);
         for bytes in [first, second] {
-            assert_eq!(relay.upstream_bytes(bytes, &prices(), &sessions(), at(1)), BodyAction::Pass);
+            assert_eq!(relay.upstream_bytes(bytes, &prices(), &mut sessions(), at(1)), BodyAction::Pass);
         }
         let record = relay.record(Status::Closed, at(1));
         assert_eq!((record.usage.total_tokens, record.upstream_id.as_deref()), (120, Some("sess_1")), "cut at {cut}");
@@ -416,7 +430,7 @@ fn a_client_that_knows_of_a_stop_has_its_grace() {
     let mut relay = relay(free(), &[], NameRule::Any);
     assert!(!relay.tick(Some(Ending::Stopped), at(1)));
     let next = text_frame("{}");
-    let BodyAction::Replace(0, bytes) = relay.upstream_bytes(next.as_slice(), &prices(), &sessions(), at(1)) else {
+    let BodyAction::Replace(0, bytes) = relay.upstream_bytes(next.as_slice(), &prices(), &mut sessions(), at(1)) else {
         panic!("the client was not told")
     };
     assert_eq!(event_and_close(&bytes), ("session_stopped".into(), 4410));

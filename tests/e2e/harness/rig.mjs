@@ -11,6 +11,7 @@ export const denials = {
   conflicting_credentials: [400, 'invalid_request_error'],
   malformed_credentials: [400, 'invalid_request_error'],
   malformed_request: [400, 'invalid_request_error'],
+  method_not_allowed: [405, 'invalid_request_error'],
   unsupported_content_type: [400, 'invalid_request_error'],
   invalid_gateway_object: [400, 'invalid_request_error'],
   model_required: [400, 'invalid_request_error'],

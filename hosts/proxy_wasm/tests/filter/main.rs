@@ -15,6 +15,7 @@ mod invariants;
 mod limits;
 mod metrics;
 mod models;
+mod paths;
 mod policies;
 mod rest_usage;
 mod secrets;

@@ -1,7 +1,9 @@
-//! Budgets, and messages that are too long for what is held of them.
+//! Budgets, and messages of any size.
 
 use super::*;
-use crate::memory::{MemoryAccount, WORKER_MAX};
+
+/// More than any side would hold.
+const LONG: usize = 3 << 20;
 
 #[test]
 fn a_spent_budget_ends_the_session_behind_the_message_that_spent_it() {
@@ -11,14 +13,14 @@ fn a_spent_budget_ends_the_session_behind_the_message_that_spent_it() {
         let mut relay = relay(limits, &[], NameRule::Any);
         let (first, second) = (done("r1", 100, 10), done("r2", 1, 1));
         let both = [first.clone(), second].concat();
-        let BodyAction::Replace(from, bytes) = relay.upstream_bytes(both.as_slice(), &prices(), &sessions(), at(1))
+        let BodyAction::Replace(from, bytes) = relay.upstream_bytes(both.as_slice(), &prices(), &mut sessions(), at(1))
         else {
             panic!("the second message passed")
         };
         assert_eq!((from, event_and_close(&bytes)), (first.len(), ("budget_exceeded".into(), 4429)));
         let more = done("r3", 1, 1);
         assert_eq!(
-            relay.upstream_bytes(more.as_slice(), &prices(), &sessions(), at(1)),
+            relay.upstream_bytes(more.as_slice(), &prices(), &mut sessions(), at(1)),
             BodyAction::Replace(0, vec![])
         );
         assert_eq!(relay.client_bytes(client_text("{}").as_slice(), at(1)), BodyAction::Replace(0, left(1000)));
@@ -29,77 +31,78 @@ fn a_spent_budget_ends_the_session_behind_the_message_that_spent_it() {
 }
 
 #[test]
-fn a_budget_that_cannot_be_kept_ends_the_session() {
-    let limited = SessionLimits { max_tokens: Some(1000), ..free() };
-    for (limits, is_ended) in [(limited, true), (free(), false)] {
-        let mut relay = relay(limits, &[], NameRule::Any);
-        let repeated = "x".repeat(MAX_MESSAGE);
-        let event =
-            text_frame(&format!(r#"{{"type":"response.completed","response":{{"instructions":"{repeated}"}}}}"#));
-        let action = relay.upstream_bytes(event.as_slice(), &prices(), &sessions(), at(1));
-        assert!(relay.record(Status::Open, at(1)).incomplete);
-        match action {
-            BodyAction::Pass => assert!(!is_ended, "what is not counted draws on no budget"),
-            BodyAction::Replace(from, bytes) => {
-                assert_eq!((is_ended, from), (true, 0));
-                assert_eq!(event_and_close(&bytes), ("budget_exceeded".into(), 4429));
-            }
-        }
-    }
-}
-
-#[test]
-fn a_long_message_of_the_upstreams_goes_on_unread_where_sessions_hold_too_much_together() {
-    let event = format!(r#"{{"type":"response.done","response":{{"padding":"{}"}}}}"#, "x".repeat(2 * UNACCOUNTED_MAX));
-    let event = text_frame(&event);
-    let (head, rest) = event.split_at(event.len() - 10);
-    let limited = SessionLimits { max_tokens: Some(1000), ..free() };
-    for (limits, is_ended) in [(limited, true), (free(), false)] {
-        let all = MemoryAccount::with(WORKER_MAX);
-        let mut relay = relay(limits, &[], NameRule::Any);
-        relay.reservation = Reservation::new(all.clone());
-        assert_eq!(relay.upstream_bytes(head, &prices(), &sessions(), at(1)), BodyAction::Pass);
-        assert_eq!((all.bytes(), relay.record(Status::Open, at(1)).incomplete), (WORKER_MAX, true));
-        match relay.upstream_bytes(rest, &prices(), &sessions(), at(1)) {
-            BodyAction::Pass => assert!(!is_ended, "what is not counted draws on no budget"),
-            BodyAction::Replace(from, bytes) => {
-                assert_eq!((is_ended, from), (true, rest.len()));
-                assert_eq!(event_and_close(&bytes), ("budget_exceeded".into(), 4429));
-            }
-        }
-    }
-}
-
-#[test]
-fn a_long_message_that_must_be_read_ends_its_session_where_sessions_hold_too_much_together() {
-    let long = client_text(&" ".repeat(2 * UNACCOUNTED_MAX));
-    let all = MemoryAccount::with(WORKER_MAX);
-    let mut relay = relay(free(), &["instructions"], NameRule::Any);
-    relay.reservation = Reservation::new(all.clone());
-    assert_eq!(relay.client_bytes(&long[..UNACCOUNTED_MAX / 2], at(1)), BodyAction::Pass);
-    assert_eq!(
-        relay.client_bytes(&long[UNACCOUNTED_MAX / 2..2 * UNACCOUNTED_MAX], at(1)),
-        BodyAction::Replace(0, vec![])
+fn what_a_long_event_used_counts_and_draws_on_the_budget() {
+    let limited = SessionLimits { max_tokens: Some(10), ..free() };
+    let event = format!(
+        r#"{{"type":"response.completed","response":{{"instructions":"{}","usage":{{"input_tokens":9,"output_tokens":4}}}}}}"#,
+        "x".repeat(LONG)
     );
-    assert_eq!(all.bytes(), WORKER_MAX);
-    drop(relay);
-    assert_eq!(all.bytes(), WORKER_MAX);
+    let event = text_frame(&event);
+    for (limits, is_ended) in [(limited, true), (free(), false)] {
+        for reads in [event.len(), 100_000] {
+            let all = MemoryAccount::default();
+            let mut relay = relay(limits, &[], NameRule::Any);
+            relay.reservation = all.reservation();
+            let mut last = BodyAction::Pass;
+            for read in event.chunks(reads) {
+                assert_eq!(last, BodyAction::Pass);
+                last = relay.upstream_bytes(read, &prices(), &mut sessions(), at(1));
+                assert!(all.reserved() < 16 << 10, "{} bytes are held", all.reserved());
+            }
+            let record = relay.record(Status::Open, at(1));
+            assert_eq!((record.usage.total_tokens, record.incomplete, all.reserved()), (13, false, 0));
+            match last {
+                BodyAction::Pass => assert!(!is_ended),
+                BodyAction::Replace(_, bytes) => {
+                    assert!(is_ended);
+                    assert_eq!(event_and_close(&bytes), ("budget_exceeded".into(), 4429));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_long_message_of_the_clients_passes_as_it_comes_and_its_end_when_it_is_judged() {
+    let padding = "x".repeat(LONG);
+    let audio = format!(r#"{{"type":"input_audio_buffer.append","audio":"{padding}"}}"#);
+    let image = format!(r#"{{"type":"conversation.item.create","item":{{"content":[{{"image_url":"{padding}"}}]}}}}"#);
+    let locked = format!(r#"{{"session":{{"padding":"{padding}","tools":[]}},"type":"session.update"}}"#);
+    for (message, code) in [(&audio, None), (&image, None), (&locked, Some(4403)), (&padding, Some(1002))] {
+        let bytes = client_text(message);
+        for reads in [bytes.len(), 100_000] {
+            let all = MemoryAccount::default();
+            let mut relay = relay(free(), &["tools"], NameRule::Any);
+            relay.reservation = all.reservation();
+            let mut actions = Vec::new();
+            for read in bytes.chunks(reads) {
+                actions.push(relay.client_bytes(read, at(1)));
+                assert!(all.reserved() < 16 << 10, "{} bytes are held", all.reserved());
+            }
+            assert_eq!(all.reserved(), 0);
+            let last = actions.pop().unwrap();
+            assert!(actions.iter().all(|action| *action == BodyAction::Pass));
+            let held = if actions.is_empty() { left(1000) } else { vec![] };
+            assert_eq!(last, code.map_or(BodyAction::Pass, |_| BodyAction::Replace(0, held)), "{message:.40}");
+            assert_eq!(relay.record(Status::Closed, at(1)).close.map(|close| close.code), code);
+        }
+    }
 }
 
 #[test]
 fn what_a_response_used_counts_though_its_client_hears_no_more_of_it() {
     let mut relay = relay(free(), &[], NameRule::Any);
     let started = text_frame(r#"{"type":"response.created","response":{"id":"r1"}}"#);
-    relay.upstream_bytes(started.as_slice(), &prices(), &sessions(), at(1));
+    relay.upstream_bytes(started.as_slice(), &prices(), &mut sessions(), at(1));
     assert!(relay.record(Status::Closed, at(1)).incomplete, "a response is under way");
     assert!(!relay.tick(Some(Ending::Stopped), at(1)));
     let BodyAction::Replace(0, bytes) =
-        relay.upstream_bytes(done("r1", 100, 10).as_slice(), &prices(), &sessions(), at(1))
+        relay.upstream_bytes(done("r1", 100, 10).as_slice(), &prices(), &mut sessions(), at(1))
     else {
         panic!("the client was not told")
     };
     assert_eq!(event_and_close(&bytes).1, 4410);
-    let dropped = relay.upstream_bytes(done("r2", 7, 3).as_slice(), &prices(), &sessions(), at(2));
+    let dropped = relay.upstream_bytes(done("r2", 7, 3).as_slice(), &prices(), &mut sessions(), at(2));
     assert_eq!(dropped, BodyAction::Replace(0, vec![]));
     let record = relay.record(Status::Closed, at(2));
     assert_eq!((record.usage.responses, record.usage.total_tokens, record.incomplete), (2, 120, false));
@@ -109,16 +112,6 @@ fn what_a_response_used_counts_though_its_client_hears_no_more_of_it() {
 fn what_follows_in_the_read_that_spends_the_budget_counts_too() {
     let mut relay = relay(SessionLimits { max_tokens: Some(110), ..free() }, &[], NameRule::Any);
     let both = [done("r1", 100, 10), done("r2", 1, 1)].concat();
-    relay.upstream_bytes(both.as_slice(), &prices(), &sessions(), at(1));
+    relay.upstream_bytes(both.as_slice(), &prices(), &mut sessions(), at(1));
     assert_eq!(relay.record(Status::Closed, at(1)).usage.total_tokens, 112);
-}
-
-#[test]
-fn a_message_that_must_be_read_and_is_too_long_is_refused() {
-    let long = client_text(&"x".repeat(MAX_MESSAGE + 1));
-    let mut locked = relay(free(), &["tools"], NameRule::Any);
-    assert_eq!(locked.client_bytes(long.as_slice(), at(1)), BodyAction::Replace(0, left(1000)));
-    assert_eq!(locked.record(Status::Closed, at(1)).close.unwrap().code, 1009);
-    let mut open = relay(free(), &[], NameRule::Any);
-    assert_eq!(open.client_bytes(long.as_slice(), at(1)), BodyAction::Pass);
 }

@@ -26,7 +26,7 @@ fn the_first_boundary_of_each_read_and_the_last_frames_start_are_known() {
     let mut from = 0;
     for (to, boundary, frame_start, at_boundary) in cases {
         let mut pass = follower.pass(&stream[from..*to]);
-        while pass.next(skip).is_some() {}
+        while pass.next(&mut skip).is_some() {}
         assert_eq!(pass.message_boundary(), *boundary, "{from}..{to}");
         assert_eq!(pass.frame_start(), *frame_start, "{from}..{to}");
         assert_eq!(pass.position(), to - from);
@@ -43,7 +43,7 @@ fn there_is_no_boundary_after_a_close() {
     let mut follower = Follower::new(Sender::Server, 0);
     for (read, expected) in [(&bytes[..3], Some(0)), (&bytes[3..], Some(2)), (b"", None)] {
         let mut pass = follower.pass(read);
-        while pass.next(skip).is_some() {}
+        while pass.next(&mut skip).is_some() {}
         assert_eq!(pass.message_boundary(), expected);
     }
     assert!(!follower.at_message_boundary());
@@ -55,7 +55,7 @@ fn after_an_event_the_position_is_where_its_frame_ended() {
     let mut follower = Follower::new(Sender::Server, 128);
     let mut pass = follower.pass(bytes.as_slice());
     let mut offsets = Vec::new();
-    while pass.next(collect).is_some() {
+    while pass.next(&mut stream).is_some() {
         offsets.push((pass.frame_start(), pass.position()));
     }
     assert_eq!(offsets, [(Some(0), 5), (Some(7), 13)]);

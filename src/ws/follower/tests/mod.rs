@@ -1,3 +1,5 @@
+//! The follower against streams of frames, good and bad, in any cut.
+
 mod cost;
 mod endings;
 mod insertion_points;
@@ -35,58 +37,74 @@ fn server(frames: Frames) -> Vec<u8> {
     framed(Sender::Server, frames)
 }
 
+/// Something that following shows.
+#[derive(Debug, PartialEq)]
+enum Heard {
+    /// A message of which all pieces came.
+    Message(Vec<u8>),
+    Event(Event),
+}
+
 /// All that following shows.
 #[derive(Debug, PartialEq)]
 struct Seen {
-    starts: Vec<(MessageKind, Vec<u8>, Option<u64>)>,
-    events: Vec<Event>,
+    heard: Vec<Heard>,
     counts: Counts,
     has_ended: bool,
 }
 
+/// What is seen in these reads. `decide` is shown what has come of a message.
 fn see<'a>(
     sender: Sender,
-    head: u16,
+    first: u16,
     reads: impl IntoIterator<Item = &'a [u8]>,
-    decide: impl Fn(Start<'_>) -> Interest,
+    decide: impl Fn(&[u8]) -> Interest,
 ) -> Seen {
-    let mut follower = Follower::new(sender, head);
-    let mut starts = Vec::new();
-    let mut events = Vec::new();
+    let mut follower = Follower::new(sender, first);
+    let (mut heard, mut message) = (Vec::new(), Vec::new());
     for read in reads {
         let mut pass = follower.pass(read);
-        while let Some(event) = pass.next(|start| {
-            starts.push((start.kind, start.head.to_vec(), start.length));
-            decide(start)
+        while let Some(event) = pass.next(&mut |piece| {
+            assert!((1..=PIECE_MAX).contains(&piece.len()));
+            assert!(!message.is_empty() || piece.len() <= usize::from(first));
+            message.extend_from_slice(piece);
+            let interest = decide(&message);
+            if interest == Interest::Skip {
+                message.clear();
+            }
+            interest
         }) {
-            events.push(event);
+            heard.push(match event {
+                Event::MessageEnd => Heard::Message(std::mem::take(&mut message)),
+                event => Heard::Event(event),
+            });
         }
         assert!(pass.position() <= read.len());
     }
-    Seen { starts, events, counts: follower.counts(), has_ended: follower.has_ended() }
+    Seen { heard, counts: follower.counts(), has_ended: follower.has_ended() }
 }
 
 /// What is seen in one read, once it is certain that the same is seen in any two reads, and byte
 /// by byte with an empty read before each byte.
-fn see_wherever_cut(sender: Sender, head: u16, bytes: &[u8], decide: impl Fn(Start<'_>) -> Interest) -> Seen {
-    let whole = see(sender, head, [bytes], &decide);
+fn see_wherever_cut(sender: Sender, first: u16, bytes: &[u8], decide: impl Fn(&[u8]) -> Interest) -> Seen {
+    let whole = see(sender, first, [bytes], &decide);
     for cut in 0..=bytes.len() {
         let (front, back) = bytes.split_at(cut);
-        assert_eq!(see(sender, head, [front, back], &decide), whole, "cut at {cut}");
+        assert_eq!(see(sender, first, [front, back], &decide), whole, "cut at {cut}");
     }
     let bytewise = bytes.chunks(1).flat_map(|byte| [&[][..], byte]);
-    assert_eq!(see(sender, head, bytewise, &decide), whole, "byte by byte");
+    assert_eq!(see(sender, first, bytewise, &decide), whole, "byte by byte");
     whole
 }
 
-fn collect(_: Start<'_>) -> Interest {
-    Interest::Collect { max: 1000 }
+fn stream(_: &[u8]) -> Interest {
+    Interest::Stream
 }
 
-fn skip(_: Start<'_>) -> Interest {
+fn skip(_: &[u8]) -> Interest {
     Interest::Skip
 }
 
-fn text(payload: &[u8]) -> Event {
-    Event::Message(Message { kind: MessageKind::Text, payload: payload.to_vec() })
+fn text(payload: &[u8]) -> Heard {
+    Heard::Message(payload.to_vec())
 }

@@ -2,9 +2,11 @@
 //!
 //! Each test has a section in the file of its module, a line for each callback but idle ones. What a line holds is what Envoy, the
 //! client, the upstream or the operator can see: header lines that changed, replaced bodies, local replies, resets,
-//! fields of the access log, statistics, requests of the module's own, warnings. How many hostcalls it took, and which
-//! stood before which, is not seen. `GOLDEN=write cargo test --test filter` writes them anew; what a change of them
-//! says is then in the diff. Properties that are tried on random input have digests of cases that are always the same.
+//! fields of the access log, requests of the module's own, warnings. How many hostcalls it took, and which stood before
+//! which, is not seen. Statistics are told up to a second late, so what they come to stands where the plugin ends.
+//! `GOLDEN=write cargo test --test filter` writes the files anew; what a change of them says is then in the diff.
+//! Properties that are tried on random input have digests of cases that are always the same; `GOLDEN_CASES=folder` writes
+//! these out whole, for two versions to be compared.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -55,6 +57,10 @@ struct Recorder {
     before: Vec<String>,
     lines: Vec<String>,
     callback: Option<Callback>,
+    /// What was added to statistics since the last plugin ended.
+    counts: BTreeMap<String, i64>,
+    /// Whether something ran that is not recorded, and was counted too.
+    counts_random: bool,
     /// Set while a case of a property is tried.
     case: Option<Vec<String>>,
 }
@@ -69,7 +75,6 @@ struct Callback {
     did: Map<String, Value>,
     /// Maps before the module changed them, by context and number.
     maps: BTreeMap<(u32, u32), Lines>,
-    counts: BTreeMap<String, i64>,
     logs: Vec<String>,
     calls: Vec<Value>,
 }
@@ -91,7 +96,6 @@ pub fn begin(context: u32, on: &On<'_>) {
         is_own_reply: worker(|worker| worker.streams.get(&context).is_some_and(Stream::is_answered_here)),
         did: Map::new(),
         maps: BTreeMap::new(),
-        counts: BTreeMap::new(),
         logs: Vec::new(),
         calls: Vec::new(),
     };
@@ -104,7 +108,11 @@ pub fn begin(context: u32, on: &On<'_>) {
 pub fn end(returned: &dyn Debug) {
     IS_INSIDE.set(false);
     let Some(callback) = recorder(|recorder| recorder.callback.take()) else { return };
-    let line = worker(|worker| callback.line(worker, &format!("{returned:?}")));
+    let counts = recorder(|recorder| {
+        let is_recorded = callback.ends_plugin() && !recorder.counts_random;
+        is_recorded.then(|| std::mem::take(&mut recorder.counts))
+    });
+    let line = worker(|worker| callback.line(worker, &format!("{returned:?}"), counts.unwrap_or_default()));
     let Some(line) = line else { return };
     let difference = recorder(|recorder| recorder.add(line));
     if let Some(difference) = difference {
@@ -145,7 +153,9 @@ pub fn property(context: u32, path: &str, value: &[u8]) {
 
 /// So much is added to a statistic.
 pub fn counted(name: &str, amount: i64) {
-    note(|callback| *callback.counts.entry(name.to_owned()).or_default() += amount);
+    let add = |recorder: &mut Recorder| *recorder.counts.entry(name.to_owned()).or_default() += amount;
+    // A module that ends with its thread may still count.
+    let _ = RECORDER.try_with(|recorder| add(&mut recorder.borrow_mut()));
 }
 
 /// Something is logged.
@@ -167,6 +177,11 @@ pub fn case(index: usize, run: impl FnOnce()) {
     recorder(|recorder| recorder.case = Some(Vec::new()));
     run();
     let lines = recorder(|recorder| recorder.case.take()).unwrap_or_default();
+    if let Ok(folder) = std::env::var("GOLDEN_CASES") {
+        let test = recorder(|recorder| recorder.test.clone());
+        std::fs::write(format!("{folder}/{test}.{:04}", recorder(|recorder| recorder.lines.len())), lines.join("\n"))
+            .expect("the folder can be written");
+    }
     let digest = format!("{:016x}", fnv(lines.join("\n").as_bytes()));
     if let Some(difference) = recorder(|recorder| recorder.add(json!({ "case": index, "digest": digest }).to_string()))
     {
@@ -178,7 +193,7 @@ pub fn case(index: usize, run: impl FnOnce()) {
 pub fn unrecorded<T>(run: impl FnOnce() -> T) -> T {
     let mode = recorder(|recorder| std::mem::replace(&mut recorder.mode, Mode::Off));
     let result = run();
-    recorder(|recorder| recorder.mode = mode);
+    recorder(|recorder| (recorder.mode, recorder.counts_random) = (mode, true));
     result
 }
 
@@ -229,13 +244,18 @@ impl On<'_> {
 }
 
 impl Callback {
+    /// Whether it is the last one of a plugin.
+    fn ends_plugin(&self) -> bool {
+        self.on == "close" && worker(|worker| worker.roots.contains(&self.context))
+    }
+
     fn put(&mut self, context: u32, name: &str, value: Value) {
         let name = if context == self.context { name.to_owned() } else { format!("{name}@{context}") };
         self.did.insert(name, value);
     }
 
     /// The callback as a line; none where nothing came and nothing was done.
-    fn line(mut self, worker: &mut Worker, returned: &str) -> Option<String> {
+    fn line(mut self, worker: &mut Worker, returned: &str, counts: BTreeMap<String, i64>) -> Option<String> {
         for ((context, map), before) in std::mem::take(&mut self.maps) {
             let after = worker.streams.get_mut(&context).and_then(|stream| stream.map(map));
             let changed = after.map(|after| difference(&before, after)).unwrap_or_default();
@@ -247,7 +267,7 @@ impl Callback {
             let returned = if returned == "1" { "pause" } else { returned };
             self.did.insert("returns".into(), returned.into());
         }
-        for (name, list) in [("logs", json!(self.logs)), ("calls", json!(self.calls)), ("counts", json!(self.counts))] {
+        for (name, list) in [("logs", json!(self.logs)), ("calls", json!(self.calls)), ("counts", json!(counts))] {
             let is_empty = list == json!([]) || list == json!({});
             drop((!is_empty).then(|| self.did.insert(name.into(), list)));
         }
@@ -317,6 +337,8 @@ impl Recorder {
             before,
             lines: Vec::new(),
             callback: None,
+            counts: BTreeMap::new(),
+            counts_random: false,
             case: None,
         }
     }

@@ -1,0 +1,35 @@
+//! Envoy's buffers of bodies and reads.
+
+use proxy_wasm::types::{BufferType, Status};
+use realtime_byok::ws::ReadBuffer;
+
+use super::{buffer, set_buffer};
+
+/// What has come of a body, or one read of a WebSocket, in Envoy's buffer.
+pub struct Body {
+    /// Which way it goes.
+    pub buffer: BufferType,
+    /// How many bytes it holds.
+    pub size: usize,
+}
+
+impl ReadBuffer for &Body {
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn read(&mut self, offset: usize, length: usize) -> Option<Vec<u8>> {
+        buffer(self.buffer, offset, length)
+    }
+}
+
+impl Body {
+    /// Puts `bytes` in the place of what it holds from an offset on. Envoy replaces all of a buffer or nothing of it.
+    pub fn replace(&self, from: usize, bytes: &[u8]) -> Result<(), Status> {
+        if from == 0 {
+            return set_buffer(self.buffer, 0, self.size, bytes);
+        }
+        let kept = buffer(self.buffer, 0, from).ok_or(Status::InternalFailure)?;
+        set_buffer(self.buffer, 0, self.size, &[kept.as_slice(), bytes].concat())
+    }
+}

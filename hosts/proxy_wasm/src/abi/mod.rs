@@ -1,0 +1,209 @@
+//! Proxy-Wasm ABI 0.2.1, as far as it is needed: the SDK's own wrappers panic on a status that they do not expect, and
+//! leave `%RESPONSE_CODE_DETAILS%` empty.
+#![allow(unsafe_code)]
+
+mod buffer;
+mod maps;
+mod statistic_name;
+
+use std::ptr::null_mut;
+
+use proxy_wasm::types::{BufferType, MapType, MetricType, Status};
+use realtime_byok::http::Headers;
+
+use maps::{lines, serialized};
+
+pub use buffer::Body;
+pub use maps::edit;
+pub use statistic_name::statistic_name;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_header_map_pairs(map: MapType, data: *mut *mut u8, size: *mut usize) -> Status;
+    fn proxy_get_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> Status;
+    fn proxy_replace_header_map_value(
+        map: MapType,
+        name: *const u8,
+        name_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> Status;
+    fn proxy_remove_header_map_value(map: MapType, name: *const u8, name_size: usize) -> Status;
+    fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> Status;
+    fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> Status;
+    fn proxy_get_buffer_bytes(
+        buffer: BufferType,
+        start: usize,
+        length: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> Status;
+    fn proxy_set_buffer_bytes(buffer: BufferType, start: usize, length: usize, data: *const u8, size: usize) -> Status;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> Status;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> Status;
+    fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> Status;
+    fn proxy_set_effective_context(context: u32) -> Status;
+    fn proxy_close_stream(stream: u32) -> Status;
+    fn proxy_define_metric(kind: MetricType, name: *const u8, name_size: usize, id: *mut u32) -> Status;
+    fn proxy_increment_metric(id: u32, offset: i64) -> Status;
+    fn proxy_record_metric(id: u32, value: u64) -> Status;
+}
+
+/// The ABI's number of the client's HTTP stream.
+const HTTP_REQUEST: u32 = 0;
+
+/// All lines of a map.
+pub fn header_map_pairs(map: MapType) -> Option<Headers> {
+    // SAFETY: the pointers are to locals that outlive the call.
+    returned(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) }).and_then(lines)
+}
+
+/// The first line of a name.
+pub fn header_map_value(map: MapType, name: &str) -> Option<Vec<u8>> {
+    // SAFETY: name and its length belong together; the pointers are to locals that outlive the call.
+    returned(|data, size| unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) })
+}
+
+/// Replaces all lines of a name by one.
+pub fn replace_header_map_value(map: MapType, name: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: pointers and lengths are those of live slices.
+    done(unsafe { proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// Removes all lines of a name.
+pub fn remove_header_map_value(map: MapType, name: &str) -> Result<(), Status> {
+    // SAFETY: pointer and length are those of a live slice.
+    done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
+}
+
+/// A property; the path's parts are separated by NUL.
+pub fn property(path: &str) -> Option<Vec<u8>> {
+    // SAFETY: path and its length belong together; the pointers are to locals that outlive the call.
+    returned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// Sets a property, which Envoy keeps as filter state `wasm.` and the path.
+pub fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
+    // SAFETY: pointers and lengths are those of live slices.
+    done(unsafe { proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) })
+}
+
+/// `length` bytes of a buffer from `start` on, or as many as there are.
+pub fn buffer(buffer: BufferType, start: usize, length: usize) -> Option<Vec<u8>> {
+    // SAFETY: the pointers are to locals that outlive the call.
+    returned(|data, size| unsafe { proxy_get_buffer_bytes(buffer, start, length, data, size) })
+}
+
+/// Replaces `length` bytes of a buffer from `start` on.
+pub fn set_buffer(buffer: BufferType, start: usize, length: usize, bytes: &[u8]) -> Result<(), Status> {
+    // SAFETY: pointer and length are those of a live slice.
+    done(unsafe { proxy_set_buffer_bytes(buffer, start, length, bytes.as_ptr(), bytes.len()) })
+}
+
+/// Answers the stream.
+pub fn send_local_response<T: AsRef<str>>(
+    status: u16,
+    details: &str,
+    headers: &[(&str, T)],
+    body: &[u8],
+) -> Result<(), Status> {
+    const NO_GRPC_STATUS: i32 = -1;
+    let headers = serialized(headers);
+    // SAFETY: pointers and lengths are those of live slices.
+    done(unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC_STATUS,
+        )
+    })
+}
+
+/// What all VMs of the same `vm_id` share at a key, and its version.
+pub fn shared_data(key: &str) -> Option<(Vec<u8>, u32)> {
+    let mut cas = 0;
+    // SAFETY: key and its length belong together; the pointers are to locals that outlive the call.
+    let bytes =
+        returned(|data, size| unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas) })?;
+    Some((bytes, cas))
+}
+
+/// Replaces that, if its version is still `cas`.
+pub fn set_shared_data(key: &str, value: &[u8], cas: u32) -> Result<(), Status> {
+    // SAFETY: pointers and lengths are those of live slices.
+    done(unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) })
+}
+
+/// Makes the calls that follow apply to another context.
+pub fn set_effective_context(context: u32) -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_set_effective_context(context) })
+}
+
+/// Resets the stream of the effective context.
+pub fn reset_stream() -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_close_stream(HTTP_REQUEST) })
+}
+
+/// The id of a metric, which is made if there is none of this name yet.
+pub fn define_metric(kind: MetricType, name: &str) -> Result<u32, Status> {
+    let mut id = 0;
+    // SAFETY: name and its length belong together; the pointer is to a local that outlives the call.
+    done(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) }).map(|()| id)
+}
+
+/// Adds to a counter or a gauge; only gauges take less than nothing.
+pub fn increment_metric(id: u32, offset: i64) -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_increment_metric(id, offset) })
+}
+
+/// Adds a value to a histogram.
+pub fn record_metric(id: u32, value: u64) -> Result<(), Status> {
+    // SAFETY: takes no pointer.
+    done(unsafe { proxy_record_metric(id, value) })
+}
+
+fn done(status: Status) -> Result<(), Status> {
+    if status as u32 == Status::Ok as u32 { Ok(()) } else { Err(status) }
+}
+
+/// What a call returns through its two out-parameters; `None` unless it succeeds.
+fn returned(call: impl FnOnce(*mut *mut u8, *mut usize) -> Status) -> Option<Vec<u8>> {
+    let mut data = null_mut();
+    let mut size = 0;
+    done(call(&mut data, &mut size)).ok()?;
+    if data.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: on success the host gives memory that it took from this module's `proxy_on_memory_allocate`, which makes a
+    // Vec of exactly `size` bytes and forgets it.
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
+}

@@ -1,0 +1,55 @@
+//! The plugin on one worker: its configuration, its clock, and the answers to requests of the filter's own.
+
+use std::sync::Arc;
+
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{ContextType, MapType};
+use realtime_byok::config::Plan;
+use realtime_byok::host::CalloutId;
+use realtime_byok::worker::TICK;
+
+use super::abi;
+use super::hostcalls::EnvoyWorker;
+use super::stream_context::StreamContext;
+use super::vm::{run_commands, worker};
+
+/// The plugin's root context.
+#[derive(Default)]
+pub struct PluginContext {
+    plan: Option<Arc<Plan>>,
+}
+
+impl Context for PluginContext {
+    fn on_http_call_response(&mut self, token: u32, _: usize, _: usize, _: usize) {
+        let status = abi::header_map_value(MapType::HttpCallResponseHeaders, ":status");
+        worker(|worker| worker.callout_answered(CalloutId(token), status.as_deref(), &EnvoyWorker));
+        run_commands();
+    }
+}
+
+impl RootContext for PluginContext {
+    fn on_configure(&mut self, _: usize) -> bool {
+        let bytes = self.get_plugin_configuration().unwrap_or_default();
+        let plan = worker(|worker| worker.configure(&bytes, &|name| std::env::var(name).ok(), &EnvoyWorker));
+        run_commands();
+        let is_configured = plan.is_some();
+        if is_configured {
+            self.plan = plan;
+            self.set_tick_period(TICK);
+        }
+        is_configured
+    }
+
+    fn on_tick(&mut self) {
+        worker(|worker| worker.tick(&mut EnvoyWorker));
+        run_commands();
+    }
+
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(StreamContext::new(context, self.plan.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,73 @@
+//! What everything in one VM shares, whatever the number of plugins that run in it.
+
+use std::cell::RefCell;
+
+use log::{Level, error, log, warn};
+use realtime_byok::host;
+use realtime_byok::worker::{Command, Worker};
+
+use super::hostcalls::{self, EnvoySharedData};
+use super::statistics::StatisticIds;
+
+/// The worker, and Envoy's ids of its statistics.
+struct Vm {
+    worker: Worker,
+    statistics: StatisticIds,
+}
+
+thread_local! {
+    static VM: RefCell<Vm> = RefCell::new(Vm::new());
+}
+
+/// Calls one method of this VM's worker. What that asks of Envoy meanwhile never calls back.
+pub fn worker<T>(call: impl FnOnce(&mut Worker) -> T) -> T {
+    VM.with_borrow_mut(|vm| call(&mut vm.worker))
+}
+
+/// The same when a stream is dropped, which may be after this thread's VM.
+pub fn try_worker(call: impl FnOnce(&mut Worker)) {
+    // Without a worker, no stream of it is left either.
+    let _ = VM.try_with(|vm| vm.try_borrow_mut().map(|mut vm| call(&mut vm.worker)));
+}
+
+/// Does what the worker wants done beside what its methods return.
+pub fn run_commands() {
+    let commands = VM.with_borrow_mut(|Vm { worker, statistics }| {
+        worker.drain_statistics(|id, statistic, change| statistics.change(id, statistic, change));
+        worker.take_commands()
+    });
+    for command in commands {
+        match command {
+            Command::Log(level, message) => log!(self::level(level), "{message}"),
+            Command::Reset(stream) => {
+                if let Err(status) = hostcalls::reset(stream) {
+                    warn!("realtime_byok: cannot cut a session whose time is up; status {}", status as u32);
+                }
+            }
+            Command::Reply(stream, edits, reply) => {
+                if hostcalls::reply_to(stream, &edits, &reply).is_err() {
+                    error!("realtime_byok: cannot answer a request that waits for its body; it is reset");
+                    // A stream that cannot be reset waits on, and nothing of it passes.
+                    let _ = hostcalls::reset(stream);
+                }
+            }
+        }
+    }
+}
+
+fn level(level: host::Level) -> Level {
+    match level {
+        host::Level::Debug => Level::Debug,
+        host::Level::Warn => Level::Warn,
+        host::Level::Error => Level::Error,
+    }
+}
+
+impl Vm {
+    fn new() -> Self {
+        // Two workers of the same id would take each other's sessions for their own. A host without randomness gives no
+        // VM a start: HashMap's keys need it too.
+        let random = getrandom::u64().unwrap_or_default();
+        Self { worker: Worker::new(Box::new(EnvoySharedData), random), statistics: StatisticIds::default() }
+    }
+}

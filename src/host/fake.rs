@@ -1,0 +1,118 @@
+//! A host for tests, with Envoy left out: what it knows is set, and its randomness is always the same.
+
+use std::time::{Duration, SystemTime};
+
+use super::{Attribute, Callout, CalloutId, HeaderMap, NoRandomness, StreamHost, Unsent, WorkerHost};
+use crate::http::{Headers, Span};
+
+/// What the stream of a test is like.
+#[derive(Default)]
+pub(crate) struct FakeHost {
+    /// Seconds since 1970.
+    pub(crate) seconds: u64,
+    attributes: Vec<(Attribute, Vec<u8>)>,
+    request: Vec<(String, Vec<u8>)>,
+    request_trailers: Vec<(String, Vec<u8>)>,
+    response: Vec<(String, Vec<u8>)>,
+    /// The paths of the callouts that were sent.
+    pub(crate) sent: Vec<Vec<u8>>,
+    /// Whether callouts cannot be sent.
+    pub(crate) sends_nothing: bool,
+}
+
+impl FakeHost {
+    /// A stream of a route without a name, over HTTP/1.1.
+    pub(crate) fn new() -> Self {
+        Self::default().with(Attribute::Protocol, "HTTP/1.1").with(Attribute::RouteName, "")
+    }
+
+    /// It is so many seconds since 1970.
+    pub(crate) fn at(mut self, seconds: u64) -> Self {
+        self.seconds = seconds;
+        self
+    }
+
+    /// Envoy knows this.
+    pub(crate) fn with(mut self, attribute: Attribute, value: &str) -> Self {
+        self.attributes.push((attribute, value.into()));
+        self
+    }
+
+    /// A map has this line.
+    pub(crate) fn line(mut self, map: HeaderMap, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.lines_mut(map).push((name.to_owned(), value.as_ref().to_vec()));
+        self
+    }
+
+    fn lines_mut(&mut self, map: HeaderMap) -> &mut Vec<(String, Vec<u8>)> {
+        match map {
+            HeaderMap::Request => &mut self.request,
+            HeaderMap::RequestTrailers => &mut self.request_trailers,
+            HeaderMap::Response => &mut self.response,
+        }
+    }
+
+    fn lines(&self, map: HeaderMap) -> &[(String, Vec<u8>)] {
+        match map {
+            HeaderMap::Request => &self.request,
+            HeaderMap::RequestTrailers => &self.request_trailers,
+            HeaderMap::Response => &self.response,
+        }
+    }
+
+    fn time(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.seconds)
+    }
+}
+
+impl StreamHost for FakeHost {
+    fn now(&self) -> SystemTime {
+        self.time()
+    }
+
+    fn random(&self, out: &mut [u8]) -> Result<(), NoRandomness> {
+        out.fill(7);
+        Ok(())
+    }
+
+    fn attribute(&self, of: Attribute) -> Option<Vec<u8>> {
+        if let Attribute::ResponseHeader(name) = of {
+            let lines = self.response.iter().filter(|(known, _)| known == name);
+            let values: Vec<_> = lines.map(|(_, value)| value.as_slice()).collect();
+            return (!values.is_empty()).then(|| values.join(b",".as_slice()));
+        }
+        self.attributes.iter().rfind(|(known, _)| *known == of).map(|(_, value)| value.clone())
+    }
+
+    fn headers(&self, of: HeaderMap) -> Headers {
+        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+        let mut put = |text: &[u8]| {
+            bytes.extend_from_slice(text);
+            bytes.len() - text.len()..bytes.len()
+        };
+        for (name, value) in self.lines(of) {
+            let name = put(name.as_bytes());
+            spans.push(Span { name, value: put(value) });
+        }
+        Headers::new(bytes, spans)
+    }
+
+    fn header(&self, of: HeaderMap, name: &str) -> Option<Vec<u8>> {
+        self.lines(of).iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+}
+
+impl WorkerHost for FakeHost {
+    fn now(&self) -> SystemTime {
+        self.time()
+    }
+
+    fn send(&mut self, callout: &Callout) -> Result<CalloutId, Unsent> {
+        if self.sends_nothing {
+            return Err(Unsent);
+        }
+        let path = callout.headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| value.as_bytes().to_vec());
+        self.sent.push(path.unwrap_or_default());
+        Ok(CalloutId(u32::try_from(self.sent.len()).unwrap()))
+    }
+}

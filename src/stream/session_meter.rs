@@ -1,0 +1,137 @@
+//! What a metered session uses, and what may not be said in it: both can end it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::admission::Admission;
+use crate::credential::Caller;
+use crate::limit::{Ending, Progress, SessionLimits};
+use crate::policy::Policy;
+use crate::process::Sessions;
+use crate::protocol::{ClientMessage, ModelRole, UpstreamMessage};
+use crate::usage::{Meter, MeterEvent, PriceList};
+
+/// The rules of one session, and how much it has used.
+pub struct SessionMeter {
+    /// Its policy.
+    pub policy: Arc<Policy>,
+    /// Whose token opened it.
+    pub caller: Arc<Caller>,
+    limits: SessionLimits,
+    meter: Meter,
+    responses: Responses,
+    /// Nothing has judged its model: the request named none.
+    is_of_any_model: bool,
+    is_incomplete: bool,
+}
+
+impl SessionMeter {
+    /// A session of this request, whose model is `model` if it named one.
+    pub fn new(admission: &Admission, model: Option<&str>) -> Self {
+        Self {
+            policy: admission.policy.clone(),
+            caller: admission.caller.clone(),
+            limits: admission.limits(),
+            meter: Meter::new(model),
+            responses: Responses::default(),
+            is_of_any_model: model.is_none(),
+            is_incomplete: false,
+        }
+    }
+
+    /// What was counted, and the names that were reported.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// Whether a rule depends on what the client says.
+    pub fn inspects_client(&self) -> bool {
+        !self.policy.lock.is_empty() || self.policy.models.is_restricted() || self.caller.models.is_restricted()
+    }
+
+    /// Why a client's message may not pass, if it may not.
+    pub fn judge(&self, message: ClientMessage) -> Option<Ending> {
+        let event = match message.finish() {
+            Ok(event) => event,
+            Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
+        };
+        let is_forbidden = |name: &str| !self.is_allowed(name);
+        let forbidden =
+            event.models.into_iter().find(|model| model.role == ModelRole::Response && is_forbidden(&model.name));
+        event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
+    }
+
+    /// Counts what an upstream's message reports. Says why the session must end behind it, if it must.
+    pub fn add(
+        &mut self,
+        message: UpstreamMessage,
+        prices: &PriceList,
+        sessions: &mut Sessions,
+        now: SystemTime,
+    ) -> Option<Ending> {
+        let metered = self.meter.add(message.into_event(), prices);
+        self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
+        let is_over_budget = self.responses.count(&metered, &self.caller, sessions, now);
+        let is_spent = is_over_budget
+            .map(|is_over_budget| is_over_budget || self.limits.is_spent(self.meter.tally(), self.meter.cost()));
+        let model = self.meter.model().filter(|_| self.is_of_any_model && metered == MeterEvent::Session);
+        let forbidden = model.filter(|model| !self.is_allowed(model));
+        let ending = forbidden.map(|model| Ending::ModelNotAllowed(model.to_owned()));
+        ending.or((is_spent == Some(true)).then_some(Ending::Budget))
+    }
+
+    /// Something was said that could not be counted.
+    pub fn set_incomplete(&mut self) {
+        self.is_incomplete = true;
+    }
+
+    /// Whether more may have been used than was counted, of a session that is over or not.
+    pub fn is_incomplete(&self, is_over: bool) -> bool {
+        self.is_incomplete || (is_over && self.responses.open > 0)
+    }
+
+    /// The limit that has been reached, if one has.
+    pub fn check(&self, started: SystemTime, last_activity: SystemTime, now: SystemTime) -> Option<Ending> {
+        let progress = Progress { started, last_activity, usage: self.meter.tally(), cost: self.meter.cost() };
+        self.limits.check(&progress, now)
+    }
+
+    fn is_allowed(&self, model: &str) -> bool {
+        self.policy.models.allows(model) && self.caller.models.allows(model)
+    }
+}
+
+/// Responses that have begun and not ended: nobody knows yet what they use.
+#[derive(Default)]
+struct Responses {
+    open: u32,
+}
+
+impl Responses {
+    /// Counts what an event has used. Says, of an event that begins or ends something, whether the caller's budget of
+    /// today is used up.
+    fn count(
+        &mut self,
+        metered: &MeterEvent,
+        caller: &Caller,
+        sessions: &mut Sessions,
+        now: SystemTime,
+    ) -> Option<bool> {
+        match metered {
+            MeterEvent::Counted(counted) => {
+                self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
+                let used = (&counted.usage, counted.cost);
+                Some(sessions.used(caller, &counted.model, used, now))
+            }
+            MeterEvent::ResponseStarted => {
+                self.open = self.open.saturating_add(1);
+                Some(sessions.is_over_budget(caller))
+            }
+            MeterEvent::Rejected(_) => {
+                self.open = self.open.saturating_sub(1);
+                None
+            }
+            MeterEvent::Ignored | MeterEvent::Session => None,
+        }
+    }
+}

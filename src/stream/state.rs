@@ -1,0 +1,85 @@
+//! One stream's life: what it is in.
+//!
+//! ```text
+//! Arrived ─┬─ it is the control API's ──────────────────────────▶ Replied
+//!          ├─ policy says auth off ─────────────────────────────▶ Untouched
+//!          ├─ any check fails ──────────────────────────────────▶ Replied
+//!          ├─ the body is needed ▶ WaitingForBody ─┬─ not fine ─▶ Replied
+//!          │                                       ├─ fine ─────▶ Forwarded
+//!          │                                       └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; locally Replied
+//!          └─ all checks pass ──────────────────────────────────▶ Forwarded ─┬─ its key is refused ─▶ Replied
+//!                                                                            ├─ 101, and metered ───▶ Relaying ─ its time is up ▶ Cut
+//!                                                                            ├─ 201 to a call ──────▶ CallStarted
+//!                                                                            └─ a REST response ends ▶ Spent
+//! ```
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::body::WaitingForBody;
+use super::call::{SidebandOf, StartedCall};
+use super::forward::Forwarded;
+use super::mint::{Minting, Sealing};
+use super::request_head::RequestHead;
+use super::rest::{RestMeter, RestUsage};
+use super::websocket::WebSocketRelay;
+use crate::config::Plan;
+use crate::process::{SessionHandle, Sessions};
+
+/// One HTTP stream.
+pub struct Stream {
+    pub(super) plan: Arc<Plan>,
+    pub(super) state: State,
+    /// Its handle among the sessions of the process, from its admission to its end.
+    pub(super) handle: Option<SessionHandle>,
+}
+
+/// What a stream is in.
+pub(super) enum State {
+    /// Nothing was seen yet.
+    Arrived,
+    /// The policy asks for nothing.
+    Untouched,
+    /// Admitted; the body must be seen before the headers go on.
+    WaitingForBody(Box<(RequestHead, WaitingForBody)>),
+    /// On its way to the upstream.
+    Forwarded(Box<Forwarded>),
+    /// A WebSocket that is followed, and the call that it has joined.
+    Relaying(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
+    /// The same, when its connection is being reset because its time was up.
+    Cut(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
+    /// The upstream began a call.
+    CallStarted(Box<StartedCall>),
+    /// The upstream began a call, and did not say which.
+    CallUnnamed,
+    /// A REST exchange whose usage was counted, and is over.
+    Spent(Box<RestUsage>),
+    /// On its way to the upstream, to mint; the answer is to be sealed.
+    Minting(Box<Minting>),
+    /// The answer's body is gathered.
+    Sealing(Box<Sealing>),
+    /// Answered by the filter: what comes back is its own reply.
+    Replied,
+}
+
+impl Stream {
+    /// A stream that nothing has been seen of, under the configuration of this moment.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Self { plan, state: State::Arrived, handle: None }
+    }
+
+    /// A REST exchange is over, in whatever way: counts what it has used, once.
+    pub(super) fn used(
+        &self,
+        rest: RestMeter,
+        sessions: &mut Sessions,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Box<RestUsage> {
+        let used = rest.end(&self.plan.prices);
+        if used.is_reported() {
+            let model = used.model.as_deref().unwrap_or_default();
+            sessions.used(&used.caller, model, (&used.usage, used.cost), now());
+        }
+        Box::new(used)
+    }
+}

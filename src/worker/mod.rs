@@ -1,0 +1,219 @@
+//! One worker: the owner of all its streams and of what they share. A host keeps one for each of its threads.
+//!
+//! Each of Envoy's callbacks is one method, which returns what the host is to do, one closed action. For one stream they
+//! come in this order, of which any may be missing:
+//!
+//! ```text
+//! open ▶ request_headers ▶ request_body … ▶ request_trailers ▶ response_headers ▶ response_body … ▶ response_trailers ▶ end ▶ close
+//! ```
+//!
+//! Whatever else is to be done, lines of the log among it, waits in [`Worker::take_commands`] and
+//! [`Worker::drain_statistics`] after [`configure`](Worker::configure), [`tick`](Worker::tick),
+//! [`callout_answered`](Worker::callout_answered) and [`end`](Worker::end).
+
+mod body_watch;
+mod streams;
+mod tick;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, Plan, Planned};
+use crate::host::{CalloutId, Level, StreamHost, StreamNumber, WorkerHost};
+use crate::http::Edits;
+use crate::metrics::{Change, Statistic, StatisticId};
+use crate::process::SharedData;
+use crate::stream::{AccessLog, DetailedReply, RequestAction, ResponseAction, Stream, WorkerState};
+use crate::ws::ReadBuffer;
+
+use body_watch::BodyWatch;
+use streams::Streams;
+
+pub use streams::StreamId;
+
+/// How often [`Worker::tick`] is to be called.
+pub const TICK: Duration = Duration::from_secs(1);
+
+/// One worker.
+pub struct Worker {
+    streams: Streams,
+    state: WorkerState,
+    body_watch: BodyWatch,
+    /// What is to be done with streams outside of their callbacks.
+    commands: Vec<Command>,
+}
+
+/// What a host is to do beside what a callback of a stream returns.
+pub enum Command {
+    /// Write a line to Envoy's log.
+    Log(Level, String),
+    /// Reset a stream.
+    Reset(StreamNumber),
+    /// Answer a stream whose request waits, after these edits of its headers.
+    Reply(StreamNumber, Edits, DetailedReply),
+}
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    const fn is_sync<T: Sync>() {}
+    is_send::<Worker>();
+    is_send::<Plan>();
+    is_sync::<Plan>();
+};
+
+impl Worker {
+    /// A worker of this random id, among all that share the data.
+    pub fn new(shared_data: Box<dyn SharedData + Send>, random: u64) -> Self {
+        Self {
+            streams: Streams::default(),
+            state: WorkerState::new(shared_data, random),
+            body_watch: BodyWatch::default(),
+            commands: Vec::new(),
+        }
+    }
+
+    /// Reads a configuration, `variable` giving those of the environment, and makes it known; `None` if it is wrong.
+    pub fn configure(
+        &mut self,
+        bytes: &[u8],
+        variable: &dyn Fn(&str) -> Option<String>,
+        host: &dyn WorkerHost,
+    ) -> Option<Arc<Plan>> {
+        match config::load(bytes, variable) {
+            Ok(Planned { plan, warnings }) => {
+                warnings.iter().for_each(|warning| self.state.log(Level::Warn, format_args!("{warning}")));
+                self.adopt(&plan, host);
+                Some(Arc::new(plan))
+            }
+            Err(errors) => {
+                errors.iter().for_each(|error| self.state.log(Level::Error, format_args!("{error}")));
+                None
+            }
+        }
+    }
+
+    /// Makes a configuration known, under which streams will be opened.
+    pub fn adopt(&mut self, plan: &Plan, host: &dyn WorkerHost) {
+        let sessions = &mut self.state.sessions;
+        sessions.add_callers(plan.callers.names());
+        if plan.control.is_some() {
+            sessions.list_sessions();
+        }
+        plan.policies.guarded().for_each(|policy| sessions.metrics.expect(policy));
+        sessions.metrics.flush();
+        self.state.clock = host.now();
+    }
+
+    /// A stream begins; without a configuration, nothing of it may pass. `number` is the host's name for it.
+    pub fn open(&mut self, number: StreamNumber, plan: Option<Arc<Plan>>) -> StreamId {
+        match plan {
+            Some(plan) => self.streams.insert(number, Stream::new(plan)),
+            None => self.streams.insert_unconfigured(),
+        }
+    }
+
+    /// The request's headers came. `ends` says that neither body nor trailers follow.
+    pub fn request_headers(&mut self, id: StreamId, ends: bool, host: &dyn StreamHost) -> RequestAction {
+        let Some((_, stream)) = self.streams.get_mut(id) else { return RequestAction::Reset };
+        let action = stream.request_headers(ends, &mut self.state.context(host));
+        if let RequestAction::Hold = action {
+            self.body_watch.wait(id, host.now());
+        }
+        action
+    }
+
+    /// More of the request's body came, or its end. `body` is all of it that waits, or what came just now if none waits.
+    pub fn request_body(
+        &mut self,
+        id: StreamId,
+        body: &mut dyn ReadBuffer,
+        ends: bool,
+        host: &dyn StreamHost,
+    ) -> RequestAction {
+        let Some((_, stream)) = self.streams.get_mut(id) else { return RequestAction::Reset };
+        if stream.is_waiting_for_body() {
+            self.body_watch.body_came();
+        }
+        stream.request_body(body, ends, &mut self.state.context(host))
+    }
+
+    /// The request's trailers came, which end it: the edits of them, and what becomes of the request. `body` is all of its
+    /// body that waits.
+    pub fn request_trailers(
+        &mut self,
+        id: StreamId,
+        body: &mut dyn ReadBuffer,
+        host: &dyn StreamHost,
+    ) -> (Edits, RequestAction) {
+        let Some((_, stream)) = self.streams.get_mut(id) else { return (Edits::default(), RequestAction::Reset) };
+        if stream.is_waiting_for_body() {
+            self.body_watch.forget(id);
+        }
+        stream.request_trailers(body, &mut self.state.context(host))
+    }
+
+    /// The response's headers came. `ends` says that neither body nor trailers follow.
+    pub fn response_headers(&mut self, id: StreamId, ends: bool, host: &dyn StreamHost) -> ResponseAction {
+        let Some((_, stream)) = self.streams.get_mut(id) else { return ResponseAction::Pass };
+        stream.response_headers(ends, &mut self.state.context(host))
+    }
+
+    /// More of the response's body came, or its end.
+    pub fn response_body(
+        &mut self,
+        id: StreamId,
+        body: &mut dyn ReadBuffer,
+        ends: bool,
+        host: &dyn StreamHost,
+    ) -> ResponseAction {
+        let Some((_, stream)) = self.streams.get_mut(id) else { return ResponseAction::Pass };
+        stream.response_body(body, ends, &mut self.state.context(host))
+    }
+
+    /// The response's trailers came, which end it.
+    pub fn response_trailers(&mut self, id: StreamId, host: &dyn StreamHost) -> ResponseAction {
+        let Some((_, stream)) = self.streams.get_mut(id) else { return ResponseAction::Pass };
+        stream.response_trailers(&mut self.state.context(host))
+    }
+
+    /// The stream is over, and about to be logged: what the access log is to show.
+    pub fn end(&mut self, id: StreamId, host: &dyn StreamHost) -> AccessLog {
+        let Some((_, stream)) = self.streams.get_mut(id) else { return AccessLog::default() };
+        let log = stream.end(&mut self.state.context(host));
+        self.state.sessions.metrics.flush();
+        log
+    }
+
+    /// The stream is gone; its id may be another's from now on.
+    pub fn close(&mut self, id: StreamId) {
+        self.body_watch.forget(id);
+        self.streams.remove(id);
+    }
+
+    /// A request of the filter's own was answered with this `:status`, or not at all.
+    pub fn callout_answered(&mut self, callout: CalloutId, status: Option<&[u8]>, host: &dyn WorkerHost) {
+        let status = status.and_then(|status| str::from_utf8(status).ok()?.parse().ok());
+        let WorkerState { calls, sessions, .. } = &mut self.state;
+        if let Some(id) = calls.answered(callout, status, sessions, host.now()) {
+            let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+            let message =
+                format_args!("the provider has not ended call {id} yet, and is asked again; its status: {status}");
+            self.state.log(Level::Warn, message);
+        }
+    }
+
+    /// Takes what is to be done since this was last asked.
+    pub fn take_commands(&mut self) -> Vec<Command> {
+        let mut commands: Vec<_> = self.state.take_log().map(|(level, line)| Command::Log(level, line)).collect();
+        commands.append(&mut self.commands);
+        commands
+    }
+
+    /// Takes what has changed in statistics: one change of each counter and gauge, and each value of a histogram.
+    pub fn drain_statistics(&mut self, each: impl FnMut(StatisticId, &Statistic, Change)) {
+        self.state.sessions.metrics.drain(each);
+    }
+}
+
+#[cfg(test)]
+mod tests;
