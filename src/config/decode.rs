@@ -12,7 +12,7 @@ use crate::spelling::meant;
 const MAX_ERRORS: usize = 100;
 
 /// The shape of a configuration, and what was wrong with the rest of it.
-pub struct Decoded {
+pub(crate) struct Decoded {
     /// What fits.
     pub raw: Raw,
     /// What did not.
@@ -24,7 +24,7 @@ pub struct Decoded {
 
 /// What a configuration declares, whether or not it is right.
 #[derive(Default)]
-pub struct Declared {
+pub(crate) struct Declared {
     /// Providers.
     pub providers: Vec<String>,
     /// Policies.
@@ -35,12 +35,12 @@ pub struct Declared {
 
 impl Decoded {
     /// Whether something was cut out right below a place of what was written, so that it is no wonder what is missed.
-    pub fn is_omitted_below(&self, path: &Path) -> bool {
+    pub(crate) fn is_omitted_below(&self, path: &Path) -> bool {
         self.omitted.are_below(path)
     }
 
     /// A place in what fits, as a place in what was written.
-    pub fn original(&self, path: &Path) -> Path {
+    pub(crate) fn original(&self, path: &Path) -> Path {
         self.omitted.original(path)
     }
 }
@@ -50,7 +50,7 @@ impl Decoded {
 /// # Errors
 ///
 /// Only if the document is not a map, or more is wrong than anybody would read; else [`Decoded`] has what is wrong.
-pub fn decode(value: &Document) -> Result<Decoded, Errors> {
+pub(crate) fn decode(value: &Document) -> Result<Decoded, Errors> {
     let has_prices = match value.member("prices") {
         None => false,
         Some(Document::Map(prices)) => !prices.is_empty(),
@@ -67,7 +67,7 @@ pub fn decode(value: &Document) -> Result<Decoded, Errors> {
 }
 
 /// What a value can be decoded as.
-pub trait Decode: Sized {
+pub(crate) trait Decode: Sized {
     /// Decodes a value; none if it does not fit, which the decoder then knows.
     fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self>;
 
@@ -89,22 +89,22 @@ pub struct Decoder {
 
 impl Decoder {
     /// Tells that `value` does not fit, but not what it is, since it may be a secret.
-    pub fn unfit<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
+    pub(crate) fn unfit<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
         self.not_found(value.kind(), expected)
     }
 
     /// Tells that `value` does not fit, and what it is: for kinds, times, numbers and the like.
-    pub fn unfit_shown<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
+    pub(crate) fn unfit_shown<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
         self.not_found(&found::value(value), expected)
     }
 
     /// Tells that `value` does not fit, and what it is if no secret stands there.
-    pub fn unfit_text<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
+    pub(crate) fn unfit_text<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
         if holds_secret(&self.location) { self.unfit(value, expected) } else { self.unfit_shown(value, expected) }
     }
 
     /// The index of a string among those that may stand there.
-    pub fn choice(&mut self, value: &Document, names: &[&str]) -> Option<usize> {
+    pub(crate) fn choice(&mut self, value: &Document, names: &[&str]) -> Option<usize> {
         let mut expected = format!("one of {}", names.join(", "));
         match value {
             Document::String(text) => {
@@ -140,7 +140,7 @@ impl Decoder {
     }
 
     /// The member `name` of a map, or what holds without it.
-    pub fn member<T: Decode>(&mut self, map: &Document, name: &str) -> Option<T> {
+    pub(crate) fn member<T: Decode>(&mut self, map: &Document, name: &str) -> Option<T> {
         let decoded = map.member(name).and_then(|value| self.below(Step::Key(name.to_owned()), value));
         decoded.or_else(T::absent)
     }
@@ -158,7 +158,7 @@ impl Decoder {
     }
 
     /// All members of a map that fit, whatever their names.
-    pub fn named<T: Decode>(&mut self, value: &Document) -> Option<Vec<(String, T)>> {
+    pub(crate) fn named<T: Decode>(&mut self, value: &Document) -> Option<Vec<(String, T)>> {
         let mut decoded = Vec::new();
         for (name, member) in self.members(value)? {
             decoded.extend(self.below(Step::Key(name.clone()), member).map(|member| (name.clone(), member)));
@@ -167,7 +167,7 @@ impl Decoder {
     }
 
     /// All elements of a list that fit.
-    pub fn list<T: Decode>(&mut self, value: &Document) -> Option<Vec<T>> {
+    pub(crate) fn list<T: Decode>(&mut self, value: &Document) -> Option<Vec<T>> {
         let Document::List(elements) = value else { return self.unfit_text(value, "a list") };
         let mut decoded = Vec::new();
         for (index, element) in elements.iter().enumerate() {

@@ -12,7 +12,7 @@ const KEYS_BEGIN: [&str; 5] = ["sk-", "sk_", "ek_", "xai-", "AIza"];
 const SHORTEST_SECRET: usize = 8;
 
 /// A value that stands where a secret does not: as it is, or what it is where it is long.
-pub fn value(value: &Document) -> String {
+pub(crate) fn value(value: &Document) -> String {
     match value {
         Document::Bool(flag) => flag.to_string(),
         Document::Number(number) if number.is_exact => number.to_f64().to_string(),
@@ -22,7 +22,7 @@ pub fn value(value: &Document) -> String {
 }
 
 /// A text that stands where a secret does not.
-pub fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let length = text.chars().count();
     if length > LONGEST || KEYS_BEGIN.iter().any(|start| text.trim_start().starts_with(start)) {
         return format!("a string of {length} characters");
@@ -31,7 +31,7 @@ pub fn text(text: &str) -> String {
 }
 
 /// Whether a name looks like a setting's, and not like a secret that was put in its place.
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let is_short = name.len() < SHORTEST_SECRET && name.starts_with(|first: char| first.is_ascii_alphabetic());
     let is_word =
         name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphabetic() || is_short && byte.is_ascii_digit());

@@ -87,7 +87,7 @@ pub struct Planned {
 /// # Errors
 ///
 /// All that is wrong, what did not decode included.
-pub fn build(decoded: Decoded, variable: Variables<'_>) -> Result<Planned, Errors> {
+pub(crate) fn build(decoded: Decoded, variable: Variables<'_>) -> Result<Planned, Errors> {
     let mut errors = Errors::default();
     let mut warnings = Vec::new();
     let reader = SecretReader { variable, errors: &mut errors, warnings: &mut warnings };

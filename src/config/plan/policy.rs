@@ -112,7 +112,6 @@ impl Builder<'_> {
             SessionField::SlipOf(meant) => {
                 self.error(path, format!("no session has a field \"{field}\"; did you mean {meant}?"));
             }
-            SessionField::Unknown if field.split('.').any(str::is_empty) => {}
             SessionField::Unknown => {
                 self.warn(path, format!("no kind of session that is known has a field \"{field}\""));
             }

@@ -57,7 +57,7 @@ enum TokenSource<'a> {
 
 impl SecretReader<'_> {
     /// Tells of what is right, but not wise.
-    pub fn warn(&mut self, path: &Path, message: impl fmt::Display) {
+    pub(crate) fn warn(&mut self, path: &Path, message: impl fmt::Display) {
         self.warnings.push(format!("{path}: {message}"));
     }
 
