@@ -45,4 +45,69 @@ impl EventType {
             _ => Self::Other,
         }
     }
+
+    /// The type of an event of which these are the first bytes, if it begins with it, spelled plainly: that is how all
+    /// known upstreams write, and most of what they write does not matter.
+    pub fn leading(first: &[u8]) -> Option<Self> {
+        let name = first.strip_prefix(br#"{"type":""#)?;
+        let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'_' | b'.');
+        let end = name.iter().position(|byte| !is_plain(byte))?;
+        let (name, rest) = name.split_at_checked(end)?;
+        rest.starts_with(b"\"").then(|| str::from_utf8(name).map_or(Self::Other, Self::of))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::{Relevance, UpstreamMessage};
+    use super::*;
+
+    const NAMES: [(&str, EventType); 10] = [
+        ("session.created", EventType::SessionCreated),
+        ("session.updated", EventType::SessionUpdated),
+        ("transcription_session.updated", EventType::SessionUpdated),
+        ("response.created", EventType::ResponseCreated),
+        ("response.done", EventType::ResponseDone),
+        ("response.completed", EventType::ResponseCompleted),
+        ("response.incomplete", EventType::ResponseIncomplete),
+        ("response.failed", EventType::ResponseFailed),
+        ("conversation.item.input_audio_transcription.completed", EventType::InputAudioTranscriptionCompleted),
+        ("transcript.text.done", EventType::TranscriptTextDone),
+    ];
+
+    #[test]
+    fn every_name_is_known_plain_and_fully_escaped() {
+        for (name, event_type) in NAMES {
+            assert_eq!(EventType::of(name), event_type);
+            let escaped: String = name.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
+            for (event, leading) in [
+                (format!(r#"{{"type":"{name}""#), Some(event_type)),
+                (format!(r#"{{"type":"{escaped}""#), None),
+                (format!(r#"{{"event_id":"e","type":"{name}""#), None),
+                (format!(r#"{{"type":"{name}"#), None),
+            ] {
+                assert_eq!(EventType::leading(event.as_bytes()), leading, "{event}");
+                assert_eq!(UpstreamMessage::new().feed_event(event.as_bytes()), Relevance::Open, "{event}");
+            }
+        }
+        assert_eq!(EventType::leading(br#"{"type":"response.output_audio.delta","delta":""#), Some(EventType::Other));
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_first_bytes_tell_is_what_reading_tells(
+            name in prop_oneof![prop::sample::select(NAMES.map(|(name, _)| name.to_owned()).to_vec()), "[a-z._\"\\\\u0 ]{0,20}"],
+            before in "[ {\"]{0,2}", cut in any::<prop::sample::Index>(),
+        ) {
+            let event = format!(r#"{before}{{"type":"{name}","event_id":"e"}}"#);
+            let first = &event.as_bytes()[..cut.index(event.len() + 1)];
+            if let Some(event_type) = EventType::leading(first) {
+                let want = if event_type == EventType::Other { Relevance::None } else { Relevance::Open };
+                prop_assert_eq!(UpstreamMessage::new().feed_event(first), want);
+                prop_assert_eq!(event_type, EventType::of(&name));
+            }
+        }
+    }
 }

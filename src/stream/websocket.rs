@@ -15,7 +15,7 @@ use super::upstream::Upstream;
 use crate::limit::Ending;
 use crate::memory::Reservation;
 use crate::process::Sessions;
-use crate::protocol::{ClientMessage, Relevance, UpstreamMessage};
+use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
 use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
 use crate::ws::{CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
 
@@ -165,12 +165,13 @@ impl WebSocketRelay {
             read.insertion = Some(InsertionPoint::Boundary(0));
         }
         let mut pass = self.upstream.pass(buffer);
-        let mut message = self.upstream_message.take().map_or_else(UpstreamMessage::new, |message| *message);
+        let mut message = self.upstream_message.take().map(|message| *message);
         // To the end, also where the client hears no more of it: what was used is to be counted.
         while let Some(event) = pass.next(&mut |piece| read_upstream(&mut message, piece)) {
             match event {
                 Event::MessageEnd => {
-                    let ending = self.meter.add(message.end_event(), prices, sessions, now);
+                    let reported = message.get_or_insert_default().end_event();
+                    let ending = self.meter.add(reported, prices, sessions, now);
                     read.end(ending.map(|ending| Closing::new(ending, now)), pass.position());
                 }
                 Event::Close(frame) => {
@@ -188,7 +189,7 @@ impl WebSocketRelay {
         }
         let boundary = pass.message_boundary();
         drop(pass);
-        self.upstream_message = message.has_begun().then(|| Box::new(message));
+        self.upstream_message = message.filter(UpstreamMessage::has_begun).map(Box::new);
         if let Some(closing) = read.closing.take() {
             self.end(closing);
         }
@@ -378,7 +379,12 @@ fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
 }
 
 /// Reads more of an upstream's message, unless it does not matter.
-fn read_upstream(message: &mut UpstreamMessage, piece: &[u8]) -> Interest {
+fn read_upstream(message: &mut Option<UpstreamMessage>, piece: &[u8]) -> Interest {
+    let is_first = message.as_ref().is_none_or(|message| !message.has_begun());
+    if is_first && EventType::leading(piece) == Some(EventType::Other) {
+        return Interest::Skip;
+    }
+    let message = message.get_or_insert_default();
     match message.feed_event(piece) {
         Relevance::Open => Interest::Stream,
         Relevance::None => {

@@ -153,7 +153,6 @@ describe('a message of any size is inspected as it passes', { concurrency: 16 },
   });
   test('where nothing is inspected', () => passes('free', client(long({ instructions: 'Be rude.' }))));
 });
-});
 
 describe('what is not locked passes', { concurrency: 16 }, () => {
   const free = {
