@@ -6,7 +6,7 @@ use crate::json::text::{Text, Whole};
 
 /// A value of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Document {
+pub(crate) enum Document {
     /// `null`.
     Null,
     /// `true` or `false`.
@@ -45,7 +45,7 @@ impl Document {
     }
 
     /// What it is, in words.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
@@ -57,7 +57,7 @@ impl Document {
     }
 
     /// The member of this name, if it is a map that has one.
-    pub(super) fn member(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn member(&self, name: &str) -> Option<&Self> {
         let Self::Map(members) = self else { return None };
         let index = location(members, name).ok()?;
         members.get(index).map(|(_, value)| value)
@@ -65,7 +65,7 @@ impl Document {
 }
 
 /// Puts a member into a map; of two with the same name, the later stays.
-pub(super) fn insert(members: &mut Vec<(String, Document)>, name: String, value: Document) {
+pub(crate) fn insert(members: &mut Vec<(String, Document)>, name: String, value: Document) {
     match location(members, &name) {
         Ok(index) => members.splice(index..=index, [(name, value)]).for_each(drop),
         Err(index) => members.insert(index, (name, value)),

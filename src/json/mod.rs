@@ -6,6 +6,7 @@
 
 mod decimal;
 pub mod edit;
+mod found;
 pub(crate) mod fraction;
 pub mod matcher;
 mod member;
@@ -14,6 +15,7 @@ pub mod scanner;
 #[cfg(test)]
 mod testing;
 pub mod text;
+mod token;
 mod utf8;
 
 pub use decimal::{Decimal, ONE};

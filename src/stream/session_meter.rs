@@ -12,7 +12,7 @@ use crate::protocol::{ClientMessage, ModelRole};
 use crate::usage::{Meter, MeterEvent, PriceList, Reported};
 
 /// The rules of one session, and how much it has used.
-pub(super) struct SessionMeter {
+pub(crate) struct SessionMeter {
     /// Its policy.
     pub policy: Arc<Policy>,
     /// Whose token opened it.
@@ -27,7 +27,7 @@ pub(super) struct SessionMeter {
 
 impl SessionMeter {
     /// A session of this request, whose model is `model` if it named one.
-    pub(super) fn new(admission: &Admission, model: Option<&str>) -> Self {
+    pub(crate) fn new(admission: &Admission, model: Option<&str>) -> Self {
         Self {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
@@ -40,17 +40,17 @@ impl SessionMeter {
     }
 
     /// What was counted, and the names that were reported.
-    pub(super) fn meter(&self) -> &Meter {
+    pub(crate) fn meter(&self) -> &Meter {
         &self.meter
     }
 
     /// Whether a rule depends on what the client says.
-    pub(super) fn inspects_client(&self) -> bool {
+    pub(crate) fn inspects_client(&self) -> bool {
         !self.policy.lock.is_empty() || self.policy.models.is_restricted() || self.caller.models.is_restricted()
     }
 
     /// Why a client's message may not pass, if it may not.
-    pub(super) fn judge(&self, message: ClientMessage) -> Option<Ending> {
+    pub(crate) fn judge(&self, message: ClientMessage) -> Option<Ending> {
         let event = match message.finish() {
             Ok(event) => event,
             Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
@@ -62,7 +62,7 @@ impl SessionMeter {
     }
 
     /// Counts what an upstream's event reports. Says why the session must end behind it, if it must.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         reported: Reported,
         prices: &PriceList,
@@ -81,17 +81,17 @@ impl SessionMeter {
     }
 
     /// Something was said that could not be counted.
-    pub(super) fn set_incomplete(&mut self) {
+    pub(crate) fn set_incomplete(&mut self) {
         self.is_incomplete = true;
     }
 
     /// Whether more may have been used than was counted, of a session that is over or not.
-    pub(super) fn is_incomplete(&self, is_over: bool) -> bool {
+    pub(crate) fn is_incomplete(&self, is_over: bool) -> bool {
         self.is_incomplete || (is_over && self.responses.open > 0)
     }
 
     /// The limit that has been reached, if one has.
-    pub(super) fn check(&self, started: SystemTime, last_activity: SystemTime, now: SystemTime) -> Option<Ending> {
+    pub(crate) fn check(&self, started: SystemTime, last_activity: SystemTime, now: SystemTime) -> Option<Ending> {
         let progress = Progress { started, last_activity, usage: self.meter.tally(), cost: self.meter.cost() };
         self.limits.check(&progress, now)
     }

@@ -26,7 +26,7 @@ const UPSTREAM_FIRST: u16 = 128;
 const CLIENT_FIRST: u16 = 4096;
 
 /// One open session.
-pub struct WebSocketRelay {
+pub(crate) struct WebSocketRelay {
     id: RecordId,
     /// Of frames in the client's name.
     mask: [u8; 4],
@@ -51,7 +51,7 @@ pub struct WebSocketRelay {
 
 impl WebSocketRelay {
     /// A session whose handshake goes on at `now`.
-    pub fn new(
+    pub(crate) fn new(
         admission: &Admission,
         upstream: &Upstream<'_>,
         id: u128,
@@ -80,7 +80,7 @@ impl WebSocketRelay {
     }
 
     /// The upstream accepted it.
-    pub fn start(&mut self, now: SystemTime) {
+    pub(crate) fn start(&mut self, now: SystemTime) {
         self.started = Some(now);
         self.last_activity = now;
         if let Some(closing) = &mut self.closing {
@@ -89,7 +89,7 @@ impl WebSocketRelay {
     }
 
     /// Bytes of the client's are on their way to the upstream.
-    pub fn client_bytes(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
+    pub(crate) fn client_bytes(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
         let action = self.follow_client(buffer, now);
         self.account();
         action
@@ -139,7 +139,7 @@ impl WebSocketRelay {
     }
 
     /// Bytes of the upstream's are on their way to the client.
-    pub fn upstream_bytes(
+    pub(crate) fn upstream_bytes(
         &mut self,
         buffer: impl ReadBuffer,
         prices: &PriceList,
@@ -211,12 +211,12 @@ impl WebSocketRelay {
     }
 
     /// Whether something came since the last tick.
-    pub fn has_moved(&self) -> bool {
+    pub(crate) fn has_moved(&self) -> bool {
         self.is_active
     }
 
     /// Time passed; `requested` is why it must end, if others say so. Says whether the connection is to be cut now.
-    pub fn tick(&mut self, requested: Option<Ending>, now: SystemTime) -> bool {
+    pub(crate) fn tick(&mut self, requested: Option<Ending>, now: SystemTime) -> bool {
         let Some(started) = self.started else { return false };
         if std::mem::take(&mut self.is_active) {
             self.last_activity = now;
@@ -231,7 +231,7 @@ impl WebSocketRelay {
     }
 
     /// What is known of it at `now`.
-    pub fn record(&self, status: Status, now: SystemTime) -> Record {
+    pub(crate) fn record(&self, status: Status, now: SystemTime) -> Record {
         let started = self.started.unwrap_or(now);
         let millis =
             |since| u64::try_from(now.duration_since(since).unwrap_or_default().as_millis()).unwrap_or(u64::MAX);

@@ -1,3 +1,5 @@
+//! Tokens of texts in any pieces, against another parser.
+
 use proptest::prelude::*;
 
 use super::*;
