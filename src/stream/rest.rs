@@ -32,7 +32,7 @@ pub(crate) struct RestMeter {
 }
 
 /// What an exchange has used.
-pub(crate) struct RestUsage {
+pub struct RestUsage {
     /// Who sent it.
     pub caller: Arc<Caller>,
     /// The route's policy.
