@@ -6,9 +6,11 @@
 
 mod decimal;
 pub mod edit;
+mod found;
 pub(crate) mod fraction;
 pub mod matcher;
 mod member;
+mod number;
 pub mod paths;
 pub mod scanner;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod buffer;
 mod maps;
+mod shared_data;
 
 use std::ptr::null_mut;
 
@@ -13,7 +14,8 @@ use realtime_byok::http::Headers;
 use maps::{lines, serialized};
 
 pub use buffer::Body;
-pub use maps::edit;
+pub use maps::{edit, map_type};
+pub use shared_data::EnvoySharedData;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
