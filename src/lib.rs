@@ -39,7 +39,7 @@
 //! Envoy is known only to a host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
 //! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
 //! `worker → stream → {call, control} → {config, process} → {client_secret, metrics} → {credential, policy} → {endpoint, host,
-//! limit, protocol} → {denial, http, usage} → {json, local_reply, memory, name_rule, secret, ws}`.
+//! limit, protocol} → {denial, http, usage} → {json, local_reply, memory, name_rule, secret, spelling, ws}`.
 //!
 //! | module | holds |
 //! |---|---|
@@ -60,7 +60,7 @@
 //! | [`endpoint`] | what a request addresses: its method and path, read once into a closed list |
 //! | [`denial`], [`local_reply`] | the closed list of denials; what the filter answers by itself |
 //! | [`http`], [`ws`], [`json`] | header lines, targets, edits, server-sent events; frames; JSON as it passes |
-//! | [`memory`], [`secret`] | what streams hold in memory together; key material |
+//! | [`memory`], [`secret`], [`spelling`] | what streams hold in memory together; key material; which known name was meant |
 #![forbid(unsafe_code)]
 
 pub mod call;
@@ -82,6 +82,7 @@ pub mod policy;
 pub mod process;
 pub mod protocol;
 pub mod secret;
+pub mod spelling;
 pub mod stream;
 #[cfg(test)]
 mod testing;

@@ -138,9 +138,9 @@ describe('the real API', () => {
   const env = demoEnvironment({
     providerKey: 'sk-real',
     sealingKey: Buffer.alloc(32, 1).toString('base64'),
-    webAppToken: 'gt-web',
-    backendToken: 'gt-backend',
-    controlToken: 'gt-control',
+    webAppToken: 'gt-web-7Qe2xVb9Lr4Ws1',
+    backendToken: 'gt-backend-4Mn8cKd1Pz',
+    controlToken: 'gt-control-5Tz6yHj3Bn',
   });
 
   test('Envoy takes the configuration: TLS with SNI, the system\'s trust store, the host\'s own name', async () => {

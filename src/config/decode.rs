@@ -1,17 +1,75 @@
-//! Decoding settings out of a document: what fits is decoded, what does not is reported and left out.
+//! From a document to its settings: what fits is decoded, what does not is reported and left out.
 
 use super::document::Document;
 use super::error::Errors;
+use super::found;
 use super::omitted::Omitted;
 use super::path::{Path, Step};
+use super::raw::Raw;
+use crate::spelling::meant;
 
 /// Errors beyond this many are not worth reading.
-pub(crate) const MAX_ERRORS: usize = 100;
+const MAX_ERRORS: usize = 100;
 
-/// What a value can be read as.
+/// The shape of a configuration, and what was wrong with the rest of it.
+pub(crate) struct Decoded {
+    /// What fits.
+    pub raw: Raw,
+    /// What did not.
+    pub errors: Errors,
+    /// The names of all providers and policies, those included that did not fit, so that nothing is reported twice.
+    pub declared: Declared,
+    omitted: Omitted,
+}
+
+/// What a configuration declares, whether or not it is right.
+#[derive(Default)]
+pub(crate) struct Declared {
+    /// Providers.
+    pub providers: Vec<String>,
+    /// Policies.
+    pub policies: Vec<String>,
+    /// Whether there are prices.
+    pub has_prices: bool,
+}
+
+impl Decoded {
+    /// Whether something was cut out right below a place of what was written, so that it is no wonder what is missed.
+    pub(crate) fn is_omitted_below(&self, path: &Path) -> bool {
+        self.omitted.are_below(path)
+    }
+
+    /// A place in what fits, as a place in what was written.
+    pub(crate) fn original(&self, path: &Path) -> Path {
+        self.omitted.original(path)
+    }
+}
+
+/// Decodes all settings that fit.
+///
+/// # Errors
+///
+/// Only if the document is not a map, or more is wrong than anybody would read; else [`Decoded`] has what is wrong.
+pub(crate) fn decode(value: &Document) -> Result<Decoded, Errors> {
+    let has_prices = match value.member("prices") {
+        None => false,
+        Some(Document::Map(prices)) => !prices.is_empty(),
+        Some(_) => true,
+    };
+    let declared = Declared { providers: names(value, "providers"), policies: names(value, "policies"), has_prices };
+    let mut decoder = Decoder::default();
+    match Raw::decode(value, &mut decoder) {
+        Some(raw) if decoder.errors.iter().count() < MAX_ERRORS => {
+            Ok(Decoded { raw, errors: decoder.errors, declared, omitted: decoder.omitted })
+        }
+        _ => Err(decoder.errors),
+    }
+}
+
+/// What a value can be decoded as.
 pub(crate) trait Decode: Sized {
-    /// Reads a value; none if it does not fit, of which the reader has been told.
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self>;
+    /// Decodes a value; none if it does not fit, which the decoder then knows.
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self>;
 
     /// What holds where nothing is given; none if something must be.
     fn absent() -> Option<Self> {
@@ -19,7 +77,7 @@ pub(crate) trait Decode: Sized {
     }
 }
 
-/// Where in a tree is being read, and what did not fit so far.
+/// Where in a document is being decoded, and what did not fit so far.
 #[derive(Default)]
 pub(crate) struct Decoder {
     location: Path,
@@ -30,24 +88,39 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Tells that `value` does not fit; never what it is, which may be a secret.
+    /// Tells that `value` does not fit, but not what it is, since it may be a secret.
     pub(crate) fn unfit<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
-        self.report(self.location.clone(), format!("found {}, expected {expected}", value.kind()));
-        None
+        self.not_found(value.kind(), expected)
     }
 
-    /// The text of a string.
-    pub(crate) fn text<'v>(&mut self, value: &'v Document, expected: &str) -> Option<&'v str> {
-        if let Document::String(text) = value { Some(text) } else { self.unfit(value, expected) }
+    /// Tells that `value` does not fit, and what it is: for kinds, times, numbers and the like.
+    pub(crate) fn unfit_shown<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
+        self.not_found(&found::value(value), expected)
+    }
+
+    /// Tells that `value` does not fit, and what it is if no secret stands there.
+    pub(crate) fn unfit_text<T>(&mut self, value: &Document, expected: &str) -> Option<T> {
+        if holds_secret(&self.location) { self.unfit(value, expected) } else { self.unfit_shown(value, expected) }
     }
 
     /// The index of a string among those that may stand there.
     pub(crate) fn choice(&mut self, value: &Document, names: &[&str]) -> Option<usize> {
-        let found = match value {
-            Document::String(text) => names.iter().position(|name| name == text),
-            _ => None,
-        };
-        found.or_else(|| self.unfit(value, &format!("one of {}", names.join(", "))))
+        let mut expected = format!("one of {}", names.join(", "));
+        match value {
+            Document::String(text) => {
+                if let Some(index) = names.iter().position(|name| name == text) {
+                    return Some(index);
+                }
+                let is_first_word =
+                    |name: &&&str| name.strip_prefix(text.as_str()).is_some_and(|rest| rest.starts_with('_'));
+                let meant = meant(text, names.iter().copied()).or_else(|| names.iter().find(is_first_word).copied());
+                expected.extend(meant.map(did_you_mean));
+            }
+            // YAML 1.1 reads a bare off as false.
+            Document::Bool(false) if names.contains(&"off") => expected.push_str("; off needs quotes"),
+            _ => {}
+        }
+        self.unfit_shown(value, &expected)
     }
 
     /// The members of a map that has no others than those that are known.
@@ -55,8 +128,11 @@ impl Decoder {
         for (name, _) in self.members(value)? {
             if !known.contains(&name.as_str()) {
                 let member = self.location.key(name);
-                let shown = if holds_secret(&self.location) { self.location.clone() } else { member.clone() };
-                self.report(shown, format!("unknown setting; known here: {}", known.join(", ")));
+                let meant = meant(name, known.iter().copied());
+                let may_be_shown = meant.is_some() || found::is_name(name);
+                let shown = if may_be_shown { member.clone() } else { self.location.clone() };
+                let hint = meant.map(did_you_mean).unwrap_or_default();
+                self.report(shown, format!("unknown setting; known here: {}{hint}", known.join(", ")));
                 self.omitted.add(member);
             }
         }
@@ -65,15 +141,15 @@ impl Decoder {
 
     /// The member `name` of a map, or what holds without it.
     pub(crate) fn member<T: Decode>(&mut self, map: &Document, name: &str) -> Option<T> {
-        let read = map.member(name).and_then(|value| self.below(Step::Key(name.to_owned()), value));
-        read.or_else(T::absent)
+        let decoded = map.member(name).and_then(|value| self.below(Step::Key(name.to_owned()), value));
+        decoded.or_else(T::absent)
     }
 
     /// A member that must be given.
     pub(crate) fn given<T>(&mut self, name: &str, member: Option<T>) -> Option<T> {
         if member.is_none() {
             let location = self.location.key(name);
-            // What was given and did not fit has been told.
+            // What was given and did not fit has been reported.
             if !self.omitted.contains(&location) {
                 self.report(location, "missing; it must be given".to_owned());
             }
@@ -83,21 +159,21 @@ impl Decoder {
 
     /// All members of a map that fit, whatever their names.
     pub(crate) fn named<T: Decode>(&mut self, value: &Document) -> Option<Vec<(String, T)>> {
-        let mut read = Vec::new();
+        let mut decoded = Vec::new();
         for (name, member) in self.members(value)? {
-            read.extend(self.below(Step::Key(name.clone()), member).map(|member| (name.clone(), member)));
+            decoded.extend(self.below(Step::Key(name.clone()), member).map(|member| (name.clone(), member)));
         }
-        Some(read)
+        Some(decoded)
     }
 
     /// All elements of a list that fit.
     pub(crate) fn list<T: Decode>(&mut self, value: &Document) -> Option<Vec<T>> {
-        let Document::List(elements) = value else { return self.unfit(value, "a list") };
-        let mut read = Vec::new();
+        let Document::List(elements) = value else { return self.unfit_text(value, "a list") };
+        let mut decoded = Vec::new();
         for (index, element) in elements.iter().enumerate() {
-            read.extend(self.below::<T>(Step::Index(index), element));
+            decoded.extend(self.below::<T>(Step::Index(index), element));
         }
-        Some(read)
+        Some(decoded)
     }
 
     fn members<'v>(&mut self, value: &'v Document) -> Option<&'v [(String, Document)]> {
@@ -106,12 +182,17 @@ impl Decoder {
 
     fn below<T: Decode>(&mut self, step: Step, value: &Document) -> Option<T> {
         self.location.enter(step);
-        let read = T::read(value, self);
-        if read.is_none() {
+        let decoded = T::decode(value, self);
+        if decoded.is_none() {
             self.omitted.add(self.location.clone());
         }
         self.location.leave();
-        read
+        decoded
+    }
+
+    fn not_found<T>(&mut self, found: &str, expected: &str) -> Option<T> {
+        self.report(self.location.clone(), format!("found {found}, expected {expected}"));
+        None
     }
 
     fn report(&mut self, location: Path, message: String) {
@@ -121,8 +202,87 @@ impl Decoder {
     }
 }
 
-/// Whether a secret may stand there by mistake, even as a name.
+fn did_you_mean(name: &str) -> String {
+    format!("; did you mean {name}?")
+}
+
+/// Whether a secret may stand there, or a text that is one by mistake.
 fn holds_secret(location: &Path) -> bool {
-    let names = ["key", "tokens", "token", "sealing_keys", "signing_key"];
+    let names = ["key", "keys", "tokens", "token", "sealing_keys", "signing_key"];
     location.steps().iter().any(|step| matches!(step, Step::Key(name) if names.contains(&name.as_str())))
+}
+
+fn names(value: &Document, section: &str) -> Vec<String> {
+    match value.member(section) {
+        Some(Document::Map(members)) => members.iter().map(|(name, _)| name.clone()).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn errors(value: serde_json::Value) -> Vec<String> {
+        let value = crate::config::document::Document::from_json(value.to_string().as_bytes()).unwrap();
+        let errors = match decode(&value) {
+            Ok(decoded) => decoded.errors,
+            Err(errors) => errors,
+        };
+        errors.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_error_is_found_at_once_each_at_its_path() {
+        let found = errors(json!({
+            "gatway": {},
+            "gateway": {"header": 7, "strip_headers": ["a", 1, "b", false]},
+            "providers": {
+                "a": {"key": {"env": "A"}},
+                "b": {"kind": "openia", "key": {"env": "B"}},
+                "c": {"kind": "openai", "keys": [{"key": {"env": "C"}}, {"name": "x", "key": {"env": "C"}, "weight": -1}]},
+            },
+            "policies": {"p": {"provider": "c", "meter": "yes", "modles": []}, "q": {"auth": false}},
+            "callers": {"w": {"tokens": [{"env": "T", "not_after": "tomorrow"}]}},
+        }));
+        for want in [
+            "gatway: unknown setting; known here: gateway, providers,",
+            "gateway.header: found 7, expected a string",
+            "gateway.strip_headers[1]: found 1, expected a string",
+            "gateway.strip_headers[3]: found false, expected a string",
+            "providers.a.kind: missing; it must be given",
+            "providers.b.kind: found \"openia\", expected one of openai, azure_openai, xai",
+            "providers.c.keys[0].name: missing; it must be given",
+            "providers.c.keys[1].weight: found -1, expected a whole number from 0",
+            "policies.p.meter: found \"yes\", expected a boolean",
+            "policies.p.modles: unknown setting; known here: auth, provider,",
+            "policies.q.auth: found false, expected \"off\" in quotes",
+            "callers.w.tokens[0].not_after: found \"tomorrow\", expected a time such as 2027-05-01T00:00:00Z",
+        ] {
+            assert_eq!(found.iter().filter(|error| error.starts_with(want)).count(), 1, "{want} in {found:#?}");
+        }
+        assert_eq!(found.len(), 12, "{found:#?}");
+    }
+
+    #[test]
+    fn no_error_quotes_a_value() {
+        for value in [
+            json!({"providers": {"a": {"kind": "sk-secret", "key": "sk-secret"}}}),
+            json!({"providers": {"a": {"kind": "openai", "key": "sk-secret"}}}),
+            json!({"providers": {"a": {"kind": "openai", "key": {"sk-secret": null}}}}),
+            json!({"providers": {"a": {"kind": "openai", "key": {"value": ["sk-secret"]}}}}),
+            json!({"providers": {"a": {"kind": "openai", "key": ["sk-secret"]}}}),
+            json!({"providers": "sk-secret, expected sk-secret"}),
+            json!({"callers": {"a": {"tokens": "sk-secret"}}}),
+            json!({"callers": {"a": {"tokens": ["sk-secret"]}}}),
+            json!({"callers": {"a": {"tokens": [{"env": {"sk-secret": 1}}]}}}),
+            json!("sk-secret"),
+        ] {
+            let found = errors(value.clone());
+            assert!(!found.is_empty(), "{value}");
+            assert!(!found.concat().contains("sk-secret"), "{found:?}");
+        }
+    }
 }

@@ -1,17 +1,18 @@
 //! From the plugin's configuration to a [`Plan`] that cannot be wrong.
 //!
-//! `source` decodes the bytes, `shape` gives them their types ([`raw`]), `plan` resolves names and secrets.
+//! `source` makes a document of the bytes, `decode` gives it the types of the settings ([`raw`]), `plan` resolves names
+//! and secrets.
 //! Every stage collects all of its errors; each has a path, and none shows a secret.
 
 mod decode;
 mod document;
 mod error;
+mod found;
 mod omitted;
 mod path;
 mod plan;
 mod protobuf;
 pub mod raw;
-mod shape;
 mod source;
 
 pub use error::{ConfigError, Errors};
@@ -23,9 +24,9 @@ pub use plan::{MintMode, Plan, Planned, Secrets};
 ///
 /// # Errors
 ///
-/// All errors that were found, up to a hundred, each with its path. None shows a secret.
+/// All that is wrong, each with its path, if anything is.
 pub fn load(configuration: &[u8], variable: &dyn Fn(&str) -> Option<String>) -> Result<Planned, Errors> {
     let value = source::decode(configuration)?;
-    let shaped = shape::read(&value)?;
-    plan::build(shaped, variable)
+    let decoded = decode::decode(&value)?;
+    plan::build(decoded, variable)
 }

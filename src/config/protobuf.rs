@@ -9,6 +9,10 @@ use crate::json::{Decimal, ONE};
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Decodes a `google.protobuf.Struct`; fields that it does not have are passed over, and depth is limited by prost.
+///
+/// # Errors
+///
+/// That it is none.
 pub(crate) fn decode(message: &[u8]) -> Result<Document, DecodeError> {
     Struct::decode(message).map(Document::from)
 }
@@ -28,7 +32,7 @@ struct Entry {
     value: Option<Node>,
 }
 
-/// `google.protobuf.Document`.
+/// `google.protobuf.Value`.
 #[derive(Clone, PartialEq, Message)]
 struct Node {
     #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]

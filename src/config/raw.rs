@@ -163,7 +163,8 @@ pub struct SecretSource {
 }
 
 /// A gateway token: exactly one of `sha256`, `env`, `value` and `base64`, and when it is good. It must be ASCII, without
-/// commas, control characters and white space at either end. No two callers may have the same.
+/// commas, control characters and white space at either end, and have at least 8 characters; fewer than 20 are a warning.
+/// No two callers may have the same.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(transform = one_of::one_source_or_digest))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
@@ -175,8 +176,10 @@ pub struct Token {
     /// `environment_variables.host_env_keys` (Istio: `vmConfig.env`).
     pub env: Option<String>,
     /// The token itself. Envoy's `/config_dump` shows it, and a warning is logged.
+    #[cfg_attr(feature = "schema", schemars(length(min = 8)))]
     pub value: Option<SecretText>,
     /// The token itself in base64. Envoy's `/config_dump` shows it, and a warning is logged.
+    #[cfg_attr(feature = "schema", schemars(length(min = 12)))]
     pub base64: Option<SecretText>,
     /// The first moment at which it is good; before, it is unknown.
     pub not_before: Option<Time>,
@@ -211,7 +214,7 @@ pub struct CallerLimits {
     pub sessions_per_minute: Option<u32>,
     /// Tokens in a day, UTC.
     pub tokens_per_day: Option<u64>,
-    /// US dollars in a day, UTC.
+    /// US dollars in a day, UTC. Needs `prices`.
     pub cost_usd_per_day: Option<f64>,
 }
 
@@ -235,11 +238,21 @@ pub struct Policy {
     pub aliases: Named<String>,
     /// What a session may use up.
     pub session: Option<SessionLimits>,
-    /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`.
+    /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`. One that nearly is a
+    /// field of a known session is an error, one that no known session has a warning.
     pub lock: Option<Vec<String>>,
     /// Whether the WebSockets of the route are followed, and what they and REST answers use counted; they are without
     /// this. `session` and `lock` need it.
     pub meter: Option<bool>,
+}
+
+impl Policy {
+    /// Whether there is any setting beside `auth`.
+    pub fn has_others_than_auth(&self) -> bool {
+        let Self { auth: _, provider, providers, models, aliases, session, lock, meter } = self;
+        let is_handled = provider.is_some() || providers.is_some() || models.is_some() || !aliases.0.is_empty();
+        is_handled || session.is_some() || lock.is_some() || meter.is_some()
+    }
 }
 
 /// The one thing that `auth` can be.
@@ -259,7 +272,7 @@ pub struct SessionLimits {
     pub idle_timeout: Option<Span>,
     /// Tokens, in and out.
     pub max_tokens: Option<u64>,
-    /// US dollars.
+    /// US dollars. Needs `prices`.
     pub max_cost_usd: Option<f64>,
 }
 

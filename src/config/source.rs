@@ -5,8 +5,12 @@ use super::error::Errors;
 use super::path::Path;
 use super::protobuf;
 
-/// Decodes either form. JSON that begins with a line feed has the first byte of a serialized `Struct`, so what is JSON
+/// Makes a document of either form. JSON that begins with a line feed has the first byte of a serialized `Struct`, so what is JSON
 /// is told by its first character that is no white space.
+///
+/// # Errors
+///
+/// That it is neither, or where JSON stops to be JSON.
 pub(crate) fn decode(configuration: &[u8]) -> Result<Document, Errors> {
     let refuse = |message: String| Errors::one(&Path::default(), message);
     if configuration.trim_ascii().is_empty() {

@@ -62,21 +62,18 @@ impl<'a> Path<'a> {
 
     /// The segments that stand behind one of this name, such as models behind `deployments`.
     pub fn below(&self, folder: &str) -> impl Iterator<Item = &str> {
-        let mut segments = self.segments();
+        let mut segments = self.text.split('/').filter(|segment| !segment.is_empty());
         std::iter::from_fn(move || {
             segments.find(|segment| segment.eq_ignore_ascii_case(folder))?;
             segments.next()
         })
     }
 
-    /// The segments, without the empty ones, which some upstreams fold.
-    fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.text.split('/').filter(|segment| !segment.is_empty())
-    }
-
-    /// The last segments, the very last first; empty where there are fewer.
+    /// The last segments, the very last first; empty where there are fewer. Some upstreams fold empty segments, and some
+    /// file systems take those of dots alone for empty ones: neither counts.
     pub(super) fn tail(&self) -> Tail<'_> {
-        let mut from_end = self.segments().rev();
+        let is_named = |segment: &&str| !segment.bytes().all(|byte| byte == b'.');
+        let mut from_end = self.text.rsplit('/').filter(is_named);
         std::array::from_fn(|_| from_end.next().unwrap_or_default())
     }
 }

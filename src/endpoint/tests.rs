@@ -69,6 +69,7 @@ fn what_hands_out_secrets_or_begins_calls_otherwise_is_forbidden() {
         "/v1/account/gateway/%6fpenai",
         "/v1/Realtime",
         "/v1/realtime/",
+        "/v1/realtime/...",
         "//v1//realtime//",
         "/v1/realtime/calls/",
         "/v1/realtime/%63alls",

@@ -186,7 +186,8 @@ impl Scanner {
         while let Some(&byte) = bytes.first() {
             let next = match (self.state, byte) {
                 (_, b' ' | b'\t' | b'\n' | b'\r') => {
-                    self.advance(bytes, 1);
+                    let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+                    self.advance(bytes, bytes.iter().take_while(is_blank).count());
                     continue;
                 }
                 (State::Value | State::FirstItem, _) => return self.value(byte, bytes),

@@ -33,7 +33,7 @@ impl Fixture {
         let host = FakeHost::new().at(START);
         let variable = |name: &str| match name {
             "KEY" => Some("sk-provider".to_owned()),
-            "TOKEN" => Some("token-of-web-app".to_owned()),
+            "TOKEN" => Some("token-of-the-web-app".to_owned()),
             _ => None,
         };
         let plan = worker.configure(configuration.to_string().as_bytes(), &variable, &host);
@@ -61,7 +61,7 @@ impl Fixture {
             ("connection", "Upgrade"),
             ("sec-websocket-version", "13"),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("authorization", "Bearer token-of-web-app"),
+            ("authorization", "Bearer token-of-the-web-app"),
         ];
         let (id, action) = self.request(&lines, false);
         assert!(matches!(action, RequestAction::Forward(_, None)));
@@ -76,7 +76,7 @@ impl Fixture {
             (":method", "POST"),
             (":path", "/v1/realtime/calls?model=gpt-realtime"),
             ("content-type", "application/sdp"),
-            ("authorization", "Bearer token-of-web-app"),
+            ("authorization", "Bearer token-of-the-web-app"),
         ];
         let (id, action) = self.request(&lines, false);
         assert!(matches!(action, RequestAction::Forward(_, None)));
@@ -153,7 +153,7 @@ fn a_request_whose_body_envoy_keeps_back_is_answered_after_three_seconds() {
         (":method", "POST"),
         (":path", "/v1/responses?api_key=sk-of-the-client"),
         ("content-type", "application/json"),
-        ("authorization", "Bearer token-of-web-app"),
+        ("authorization", "Bearer token-of-the-web-app"),
     ];
     let (waiting, action) = fixture.request(&lines, false);
     assert!(matches!(action, RequestAction::Hold));

@@ -43,6 +43,7 @@ fn json_and_struct_come_to_the_same() {
         with([("providers.openai", json!({ "kind": "openai", "keys": pool }))]),
         with([("providers.openai.keys", json!([{ "name": "a", "key": {}, "weight": 0.5 }]))]),
         with([("callers.web-app.limits", json!({ "cost_usd_per_day": 25, "tokens_per_day": 2_000_000 }))]),
+        with([("callers.web-app.limits.cost_usd_per_day", json!(25)), ("prices.gpt*.input_text", json!(4))]),
         with([("gateway.strip_headers", json!([1.5, null, true, {}, []])), ("a", json!(1))]),
         json!({ "providers": {} }),
     ] {
@@ -56,11 +57,12 @@ fn json_and_struct_come_to_the_same() {
 
 #[test]
 fn a_fraction_is_a_string_in_what_envoy_makes_of_yaml() {
-    let session = |usd: &str| with([("policies.voice.session", json!({ "max_cost_usd": usd }))]);
+    let prices = json!({ "gpt*": { "input_text": 4 } });
+    let session = |usd: &str| with([("policies.voice.session.max_cost_usd", json!(usd)), ("prices", prices.clone())]);
     assert_eq!(outcome(&as_struct(&session("1.5")).encode_to_vec()), Ok(vec![]));
     for usd in ["much", "", "1.5 USD", "true", "[1.5]"] {
-        let want = "policies.voice.session.max_cost_usd: found a string, expected a number";
-        assert_eq!(outcome(&as_struct(&session(usd)).encode_to_vec()), Err(want.to_owned()), "{usd}");
+        let want = format!("policies.voice.session.max_cost_usd: found {usd:?}, expected a number");
+        assert_eq!(outcome(&as_struct(&session(usd)).encode_to_vec()), Err(want), "{usd}");
     }
 }
 
@@ -95,14 +97,14 @@ fn a_configuration_that_nests_too_deep_is_refused() {
 
 #[test]
 fn ten_thousand_callers_load_and_are_distinguished() {
-    let tokens = |number: usize| json!({ "tokens": [{ "value": format!("token-{number}") }] });
+    let tokens = |number: usize| json!({ "tokens": [{ "value": format!("gateway-token-{number:06}") }] });
     let callers: Value = (0..10_000).map(|number| (format!("caller-{number}"), tokens(number))).collect();
     let planned = loaded(&with([("callers", callers)])).expect("it is good");
     let now = std::time::SystemTime::UNIX_EPOCH;
     for number in [0, 1, 4_999, 9_999] {
-        let caller = planned.plan.callers.find(format!("token-{number}").as_bytes(), || now);
+        let caller = planned.plan.callers.find(format!("gateway-token-{number:06}").as_bytes(), || now);
         assert_eq!(caller.map(|caller| caller.name.as_str()), Ok(format!("caller-{number}").as_str()));
     }
-    assert!(matches!(planned.plan.callers.find(b"token-10000", || now), Err(TokenError::Invalid)));
+    assert!(matches!(planned.plan.callers.find(b"gateway-token-010000", || now), Err(TokenError::Invalid)));
     assert!(planned.plan.policies.find(&Route::Name(b"anything".to_vec())).is_some());
 }

@@ -12,15 +12,18 @@ use serde_json::{Value, json};
 use realtime_byok::config::{Planned, load};
 
 /// The environment of the VM.
-const VARIABLES: [(&str, &str); 8] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("OPENAI_API_KEY", "sk-openai-4242"),
-    ("TOKEN", "token-4242"),
+    ("TOKEN", "gateway-token-of-4242"),
     ("EMPTY", ""),
+    ("emptyOne", ""),
     ("LINE_FEED", "secret-4242\n"),
     ("BELL", "secret\u{7}4242"),
     ("SPACED", " secret-4242"),
     ("ACCENTED", "s\u{e9}cret-4242"),
     ("COMMA", "secret,4242"),
+    ("SHORT", "4242-19-characters"),
+    ("TOO_SHORT", "7-4242-"),
 ];
 
 fn variable(name: &str) -> Option<String> {
@@ -63,8 +66,10 @@ fn assert_errors<const N: usize>(changes: [(&str, Value); N], want: &[&str]) {
     assert_eq!(errors(&with(changes)), want, "{locations:?}");
 }
 
-/// The warnings of a configuration that is good.
+/// The warnings of a configuration that is good; none of them may show a secret.
 #[track_caller]
 fn warnings(configuration: &Value) -> Vec<String> {
-    loaded(configuration).map(|planned| planned.warnings).unwrap_or_else(|errors| panic!("{errors:?}"))
+    let warnings = loaded(configuration).map(|planned| planned.warnings).unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert!(!warnings.concat().contains("4242"), "shows a secret: {warnings:?}");
+    warnings
 }

@@ -26,7 +26,7 @@ fn what_it_does_by_itself_may_be_said() {
         ("client_secrets.mode", json!("off")),
         ("policies.voice.meter", json!(false)),
         ("policies.voice.meter", json!(true)),
-        ("policies.voice.session", json!({ "max_duration": "30m", "max_cost_usd": 1.5 })),
+        ("policies.voice.session", json!({ "max_duration": "30m", "max_tokens": 200_000 })),
         ("policies.voice.lock", json!(["instructions", "audio.output.voice"])),
         ("prices", json!({ "gpt*": { "input_text": 4 } })),
         ("gateway.accept_provider_slot", json!(true)),
@@ -44,9 +44,9 @@ fn its_own_errors_come_first() {
     assert_eq!(
         found,
         [
-            "policies.voice.session.max_duration: found a string, expected a duration such as 90s, 30m or 2h, longer \
+            "policies.voice.session.max_duration: found \"0s\", expected a duration such as 90s, 30m or 2h, longer \
              than none",
-            "quota.on_error: found a string, expected one of deny, allow",
+            "quota.on_error: found \"maybe\", expected one of deny, allow",
             "quota.cluster: missing; it must be given",
         ]
     );
@@ -63,7 +63,7 @@ fn what_limits_a_session_must_limit_it() {
         (
             "policies.voice.session",
             json!({ "max_cost_usd": -1 }),
-            "policies.voice.session.max_cost_usd: expected an amount of US dollars above zero",
+            "policies.voice.session.max_cost_usd: found -1, expected an amount of US dollars above zero",
         ),
         (
             "policies.voice.lock",
@@ -73,7 +73,7 @@ fn what_limits_a_session_must_limit_it() {
         (
             "prices",
             json!({ "gpt*": { "output_audio": -1 } }),
-            "prices.gpt*.output_audio: expected US dollars for a million tokens, from 0",
+            "prices.gpt*.output_audio: found -1, expected US dollars for a million tokens, from 0",
         ),
     ] {
         assert_errors([(location, value)], &[error]);

@@ -1,5 +1,8 @@
 //! Keys and tokens: where they may come from, and what they may be.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{assert_errors, errors, warnings, with};
@@ -10,7 +13,6 @@ const TOKENS: &str = "callers.web-app.tokens";
 #[test]
 fn a_variable_must_be_there_and_hold_what_can_be_sent() {
     for (variable, fault) in [
-        ("EMPTY", "is empty"),
         ("LINE_FEED", "holds a control character, such as a line feed"),
         ("BELL", "holds a control character, such as a line feed"),
         ("SPACED", "has white space at an end"),
@@ -20,6 +22,9 @@ fn a_variable_must_be_there_and_hold_what_can_be_sent() {
         assert_errors([(KEY, source.clone())], &[&format!("{KEY}.env: the key {fault}")]);
         assert_errors([(TOKENS, json!([source]))], &[&format!("{TOKENS}[0].env: the token {fault}")]);
     }
+    let empty = "the variable EMPTY is empty";
+    assert_errors([(KEY, json!({ "env": "EMPTY" }))], &[&format!("{KEY}.env: {empty}")]);
+    assert_errors([(TOKENS, json!([{ "env": "EMPTY" }]))], &[&format!("{TOKENS}[0].env: {empty}")]);
     let missing = "the variable NOWHERE is not set in the VM; list it in environment_variables.host_env_keys (Istio: \
                    vmConfig.env) and set it for the proxy";
     assert_errors([(KEY, json!({ "env": "NOWHERE" }))], &[&format!("{KEY}.env: {missing}")]);
@@ -27,8 +32,16 @@ fn a_variable_must_be_there_and_hold_what_can_be_sent() {
 }
 
 #[test]
+fn a_variable_is_named_in_whatever_case() {
+    let found = errors(&with([(KEY, json!({ "env": "openai_api_key" }))]));
+    assert!(found[0].starts_with("providers.openai.key.env: the variable openai_api_key is not set"), "{found:?}");
+    let found = errors(&with([(KEY, json!({ "env": "emptyOne" }))]));
+    assert_eq!(found, ["providers.openai.key.env: the variable emptyOne is empty"]);
+}
+
+#[test]
 fn a_secret_given_for_a_variables_name_is_not_shown() {
-    for name in ["sk-4242", "secret.4242", "token4242", ""] {
+    for name in ["sk-4242", "secret.4242", "token4242", "token_4242", ""] {
         let found = errors(&with([(KEY, json!({ "env": name }))]));
         assert!(found[0].starts_with("providers.openai.key.env: the variable named here is not set"), "{found:?}");
     }
@@ -118,7 +131,10 @@ fn a_secret_in_the_configuration_is_good_with_a_warning() {
     let pool = json!([{ "name": "a", "key": { "value": "a-4242" } }, { "name": "b", "key": { "base64": "Yg==" } }]);
     let configuration = with([
         ("providers.openai", json!({ "kind": "openai", "keys": pool })),
-        (TOKENS, json!([{ "value": "b-4242" }, { "base64": "Yw==" }, { "env": "TOKEN" }])),
+        (
+            TOKENS,
+            json!([{ "value": "another-token-of-4242" }, { "base64": "YS10aGlyZC10b2tlbi1vZi00MjQy" }, { "env": "TOKEN" }]),
+        ),
     ]);
     let shown = "Envoy's /config_dump shows this secret; prefer env";
     let want = [
@@ -131,6 +147,70 @@ fn a_secret_in_the_configuration_is_good_with_a_warning() {
 }
 
 #[test]
+fn a_short_token_can_be_guessed() {
+    let warns =
+        "the token has fewer than 20 characters, so that it may be guessed; openssl rand -hex 32 makes a good one";
+    let fails = "the token has fewer than 8 characters; openssl rand -hex 32 makes a good one";
+    let control = |token: &Value| ("control", json!({ "path": "/realtime-byok", "token": token }));
+    for length in [7, 8, 19, 20] {
+        let secret = "4".repeat(length);
+        for (source, name) in
+            [(json!({ "value": secret }), "value"), (json!({ "base64": STANDARD.encode(&secret) }), "base64")]
+        {
+            for (change, location) in [
+                ((TOKENS, json!([source])), format!("{TOKENS}[0].{name}")),
+                (control(&source), format!("control.token.{name}")),
+            ] {
+                let configuration = with([change]);
+                match length {
+                    ..8 => assert_eq!(errors(&configuration), [format!("{location}: {fails}")]),
+                    8..20 => assert_eq!(warnings(&configuration)[1..], [format!("{location}: {warns}")]),
+                    _ => assert_eq!(warnings(&configuration).len(), 1),
+                }
+            }
+        }
+    }
+    assert_errors([(TOKENS, json!([{ "env": "TOO_SHORT" }]))], &[&format!("{TOKENS}[0].env: {fails}")]);
+    assert_eq!(warnings(&with([(TOKENS, json!([{ "env": "SHORT" }]))])), [format!("{TOKENS}[0].env: {warns}")]);
+    // How long a provider's key is, is the provider's affair.
+    assert_errors([(KEY, json!({ "env": "TOO_SHORT" }))], &[]);
+}
+
+#[test]
 fn a_key_that_a_later_filter_adds_needs_no_secret() {
     assert_errors([(KEY, json!("external"))], &[]);
+}
+
+/// Anything that has a secret somewhere, as a value or for a name.
+fn with_a_secret() -> impl Strategy<Value = Value> {
+    let secret = "tk-4242-5Tz6yHj3";
+    let leaf = prop_oneof![
+        Just(json!(secret)),
+        Just(json!(42_424_242)),
+        Just(json!(format!("{secret}\n"))),
+        Just(Value::Null),
+        Just(json!(true)),
+    ];
+    let names = prop::sample::select(vec![secret, "env", "value", "base64", "sha256", "key", "file", "valeu"]);
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(names.clone(), inner, 0..4)
+                .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_stands_where_secrets_do_is_not_shown(value in with_a_secret(), index in 0..7_usize) {
+        let locations =
+            [KEY, TOKENS, "providers.openai.keys", "providers.openai", "callers.web-app", "client_secrets.sealing_keys",
+             "control.token"];
+        // Both look into what they return.
+        let configuration = with([("control.path", json!("/c")), (locations[index], value)]);
+        if errors(&configuration).is_empty() {
+            warnings(&configuration);
+        }
+    }
 }

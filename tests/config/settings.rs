@@ -68,7 +68,7 @@ fn a_provider_has_a_key_or_a_pool_of_keys() {
             { "name": "c", "key": "external" },
         ])),
         &[
-            "providers.openai.keys[2].weight: found a number, expected a whole number from 0",
+            "providers.openai.keys[2].weight: found 4294967296, expected a whole number from 0",
             "providers.openai.keys[1].name: the pool has a key named \"a\" already",
             "providers.openai.keys[1].weight: found 0, expected at least 1",
             "providers.openai.keys[2].key: a key of a pool cannot be external",
@@ -180,8 +180,8 @@ fn a_callers_tokens_have_a_time_and_one_owner() {
     assert_errors(
         [
             ("callers.app.tokens", json!([{ "sha256": digest }, { "sha256": digest.to_uppercase() }])),
-            ("callers.web-app.tokens", json!([{ "env": "TOKEN" }, { "value": "token-4242" }])),
-            ("callers.zoo.tokens", json!([{ "base64": "dG9rZW4tNDI0Mg==" }])),
+            ("callers.web-app.tokens", json!([{ "env": "TOKEN" }, { "value": "gateway-token-of-4242" }])),
+            ("callers.zoo.tokens", json!([{ "base64": "Z2F0ZXdheS10b2tlbi1vZi00MjQy" }])),
         ],
         &[
             "callers.app.tokens[1]: caller \"app\" has this token already",
@@ -198,7 +198,9 @@ fn a_callers_tokens_have_a_time_and_one_owner() {
     for time in ["tomorrow", "2027-05-01", "2027-13-01T00:00:00Z", "2027-05-01T00:00:00+01:00", ""] {
         assert_errors(
             [("callers.web-app.tokens", window(first, time))],
-            &["callers.web-app.tokens[0].not_after: found a string, expected a time such as 2027-05-01T00:00:00Z"],
+            &[&format!(
+                "callers.web-app.tokens[0].not_after: found {time:?}, expected a time such as 2027-05-01T00:00:00Z"
+            )],
         );
     }
 }
@@ -225,6 +227,78 @@ fn what_an_operator_should_know_of_is_a_warning() {
     ] {
         let policy = json!({ "provider": "google", "session": limits });
         assert_eq!(warnings(&with([("providers.google", gemini.clone()), ("policies.live", policy)])), want);
+    }
+}
+
+#[test]
+fn a_glob_that_looks_like_a_regular_expression_is_good_with_a_warning() {
+    let models = json!(["gpt-realtime*", "gpt-4.1*", "o?", "*/gpt", "gpt-realtime.*", "^gpt", "gpt-(a|b)", "gpt-[45]"]);
+    let said = "looks like a regular expression; this is a glob: * stands for any characters, ? for one, all others for \
+                themselves";
+    for (location, shown) in
+        [("policies.voice.models", true), ("callers.web-app.models", true), ("callers.web-app.origins", false)]
+    {
+        let want = [(4, "gpt-realtime.*"), (5, "^gpt"), (6, "gpt-(a|b)"), (7, "gpt-[45]")];
+        let want = want.map(|(index, glob)| format!("{location}[{index}]: {glob:?} {said}"));
+        assert_eq!(warnings(&with([(location, models.clone())])), if shown { want.to_vec() } else { vec![] });
+    }
+}
+
+#[test]
+fn a_limit_in_dollars_needs_prices() {
+    let session = ("policies.voice.session", json!({ "max_cost_usd": 1.5, "max_tokens": 9 }));
+    let limits = ("callers.web-app.limits", json!({ "cost_usd_per_day": 25, "tokens_per_day": 9 }));
+    let said = "needs prices; without them no model's cost is known";
+    let errors = [
+        &*format!("policies.voice.session.max_cost_usd: {said}"),
+        &format!("callers.web-app.limits.cost_usd_per_day: {said}"),
+    ];
+    assert_errors([session.clone(), limits.clone()], &errors);
+    assert_errors([session.clone(), limits.clone(), ("prices", json!({}))], &errors);
+    assert_errors([session.clone(), limits.clone(), ("prices", json!({ "gpt*": { "input_text": 4 } }))], &[]);
+    // Prices that are wrong have their own errors.
+    assert_errors([session, limits, ("prices", json!(["gpt*"]))], &["prices: found a list, expected a map"]);
+}
+
+#[test]
+fn a_locked_field_is_one_of_a_known_session() {
+    for field in [
+        "instructions",
+        "tools",
+        "voice",
+        "audio.output.voice",
+        "audio.input",
+        "input_audio_transcription.model",
+        "max_response_output_tokens",
+        "tools.0.parameters",
+        "prompt.variables.name",
+        "previous_response_id",
+        "delegation.responses.instructions",
+        "systemInstruction",
+        "generationConfig.speechConfig",
+    ] {
+        assert_eq!(warnings(&with([("policies.voice.lock", json!([field]))])), [""; 0], "{field}");
+    }
+    for field in ["colour", "audio.output.colour", "tools_of_mine", "output.voice", "voice.id.x"] {
+        assert_eq!(
+            warnings(&with([("policies.voice.lock", json!(["tools", field]))])),
+            [format!("policies.voice.lock[1]: no kind of session that is known has a field \"{field}\"")]
+        );
+    }
+    for (field, meant) in [
+        ("instruction", "instructions"),
+        ("Instructions", "instructions"),
+        ("toolChoice", "tool_choice"),
+        ("tool", "tools"),
+        ("audio.output.voise", "audio.output.voice"),
+        ("audio.ouput.voice", "audio.output.voice"),
+        ("adio.ouput", "audio.output"),
+        ("system_instruction", "systemInstruction"),
+    ] {
+        assert_errors(
+            [("policies.voice.lock", json!(["tools", field]))],
+            &[&format!("policies.voice.lock[1]: no session has a field \"{field}\"; did you mean {meant}?")],
+        );
     }
 }
 

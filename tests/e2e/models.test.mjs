@@ -5,7 +5,7 @@ import {
   authorized, chatRequest, restRequest, route, sha256, tokens, upgradeRequest, useRig,
 } from './harness/index.mjs';
 
-const mini = 'gt-mini-2Vq8';
+const mini = 'gt-mini-2Vq8Ku5Zs3Oa';
 const bearer = (token) => [['cf-aig-authorization', token]];
 
 const routesOf = (policy) => [
@@ -207,7 +207,7 @@ describe('the model of a JSON body', () => {
     ['voice', '{"model":"text"}', 'model_not_allowed'],
     ['voice', '{"mod\\u0065l":"gpt-5"}', 'model_not_allowed'],
     ['voice', '{}', 'model_required'],
-    ['voice', '{"Model":"gpt-realtime"}', 'model_required'],
+    ['voice', '{"Model":"gpt-realtime"}', 'malformed_request'],
     ['voice', '{"deep":{"model":"gpt-realtime"}}', 'model_required'],
     ['voice', '{"model":"gpt-realtime","model":"gpt-5"}', 'malformed_request'],
     ['voice', '{"model":"gpt-realtime","mod\\u0065l":"gpt-realtime"}', 'malformed_request'],

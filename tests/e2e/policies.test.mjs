@@ -23,15 +23,15 @@ const windows = {
 const configuration = basicConfiguration({
   callers: {
     'web-app': { tokens: [{ sha256: sha256(token) }] },
-    'voice-only': { tokens: [{ value: 'gt-voice-only' }], policies: ['voice', 'named'] },
+    'voice-only': { tokens: [{ value: 'gt-voice-only-3Fk9sLq7' }], policies: ['voice', 'named'] },
     paged: {
-      tokens: [{ value: 'gt-paged' }],
+      tokens: [{ value: 'gt-paged-8Hd2wRv5Mx1' }],
       origins: ['https://app.example.com', 'https://*.preview.example.com', 'http://localhost:3000'],
     },
     rotating: {
       tokens: [
-        { base64: Buffer.from('gt-first').toString('base64') },
-        { value: 'gt-second' },
+        { base64: Buffer.from('gt-first-2Rm7vXk4Qe9').toString('base64') },
+        { value: 'gt-second-6Yc4tNb9Ej3' },
         { sha256: sha256('gt-third').toUpperCase() },
         { env: 'OTHER_TOKEN' },
       ],
@@ -145,16 +145,16 @@ describe('auth off', () => {
 
 describe('a caller', () => {
   test('uses its policies only', async () => {
-    assert.equal(await keyAt('/metadata', 'gt-voice-only'), 'sk-second');
-    assert.equal(await keyAt('/by-name', 'gt-voice-only'), 'sk-third');
-    await denied(upgradeRequest({ target: '/nameless', headers: bearer('gt-voice-only') }), 'route_not_allowed');
-    await denied(restRequest({ target: '/nameless', headers: bearer('gt-voice-only') }), 'route_not_allowed');
+    assert.equal(await keyAt('/metadata', 'gt-voice-only-3Fk9sLq7'), 'sk-second');
+    assert.equal(await keyAt('/by-name', 'gt-voice-only-3Fk9sLq7'), 'sk-third');
+    await denied(upgradeRequest({ target: '/nameless', headers: bearer('gt-voice-only-3Fk9sLq7') }), 'route_not_allowed');
+    await denied(restRequest({ target: '/nameless', headers: bearer('gt-voice-only-3Fk9sLq7') }), 'route_not_allowed');
   });
-  for (const [index, one] of ['gt-first', 'gt-second', 'gt-third', tokens.other].entries()) {
+  for (const [index, one] of ['gt-first-2Rm7vXk4Qe9', 'gt-second-6Yc4tNb9Ej3', 'gt-third', tokens.other].entries()) {
     test(`comes in with its token ${index + 1}`, async () => assert.equal(await keyAt('/nameless', one), 'sk-default'));
   }
   test('does not come in with the digest or base64 of its token', async () => {
-    for (const guess of [sha256('gt-third'), Buffer.from('gt-first').toString('base64')]) {
+    for (const guess of [sha256('gt-third'), Buffer.from('gt-first-2Rm7vXk4Qe9').toString('base64')]) {
       await denied(upgradeRequest({ target: '/nameless', headers: bearer(guess) }), 'invalid_gateway_token');
     }
   });
@@ -183,7 +183,7 @@ describe('origins', () => {
   const request = (...origins) =>
     upgradeRequest({
       target: '/nameless',
-      headers: [...bearer('gt-paged'), ...origins.map((origin) => ['origin', origin])],
+      headers: [...bearer('gt-paged-8Hd2wRv5Mx1'), ...origins.map((origin) => ['origin', origin])],
     });
   const allowed = ['https://app.example.com', 'https://x.preview.example.com', 'http://localhost:3000'];
   for (const origin of allowed) {
@@ -211,7 +211,7 @@ describe('origins', () => {
   test('without an Origin there is nothing to check', () => forwarded(request()));
   test('REST is checked too', () =>
     denied(
-      chatRequest({ target: '/nameless', headers: [...bearer('gt-paged'), ['origin', 'https://evil.example.com']] }),
+      chatRequest({ target: '/nameless', headers: [...bearer('gt-paged-8Hd2wRv5Mx1'), ['origin', 'https://evil.example.com']] }),
       'origin_not_allowed',
     ));
   test('a caller without origins comes from anywhere', () =>

@@ -10,7 +10,7 @@ import { open } from './harness/sealing.mjs';
 
 const page = 'https://app.example.com';
 const narrowToken = 'gt-narrow-3Kd8';
-const pagedToken = 'gt-paged-6Ws1';
+const pagedToken = 'gt-paged-6Ws1Jt7Dq4Lm';
 const azureKey = 'azure-9Pf2Lm';
 
 const routes = [

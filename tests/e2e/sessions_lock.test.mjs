@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { route, sha256, until } from './harness/index.mjs';
+import { route, sha256, tokens, until } from './harness/index.mjs';
 import { assertEnded, prices, sessionCreated, useSessions } from './harness/sessions.mjs';
 import { closeOf, fragments, frame, opcodes, parseFrames, textMessages } from './harness/websocket.mjs';
 
@@ -26,7 +26,7 @@ const { open } = useSessions({
   routes: ['locked', 'ruled', 'free'].map((name) => route({ name, prefix: `/${name}/`, rewrite: '/' })),
 });
 
-const token = 'gt-other-4Mn8cKd1';
+const token = tokens.other;
 const request = (policy) => ({ target: `/${policy}/v1/realtime?model=gpt-realtime`, token });
 const client = (payload, options) => frame(text, payload, { mask: true, ...options });
 const mebibyte = 1 << 20;
@@ -129,6 +129,8 @@ describe('what cannot be read for certain is a violation', { concurrency: 16 }, 
     'no JSON': 'session.update',
     'a comment': '{/*"a":1*/"type":"session.update","session":{"instructions":"x"}}',
     'a byte order mark': '\ufeff{"type":"session.update","session":{"instructions":"x"}}',
+    'a field in other capitals': '{"type":"session.update","session":{"Instructions":"x"}}',
+    'the session with a long s': '{"type":"session.update","\u017fession":{"instructions":"x"}}',
     'text that is not UTF-8': Buffer.from('{"type":"session.update","session":{"a":"\xff"}}', 'latin1'),
   };
   for (const [name, event] of Object.entries(unreadable)) {
@@ -153,7 +155,6 @@ describe('a message of any size is inspected as it passes', { concurrency: 16 },
   });
   test('where nothing is inspected', () => passes('free', client(long({ instructions: 'Be rude.' }))));
 });
-});
 
 describe('what is not locked passes', { concurrency: 16 }, () => {
   const free = {
@@ -165,7 +166,6 @@ describe('what is not locked passes', { concurrency: 16 }, () => {
     'an event without a type': '{}',
     'a plain response.create': JSON.stringify({ type: 'response.create' }),
     audio: JSON.stringify({ type: 'input_audio_buffer.append', audio: 'A'.repeat(6_400) }),
-    'a name in another case': update({ Instructions: 'x' }),
     'keys that do not matter, twice': '{"type":"session.update","session":{"a":1,"a":2}}',
   };
   for (const [name, event] of Object.entries(free)) test(name, () => passes('locked', client(event)));

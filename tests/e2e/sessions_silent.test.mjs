@@ -91,11 +91,6 @@ describe('what a client may not say', () => {
   const refused = {
     'a locked field': [update({ instructions: 'Be rude.' }), 4403, 'field_locked'],
     'a model that is not allowed': [update({ model: 'gpt-5' }), 4403, 'model_not_allowed'],
-    'a locked field in a message over 1 MiB': [
-      update({ padding: 'x'.repeat(1 << 20), instructions: 'Be rude.' }),
-      4403,
-      'field_locked',
-    ],
     'what is no JSON': ['{', 1002, 'protocol_error'],
   };
   for (const [name, [message, closeCode, code]] of Object.entries(refused)) {

@@ -17,7 +17,7 @@ use host::{Exchange, Fate, Request, Vm};
 // Links the module, whose exports the host calls by their names.
 use realtime_byok_proxy_wasm as _;
 
-const TOKEN: &str = "token-of-web-app";
+const TOKEN: &str = "token-of-the-web-app";
 const WEBSOCKET: [(&str, &str); 2] = [("upgrade", "websocket"), ("connection", "Upgrade")];
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 const CREATED: &str = r#"{"type":"session.created","event_id":"event_1","session":{"type":"realtime","object":"realtime.session","id":"sess_CkYqDmR1yKp8","model":"gpt-realtime-2025-08-28","output_modalities":["audio"],"instructions":"You are a helpful voice assistant. Answer in one sentence, be kind, and be brief.","tools":[{"type":"function","name":"look_up","description":"Looks an order up.","parameters":{"type":"object","properties":{"id":{"type":"string"}},"required":["id"]}}],"tool_choice":"auto","max_output_tokens":"inf","tracing":null,"prompt":null,"expires_at":1767324845,"audio":{"input":{"format":{"type":"audio/pcm","rate":24000},"transcription":null,"noise_reduction":null,"turn_detection":{"type":"server_vad","threshold":0.5,"prefix_padding_ms":300,"silence_duration_ms":200,"idle_timeout_ms":null,"create_response":true,"interrupt_response":true}},"output":{"format":{"type":"audio/pcm","rate":24000},"voice":"marin","speed":1.0}},"include":null}}"#;

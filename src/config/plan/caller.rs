@@ -14,7 +14,7 @@ impl Builder<'_> {
             let caller = Arc::new(Caller {
                 name: name.clone(),
                 policies: self.access(&path.key("policies"), raw.policies.as_ref()),
-                models: self.globs(&path.key("models"), raw.models.as_ref()),
+                models: self.models(&path.key("models"), raw.models.as_ref()),
                 origins: self.globs(&path.key("origins"), raw.origins.as_ref()),
                 limits: self.caller_limits(&path.key("limits"), raw.limits.as_ref()),
             });
@@ -26,7 +26,7 @@ impl Builder<'_> {
             }
         }
         if raw.is_empty() && !self.declared.policies.is_empty() {
-            self.reader.warnings.push(format!("{path}: there are none, so that every request is refused"));
+            self.warn(path, "there are none, so that every request is refused");
         }
         callers
     }

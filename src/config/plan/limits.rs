@@ -1,25 +1,11 @@
-//! What a plan says of sessions: whether they are followed, what they may use up, what a client may not change, and what
-//! models cost.
+//! What sessions and callers may use up, and what models cost.
 
 use super::Builder;
 use crate::config::{Path, raw};
-use crate::json::paths::InvalidPath;
 use crate::limit::{CallerLimits, SessionLimits};
-use crate::protocol::Lock;
 use crate::usage::{MicroUsd, Price, PriceList, Rate};
 
 impl Builder<'_> {
-    /// Limits and locks are about what frames hold: without following those, they could not be kept.
-    pub(super) fn metered(&mut self, path: &Path, raw: &raw::Policy) -> bool {
-        let is_metered = raw.meter.unwrap_or(true);
-        for (name, is_given) in [("session", raw.session.is_some()), ("lock", raw.lock.is_some())] {
-            if is_given && !is_metered {
-                self.error(&path.key(name), "cannot be kept with meter: false");
-            }
-        }
-        is_metered
-    }
-
     pub(super) fn session_limits(&mut self, path: &Path, raw: Option<&raw::SessionLimits>) -> SessionLimits {
         let Some(raw) = raw else { return SessionLimits::default() };
         if raw.max_tokens == Some(0) {
@@ -56,21 +42,14 @@ impl Builder<'_> {
     fn micro_usd(&mut self, path: &Path, usd: f64) -> Option<MicroUsd> {
         let micros = (usd * 1e6).round();
         if !(1.0..=1e15).contains(&micros) {
-            self.error(path, "expected an amount of US dollars above zero");
+            self.error(path, format!("found {usd}, expected an amount of US dollars above zero"));
             return None;
+        }
+        if !self.declared.has_prices {
+            self.error(path, "needs prices; without them no model's cost is known");
         }
         // In range and whole by the test above.
         Some(MicroUsd(micros as u64))
-    }
-
-    pub(super) fn lock(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Lock {
-        match Lock::new(raw.into_iter().flatten()) {
-            Ok(lock) => lock,
-            Err(InvalidPath(field)) => {
-                self.error(path, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
-                Lock::default()
-            }
-        }
     }
 
     pub(super) fn prices(&mut self, path: &Path, raw: Option<&raw::Named<raw::Price>>) -> PriceList {
@@ -80,12 +59,14 @@ impl Builder<'_> {
     }
 
     fn price(&mut self, path: &Path, raw: &raw::Price) -> Price {
-        let mut rate = |name: &str, usd: Option<f64>| match Rate::try_from(usd?) {
-            Ok(rate) => Some(rate),
-            Err(_) => {
-                self.error(&path.key(name), "expected US dollars for a million tokens, from 0");
-                None
+        let mut rate = |name: &str, usd: Option<f64>| {
+            let usd = usd?;
+            let rate = Rate::try_from(usd).ok();
+            if rate.is_none() {
+                let message = format!("found {usd}, expected US dollars for a million tokens, from 0");
+                self.error(&path.key(name), message);
             }
+            rate
         };
         Price {
             input_text: rate("input_text", raw.input_text),

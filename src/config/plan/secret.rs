@@ -1,10 +1,12 @@
 //! Secrets out of the configuration and the environment, and whether they can be what they are meant to be.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::config::raw::{SecretSource, SecretText, Token};
-use crate::config::{Errors, Path};
+use crate::config::{Errors, Path, found};
 use crate::secret::{Digest, Secret};
 
 /// Looks an environment variable up.
@@ -19,6 +21,12 @@ pub(crate) struct SecretReader<'a> {
     /// What is right, but not wise.
     pub warnings: &'a mut Vec<String>,
 }
+
+/// Tokens must have so many characters.
+const SHORTEST_TOKEN: usize = 8;
+
+/// Tokens should have so many characters.
+const SHORTEST_GOOD_TOKEN: usize = 20;
 
 /// Where a secret is.
 enum Source<'a> {
@@ -48,6 +56,11 @@ enum TokenSource<'a> {
 }
 
 impl SecretReader<'_> {
+    /// Tells of what is right, but not wise.
+    pub(crate) fn warn(&mut self, path: &Path, message: impl fmt::Display) {
+        self.warnings.push(format!("{path}: {message}"));
+    }
+
     /// A provider's key.
     pub(crate) fn key(&mut self, path: &Path, source: &SecretSource) -> Option<Secret> {
         let SecretSource { env, value, base64 } = source;
@@ -83,6 +96,7 @@ impl SecretReader<'_> {
                 let (path, secret) = self.resolve(path, source)?;
                 // A comma separates credentials in a header line, so that no such token could ever match.
                 let secret = self.check(&path, secret, "token", |byte| byte != b',')?;
+                self.check_length(&path, &secret)?;
                 Some(Digest::of(secret.expose()))
             }
         }
@@ -103,25 +117,27 @@ impl SecretReader<'_> {
         match source {
             Source::Env(name) => {
                 let path = path.key("env");
-                let Some(value) = (self.variable)(name) else {
-                    let message = format!(
+                let fault = match (self.variable)(name) {
+                    // That it is set says that it is a variable's name.
+                    Some(value) if value.is_empty() => format!("the variable {name} is empty"),
+                    Some(value) => return Some((path, Secret::new(value.into_bytes()))),
+                    None => format!(
                         "the variable {} is not set in the VM; list it in environment_variables.host_env_keys (Istio: \
                          vmConfig.env) and set it for the proxy",
                         shown(name)
-                    );
-                    self.errors.add(&path, message);
-                    return None;
+                    ),
                 };
-                Some((path, Secret::new(value.into_bytes())))
+                self.errors.add(&path, fault);
+                None
             }
             Source::Value(secret) => {
                 let path = path.key("value");
-                self.warn(&path);
+                self.warn_of_dump(&path);
                 Some((path, Secret::new(secret.expose().to_vec())))
             }
             Source::Base64(secret) => {
                 let path = path.key("base64");
-                self.warn(&path);
+                self.warn_of_dump(&path);
                 match STANDARD.decode(secret.expose()) {
                     Ok(bytes) => Some((path, Secret::new(bytes))),
                     Err(_) => {
@@ -152,13 +168,31 @@ impl SecretReader<'_> {
         None
     }
 
-    fn warn(&mut self, path: &Path) {
-        self.warnings.push(format!("{path}: Envoy's /config_dump shows this secret; prefer env"));
+    /// A token is made by whoever writes the configuration, and is as good as it is hard to guess.
+    fn check_length(&mut self, path: &Path, token: &Secret) -> Option<()> {
+        let length = token.expose().len();
+        let advice = "openssl rand -hex 32 makes a good one";
+        if length < SHORTEST_TOKEN {
+            self.errors.add(path, format!("the token has fewer than {SHORTEST_TOKEN} characters; {advice}"));
+            return None;
+        }
+        if length < SHORTEST_GOOD_TOKEN {
+            let message = format!(
+                "the token has fewer than {SHORTEST_GOOD_TOKEN} characters, so that it may be guessed; {advice}"
+            );
+            self.warn(path, message);
+        }
+        Some(())
+    }
+
+    fn warn_of_dump(&mut self, path: &Path) {
+        self.warn(path, "Envoy's /config_dump shows this secret; prefer env");
     }
 }
 
 /// A variable's name, unless it looks like something else, which may be the secret itself.
 fn shown(name: &str) -> &str {
     let is_usual = |byte: u8| matches!(byte, b'A'..=b'Z' | b'0'..=b'9' | b'_');
-    if !name.is_empty() && name.bytes().all(is_usual) { name } else { "named here" }
+    let is_words = found::is_name(name) && name.contains('_');
+    if !name.is_empty() && (is_words || name.bytes().all(is_usual)) { name } else { "named here" }
 }

@@ -5,25 +5,25 @@ use crate::config::decode::{Decode, Decoder};
 use crate::config::document::Document;
 use crate::json::Decimal;
 
-/// Reads a map into a struct. Its fields are the names that are known; one that has a value here need not be given.
+/// Decodes a map into a struct. Its fields are the names that are known; one that has a value here need not be given.
 macro_rules! map {
     ($type:ident { $($field:ident $(= $default:expr)?),* $(,)? }) => {
         impl Decode for $type {
-            fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-                let map = reader.map(value, &[$(stringify!($field)),*])?;
-                $(let $field = reader.member(map, stringify!($field))$(.or_else(|| Some($default)))?;)*
-                Some(Self { $($field: reader.given(stringify!($field), $field)?),* })
+            fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+                let map = decoder.map(value, &[$(stringify!($field)),*])?;
+                $(let $field = decoder.member(map, stringify!($field))$(.or_else(|| Some($default)))?;)*
+                Some(Self { $($field: decoder.given(stringify!($field), $field)?),* })
             }
         }
     };
 }
 
-/// Reads one of several strings.
+/// Decodes one of several strings.
 macro_rules! choice {
     ($type:ident { $($name:literal => $variant:ident),* $(,)? }) => {
         impl Decode for $type {
-            fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-                let chosen = reader.choice(value, &[$($name),*])?;
+            fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+                let chosen = decoder.choice(value, &[$($name),*])?;
                 [$(Self::$variant),*].get(chosen).copied()
             }
         }
@@ -99,8 +99,8 @@ map!(Events { cluster, authority, path, interval, signing_key, timeout, on_error
 choice!(OnError { "deny" => Deny, "allow" => Allow });
 
 impl<T: Decode> Decode for Option<T> {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        T::read(value, reader).map(Some)
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        T::decode(value, decoder).map(Some)
     }
 
     fn absent() -> Option<Self> {
@@ -109,92 +109,94 @@ impl<T: Decode> Decode for Option<T> {
 }
 
 impl<T: Decode> Decode for Vec<T> {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        reader.list(value)
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        decoder.list(value)
     }
 }
 
 impl<T: Decode> Decode for Named<T> {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        reader.named(value).map(Self)
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        decoder.named(value).map(Self)
     }
 }
 
 impl Decode for bool {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        if let Document::Bool(flag) = value { Some(*flag) } else { reader.unfit(value, "a boolean") }
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        if let Document::Bool(flag) = value { Some(*flag) } else { decoder.unfit_shown(value, "a boolean") }
     }
 }
 
 impl Decode for u64 {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
         let whole = if let Document::Number(number) = value { number.whole() } else { None };
-        whole.or_else(|| reader.unfit(value, WHOLE_NUMBER))
+        whole.or_else(|| decoder.unfit_shown(value, WHOLE_NUMBER))
     }
 }
 
 impl Decode for u32 {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        Self::try_from(u64::read(value, reader)?).ok().or_else(|| reader.unfit(value, WHOLE_NUMBER))
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        Self::try_from(u64::decode(value, decoder)?).ok().or_else(|| decoder.unfit_shown(value, WHOLE_NUMBER))
     }
 }
 
 const WHOLE_NUMBER: &str = "a whole number from 0";
 
 impl Decode for f64 {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
         let number = match value {
             Document::Number(number) => Some(*number),
             // What is a fraction in Envoy's YAML is a string in the Struct that Envoy makes of it.
             Document::String(text) => Decimal::parse(text),
             _ => None,
         };
-        number.map(Decimal::to_f64).or_else(|| reader.unfit(value, "a number"))
+        number.map(Decimal::to_f64).or_else(|| decoder.unfit_shown(value, "a number"))
     }
 }
 
+fn text(value: &Document) -> Option<&str> {
+    if let Document::String(text) = value { Some(text) } else { None }
+}
+
 impl Decode for String {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        reader.text(value, "a string").map(str::to_owned)
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        text(value).map(str::to_owned).or_else(|| decoder.unfit_text(value, "a string"))
     }
 }
 
 impl Decode for SecretText {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        String::read(value, reader).map(|text| Self(Secret::new(text.into_bytes())))
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        let bytes = text(value).map(|text| text.as_bytes().to_vec());
+        bytes.map(|bytes| Self(Secret::new(bytes))).or_else(|| decoder.unfit(value, "a string"))
     }
 }
 
 impl Decode for Span {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        let expected = "a duration such as 90s, 30m or 2h, longer than none";
-        let span = humantime::parse_duration(reader.text(value, expected)?).ok().filter(|span| !span.is_zero());
-        span.map(Self).or_else(|| reader.unfit(value, expected))
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        let span = text(value).and_then(|text| humantime::parse_duration(text).ok()).filter(|span| !span.is_zero());
+        span.map(Self).or_else(|| decoder.unfit_shown(value, "a duration such as 90s, 30m or 2h, longer than none"))
     }
 }
 
 impl Decode for Time {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
-        let expected = "a time such as 2027-05-01T00:00:00Z";
-        let time = humantime::parse_rfc3339(reader.text(value, expected)?).ok();
-        time.map(Self).or_else(|| reader.unfit(value, expected))
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        let time = text(value).and_then(|text| humantime::parse_rfc3339(text).ok());
+        time.map(Self).or_else(|| decoder.unfit_shown(value, "a time such as 2027-05-01T00:00:00Z"))
     }
 }
 
 impl Decode for Auth {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
         // YAML 1.1 reads a bare off as false, hence the quotes.
-        let expected = "\"off\" in quotes";
-        if reader.text(value, expected)? == "off" { Some(Self::Off) } else { reader.unfit(value, expected) }
+        if text(value) == Some("off") { Some(Self::Off) } else { decoder.unfit_shown(value, "\"off\" in quotes") }
     }
 }
 
 impl Decode for Key {
-    fn read(value: &Document, reader: &mut Decoder) -> Option<Self> {
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
         match value {
-            Document::Map(_) => SecretSource::read(value, reader).map(Self::Held),
+            Document::Map(_) => SecretSource::decode(value, decoder).map(Self::Held),
             Document::String(text) if text == "external" => Some(Self::External),
-            _ => reader.unfit(value, "\"external\", or a map of one of env, value and base64"),
+            _ => decoder.unfit(value, "\"external\", or a map of one of env, value and base64"),
         }
     }
 }

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 export const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 
 /** Gateway tokens by caller. */
-export const tokens = { web: 'gt-web-7Qe2xVb9', other: 'gt-other-4Mn8cKd1', unknown: 'gt-nobody-5Tz6yHj3' };
+export const tokens = { web: 'gt-web-7Qe2xVb9Lr4Ws1', other: 'gt-other-4Mn8cKd1Pz7Gt5', unknown: 'gt-nobody-5Tz6yHj3Bn8Cx2' };
 
 /** Where clients put the token of `web-app`: a header line, or a subprotocol. */
 export const authorized = [['cf-aig-authorization', tokens.web]];

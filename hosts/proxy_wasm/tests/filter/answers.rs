@@ -11,10 +11,10 @@ const SUBPROTOCOLS: &str = "sec-websocket-protocol";
 fn strict() -> Vm {
     vm(json!({
         "callers": {
-            "old": { "tokens": [{ "value": "expired-token", "not_after": "2026-11-15T00:00:00Z" }] },
-            "new": { "tokens": [{ "value": "early-token", "not_before": "2026-11-15T00:00:01Z" }] },
+            "old": { "tokens": [{ "value": "token-that-has-expired", "not_after": "2026-11-15T00:00:00Z" }] },
+            "new": { "tokens": [{ "value": "token-of-another-time", "not_before": "2026-11-15T00:00:01Z" }] },
             "narrow": {
-                "tokens": [{ "value": "narrow-token" }],
+                "tokens": [{ "value": "token-of-narrow-caller" }],
                 "policies": ["voice"], "models": ["gpt-realtime"], "origins": ["https://app.example.com"],
             },
         },
@@ -33,11 +33,11 @@ struct Row {
 const ROWS: [Row; 20] = [
     row(|vm| vm.upgrade("/").send(), 401, "authentication_error", "missing_gateway_token"),
     row(|vm| with_token(vm, "nobodys"), 401, "authentication_error", "invalid_gateway_token"),
-    row(|vm| with_token(vm, "early-token"), 401, "authentication_error", "invalid_gateway_token"),
-    row(|vm| with_token(vm, "expired-token"), 401, "authentication_error", "expired_gateway_token"),
+    row(|vm| with_token(vm, "token-of-another-time"), 401, "authentication_error", "invalid_gateway_token"),
+    row(|vm| with_token(vm, "token-that-has-expired"), 401, "authentication_error", "expired_gateway_token"),
     row(|vm| with_token(vm, "a, b"), 400, "invalid_request_error", "conflicting_credentials"),
     row(|vm| with_token(vm, ""), 400, "invalid_request_error", "malformed_credentials"),
-    row(|vm| with_token(vm, "narrow-token"), 403, "permission_error", "route_not_allowed"),
+    row(|vm| with_token(vm, "token-of-narrow-caller"), 403, "permission_error", "route_not_allowed"),
     row(
         |vm| voice(vm, "?model=gpt-realtime", "https://evil.example.com"),
         403,
@@ -110,7 +110,7 @@ fn with_token(vm: &Vm, token: &str) -> Exchange {
 
 fn voice(vm: &Vm, query: &str, origin: &str) -> Exchange {
     let request = vm.upgrade(&format!("/v1/realtime{query}")).line("origin", origin).on_route("voice");
-    request.line("cf-aig-authorization", "narrow-token").send()
+    request.line("cf-aig-authorization", "token-of-narrow-caller").send()
 }
 
 /// An upstream that refuses the key, and quotes it.
@@ -144,7 +144,9 @@ fn no_answer_and_no_log_line_holds_a_credential() {
     for row in &ROWS {
         let answer = (row.sent)(&vm).answer();
         let all = format!("{:?} {}", answer.lines, String::from_utf8_lossy(&answer.body));
-        for secret in [TOKEN, KEY, "expired-token", "early-token", "narrow-token", "nobodys"] {
+        for secret in
+            [TOKEN, KEY, "token-that-has-expired", "token-of-another-time", "token-of-narrow-caller", "nobodys"]
+        {
             assert!(!all.contains(secret), "{} shows {secret}: {all}", row.code);
             assert!(!format!("{:?}", vm.log()).contains(secret), "the log shows {secret}");
         }
@@ -163,11 +165,17 @@ fn the_first_check_that_fails_answers() {
     let evil = "https://evil.example.com";
     assert_eq!(bad("none", &["a", "b"], evil, "other"), refusal(404, "no_policy"));
     assert_eq!(bad("default", &["", "b"], evil, "other"), refusal(400, "malformed_credentials"));
-    assert_eq!(bad("default", &["expired-token", "b"], evil, "other"), refusal(400, "conflicting_credentials"));
-    assert_eq!(bad("default", &["expired-token"], evil, "other"), refusal(401, "expired_gateway_token"));
-    assert_eq!(bad("default", &["narrow-token"], evil, "other"), refusal(403, "route_not_allowed"));
-    assert_eq!(bad("voice", &["narrow-token"], evil, "other"), refusal(403, "origin_not_allowed"));
-    assert_eq!(bad("voice", &["narrow-token"], "https://app.example.com", "other"), refusal(403, "model_not_allowed"));
+    assert_eq!(
+        bad("default", &["token-that-has-expired", "b"], evil, "other"),
+        refusal(400, "conflicting_credentials")
+    );
+    assert_eq!(bad("default", &["token-that-has-expired"], evil, "other"), refusal(401, "expired_gateway_token"));
+    assert_eq!(bad("default", &["token-of-narrow-caller"], evil, "other"), refusal(403, "route_not_allowed"));
+    assert_eq!(bad("voice", &["token-of-narrow-caller"], evil, "other"), refusal(403, "origin_not_allowed"));
+    assert_eq!(
+        bad("voice", &["token-of-narrow-caller"], "https://app.example.com", "other"),
+        refusal(403, "model_not_allowed")
+    );
 }
 
 #[test]

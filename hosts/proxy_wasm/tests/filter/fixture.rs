@@ -6,6 +6,8 @@ use crate::host::{Answer, Exchange, Fate, Message, Request, Vm};
 
 /// The token of the caller `web-app`.
 pub const TOKEN: &str = "token-of-web-app";
+/// Its SHA-256 digest.
+const DIGEST: &str = "83be9dcac61a72100a43b838931d8d7b40c9ab8cd416db1db8f9ce90e2260ee3";
 /// The key of the provider `openai`.
 pub const KEY: &str = "sk-openai-provider-key";
 
@@ -18,7 +20,7 @@ pub fn vm(patch: Value) -> Vm {
 pub fn configuration(patch: Value) -> Value {
     let mut configuration = json!({
         "providers": { "openai": { "kind": "openai", "key": { "env": "OPENAI_API_KEY" } } },
-        "callers": { "web-app": { "tokens": [{ "env": "WEB_APP_TOKEN" }] } },
+        "callers": { "web-app": { "tokens": [{ "sha256": DIGEST }] } },
         "policies": { "default": { "provider": "openai" } },
     });
     merge(&mut configuration, patch);

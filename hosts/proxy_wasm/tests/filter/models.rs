@@ -9,7 +9,7 @@ use crate::host::Vm;
 fn two_providers(models: Value) -> Vm {
     vm(json!({
         "providers": { "azure-eu": { "kind": "azure_openai", "key": { "env": "AZURE_KEY" } } },
-        "callers": { "narrow": { "tokens": [{ "value": "narrow" }], "models": ["*-mini"] } },
+        "callers": { "narrow": { "tokens": [{ "value": "token-of-narrow-caller" }], "models": ["*-mini"] } },
         "policies": { "default": {
             "provider": null,
             "providers": ["openai", "azure-eu"],
@@ -80,7 +80,8 @@ fn the_callers_rule_holds_beside_the_policys() {
     let ruled = two_providers(json!(["gpt-*"]));
     let free = two_providers(Value::Null);
     let sent = |vm: &Vm, model: &str| {
-        let request = vm.upgrade(&format!("/v1/realtime?model={model}")).line("cf-aig-authorization", "narrow");
+        let request =
+            vm.upgrade(&format!("/v1/realtime?model={model}")).line("cf-aig-authorization", "token-of-narrow-caller");
         request.send().upstream_or_refused().map(drop).map_err(|(_, code)| code)
     };
     let refused = |code: &str| Err(code.to_owned());

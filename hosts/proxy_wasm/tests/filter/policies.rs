@@ -94,8 +94,8 @@ fn with_auth_off_a_request_passes_byte_for_byte() {
 fn a_caller_may_use_the_policies_it_names_or_all() {
     let vm = vm(json!({
         "callers": {
-            "narrow": { "tokens": [{ "value": "narrow" }], "policies": ["voice"] },
-            "locked-out": { "tokens": [{ "value": "locked-out" }], "policies": [] },
+            "narrow": { "tokens": [{ "value": "token-of-narrow-caller" }], "policies": ["voice"] },
+            "locked-out": { "tokens": [{ "value": "token-of-a-locked-out-one" }], "policies": [] },
         },
         "policies": { "voice": { "provider": "openai" } },
     }));
@@ -103,14 +103,16 @@ fn a_caller_may_use_the_policies_it_names_or_all() {
         let exchange = vm.upgrade("/v1/realtime").line("cf-aig-authorization", token).with_policy(policy).send();
         exchange.upstream_or_refused().map_err(|refused| assert_eq!(refused, refusal(403, "route_not_allowed"))).is_ok()
     };
-    for (token, voice, default) in [(TOKEN, true, true), ("narrow", true, false), ("locked-out", false, false)] {
+    for (token, voice, default) in
+        [(TOKEN, true, true), ("token-of-narrow-caller", true, false), ("token-of-a-locked-out-one", false, false)]
+    {
         assert_eq!((allowed(token, "voice"), allowed(token, "default")), (voice, default), "{token}");
     }
 }
 
 #[test]
 fn the_origin_is_checked_where_there_is_one() {
-    let caller = json!({ "tokens": [{ "value": "page" }], "origins": ["https://app.example.com", "https://*.test"] });
+    let caller = json!({ "tokens": [{ "value": "token-of-a-single-page" }], "origins": ["https://app.example.com", "https://*.test"] });
     let vm = vm(json!({ "callers": { "page": caller } }));
     for (origins, is_allowed) in [
         (vec![], true),
@@ -127,24 +129,26 @@ fn the_origin_is_checked_where_there_is_one() {
         (vec!["https://evil.example.com", "https://a.b.test"], false),
     ] {
         let lines = origins.iter().map(|origin| ("origin", origin));
-        let exchange = vm.upgrade("/").line("cf-aig-authorization", "page").lines(lines.clone()).send();
+        let exchange =
+            vm.upgrade("/").line("cf-aig-authorization", "token-of-a-single-page").lines(lines.clone()).send();
         let want = if is_allowed { Ok(()) } else { Err(refusal(403, "origin_not_allowed")) };
         assert_eq!(exchange.upstream_or_refused().map(drop), want, "{origins:?}");
         vm.upgrade("/").authenticated().lines(lines).send().upstream();
     }
-    let odd = vm.upgrade("/").line("cf-aig-authorization", "page").line("origin", [0xff, 0xfe]).send();
+    let odd =
+        vm.upgrade("/").line("cf-aig-authorization", "token-of-a-single-page").line("origin", [0xff, 0xfe]).send();
     assert_eq!(odd.refused(), refusal(403, "origin_not_allowed"));
 }
 
 #[test]
 fn tokens_are_rotated_by_their_windows() {
     let vm = vm(json!({ "callers": { "rotating": { "tokens": [
-        { "value": "old", "not_after": "2026-11-15T00:00:10Z" },
-        { "value": "new", "not_before": "2026-11-15T00:00:05Z", "not_after": "2026-11-15T00:00:15Z" },
-        { "value": "spare" },
+        { "value": "old-token-of-rotating", "not_after": "2026-11-15T00:00:10Z" },
+        { "value": "new-token-of-rotating", "not_before": "2026-11-15T00:00:05Z", "not_after": "2026-11-15T00:00:15Z" },
+        { "value": "spare-token-of-rotating" },
     ] } } }));
     let at = |token: &str| {
-        let sent = vm.upgrade("/").line("cf-aig-authorization", token).send();
+        let sent = vm.upgrade("/").line("cf-aig-authorization", format!("{token}-token-of-rotating")).send();
         sent.upstream_or_refused().map(drop).map_err(|(_, code)| code)
     };
     let (invalid, expired) = (Err("invalid_gateway_token".to_owned()), Err("expired_gateway_token".to_owned()));

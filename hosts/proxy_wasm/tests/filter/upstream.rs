@@ -128,12 +128,12 @@ fn a_header_to_strip_is_stripped_even_if_the_filter_reads_it() {
     let names = ["Origin", "content-type", "content-encoding", "openai-beta", "x-a", "authorization"];
     let vm = vm(json!({
         "gateway": { "strip_headers": names },
-        "callers": { "page": { "tokens": [{ "value": "page" }], "origins": ["https://app.example.com"] } },
+        "callers": { "page": { "tokens": [{ "value": "token-of-a-single-page" }], "origins": ["https://app.example.com"] } },
     }));
     let request = |origin: &str| {
         let lines =
             [("origin", origin), ("openai-beta", "a, realtime=v1"), ("x-a", "1"), ("content-encoding", "identity")];
-        vm.post("/v1/responses", "{}").lines(lines).line("api-key", "page").send()
+        vm.post("/v1/responses", "{}").lines(lines).line("api-key", "token-of-a-single-page").send()
     };
     let upstream = request("https://app.example.com").upstream();
     let left: Vec<_> = upstream.lines.text().into_iter().skip(4).collect();

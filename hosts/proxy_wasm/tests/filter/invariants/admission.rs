@@ -13,7 +13,7 @@ use super::{GATEWAY, PROVIDER, Slot, cased, check, header_name, holds, value};
 use crate::fixture::{TOKEN, vm};
 use crate::host::{Fate, Request};
 
-const TOKENS: [&str; 5] = [TOKEN, "token-of-another", "expired", "nobodys", ""];
+const TOKENS: [&str; 5] = [TOKEN, "token-of-another-caller", "token-that-has-expired", "nobodys", ""];
 
 /// One credential that a client offers.
 #[derive(Clone, Debug)]
@@ -77,8 +77,8 @@ fn verdict(offers: &[Offer]) -> Result<(), &'static str> {
     match Vec::from_iter(tokens)[..] {
         [] => Err("missing_gateway_token"),
         ["", ..] => Err("malformed_credentials"),
-        [TOKEN | "token-of-another"] => Ok(()),
-        ["expired"] => Err("expired_gateway_token"),
+        [TOKEN | "token-of-another-caller"] => Ok(()),
+        ["token-that-has-expired"] => Err("expired_gateway_token"),
         [_] => Err("invalid_gateway_token"),
         [_, _, ..] => Err("conflicting_credentials"),
     }
@@ -87,8 +87,8 @@ fn verdict(offers: &[Offer]) -> Result<(), &'static str> {
 #[test]
 fn a_request_is_forwarded_exactly_if_its_offers_come_to_one_valid_token() {
     let vm = vm(json!({ "callers": { "another": { "tokens": [
-        { "value": "token-of-another" },
-        { "value": "expired", "not_after": "2026-11-14T00:00:00Z" },
+        { "value": "token-of-another-caller" },
+        { "value": "token-that-has-expired", "not_after": "2026-11-14T00:00:00Z" },
     ] } } }));
     check((vec(offer(), 0..5), any::<bool>()), |(offers, is_upgrade)| {
         let request = if is_upgrade { vm.upgrade("/v1/realtime") } else { vm.post("/v1/responses", "{}") };

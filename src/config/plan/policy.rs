@@ -1,0 +1,120 @@
+//! Policies: their providers, models, limits and locks.
+
+use std::sync::Arc;
+
+use super::{Builder, listed};
+use crate::config::{Path, raw};
+use crate::json::paths::InvalidPath;
+use crate::policy::{Guard, Policy, Provider, ProviderKind};
+use crate::protocol::{Lock, SessionField};
+
+impl Builder<'_> {
+    pub(super) fn policy(
+        &mut self,
+        path: &Path,
+        name: &str,
+        raw: &raw::Policy,
+        providers: &[Arc<Provider>],
+    ) -> Option<Guard> {
+        if raw.auth == Some(raw::Auth::Off) {
+            if raw.has_others_than_auth() {
+                self.error(path, "with auth \"off\" requests pass as they are; remove the other settings");
+            }
+            return Some(Guard::Off);
+        }
+        let names = self.provider_names(path, raw);
+        for (from, to) in &raw.aliases.0 {
+            if from.is_empty() || to.is_empty() {
+                self.error(&path.key("aliases").key(from), "empty; expected a model's name on both sides");
+            }
+        }
+        let models = self.models(&path.key("models"), raw.models.as_ref());
+        let mut chosen = names.iter().filter_map(|name| providers.iter().find(|known| known.name == *name)).cloned();
+        let limits = self.session_limits(&path.key("session"), raw.session.as_ref());
+        let policy = Policy {
+            name: name.to_owned(),
+            default_provider: chosen.next()?,
+            other_providers: chosen.collect(),
+            models,
+            aliases: raw.aliases.0.clone(),
+            limits,
+            lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
+            is_metered: self.metered(path, raw),
+        };
+        let is_unknown = |provider: &&Arc<Provider>| matches!(provider.kind, ProviderKind::Gemini);
+        if (limits.max_tokens.is_some() || limits.max_cost.is_some())
+            && let Some(provider) = policy.providers().find(is_unknown)
+        {
+            let name = &provider.name;
+            let warning =
+                format!("what sessions use at \"{name}\" is not known, so that its tokens and dollars limit nothing");
+            self.warn(&path.key("session"), warning);
+        }
+        Some(Guard::On(Arc::new(policy)))
+    }
+
+    fn provider_names(&mut self, path: &Path, raw: &raw::Policy) -> Vec<String> {
+        let named: Vec<(Path, &String)> = match (&raw.provider, &raw.providers) {
+            (Some(name), None) => vec![(path.key("provider"), name)],
+            (None, Some(names)) => {
+                let path = path.key("providers");
+                names.iter().enumerate().map(|(index, name)| (path.index(index), name)).collect()
+            }
+            _ => {
+                self.error(path, "needs one of provider and providers, or auth: \"off\"");
+                return Vec::new();
+            }
+        };
+        if named.is_empty() {
+            self.error(&path.key("providers"), "found no provider, expected at least one");
+        }
+        let mut seen: Vec<&String> = Vec::new();
+        for (path, name) in &named {
+            if !self.declared.providers.contains(*name) {
+                let known = listed(&self.declared.providers);
+                self.error(path, format!("no provider is named \"{name}\"; known: {known}"));
+            } else if seen.contains(name) {
+                self.error(path, format!("\"{name}\" is listed already"));
+            }
+            seen.push(name);
+        }
+        named.into_iter().map(|(_, name)| name.clone()).collect()
+    }
+
+    /// Limits and locks are about what frames hold: without following those, they could not be kept.
+    fn metered(&mut self, path: &Path, raw: &raw::Policy) -> bool {
+        let is_metered = raw.meter.unwrap_or(true);
+        for (name, is_given) in [("session", raw.session.is_some()), ("lock", raw.lock.is_some())] {
+            if is_given && !is_metered {
+                self.error(&path.key(name), "cannot be kept with meter: false");
+            }
+        }
+        is_metered
+    }
+
+    fn lock(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Lock {
+        for (index, field) in raw.into_iter().flatten().enumerate() {
+            self.session_field(&path.index(index), field);
+        }
+        match Lock::new(raw.into_iter().flatten()) {
+            Ok(lock) => lock,
+            Err(InvalidPath(field)) => {
+                self.error(path, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
+                Lock::default()
+            }
+        }
+    }
+
+    /// A slip would lock nothing; what no session is known to have may be new.
+    fn session_field(&mut self, path: &Path, field: &str) {
+        match SessionField::of(field) {
+            SessionField::Known => {}
+            SessionField::SlipOf(meant) => {
+                self.error(path, format!("no session has a field \"{field}\"; did you mean {meant}?"));
+            }
+            SessionField::Unknown => {
+                self.warn(path, format!("no kind of session that is known has a field \"{field}\""));
+            }
+        }
+    }
+}
