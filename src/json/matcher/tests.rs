@@ -1,3 +1,5 @@
+//! The matcher against values read by serde_json, at every cut.
+
 mod walk;
 
 use super::*;

@@ -11,8 +11,8 @@ use crate::json::testing::{damaged, is_accepted_elsewhere, json, object, pieces}
 /// A value as another parser reads it, with all members in their order and as often as they stand there.
 #[derive(Debug)]
 enum Naive {
-    Object(Vec<(String, Naive)>),
-    Array(Vec<Naive>),
+    Object(Vec<(String, Self)>),
+    Array(Vec<Self>),
     Scalar(Tree),
 }
 
