@@ -268,8 +268,13 @@ impl<'a> MintRequest<'a> {
             ControlFlow::Continue(())
         });
         if let Err(unreadable) = read.and_then(|_| matcher.finish()) {
-            return Err(match (unreadable, matcher.within()) {
-                (Unreadable::Repeated(_) | Unreadable::OtherCase(_), Some(Field::Object(place))) => place.refusal(),
+            let place = match matcher.within() {
+                Some(Field::Object(place)) => place,
+                _ => Place::Top,
+            };
+            return Err(match unreadable {
+                Unreadable::Repeated(_) => place.names_twice(),
+                Unreadable::OtherCase(_) => place.names_in_other_case(),
                 _ => MintRequestError::body(),
             });
         }
@@ -321,11 +326,19 @@ impl<'a> MintRequest<'a> {
 
 impl Place {
     /// Why an object is refused that names something twice.
-    fn refusal(self) -> MintRequestError {
+    fn names_twice(self) -> MintRequestError {
         match self {
             Self::Top => MintRequestError::body(),
             Self::Expiry(expiry) => not_a_ttl(expiry),
             place => not_an_object(place.path()),
+        }
+    }
+
+    /// Why an object is refused that names something in other capitals than the API does.
+    fn names_in_other_case(self) -> MintRequestError {
+        MintRequestError::Malformed {
+            param: Some(self.path()).filter(|path| !path.is_empty()),
+            message: "Names must be in lowercase, as the API writes them.",
         }
     }
 }
@@ -335,7 +348,7 @@ fn malformed(param: &'static str, message: &'static str) -> MintRequestError {
 }
 
 fn not_an_object(param: &'static str) -> MintRequestError {
-    malformed(param, "It must be an object that names nothing twice, or in other capitals.")
+    malformed(param, "It must be an object that names nothing twice.")
 }
 
 fn not_a_ttl(expiry: Expiry) -> MintRequestError {
@@ -346,7 +359,7 @@ fn not_a_ttl(expiry: Expiry) -> MintRequestError {
 impl MintRequestError {
     /// The body is at fault.
     fn body() -> Self {
-        let message = "The body must be one JSON object that names nothing twice, or in other capitals.";
+        let message = "The body must be one JSON object that names nothing twice.";
         Self::Malformed { param: None, message }
     }
 }

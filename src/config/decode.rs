@@ -79,7 +79,7 @@ pub(crate) trait Decode: Sized {
 
 /// Where in a document is being decoded, and what did not fit so far.
 #[derive(Default)]
-pub(crate) struct Decoder {
+pub(super) struct Decoder {
     location: Path,
     /// What is wrong, in the order of the places.
     pub errors: Errors,
@@ -124,7 +124,7 @@ impl Decoder {
     }
 
     /// The members of a map that has no others than those that are known.
-    pub(crate) fn map<'v>(&mut self, value: &'v Document, known: &[&str]) -> Option<&'v Document> {
+    pub(super) fn map<'v>(&mut self, value: &'v Document, known: &[&str]) -> Option<&'v Document> {
         for (name, _) in self.members(value)? {
             if !known.contains(&name.as_str()) {
                 let member = self.location.key(name);
@@ -146,7 +146,7 @@ impl Decoder {
     }
 
     /// A member that must be given.
-    pub(crate) fn given<T>(&mut self, name: &str, member: Option<T>) -> Option<T> {
+    pub(super) fn given<T>(&mut self, name: &str, member: Option<T>) -> Option<T> {
         if member.is_none() {
             let location = self.location.key(name);
             // What was given and did not fit has been reported.

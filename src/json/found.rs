@@ -1,9 +1,9 @@
-//! What stands at a path of a JSON object, and why an object cannot be read.
+//! What stands at the paths of a matcher, and why it cannot be read.
 
 use std::fmt;
 use std::ops::Range;
 
-use super::token::ScanError;
+use super::scanner::ScanError;
 
 /// A value at one of the paths.
 #[derive(Debug)]

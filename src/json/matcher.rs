@@ -6,11 +6,10 @@
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+pub use super::found::{Found, Kind, Unreadable, Value};
 use super::paths::{Node, Paths, Tree};
 use super::scanner::{Container, Literal, Part, Scanner, Token};
 use super::text::{Text, Whole};
-
-pub use super::found::{Found, Kind, Unreadable, Value};
 
 /// Reads one JSON object and tells what stands at some paths.
 ///
@@ -100,8 +99,8 @@ struct Place<'t> {
     member: u64,
 }
 
-/// Is reported the place of a tag and what stands at its path.
-type Tell<'f> = &'f mut dyn FnMut(usize, Value<'_>, Range<u64>, Range<u64>) -> ControlFlow<()>;
+/// Gets the place of a tag and what stands at its path.
+type Emit<'f> = &'f mut dyn FnMut(usize, Value<'_>, Range<u64>, Range<u64>) -> ControlFlow<()>;
 
 impl<T: Copy> Matcher<T> {
     /// At the beginning of an object.
@@ -195,18 +194,18 @@ impl Reader {
         (self.innermost, self.is_object, self.failure) = (None, false, None);
     }
 
-    fn feed(&mut self, tree: &Tree, bytes: &[u8], tell: Tell<'_>) -> Result<ControlFlow<()>, Unreadable> {
+    fn feed(&mut self, tree: &Tree, bytes: &[u8], emit: Emit<'_>) -> Result<ControlFlow<()>, Unreadable> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
-        let read = self.read(tree, bytes, tell);
+        let read = self.read(tree, bytes, emit);
         if let Err(failure) = &read {
             self.failure = Some(failure.clone());
         }
         read
     }
 
-    fn read(&mut self, tree: &Tree, bytes: &[u8], tell: Tell<'_>) -> Result<ControlFlow<()>, Unreadable> {
+    fn read(&mut self, tree: &Tree, bytes: &[u8], emit: Emit<'_>) -> Result<ControlFlow<()>, Unreadable> {
         let mut rest = bytes;
         while let Some(token) = self.scanner.next(&mut rest)? {
             if self.innermost.is_none() {
@@ -217,14 +216,14 @@ impl Reader {
                     _ => return Err(Unreadable::NotAnObject),
                 }
             }
-            let reported = match token {
+            let flow = match token {
                 Token::Open(container) => {
                     self.open(tree, container);
                     ControlFlow::Continue(())
                 }
-                Token::Close { is_empty, .. } => self.close(tree, is_empty, tell),
-                Token::Piece { of: Part::Name, bytes, ends: true } => self.name(tree, bytes, tell)?,
-                Token::Piece { of, bytes, ends: true } => self.scalar(tree, of, bytes, tell),
+                Token::Close { is_empty, .. } => self.close(tree, is_empty, emit),
+                Token::Piece { of: Part::Name, bytes, ends: true } => self.name(tree, bytes, emit)?,
+                Token::Piece { of, bytes, ends: true } => self.scalar(tree, of, bytes, emit),
                 Token::Piece { bytes, ends: false, .. } => {
                     self.text.push(bytes);
                     ControlFlow::Continue(())
@@ -239,18 +238,18 @@ impl Reader {
                         Literal::True => (Value::Bool(true), Kind::Bool),
                         Literal::False => (Value::Bool(false), Kind::Bool),
                     };
-                    self.place(tree).tell(value, kind, self.scanner.position(), tell)
+                    self.place(tree).emit(value, kind, self.scanner.position(), emit)
                 }
             };
-            if reported.is_break() {
-                return Ok(reported);
+            if flow.is_break() {
+                return Ok(flow);
             }
         }
         Ok(ControlFlow::Continue(()))
     }
 
     /// A name has come to its end: only a value whose node is known gives tokens.
-    fn name(&mut self, tree: &Tree, last: &[u8], tell: Tell<'_>) -> Result<ControlFlow<()>, Unreadable> {
+    fn name(&mut self, tree: &Tree, last: &[u8], emit: Emit<'_>) -> Result<ControlFlow<()>, Unreadable> {
         let Self { scanner, innermost, seen, text, other_case, .. } = self;
         self.member = scanner.member();
         let Some(frame) = innermost else { return Ok(ControlFlow::Continue(())) };
@@ -261,7 +260,7 @@ impl Reader {
             Whole::Text(name) => find(node, frame, name, seen, *other_case)?,
             Whole::Long { .. } => None,
         };
-        let mut reported = ControlFlow::Continue(());
+        let mut flow = ControlFlow::Continue(());
         match found {
             Some(node) => self.node = node,
             None => {
@@ -273,18 +272,18 @@ impl Reader {
                         Whole::NotText => Value::NotText,
                     };
                     let end = scanner.position();
-                    reported = tell(tag, name, scanner.start()..end, self.member..end);
-                    if reported.is_break() {
+                    flow = emit(tag, name, scanner.start()..end, self.member..end);
+                    if flow.is_break() {
                         break;
                     }
                 }
             }
         }
         text.clear();
-        Ok(reported)
+        Ok(flow)
     }
 
-    fn scalar(&mut self, tree: &Tree, of: Part, last: &[u8], tell: Tell<'_>) -> ControlFlow<()> {
+    fn scalar(&mut self, tree: &Tree, of: Part, last: &[u8], emit: Emit<'_>) -> ControlFlow<()> {
         let place = self.place(tree);
         let kind = if of == Part::Number { Kind::Number } else { Kind::String };
         let value = match self.text.end(last) {
@@ -293,9 +292,9 @@ impl Reader {
             Whole::Long { bytes } => Value::Long { bytes },
             Whole::NotText => Value::NotText,
         };
-        let reported = place.tell(value, kind, self.scanner.position(), tell);
+        let flow = place.emit(value, kind, self.scanner.position(), emit);
         self.text.clear();
-        reported
+        flow
     }
 
     /// An object or array begins. Where nothing in it is at a path, only its end gives a token.
@@ -317,7 +316,7 @@ impl Reader {
         self.outer.extend(self.innermost.replace(frame));
     }
 
-    fn close(&mut self, tree: &Tree, is_empty: bool, tell: Tell<'_>) -> ControlFlow<()> {
+    fn close(&mut self, tree: &Tree, is_empty: bool, emit: Emit<'_>) -> ControlFlow<()> {
         let Some(Frame { node, container, others, start, member, .. }) = self.innermost.take() else {
             return ControlFlow::Continue(());
         };
@@ -327,7 +326,7 @@ impl Reader {
             Container::Object => (Value::Object { is_empty }, Kind::Object),
             Container::Array => (Value::Array { is_empty }, Kind::Array),
         };
-        Place { tree, node, start, member }.tell(value, kind, self.scanner.position(), tell)
+        Place { tree, node, start, member }.emit(value, kind, self.scanner.position(), emit)
     }
 
     /// Where the value stands that the scanner began last.
@@ -347,26 +346,26 @@ impl Reader {
 }
 
 impl Place<'_> {
-    /// Tells of the value, and of all that it leaves no place for.
-    fn tell(&self, value: Value<'_>, kind: Kind, end: u64, tell: Tell<'_>) -> ControlFlow<()> {
+    /// Hands over the value, and all that it leaves no place for.
+    fn emit(&self, value: Value<'_>, kind: Kind, end: u64, emit: Emit<'_>) -> ControlFlow<()> {
         let Some(node) = self.tree.node(self.node) else { return ControlFlow::Continue(()) };
         for &tag in &node.tags {
-            tell(tag, value, self.start..end, self.member..end)?;
+            emit(tag, value, self.start..end, self.member..end)?;
         }
         let names = node.names.iter().map(|(_, child)| *child).filter(|_| kind != Kind::Object);
         for child in names.chain(node.items.filter(|_| kind != Kind::Array)) {
-            self.block(child, kind, end, tell)?;
+            self.block(child, kind, end, emit)?;
         }
         ControlFlow::Continue(())
     }
 
-    fn block(&self, node: usize, kind: Kind, end: u64, tell: Tell<'_>) -> ControlFlow<()> {
+    fn block(&self, node: usize, kind: Kind, end: u64, emit: Emit<'_>) -> ControlFlow<()> {
         let Some(node) = self.tree.node(node) else { return ControlFlow::Continue(()) };
         for &tag in &node.tags {
-            tell(tag, Value::Blocked(kind), self.start..end, self.member..end)?;
+            emit(tag, Value::Blocked(kind), self.start..end, self.member..end)?;
         }
         for child in node.names.iter().map(|(_, child)| *child).chain(node.items) {
-            self.block(child, kind, end, tell)?;
+            self.block(child, kind, end, emit)?;
         }
         ControlFlow::Continue(())
     }

@@ -10,12 +10,12 @@ mod found;
 pub(crate) mod fraction;
 pub mod matcher;
 mod member;
+mod number;
 pub mod paths;
 pub mod scanner;
 #[cfg(test)]
 mod testing;
 pub mod text;
-mod token;
 mod utf8;
 
 pub use decimal::{Decimal, ONE};

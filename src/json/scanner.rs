@@ -4,9 +4,8 @@
 //! Text must be UTF-8, in strings too. A `\u` escape may be half a surrogate pair, as RFC 8259 allows (section 8.2);
 //! whoever needs text decides what that means ([`super::text`]).
 
-use super::utf8::Utf8;
-
-pub use super::token::{Container, Literal, Part, ScanError, Token};
+use super::number::Number;
+use super::utf8::{Utf8, plain_ascii};
 
 /// Reads one JSON value. After an error, every call gives it again.
 #[derive(Debug, Clone)]
@@ -26,6 +25,81 @@ pub struct Scanner {
     start: u64,
     /// Where the present member begins: at the comma before it, or else at its name.
     member: u64,
+}
+
+/// What JSON is made of. Names, strings and numbers come in pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token<'a> {
+    /// An object or array begins.
+    Open(Container),
+    /// It ends.
+    Close {
+        /// Which of the two.
+        container: Container,
+        /// Whether nothing was in it.
+        is_empty: bool,
+    },
+    /// More of a name, string or number, without escapes. A piece may end within a character.
+    Piece {
+        /// What it is a piece of.
+        of: Part,
+        /// The bytes, maybe none.
+        bytes: &'a [u8],
+        /// Whether that was all of it.
+        ends: bool,
+    },
+    /// More of a name or string: the UTF-16 code unit of a `\u` escape.
+    Unit {
+        /// What it is a piece of.
+        of: Part,
+        /// Any, half a surrogate pair too.
+        unit: u16,
+    },
+    /// `null`, `true` or `false`.
+    Literal(Literal),
+}
+
+/// What holds other values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Container {
+    /// `{…}`
+    Object,
+    /// `[…]`
+    Array,
+}
+
+/// What comes in pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The name of a member.
+    Name,
+    /// A string that is a value.
+    String,
+    /// A number, as it is written.
+    Number,
+}
+
+/// Values that are words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Literal {
+    /// `null`
+    Null,
+    /// `true`
+    True,
+    /// `false`
+    False,
+}
+
+/// Why bytes cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanError {
+    /// They are not JSON in UTF-8.
+    NotJson {
+        /// Where that shows: the offset of a byte, or the length of a text that ends too early.
+        at: u64,
+    },
+    /// More objects and arrays are in each other than allowed.
+    TooDeep,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -56,20 +130,6 @@ enum State {
     /// So many bytes of the word have come.
     Literal(Literal, u8),
     Failed(ScanError),
-}
-
-/// Where in a number: its grammar is RFC 8259, section 6.
-#[derive(Debug, Clone, Copy)]
-enum Number {
-    Start,
-    Minus,
-    Zero,
-    Whole,
-    Point,
-    Fraction,
-    E,
-    Sign,
-    Exponent,
 }
 
 /// What gives no tokens.
@@ -424,49 +484,14 @@ impl Scanner {
     }
 }
 
-impl Number {
-    /// Where in the number the next byte leads, if it belongs to it.
-    fn after(self, byte: u8) -> Option<Self> {
-        use Number::{E, Exponent, Fraction, Minus, Point, Sign, Start, Whole, Zero};
-        Some(match (self, byte) {
-            (Start, b'-') => Minus,
-            (Start | Minus, b'0') => Zero,
-            (Start | Minus | Whole, b'0'..=b'9') => Whole,
-            (Zero | Whole, b'.') => Point,
-            (Point | Fraction, b'0'..=b'9') => Fraction,
-            (Zero | Whole | Fraction, b'e' | b'E') => E,
-            (E, b'+' | b'-') => Sign,
-            (E | Sign | Exponent, b'0'..=b'9') => Exponent,
-            _ => return None,
-        })
-    }
-
-    /// Whether it may end here.
-    fn is_whole(self) -> bool {
-        matches!(self, Self::Zero | Self::Whole | Self::Fraction | Self::Exponent)
-    }
-}
-
-/// How many bytes from the first on are ASCII that stands for itself in a string: eight at a time.
-fn plain_ascii(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGH: u64 = ONES << 7;
-    // The lowest marked byte is exact; those above it may be marked by its borrow.
-    let zeros = |eight: u64| eight.wrapping_sub(ONES) & !eight;
-    let mut count = 0;
-    let mut rest = bytes;
-    while let Some((eight, after)) = rest.split_first_chunk() {
-        let eight = u64::from_le_bytes(*eight);
-        let below_space = eight.wrapping_sub(ONES * 0x20) & !eight;
-        let special = zeros(eight ^ (ONES * 0x22)) | zeros(eight ^ (ONES * 0x5c)) | below_space | eight;
-        let special = special & HIGH;
-        if special != 0 {
-            return count + (special.trailing_zeros() / 8) as usize;
+impl Literal {
+    fn word(self) -> &'static [u8] {
+        match self {
+            Self::Null => b"null",
+            Self::True => b"true",
+            Self::False => b"false",
         }
-        count += 8;
-        rest = after;
     }
-    count + rest.iter().take_while(|&&byte| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'\x7f')).count()
 }
 
 #[cfg(test)]

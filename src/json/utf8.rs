@@ -1,4 +1,4 @@
-//! UTF-8 (RFC 3629), checked byte by byte over any cut.
+//! UTF-8 (RFC 3629), checked byte by byte over any cut, and what of a string needs no such check.
 
 /// Within a character, or between two.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,5 +37,43 @@ impl Utf8 {
         };
         *self = Self { missing, least, greatest };
         true
+    }
+}
+
+/// How many bytes from the first on are ASCII that stands for itself in a string: eight at a time.
+pub(super) fn plain_ascii(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 0xff;
+    const HIGH: u64 = ONES << 7;
+    // The lowest marked byte is exact; those above it may be marked by its borrow.
+    let zeros = |eight: u64| eight.wrapping_sub(ONES) & !eight;
+    let mut count = 0;
+    let mut rest = bytes;
+    while let Some((eight, after)) = rest.split_first_chunk() {
+        let eight = u64::from_le_bytes(*eight);
+        let below_space = eight.wrapping_sub(ONES * 0x20) & !eight;
+        let special = zeros(eight ^ (ONES * 0x22)) | zeros(eight ^ (ONES * 0x5c)) | below_space | eight;
+        let special = special & HIGH;
+        if special != 0 {
+            return count + (special.trailing_zeros() / 8) as usize;
+        }
+        count += 8;
+        rest = after;
+    }
+    count + rest.iter().take_while(|&&byte| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'\x7f')).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn plain_ascii_ends_where_it_ends(bytes in prop::collection::vec(any::<u8>(), 0..40), plain in 0..40_usize) {
+            let bytes = [&b"a".repeat(plain)[..], &bytes].concat();
+            let naive = bytes.iter().take_while(|&&byte| (0x20..0x80).contains(&byte) && byte != b'"' && byte != b'\\').count();
+            prop_assert_eq!(plain_ascii(&bytes), naive);
+        }
     }
 }

@@ -10,8 +10,8 @@ pub enum EventType {
     SessionCreated,
     /// `session.updated`, `transcription_session.updated`: names the session and its models.
     SessionUpdated,
-    /// `response.created`: a response has begun, asked for by the client or by the upstream's turn detection. A
-    /// [`Meter`](crate::usage::Meter) reads nothing but its type, so it needs no collecting.
+    /// `response.created`: a response has begun, asked for by the client or by the upstream's turn detection.
+    /// Nothing of it matters but its type.
     ResponseCreated,
     /// `response.done`: a Realtime response has ended, in whatever way.
     ResponseDone,

@@ -3,64 +3,63 @@
 use super::rest::RestUsage;
 use crate::usage::{MicroUsd, Record};
 
-/// Fields and their values. A field that is not known is not there.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct AccessLog(Vec<(&'static str, String)>);
+/// What a stream came to, as the access log shows it.
+pub enum AccessLog {
+    /// Nothing is known of it but what Envoy knows.
+    Nothing,
+    /// A session that is over.
+    Session(Box<Record>),
+    /// A call that has begun, and goes on.
+    Call(Box<Record>),
+    /// A REST exchange whose usage was to be counted. Tokens and cost that were not reported are not known.
+    Rest(Box<RestUsage>),
+}
 
 impl AccessLog {
-    /// What a session came to.
-    pub(super) fn of_session(record: &Record) -> Self {
-        let mut log = Self::of_call(record);
-        if let Some(close) = &record.close {
-            log.put("realtime_byok.code", close.code.to_string());
-            log.put("realtime_byok.close", close.reason.clone());
-        }
-        log.put("realtime_byok.duration", record.duration_ms.to_string());
-        log.put("realtime_byok.tokens", record.usage.total_tokens.to_string());
-        log.put("realtime_byok.cost", dollars(record.cost_usd));
-        log
-    }
-
-    /// What is known of a call that has begun.
-    pub(super) fn of_call(record: &Record) -> Self {
-        let mut log = Self::default();
-        log.put("realtime_byok.id", record.id.to_string());
-        log.put("realtime_byok.caller", record.caller.clone());
-        log.put("realtime_byok.user", record.user.clone().unwrap_or_default());
-        log.put("realtime_byok.policy", record.policy.clone());
-        log.put("realtime_byok.provider", record.provider.clone());
-        log.put("realtime_byok.model", record.model.clone().unwrap_or_default());
-        log
-    }
-
-    /// What a REST exchange has used. Tokens and cost that were not reported are not known.
-    pub(super) fn of_rest(used: &RestUsage) -> Self {
-        let mut log = Self::default();
-        log.put("realtime_byok.caller", used.caller.name.clone());
-        log.put("realtime_byok.policy", used.policy.name.clone());
-        log.put("realtime_byok.provider", used.provider.name.clone());
-        log.put("realtime_byok.model", used.model.clone().unwrap_or_default());
-        if used.is_reported() {
-            log.put("realtime_byok.tokens", used.usage.total_tokens.to_string());
-            log.put("realtime_byok.cost", dollars(used.cost));
-        }
-        log
-    }
-
-    fn put(&mut self, field: &'static str, value: String) {
-        if !value.is_empty() {
-            self.0.push((field, value));
+    /// Gives each field that is known, and its value.
+    pub fn for_each(&self, mut put: impl FnMut(&'static str, &str)) {
+        let put = &mut |field, value: &str| {
+            if !value.is_empty() {
+                put(field, value);
+            }
+        };
+        match self {
+            Self::Nothing => {}
+            Self::Call(record) => names(record, put),
+            Self::Session(record) => {
+                names(record, put);
+                if let Some(close) = &record.close {
+                    put("realtime_byok.code", &close.code.to_string());
+                    put("realtime_byok.close", &close.reason);
+                }
+                put("realtime_byok.duration", &record.duration_ms.to_string());
+                amounts(record.usage.total_tokens, record.cost_usd, put);
+            }
+            Self::Rest(used) => {
+                put("realtime_byok.caller", &used.caller.name);
+                put("realtime_byok.policy", &used.policy.name);
+                put("realtime_byok.provider", &used.provider.name);
+                put("realtime_byok.model", used.model.as_deref().unwrap_or_default());
+                if used.is_reported() {
+                    amounts(used.usage.total_tokens, used.cost, put);
+                }
+            }
         }
     }
 }
 
-impl IntoIterator for AccessLog {
-    type Item = (&'static str, String);
-    type IntoIter = std::vec::IntoIter<Self::Item>;
+fn names(record: &Record, put: &mut dyn FnMut(&'static str, &str)) {
+    put("realtime_byok.id", &record.id.to_string());
+    put("realtime_byok.caller", &record.caller);
+    put("realtime_byok.user", record.user.as_deref().unwrap_or_default());
+    put("realtime_byok.policy", &record.policy);
+    put("realtime_byok.provider", &record.provider);
+    put("realtime_byok.model", record.model.as_deref().unwrap_or_default());
+}
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
-    }
+fn amounts(tokens: u64, cost: MicroUsd, put: &mut dyn FnMut(&'static str, &str)) {
+    put("realtime_byok.tokens", &tokens.to_string());
+    put("realtime_byok.cost", &dollars(cost));
 }
 
 /// With six decimals: `0.000042`.

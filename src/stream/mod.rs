@@ -137,13 +137,13 @@ impl Stream {
             && let Some(meter) = sent.awaited.take_meter()
         {
             let used = self.used(*meter, sessions, || host.now());
-            return log_rest(&used, cx.worker);
+            return log_rest(used, cx.worker);
         }
         match (std::mem::replace(&mut self.state, State::Untouched), self.handle.take()) {
-            (State::Spent(used), _) => log_rest(&used, cx.worker),
+            (State::Spent(used), _) => log_rest(used, cx.worker),
             (State::CallStarted(started_call), handle) => {
                 let call = started_call.into_call(handle, host);
-                let log = AccessLog::of_call(&call.record);
+                let log = AccessLog::Call(Box::new(call.record.clone()));
                 calls.begin(call, sessions);
                 log
             }
@@ -157,7 +157,7 @@ impl Stream {
                 if let (Some(sideband), Some(close)) = (sideband, closed_here) {
                     calls.end(sideband.end(&record, host, now), close.clone(), sessions, now);
                 }
-                AccessLog::of_session(&record)
+                AccessLog::Session(Box::new(record))
             }
             (state, handle) => {
                 if let Some(handle) = handle {
@@ -167,7 +167,7 @@ impl Stream {
                     let message = "a call has begun whose answer names none in `location`: it cannot be ended";
                     cx.worker.log(Level::Warn, format_args!("{message}"));
                 }
-                AccessLog::default()
+                AccessLog::Nothing
             }
         }
     }
@@ -210,10 +210,10 @@ impl Stream {
     }
 }
 
-fn log_rest(used: &RestUsage, worker: &mut WorkerState) -> AccessLog {
+fn log_rest(used: Box<RestUsage>, worker: &mut WorkerState) -> AccessLog {
     if let Some(gap) = used.gap {
         let message = format_args!("what an exchange of caller {} used is not known: {gap}", used.caller.name);
         worker.log(Level::Debug, message);
     }
-    AccessLog::of_rest(used)
+    AccessLog::Rest(used)
 }

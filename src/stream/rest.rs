@@ -32,7 +32,7 @@ pub(crate) struct RestMeter {
 }
 
 /// What an exchange has used.
-pub(crate) struct RestUsage {
+pub struct RestUsage {
     /// Who sent it.
     pub caller: Arc<Caller>,
     /// The route's policy.
@@ -58,7 +58,7 @@ impl RestUsage {
 
 /// Why the usage of an exchange is not known, or not all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum UsageGap {
+pub enum UsageGap {
     /// The answer has a content coding.
     Coded,
     /// The answer is a stream that told none.

@@ -170,7 +170,8 @@ impl WebSocketRelay {
         while let Some(event) = pass.next(&mut |piece| read_upstream(&mut message, piece)) {
             match event {
                 Event::MessageEnd => {
-                    let ending = self.meter.add(message.get_or_insert_default().end_event(), prices, sessions, now);
+                    let reported = message.get_or_insert_default().end_event();
+                    let ending = self.meter.add(reported, prices, sessions, now);
                     read.end(ending.map(|ending| Closing::new(ending, now)), pass.position());
                 }
                 Event::Close(frame) => {

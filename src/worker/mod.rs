@@ -178,7 +178,7 @@ impl Worker {
 
     /// The stream is over, and about to be logged: what the access log is to show.
     pub fn end(&mut self, id: StreamId, host: &dyn StreamHost) -> AccessLog {
-        let Some((_, stream)) = self.streams.get_mut(id) else { return AccessLog::default() };
+        let Some((_, stream)) = self.streams.get_mut(id) else { return AccessLog::Nothing };
         let log = stream.end(&mut self.state.context(host));
         self.state.sessions.metrics.flush();
         log

@@ -9,7 +9,6 @@ use realtime_byok::host::{
     Attribute, Callout, CalloutId, HeaderMap, NoRandomness, StreamHost, StreamNumber, Unsent, WorkerHost,
 };
 use realtime_byok::http::{Edits, Headers};
-use realtime_byok::process::{CasMismatch, Entry, SharedData};
 use realtime_byok::stream::DetailedReply;
 
 use super::abi;
@@ -22,9 +21,6 @@ pub(crate) struct EnvoyStream {
 
 /// Envoy, as it is in a plugin's callback.
 pub(crate) struct EnvoyWorker;
-
-/// Envoy's shared data, one for all VMs of the same `vm_id`.
-pub(crate) struct EnvoySharedData;
 
 impl StreamHost for EnvoyStream {
     fn now(&self) -> SystemTime {
@@ -50,11 +46,11 @@ impl StreamHost for EnvoyStream {
     }
 
     fn headers(&self, of: HeaderMap) -> Headers {
-        abi::header_map_pairs(map(of)).unwrap_or_default()
+        abi::header_map_pairs(abi::map_type(of)).unwrap_or_default()
     }
 
     fn header(&self, of: HeaderMap, name: &str) -> Option<Vec<u8>> {
-        abi::header_map_value(map(of), name)
+        abi::header_map_value(abi::map_type(of), name)
     }
 }
 
@@ -69,16 +65,6 @@ impl WorkerHost for EnvoyWorker {
         let headers = lines.collect::<Result<_, _>>()?;
         let sent = dispatch_http_call(&callout.cluster, headers, None, Vec::new(), callout.timeout);
         sent.map(CalloutId).map_err(|_| Unsent)
-    }
-}
-
-impl SharedData for EnvoySharedData {
-    fn read(&self, key: &str) -> Entry {
-        abi::shared_data(key).map_or_else(Entry::absent, |(bytes, cas)| Entry { bytes, cas })
-    }
-
-    fn write(&self, key: &str, bytes: &[u8], cas: u32) -> Result<(), CasMismatch> {
-        abi::set_shared_data(key, bytes, cas).map_err(|_: Status| CasMismatch)
     }
 }
 
@@ -102,14 +88,6 @@ pub(crate) fn reset(stream: StreamNumber) -> Result<(), Status> {
 
 fn context(stream: StreamNumber) -> u32 {
     u32::try_from(stream.0).unwrap_or_default()
-}
-
-fn map(of: HeaderMap) -> MapType {
-    match of {
-        HeaderMap::Request => MapType::HttpRequestHeaders,
-        HeaderMap::RequestTrailers => MapType::HttpRequestTrailers,
-        HeaderMap::Response => MapType::HttpResponseHeaders,
-    }
 }
 
 /// The time. Without a clock nothing that has a window is good: the time before all windows.

@@ -73,10 +73,10 @@ impl HttpContext for StreamContext {
     }
 
     fn on_log(&mut self) {
-        for (field, value) in worker(|worker| worker.end(self.id, &EnvoyStream::default())) {
+        worker(|worker| worker.end(self.id, &EnvoyStream::default())).for_each(|field, value| {
             // A field that cannot be set is missing in the access log, and nothing else.
             let _ = abi::set_property(field, value.as_bytes());
-        }
+        });
         run_commands();
     }
 }

@@ -6,7 +6,8 @@ use log::{Level, error, log, warn};
 use realtime_byok::host;
 use realtime_byok::worker::{Command, Worker};
 
-use super::hostcalls::{self, EnvoySharedData};
+use super::abi::EnvoySharedData;
+use super::hostcalls;
 use super::statistics::StatisticIds;
 
 /// The worker, and Envoy's ids of its statistics.

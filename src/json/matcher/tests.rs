@@ -1,12 +1,8 @@
-//! Values at paths, names that count, bounds and errors; in `naive`, against a matcher that builds a tree.
+//! The matcher against values read by serde_json, at every cut.
 
-mod naive;
-
-use proptest::prelude::*;
-use serde_json::Value as Tree;
+mod walk;
 
 use super::*;
-use crate::json::testing::{damaged, is_accepted_elsewhere, json, object, pieces};
 
 /// Paths whose tags are themselves.
 fn paths(paths: &[&'static str]) -> Arc<Paths<&'static str>> {

@@ -4,6 +4,7 @@
 
 mod buffer;
 mod maps;
+mod shared_data;
 mod statistic_name;
 
 use std::ptr::null_mut;
@@ -14,7 +15,8 @@ use realtime_byok::http::Headers;
 use maps::{lines, serialized};
 
 pub(crate) use buffer::Body;
-pub(crate) use maps::edit;
+pub(crate) use maps::{edit, map_type};
+pub(crate) use shared_data::EnvoySharedData;
 pub(crate) use statistic_name::statistic_name;
 
 #[link(wasm_import_module = "env")]

@@ -1,8 +1,12 @@
-//! The matcher against one that builds a tree first, on random texts in random pieces.
+//! The matcher against a walk through the tree that another parser makes.
 
 use std::fmt;
 
+use proptest::prelude::*;
+use serde_json::Value as Tree;
+
 use super::*;
+use crate::json::testing::{damaged, is_accepted_elsewhere, json, object, pieces};
 
 /// A value as another parser reads it, with all members in their order and as often as they stand there.
 #[derive(Debug)]
