@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 use super::bearer::bearer;
 use super::error::CredentialError;
 use super::gateway_slot::GatewaySlot;
-use super::subprotocols::{Subprotocol, SubprotocolOffer};
+use super::subprotocols::{SubprotocolOffer, TokenEncoding};
 use crate::http::members;
 
 /// A header in which a client may offer its token.
@@ -48,10 +48,9 @@ pub fn presented_token<'a>(
 ) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
     let all = |slot| lines.clone().filter(move |(other, _)| *other == slot).flat_map(|(_, line)| values(line));
     let headers = all(Slot::Gateway).map(|value| well_formed(bearer(value).unwrap_or(value)));
-    let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
-        Subprotocol::Token(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
-        Subprotocol::EncodedToken(at) => Some(decoded(name.get(at..).unwrap_or_default())),
-        _ => None,
+    let subprotocols = offer.gateway_tokens().map(|(token, encoding)| match encoding {
+        TokenEncoding::Plain => well_formed(token),
+        TokenEncoding::Base64Url => decoded(token),
     });
     let token = one(headers.chain(subprotocols))?;
     if token.is_some() || !gateway.accept_provider_slot {
@@ -62,10 +61,7 @@ pub fn presented_token<'a>(
         _ => bearer(value).map(well_formed),
     });
     let api_keys = all(Slot::ApiKey).map(well_formed);
-    let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
-        Subprotocol::ProviderKey(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
-        _ => None,
-    });
+    let subprotocols = offer.provider_slots().map(well_formed);
     one(authorization.chain(api_keys).chain(subprotocols))
 }
 

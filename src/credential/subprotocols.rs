@@ -32,6 +32,15 @@ pub enum Subprotocol {
     Plain,
 }
 
+/// How a token is written in a subprotocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TokenEncoding {
+    /// As it is.
+    Plain,
+    /// In base64url, for tokens with characters that a subprotocol may not hold.
+    Base64Url,
+}
+
 impl Subprotocol {
     /// Whether it never reaches an upstream.
     pub fn is_removed(self) -> bool {
@@ -100,6 +109,23 @@ impl SubprotocolOffer {
     /// Name and kind of each, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Subprotocol)> {
         self.names.iter().map(|(range, kind)| (self.text.expose().get(range.clone()).unwrap_or_default(), *kind))
+    }
+
+    /// The gateway tokens that are offered, each as it is encoded.
+    pub(super) fn gateway_tokens(&self) -> impl Iterator<Item = (&[u8], TokenEncoding)> {
+        self.iter().filter_map(|(name, kind)| match kind {
+            Subprotocol::Token(at) => Some((name.get(at..).unwrap_or_default(), TokenEncoding::Plain)),
+            Subprotocol::EncodedToken(at) => Some((name.get(at..).unwrap_or_default(), TokenEncoding::Base64Url)),
+            Subprotocol::ProviderKey(_) | Subprotocol::ProviderSetting | Subprotocol::Plain => None,
+        })
+    }
+
+    /// What stands where the official SDKs put the provider's key: a gateway token as well, where those are accepted there.
+    pub(super) fn provider_slots(&self) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter_map(|(name, kind)| match kind {
+            Subprotocol::ProviderKey(at) => Some(name.get(at..).unwrap_or_default()),
+            _ => None,
+        })
     }
 
     /// Whether this subprotocol is offered.

@@ -7,13 +7,6 @@ use crate::denial::{Denial, DenialCode};
 use crate::endpoint::{InvalidPath, NoEndpoint};
 use crate::limit::{CallerLimit, Exceeded};
 
-/// The answer to a request that waits for a body that Envoy keeps back.
-pub(crate) fn body_unavailable() -> Denial {
-    let message = "The gateway cannot read request bodies: its plugin configuration lacks \
-                   `allow_on_headers_stop_iteration: true`.";
-    Denial::new(DenialCode::BodyUnavailable, message)
-}
-
 pub(super) fn no_endpoint(why: NoEndpoint) -> Denial {
     let message = match why {
         NoEndpoint::Echo => {

@@ -15,12 +15,13 @@ mod mint;
 mod request;
 mod request_head;
 mod response;
+mod response_head;
 mod rest;
 mod session_meter;
 mod state;
 mod stream_options;
 mod upstream;
-mod upstream_response;
+
 mod websocket;
 
 use std::time::SystemTime;
@@ -35,7 +36,7 @@ use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{body_unavailable, unreadable_body};
+use denials::unreadable_body;
 use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::RequestHead;
@@ -107,11 +108,10 @@ impl Stream {
         matches!(self.state, State::WaitingForBody(_))
     }
 
-    /// Envoy keeps back the body that the request waits for: what it is answered, and the edits before that. `None` if it
-    /// waits for none.
-    pub fn deny_withheld(&mut self, worker: &mut WorkerState) -> Option<(Edits, DetailedReply)> {
+    /// Denies a request that waits for its body: what it is answered, and the edits before that. `None` if it waits for
+    /// none.
+    pub fn deny_waiting(&mut self, denial: Denial, worker: &mut WorkerState) -> Option<(Edits, DetailedReply)> {
         let State::WaitingForBody(waiting) = &self.state else { return None };
-        let denial = body_unavailable();
         worker.sessions.metrics.add(Metric::Rejected(denial.code));
         let edits = edits_of_denied(&self.plan, &waiting.0);
         self.state = State::Replied;

@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use super::action::{BodyAction, ResponseAction};
 use super::admission::Admission;
+use super::response_head::UpstreamResponse;
+use super::stream_options::StreamUsage;
 use super::upstream::Upstream;
-use super::upstream_response::UpstreamResponse;
 use crate::credential::Caller;
 use crate::http::{Edits, is_json, media_type, trim};
 use crate::policy::{Policy, Provider};
@@ -69,8 +70,8 @@ pub enum UsageGap {
 
 /// The answer, as far as it has come.
 enum Phase {
-    /// Its headers have not come. The usage of a chat completion may have been asked for in the client's place.
-    AwaitingHeaders { is_asked: bool },
+    /// Its headers have not come.
+    AwaitingHeaders(StreamUsage),
     /// Its body passes.
     Reading { body: BodyMeter, is_stream: bool, unasked: Option<UsageChunkFilter> },
     /// Nothing of it is to be read any more.
@@ -78,16 +79,15 @@ enum Phase {
 }
 
 impl RestMeter {
-    /// The exchange that a request begins, if its usage is to be counted. `is_asked` says that it was asked for in the
-    /// client's place.
-    pub(crate) fn new(admission: &Admission, upstream: &Upstream<'_>, is_asked: bool) -> Option<Box<Self>> {
+    /// The exchange that a request begins, if its usage is to be counted.
+    pub(crate) fn new(admission: &Admission, upstream: &Upstream<'_>, asked: StreamUsage) -> Option<Box<Self>> {
         admission.is_counted().then(|| {
             Box::new(Self {
                 policy: admission.policy.clone(),
                 caller: admission.caller.clone(),
                 provider: upstream.provider.clone(),
                 meter: Meter::new(upstream.model),
-                phase: Phase::AwaitingHeaders { is_asked },
+                phase: Phase::AwaitingHeaders(asked),
                 gap: None,
             })
         })
@@ -96,7 +96,7 @@ impl RestMeter {
     /// The answer's headers came.
     pub(crate) fn answered(&mut self, status: Option<u16>, response: &UpstreamResponse<'_>) -> ResponseAction {
         let answer = std::mem::replace(&mut self.phase, Phase::Done);
-        let (Phase::AwaitingHeaders { is_asked }, Some(200..=299)) = (answer, status) else {
+        let (Phase::AwaitingHeaders(asked), Some(200..=299)) = (answer, status) else {
             return ResponseAction::Pass;
         };
         let content_type = response.content_type();
@@ -111,7 +111,7 @@ impl RestMeter {
             return ResponseAction::Pass;
         }
         let body = if is_stream { BodyMeter::event_stream() } else { BodyMeter::json() };
-        let unasked = (is_stream && is_asked).then(UsageChunkFilter::new);
+        let unasked = if is_stream { asked.chunk_filter() } else { None };
         let is_shortened = unasked.is_some();
         self.phase = Phase::Reading { body, is_stream, unasked };
         if !is_shortened {
@@ -237,10 +237,10 @@ pub(super) mod tests {
         }
     }
 
-    fn rest(model: &str, is_asked: bool) -> RestMeter {
+    fn rest(model: &str, asked: StreamUsage) -> RestMeter {
         let admission = admission(true);
         let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(model) };
-        *RestMeter::new(&admission, &upstream, is_asked).unwrap()
+        *RestMeter::new(&admission, &upstream, asked).unwrap()
     }
 
     fn load(file: &str) -> String {
@@ -287,7 +287,7 @@ pub(super) mod tests {
             let want: Value = serde_json::from_str(&load(&format!("{name}.json"))).unwrap();
             let bytes = body.as_bytes();
             for cut in 0..=bytes.len() {
-                let (used, got) = pass(rest(model, false), &response, &[&bytes[..cut], &bytes[cut..]]);
+                let (used, got) = pass(rest(model, StreamUsage::AsSent), &response, &[&bytes[..cut], &bytes[cut..]]);
                 assert_eq!((record(&used), used.gap), (want.clone(), None), "{name} cut at {cut}");
                 assert_eq!(got, bytes, "{name} cut at {cut}");
             }
@@ -303,7 +303,7 @@ pub(super) mod tests {
         assert!(want.len() < stream.len());
         for cut in 0..=stream.len() {
             let chunks = [&stream.as_bytes()[..cut], &stream.as_bytes()[cut..], b""];
-            let (used, got) = pass(rest("gpt-5", true), &EVENTS, &chunks);
+            let (used, got) = pass(rest("gpt-5", StreamUsage::Added), &EVENTS, &chunks);
             assert_eq!((used.usage.total_tokens, used.gap), (2306, None), "cut at {cut}");
             assert_eq!(String::from_utf8(got).unwrap(), want, "cut at {cut}");
         }
@@ -325,7 +325,7 @@ pub(super) mod tests {
             (300, JSON, false, None),
             (429, JSON, false, None),
         ] {
-            let mut rest = rest("gpt-5", false);
+            let mut rest = rest("gpt-5", StreamUsage::AsSent);
             assert!(!rest.is_read());
             rest.answered(Some(status), &UpstreamResponse(&response.host()));
             assert_eq!(rest.is_read(), is_read, "{status} {}", response.content_type);
@@ -351,7 +351,7 @@ pub(super) mod tests {
             (cut(&event_stream(&load("responses-sse.jsonl"))), EVENTS, missing),
             ("data: {\"type\":\"message_start\"}\n\n".into(), EVENTS, Some(UsageGap::Unreported)),
         ] {
-            let (used, got) = pass(rest("gpt-5", false), &response, &[body.as_bytes()]);
+            let (used, got) = pass(rest("gpt-5", StreamUsage::AsSent), &response, &[body.as_bytes()]);
             assert_eq!(used.gap, gap, "{:.80}", body);
             assert!(got == body.as_bytes());
         }
