@@ -40,12 +40,14 @@ impl<'a> Path<'a> {
         if raw.first() != Some(&b'/') {
             return Err(InvalidPath::Relative);
         }
-        let is_encoded = raw.contains(&b'%');
-        let text = if is_encoded { Cow::Owned(decode_once(raw)?) } else { Cow::Borrowed(raw) };
-        let is_literal = check(&text)? && !is_encoded;
-        let text = match text {
-            Cow::Borrowed(text) => str::from_utf8(text).map(Cow::Borrowed).map_err(|_| InvalidPath::Character)?,
-            Cow::Owned(text) => String::from_utf8(text).map(Cow::Owned).map_err(|_| InvalidPath::Character)?,
+        let (text, is_literal) = match check(raw) {
+            Ok(is_literal) => (Cow::Borrowed(str::from_utf8(raw).map_err(|_| InvalidPath::Character)?), is_literal),
+            Err(_) if raw.contains(&b'%') => {
+                let text = decode_once(raw)?;
+                check(&text)?;
+                (Cow::Owned(String::from_utf8(text).map_err(|_| InvalidPath::Character)?), false)
+            }
+            Err(error) => return Err(error),
         };
         Ok(Self { text, is_literal })
     }

@@ -249,3 +249,14 @@ fn check_origins(head: &RequestHead, callers: &NameRule, secrets: Option<&str>) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::testing::caller;
+
+    /// A request of web-app's under a policy.
+    pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
+        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, endpoint }
+    }
+}

@@ -80,6 +80,8 @@ pub(crate) struct RequestHead {
     lines: Vec<ReadLine>,
     /// The [`Line::bit`]s of those: most of what is asked for is not there, and costs nothing then.
     present: u16,
+    /// Which line has the method.
+    method: usize,
     /// Which line has the target, and at which of its bytes the query begins.
     target: (usize, Option<usize>),
 }
@@ -95,7 +97,7 @@ impl RequestHead {
     /// Reads the lines.
     pub(crate) fn read(headers: Headers, gateway: &GatewaySlot, strip: &Strip) -> Self {
         let mut lines = Vec::with_capacity(headers.count());
-        let (mut present, mut target) = (0, (usize::MAX, None));
+        let (mut present, mut method, mut target) = (0, usize::MAX, (usize::MAX, None));
         for (number, (name, value)) in headers.iter().enumerate() {
             let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
             let line = match (Slot::of(name, gateway), name) {
@@ -108,18 +110,20 @@ impl RequestHead {
                 },
             };
             let is_stripped = is_listed || matches!(line, Line::Slot(_) | Line::Stripped);
-            if line == Line::Target {
-                target = (number, value.iter().position(|&byte| byte == b'?'));
+            match line {
+                Line::Method => method = number,
+                Line::Target => target = (number, value.iter().position(|&byte| byte == b'?')),
+                _ => {}
             }
             present |= line.bit();
             lines.push(ReadLine { line, number, is_stripped });
         }
-        Self { headers, lines, present, target }
+        Self { headers, lines, present, method, target }
     }
 
     /// The method.
     pub(crate) fn method(&self) -> &[u8] {
-        self.last(Line::Method).unwrap_or_default()
+        self.headers.line(self.method).1
     }
 
     /// The request target.

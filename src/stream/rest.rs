@@ -177,20 +177,17 @@ fn note(gap: &mut Option<UsageGap>, all: &[MeterEvent]) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::fs;
 
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::credential::Access;
     use crate::endpoint::Endpoint;
     use crate::host::HeaderMap;
     use crate::host::fake::FakeHost;
-    use crate::limit::{CallerLimits, SessionLimits};
-    use crate::name_rule::NameRule;
-    use crate::policy::{Credential, ProviderKind};
-    use crate::protocol::Lock;
+    use crate::stream::admission::testing::admission;
+    use crate::testing::policy;
 
     struct Answered {
         content_type: &'static str,
@@ -207,38 +204,12 @@ pub(super) mod tests {
     const JSON: Answered = Answered { content_type: "application/json", content_encoding: "" };
     const EVENTS: Answered = Answered { content_type: "text/event-stream; charset=utf-8", content_encoding: "" };
 
-    pub(in crate::stream) fn provider(kind: ProviderKind) -> Arc<Provider> {
-        Arc::new(Provider { name: "openai".into(), kind, credential: Credential::External, account: vec![] })
-    }
-
-    pub(in crate::stream) fn admission(is_metered: bool) -> Admission {
-        let policy = Policy {
-            name: "rest".into(),
-            default_provider: provider(ProviderKind::OpenAi),
-            other_providers: vec![],
-            models: NameRule::Any,
-            aliases: vec![],
-            limits: SessionLimits::default(),
-            lock: Lock::default(),
-            is_metered,
-        };
-        let caller = Caller {
-            name: "web-app".into(),
-            policies: Access::All,
-            models: NameRule::Any,
-            origins: NameRule::Any,
-            limits: CallerLimits::default(),
-        };
-        Admission {
-            policy: Arc::new(policy),
-            caller: Arc::new(caller),
-            client_secret: None,
-            endpoint: Endpoint::Completions,
-        }
+    fn counted() -> Admission {
+        admission(policy(), Endpoint::Completions)
     }
 
     fn rest(model: &str, asked: StreamUsage) -> RestMeter {
-        let admission = admission(true);
+        let admission = counted();
         let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(model) };
         *RestMeter::new(&admission, &upstream, asked).unwrap()
     }

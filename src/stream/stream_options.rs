@@ -84,18 +84,18 @@ mod tests {
     use crate::credential::Caller;
     use crate::endpoint::Endpoint;
     use crate::limit::CallerLimits;
-    use crate::stream::rest::tests::{admission, provider};
+    use crate::testing::{caller, policy, provider};
 
     /// What becomes of a body sent here: whether it is made to ask, or the answer that refuses it.
     fn asked(path: &str, kind: ProviderKind, body: &str, tokens_per_day: Option<u64>) -> Result<bool, String> {
         let target = Target::parse(path.as_bytes());
         let (endpoint, _) = Endpoint::read(b"POST", &target, None).unwrap();
-        let admission = admission(true);
         let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
-        let caller = Arc::new(Caller { limits, ..Arc::into_inner(admission.caller).unwrap() });
-        let admission = Admission { caller, endpoint, ..admission };
+        let (policy, caller) = (Arc::new(policy()), Arc::new(Caller { limits, ..caller() }));
+        let admission = Admission { policy, caller, client_secret: None, endpoint };
+        let provider = Provider { kind, ..provider() };
         let asked = read_body(&admission, body.as_bytes())
-            .and_then(|mut body| include_usage(&admission, &target, &provider(kind), body.as_mut()));
+            .and_then(|mut body| include_usage(&admission, &target, &provider, body.as_mut()));
         asked
             .map(|asked| asked == StreamUsage::Added)
             .map_err(|denial| String::from_utf8(denial.local_reply().body).unwrap())
