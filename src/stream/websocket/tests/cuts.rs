@@ -89,6 +89,20 @@ fn relayed<'a>(relay: &mut WebSocketRelay, reads: impl Iterator<Item = &'a [u8]>
     got
 }
 
+#[test]
+fn what_a_client_says_behind_its_close_goes_no_further() {
+    let close = CloseFrame::new(CloseCode::NORMAL, "").encode(Some(MASK));
+    let update = client_text(r#"{"type":"session.update","session":{"instructions":"no"}}"#);
+    let bytes = [client_text("{}"), close.clone(), update].concat();
+    let want = [client_text("{}"), close].concat();
+    for cut in 0..=bytes.len() {
+        let mut relay = relay(free(), &["instructions"], NameRule::Any);
+        let got = relayed(&mut relay, [&bytes[..cut], &bytes[cut..]].into_iter());
+        assert_eq!(got, want, "cut at {cut}");
+        assert_eq!(relay.record(Status::Closed, at(2)).close.unwrap().by, ClosedBy::Client);
+    }
+}
+
 proptest! {
     #[test]
     fn no_cut_lets_a_message_through_before_it_is_judged(
