@@ -46,13 +46,13 @@ fn frames((which, padding, cuts, mask): &Sent) -> (String, Vec<u8>) {
     cuts.sort_unstable();
     let (mut bytes, mut from, mut opcode) = (Vec::new(), 0, OpCode::Text);
     for (cut, pings) in cuts {
-        bytes.extend(frame(false, opcode, *mask, text[from..cut].as_bytes()));
+        bytes.extend(frame(false, opcode, *mask, &text.as_bytes()[from..cut]));
         if pings {
             bytes.extend(frame(true, OpCode::Ping, *mask, b"ping"));
         }
         (from, opcode) = (cut, OpCode::Continuation);
     }
-    bytes.extend(frame(true, opcode, *mask, text[from..].as_bytes()));
+    bytes.extend(frame(true, opcode, *mask, &text.as_bytes()[from..]));
     (text, bytes)
 }
 
