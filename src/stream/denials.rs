@@ -7,6 +7,11 @@ use crate::denial::{Denial, DenialCode};
 use crate::endpoint::{InvalidPath, NoEndpoint};
 use crate::limit::{CallerLimit, Exceeded};
 
+/// The answer to a request whose body has come, and cannot be had from Envoy.
+pub(super) fn unread_body() -> Denial {
+    Denial::new(DenialCode::BodyUnavailable, "The gateway cannot read this request's body. Send it again.")
+}
+
 pub(super) fn no_endpoint(why: NoEndpoint) -> Denial {
     let message = match why {
         NoEndpoint::Echo => {

@@ -175,7 +175,7 @@ impl Stream {
 
     fn replace(&mut self, denial: Denial, cx: &mut Context<'_>) -> ResponseAction {
         cx.worker.sessions.metrics.add(Metric::Rejected(denial.code));
-        self.state = State::Replied;
+        self.state = State::ResponseReplaced;
         ResponseAction::Reply(denial.into())
     }
 }

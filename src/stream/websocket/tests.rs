@@ -1,6 +1,7 @@
 //! Sessions with bytes in, bytes out and a clock in the test's hand.
 
 mod bounds;
+mod cuts;
 
 use std::time::Duration;
 
