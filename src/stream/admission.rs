@@ -138,7 +138,7 @@ impl Admission {
         self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.tighten(&policy))
     }
 
-    /// The last of all checks: whether the caller may start this now. Only a session has a seat.
+    /// The last of all checks: whether the caller may start this now. Only what begins a session is admitted as one.
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = if self.endpoint.begins_session() {
