@@ -242,18 +242,4 @@ mod tests {
             Err(CredentialError::Malformed(_))
         ));
     }
-
-    #[test]
-    fn the_fallback_selection_prefers_what_is_no_credential() {
-        for (line, want) in [
-            ("openai-insecure-api-key.k, cf-aig-authorization.t, realtime, other", Some("realtime")),
-            ("openai-insecure-api-key.k, cf-aig-authorization.t", Some("cf-aig-authorization.t")),
-            ("cf-aig-authorization.t, openai-beta.realtime-v1", Some("openai-beta.realtime-v1")),
-            ("openai-insecure-api-key.k, xai-client-secret.k", Some("openai-insecure-api-key.k")),
-            ("", None),
-        ] {
-            let offer = SubprotocolOffer::parse([line.as_bytes()].into_iter(), &gateway()).unwrap();
-            assert_eq!(offer.fallback(), want.map(str::as_bytes), "{line}");
-        }
-    }
 }

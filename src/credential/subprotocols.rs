@@ -106,15 +106,4 @@ impl SubprotocolOffer {
     pub fn contains(&self, subprotocol: &[u8]) -> bool {
         self.iter().any(|(name, _)| name == subprotocol)
     }
-
-    /// The one to select when the upstream selects none: the first that is no credential, else the gateway's, else the
-    /// first. Browsers abort a connection whose offer is not answered.
-    pub fn fallback(&self) -> Option<&[u8]> {
-        let rank = |kind| match kind {
-            Subprotocol::Plain | Subprotocol::ProviderSetting => 0,
-            Subprotocol::Token(_) | Subprotocol::EncodedToken(_) => 1,
-            Subprotocol::ProviderKey(_) => 2,
-        };
-        self.iter().min_by_key(|&(_, kind)| rank(kind)).map(|(name, _)| name)
-    }
 }

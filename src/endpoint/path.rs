@@ -72,9 +72,21 @@ impl<'a> Path<'a> {
     /// The last segments, the very last first; empty where there are fewer. Some upstreams fold empty segments, and some
     /// file systems take those of dots alone for empty ones: neither counts.
     pub(super) fn tail(&self) -> Tail<'_> {
-        let is_named = |segment: &&str| !segment.bytes().all(|byte| byte == b'.');
-        let mut from_end = self.text.rsplit('/').filter(is_named);
-        std::array::from_fn(|_| from_end.next().unwrap_or_default())
+        let is_named = |segment: &str| !segment.bytes().all(|byte| byte == b'.');
+        let mut tail = [""; 4];
+        let mut rest = &*self.text;
+        for found in &mut tail {
+            // A path begins with a slash. Segments are short: they are looked at byte by byte.
+            while let Some(slash) = rest.bytes().rposition(|byte| byte == b'/') {
+                let segment = rest.get(slash + 1..).unwrap_or_default();
+                rest = rest.get(..slash).unwrap_or_default();
+                if is_named(segment) {
+                    *found = segment;
+                    break;
+                }
+            }
+        }
+        tail
     }
 }
 

@@ -135,10 +135,10 @@ impl Admission {
     /// What a session may use up: the policy's limits, and the client secret's where those are tighter.
     pub(crate) fn limits(&self) -> SessionLimits {
         let policy = self.policy.limits;
-        self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.tighten(&policy))
+        self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.limits.tighten(&policy))
     }
 
-    /// The last of all checks: whether the caller may start this now. Only what begins a session is admitted as one.
+    /// The last of all checks: whether the caller may start this now. Only a session has a handle.
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = if self.endpoint.begins_session() {

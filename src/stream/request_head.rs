@@ -52,11 +52,36 @@ pub(crate) enum Line {
     Stripped,
 }
 
+impl Line {
+    const fn bit(self) -> u16 {
+        1 << match self {
+            Self::Method => 0,
+            Self::Target => 1,
+            Self::Upgrade => 2,
+            Self::Slot(_) => 3,
+            Self::Subprotocols => 4,
+            Self::WebSocketKey => 5,
+            Self::WebSocketExtensions => 6,
+            Self::Origin => 7,
+            Self::AcceptEncoding => 8,
+            Self::ContentType => 9,
+            Self::ContentEncoding => 10,
+            Self::ContentLength => 11,
+            Self::Beta => 12,
+            Self::Stripped => 13,
+        }
+    }
+}
+
 /// The header lines of a request, and which of them matter.
 pub(crate) struct RequestHead {
     headers: Headers,
     /// In the order of the headers.
     lines: Vec<ReadLine>,
+    /// The [`Line::bit`]s of those: most of what is asked for is not there, and costs nothing then.
+    present: u16,
+    /// Which line has the target, and at which of its bytes the query begins.
+    target: (usize, Option<usize>),
 }
 
 struct ReadLine {
@@ -69,8 +94,9 @@ struct ReadLine {
 impl RequestHead {
     /// Reads the lines.
     pub(crate) fn read(headers: Headers, gateway: &GatewaySlot, strip: &Strip) -> Self {
-        let mut lines = Vec::new();
-        for (number, (name, _)) in headers.iter().enumerate() {
+        let mut lines = Vec::with_capacity(headers.count());
+        let (mut present, mut target) = (0, (usize::MAX, None));
+        for (number, (name, value)) in headers.iter().enumerate() {
             let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
             let line = match (Slot::of(name, gateway), name) {
                 (Some(slot), _) => Line::Slot(slot),
@@ -82,9 +108,13 @@ impl RequestHead {
                 },
             };
             let is_stripped = is_listed || matches!(line, Line::Slot(_) | Line::Stripped);
+            if line == Line::Target {
+                target = (number, value.iter().position(|&byte| byte == b'?'));
+            }
+            present |= line.bit();
             lines.push(ReadLine { line, number, is_stripped });
         }
-        Self { headers, lines }
+        Self { headers, lines, present, target }
     }
 
     /// The method.
@@ -94,7 +124,12 @@ impl RequestHead {
 
     /// The request target.
     pub(crate) fn target(&self) -> Target<'_> {
-        Target::parse(self.last(Line::Target).unwrap_or_default())
+        let (number, query) = self.target;
+        let (_, target) = self.headers.line(number);
+        match query {
+            Some(at) => Target { path: target.get(..at).unwrap_or_default(), query: target.get(at + 1..) },
+            None => Target { path: target, query: None },
+        }
     }
 
     /// The value of `authorization`, for the control API, which has no other slot.
@@ -112,17 +147,17 @@ impl RequestHead {
 
     /// Whether there is such a line.
     pub(crate) fn has(&self, line: Line) -> bool {
-        self.last(line).is_some()
+        self.present & line.bit() != 0
     }
 
     /// The values of all such lines, in order.
     pub(crate) fn all(&self, line: Line) -> impl Iterator<Item = &[u8]> + Clone {
-        self.lines.iter().filter(move |read| read.line == line).map(|read| self.value(read))
+        self.of(line).iter().filter(move |read| read.line == line).map(|read| self.value(read))
     }
 
     /// The value of the last such line.
     pub(crate) fn last(&self, line: Line) -> Option<&[u8]> {
-        self.lines.iter().rev().find(|read| read.line == line).map(|read| self.value(read))
+        self.of(line).iter().rev().find(|read| read.line == line).map(|read| self.value(read))
     }
 
     /// What its body is said to be.
@@ -160,6 +195,11 @@ impl RequestHead {
         let kept = offer.iter().filter(|(_, kind)| !kind.is_removed()).map(|(name, _)| name).collect();
         relist(&mut edits, "sec-websocket-protocol", offer.iter().count(), kept);
         edits
+    }
+
+    /// The lines among which such a line may be.
+    fn of(&self, line: Line) -> &[ReadLine] {
+        if self.has(line) { &self.lines } else { &[] }
     }
 
     fn value(&self, read: &ReadLine) -> &[u8] {
