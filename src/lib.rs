@@ -55,13 +55,13 @@
 //! | caller | whoever has a gateway token of the configuration's | [`credential::Caller`] |
 //! | client secret | a short-lived credential for one client, sealed with a key of the gateway's | [`client_secret::sealing`] |
 //! | mint | to make a client secret | [`endpoint::Mint`] |
-//! | denial | why a request is refused; `rejected_total` counts them | [`denial::Denial`] |
+//! | denial | an error for which a request goes no further; `rejected_total` counts them | [`denial::Denial`] |
 //! | local reply | a response that the filter makes by itself, for a denial or of the control API | [`local_reply::LocalReply`] |
 //! | session | a WebSocket after its 101, or a call: what is listed, limited and recorded | [`process::Sessions`] |
 //! | call | a WebRTC call, whose media never passes | [`call::Call`] |
 //! | sideband | a WebSocket that joins a call | [`endpoint::Endpoint::sideband_of`] |
 //! | lock | session fields that a client may not change | [`protocol::Lock`] |
-//! | usage | what an upstream reports to have been used, its tokens by direction and modality | [`usage::Usage`] |
+//! | usage | what an upstream reports of one response or transcription: tokens, by direction and modality | [`usage::ReportedUsage`] |
 //! | tally | counters to which usage is added | [`usage::Tally`] |
 //! | record | all that is known of one session, while it runs and at its end | [`usage::Record`] |
 //! | ending | why the gateway ends a session; closing is how, close what either side got | [`limit::Ending`] |
