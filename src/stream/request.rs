@@ -86,7 +86,7 @@ pub(crate) fn check(
     match &admission.endpoint {
         Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket => admitted.websocket(admission, cx),
         Endpoint::StartCall => admitted.call(admission, cx),
-        // The one waits for its body, the other was refused.
+        // The one waits for its body, the other was denied.
         Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
         Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
             admitted.rest(admission, cx)

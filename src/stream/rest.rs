@@ -1,8 +1,8 @@
 //! A REST response whose usage is counted, read as it passes.
 //!
 //! ```text
-//! Awaited ─┬─ 2xx, JSON or server-sent events ─▶ Read ─ its end, or a cut ─▶ Over
-//!          └─ anything else ────────────────────────────────────────────────▶ Over
+//! AwaitingHeaders ─┬─ 2xx, JSON or server-sent events ─▶ Reading ─ its end, or a cut ─▶ Done
+//!                  └─ anything else ───────────────────────────────────────────────────▶ Done
 //! ```
 //!
 //! Nothing is held back but an event that is not complete, and that only where the usage was asked for in the client's
@@ -40,7 +40,7 @@ pub struct RestUsage {
     pub policy: Arc<Policy>,
     /// Who served it.
     pub provider: Arc<Provider>,
-    /// The request's model, else the answer's, if one is known.
+    /// The request's model, else the response's, if one is known.
     pub model: Option<String>,
     /// What was counted.
     pub usage: Tally,
@@ -51,7 +51,7 @@ pub struct RestUsage {
 }
 
 impl RestUsage {
-    /// Whether the answer told anything. What was not told is not known, and need not be nothing.
+    /// Whether the response reported anything. What was not reported is not known, and need not be nothing.
     pub(crate) fn is_reported(&self) -> bool {
         self.usage != Tally::default()
     }
@@ -60,15 +60,15 @@ impl RestUsage {
 /// Why the usage of an exchange is not known, or not all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UsageGap {
-    /// The answer has a content coding.
+    /// The response has a content coding.
     Coded,
-    /// The answer is a stream that told none.
+    /// The response is a stream that reports none.
     Unreported,
-    /// What the answer told cannot be counted.
+    /// What the response reports cannot be counted.
     Rejected(UsageError),
 }
 
-/// The answer, as far as it has come.
+/// The response, as far as it has come.
 enum Phase {
     /// Its headers have not come.
     AwaitingHeaders(StreamUsage),
@@ -93,7 +93,7 @@ impl RestMeter {
         })
     }
 
-    /// The answer's headers came.
+    /// The response's headers came.
     pub(crate) fn answered(&mut self, status: Option<u16>, response: &UpstreamResponse<'_>) -> ResponseAction {
         let answer = std::mem::replace(&mut self.phase, Phase::Done);
         let (Phase::AwaitingHeaders(asked), Some(200..=299)) = (answer, status) else {
@@ -122,12 +122,12 @@ impl RestMeter {
         ResponseAction::Edit(edits)
     }
 
-    /// Whether the answer's bytes are to be read as they pass.
+    /// Whether the response's bytes are to be read as they pass.
     pub(crate) fn is_read(&self) -> bool {
         matches!(&self.phase, Phase::Reading { body, .. } if body.is_open())
     }
 
-    /// Bytes of the answer are on their way. `ends` says that none follow.
+    /// Bytes of the response are on their way. `ends` says that none follow.
     pub(crate) fn pass(&mut self, bytes: &[u8], ends: bool, prices: &PriceList) -> BodyAction {
         let Phase::Reading { body, unasked, .. } = &mut self.phase else { return BodyAction::Pass };
         let metered = body.read(bytes, &mut self.meter, prices);
