@@ -23,6 +23,11 @@ impl Headers {
         Self { buffer, spans }
     }
 
+    /// How many lines there are.
+    pub(crate) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
     /// All lines in order: name, value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.spans.iter().map(|span| (self.at(&span.name), self.at(&span.value)))

@@ -69,7 +69,7 @@ struct ReadLine {
 impl RequestHead {
     /// Reads the lines.
     pub(crate) fn read(headers: Headers, gateway: &GatewaySlot, strip: &Strip) -> Self {
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(headers.len());
         for (number, (name, _)) in headers.iter().enumerate() {
             let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
             let line = match (Slot::of(name, gateway), name) {
@@ -154,9 +154,11 @@ impl RequestHead {
     /// The edits that remove what must not go on: credentials, account settings, the beta's version.
     pub(crate) fn stripped_with(&self, offer: &SubprotocolOffer) -> Edits {
         let mut edits = self.stripped();
-        let betas = || self.all(Line::Beta).flat_map(members);
-        let kept = betas().filter(|member| !member.eq_ignore_ascii_case(BETA_REALTIME)).collect();
-        relist(&mut edits, "openai-beta", betas().count(), kept);
+        if self.has(Line::Beta) {
+            let betas = || self.all(Line::Beta).flat_map(members);
+            let kept = betas().filter(|member| !member.eq_ignore_ascii_case(BETA_REALTIME)).collect();
+            relist(&mut edits, "openai-beta", betas().count(), kept);
+        }
         let kept = offer.iter().filter(|(_, kind)| !kind.is_removed()).map(|(name, _)| name).collect();
         relist(&mut edits, "sec-websocket-protocol", offer.iter().count(), kept);
         edits
