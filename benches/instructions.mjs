@@ -7,8 +7,8 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const SCENARIOS = ['handshake', 'end', 'created', 'done', 'delta', 'append', 'append_locked', 'update_locked', 'rest',
-  'rest_ruled', 'mint', 'tick'];
+const SCENARIOS = ['handshake', 'end', 'created', 'done', 'delta', 'append', 'append_locked', 'update_locked', 'retrieve',
+  'rest', 'rest_ruled', 'mint', 'tick'];
 // Scenarios that begin with a handshake, which is not theirs.
 const SESSIONS = ['end', 'created', 'done', 'delta', 'append', 'append_locked', 'update_locked'];
 const EXPORTS = ['context_create', 'request_headers', 'request_body', 'request_trailers', 'response_headers',

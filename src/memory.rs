@@ -29,6 +29,9 @@ impl MemoryAccount {
 impl Reservation {
     /// Holds `bytes` in the place of what it held before.
     pub fn hold(&mut self, bytes: usize) {
+        if bytes == self.bytes {
+            return;
+        }
         // One worker, one thread: nobody comes in between.
         let others = self.account.reserved().saturating_sub(self.bytes);
         self.account.0.store(others.saturating_add(bytes), Ordering::Relaxed);

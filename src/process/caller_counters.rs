@@ -8,6 +8,8 @@ use super::shared_data::{Contended, CorruptKeys, key, update};
 #[derive(Debug)]
 pub(super) struct LocalCounters {
     pub(super) caller: String,
+    /// Where all workers' counters of it stand.
+    key: String,
     pub(super) open: u32,
     /// What is still to be written, and the latest moment that it is of.
     pub(super) unwritten: Used,
@@ -23,6 +25,7 @@ impl LocalCounters {
     pub(super) fn new(caller: &str) -> Self {
         Self {
             caller: caller.to_owned(),
+            key: caller_key(caller),
             open: 0,
             unwritten: Used::default(),
             unwritten_at: Moment::default(),
@@ -48,8 +51,7 @@ impl LocalCounters {
 
     /// Flushes if something is unwritten or what stands there is wrong, else only reads.
     pub(super) fn refresh(&mut self, peers: Peers<'_>, corrupt_keys: &mut CorruptKeys, now: Moment) {
-        let key = caller_key(&self.caller);
-        let mut counters = decode(&peers.shared_data.read(&key).bytes, &key, corrupt_keys);
+        let mut counters = decode(&peers.shared_data.read(&self.key).bytes, &self.key, corrupt_keys);
         if self.is_dirty || peers.me().is_some_and(|me| counters.open_at(me) != self.open) {
             return self.flush(peers, corrupt_keys, now);
         }
@@ -66,12 +68,11 @@ impl LocalCounters {
         now: Moment,
         change: &mut dyn FnMut(&mut Counters, u32),
     ) -> Result<(), Contended> {
-        let key = caller_key(&self.caller);
         let mut seen = self.seen;
         // What is of today must not be written to yesterday.
         let now = now.max(self.unwritten_at);
-        update(peers.shared_data, &key, &mut |bytes| {
-            let mut counters = decode(bytes, &key, corrupt_keys);
+        update(peers.shared_data, &self.key, &mut |bytes| {
+            let mut counters = decode(bytes, &self.key, corrupt_keys);
             counters.advance(now);
             if let Some(me) = peers.me() {
                 counters.set_open(me, self.open);

@@ -35,6 +35,9 @@ pub(super) struct Counters {
 /// In which time the sessions of a dead worker are freed.
 const RETRY_SESSIONS: u64 = 5;
 
+/// Room for the counters of a caller with a few workers and starts, encoded.
+const USUAL_LENGTH: usize = 128;
+
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Clocks of two threads, or one that is set back a little, must not end a day that has begun, nor lose what is used
@@ -142,7 +145,7 @@ impl Counters {
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(USUAL_LENGTH);
         put_number(&mut out, self.open.len() as u64);
         for (worker, open) in &self.open {
             worker.put(&mut out);

@@ -31,17 +31,17 @@ pub enum EventType {
 
 impl EventType {
     /// The type of this name.
-    pub fn of(name: &str) -> Self {
+    pub fn of(name: &[u8]) -> Self {
         match name {
-            "session.created" => Self::SessionCreated,
-            "session.updated" | "transcription_session.updated" => Self::SessionUpdated,
-            "response.created" => Self::ResponseCreated,
-            "response.done" => Self::ResponseDone,
-            "response.completed" => Self::ResponseCompleted,
-            "response.incomplete" => Self::ResponseIncomplete,
-            "response.failed" => Self::ResponseFailed,
-            "conversation.item.input_audio_transcription.completed" => Self::InputAudioTranscriptionCompleted,
-            "transcript.text.done" => Self::TranscriptTextDone,
+            b"session.created" => Self::SessionCreated,
+            b"session.updated" | b"transcription_session.updated" => Self::SessionUpdated,
+            b"response.created" => Self::ResponseCreated,
+            b"response.done" => Self::ResponseDone,
+            b"response.completed" => Self::ResponseCompleted,
+            b"response.incomplete" => Self::ResponseIncomplete,
+            b"response.failed" => Self::ResponseFailed,
+            b"conversation.item.input_audio_transcription.completed" => Self::InputAudioTranscriptionCompleted,
+            b"transcript.text.done" => Self::TranscriptTextDone,
             _ => Self::Other,
         }
     }
@@ -53,7 +53,7 @@ impl EventType {
         let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'_' | b'.');
         let end = name.iter().position(|byte| !is_plain(byte))?;
         let (name, rest) = name.split_at_checked(end)?;
-        rest.starts_with(b"\"").then(|| str::from_utf8(name).map_or(Self::Other, Self::of))
+        rest.starts_with(b"\"").then(|| Self::of(name))
     }
 }
 
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn every_name_is_known_plain_and_fully_escaped() {
         for (name, event_type) in NAMES {
-            assert_eq!(EventType::of(name), event_type);
+            assert_eq!(EventType::of(name.as_bytes()), event_type);
             let escaped: String = name.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
             for (event, leading) in [
                 (format!(r#"{{"type":"{name}""#), Some(event_type)),
@@ -106,7 +106,7 @@ mod tests {
             if let Some(event_type) = EventType::leading(first) {
                 let want = if event_type == EventType::Other { Relevance::None } else { Relevance::Open };
                 prop_assert_eq!(UpstreamMessage::new().feed_event(first), want);
-                prop_assert_eq!(event_type, EventType::of(&name));
+                prop_assert_eq!(event_type, EventType::of(name.as_bytes()));
             }
         }
     }

@@ -331,7 +331,7 @@ impl Found {
     fn set(&mut self, field: Field, value: Value<'_>) {
         if let Field::Type = field {
             self.event_type = Some(match value {
-                Value::Text(name) => EventType::of(name),
+                Value::Text(name) => EventType::of(name.as_bytes()),
                 _ => EventType::Other,
             });
             return;

@@ -17,7 +17,7 @@ pub enum RequestAction {
     /// From this offset on, these bytes take the place of those that came.
     Replace(usize, Vec<u8>),
     /// It is answered here, after these edits, which keep credentials out of access logs.
-    Reply(DetailedReply, Edits),
+    Reply(Box<DetailedReply>, Edits),
     /// It is reset: nothing of it goes on.
     Reset,
 }
@@ -37,7 +37,7 @@ pub enum ResponseAction {
     /// From this offset on, these bytes take the place of those that came.
     Replace(usize, Vec<u8>),
     /// It is replaced.
-    Reply(DetailedReply),
+    Reply(Box<DetailedReply>),
 }
 
 /// What becomes of bytes that are relayed, of either direction.

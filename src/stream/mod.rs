@@ -54,7 +54,7 @@ impl Stream {
         let head = RequestHead::read(cx.host.headers(HeaderMap::Request), &self.plan.gateway, &self.plan.strip);
         if let Some(reply) = request::control(&self.plan, &head, cx) {
             self.state = State::Replied;
-            return RequestAction::Reply(reply, edits_of_denied(&self.plan, &head));
+            return RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan, &head));
         }
         let (state, action) = match request::check(&self.plan, &head, ends, cx) {
             Ok(RequestDecision::Untouched) => (State::Untouched, RequestAction::Pass),
@@ -215,14 +215,14 @@ impl Stream {
                 self.state = State::Minting(minting);
                 RequestAction::Forward(edits, Some(body))
             }
-            Ok(BodyDecision::Reply(reply)) => RequestAction::Reply(reply, edits_of_denied(&self.plan, &head)),
+            Ok(BodyDecision::Reply(reply)) => RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan, &head)),
             Err(denial) => self.deny(denial, &head, cx.worker),
         }
     }
 
     fn deny(&self, denial: Denial, head: &RequestHead, worker: &mut WorkerState) -> RequestAction {
         worker.sessions.metrics.add(Metric::Rejected(denial.code));
-        RequestAction::Reply(denial.into(), edits_of_denied(&self.plan, head))
+        RequestAction::Reply(Box::new(denial.into()), edits_of_denied(&self.plan, head))
     }
 }
 

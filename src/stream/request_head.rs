@@ -193,9 +193,11 @@ impl RequestHead {
     /// The edits that remove what must not go on: credentials, account settings, the beta's version.
     pub(crate) fn stripped_with(&self, offer: &SubprotocolOffer) -> Edits {
         let mut edits = self.stripped();
-        let betas = || self.all(Line::Beta).flat_map(members);
-        let kept = betas().filter(|member| !member.eq_ignore_ascii_case(BETA_REALTIME)).collect();
-        relist(&mut edits, "openai-beta", betas().count(), kept);
+        if self.has(Line::Beta) {
+            let betas = || self.all(Line::Beta).flat_map(members);
+            let kept = betas().filter(|member| !member.eq_ignore_ascii_case(BETA_REALTIME)).collect();
+            relist(&mut edits, "openai-beta", betas().count(), kept);
+        }
         let kept = offer.iter().filter(|(_, kind)| !kind.is_removed()).map(|(name, _)| name).collect();
         relist(&mut edits, "sec-websocket-protocol", offer.iter().count(), kept);
         edits

@@ -176,6 +176,6 @@ impl Stream {
     fn replace(&mut self, denial: Denial, cx: &mut Context<'_>) -> ResponseAction {
         cx.worker.sessions.metrics.add(Metric::Rejected(denial.code));
         self.state = State::ResponseReplaced;
-        ResponseAction::Reply(denial.into())
+        ResponseAction::Reply(Box::new(denial.into()))
     }
 }

@@ -169,32 +169,34 @@ impl WebSocketRelay {
         if due == Some(ClientSide::AtBoundary) && self.upstream.at_message_boundary() {
             read.insertion = Some(InsertionPoint::Boundary(0));
         }
-        let mut pass = self.upstream.pass(buffer);
-        let mut message = self.upstream_message.take().map(|message| *message);
+        let Self { meter, upstream, upstream_message: message, closed, .. } = &mut *self;
+        let mut pass = upstream.pass(buffer);
         // To the end, also where the client hears no more of it: what was used is to be counted.
-        while let Some(event) = pass.next(&mut |piece| read_upstream(&mut message, piece)) {
+        while let Some(event) = pass.next(&mut |piece| read_upstream(message, piece)) {
             match event {
                 Event::MessageEnd => {
                     let reported = message.get_or_insert_default().end_event();
-                    let ending = self.meter.add(reported, prices, sessions, now);
+                    let ending = meter.add(reported, prices, sessions, now);
                     read.end(ending.map(|ending| Closing::new(ending, now)), pass.position());
                 }
                 Event::Close(frame) => {
                     if read.is_open() {
-                        self.closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
+                        closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
                     } else {
                         read.meet_close(&pass);
                     }
                 }
                 Event::ProtocolError(error) => {
-                    self.meter.set_incomplete();
+                    meter.set_incomplete();
                     read.break_off(Closing::for_protocol_error(Sender::Server, error, now), &pass);
                 }
             }
         }
         let boundary = pass.message_boundary();
         drop(pass);
-        self.upstream_message = message.filter(UpstreamMessage::has_begun).map(Box::new);
+        if self.upstream_message.as_ref().is_some_and(|message| !message.has_begun()) {
+            self.upstream_message = None;
+        }
         if let Some(closing) = read.closing.take() {
             self.end(closing);
         }
@@ -384,7 +386,7 @@ fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
 }
 
 /// Reads more of an upstream's message, unless it does not matter.
-fn read_upstream(message: &mut Option<UpstreamMessage>, piece: &[u8]) -> Interest {
+fn read_upstream(message: &mut Option<Box<UpstreamMessage>>, piece: &[u8]) -> Interest {
     let is_first = message.as_ref().is_none_or(|message| !message.has_begun());
     if is_first && EventType::leading(piece) == Some(EventType::Other) {
         return Interest::Skip;

@@ -47,6 +47,7 @@ const AHEAD_MAX: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Cursor<W> {
     buffer: W,
+    size: usize,
     position: usize,
     chunk: Vec<u8>,
     chunk_at: usize,
@@ -57,7 +58,8 @@ pub(super) struct Cursor<W> {
 impl<W: ReadBuffer> Cursor<W> {
     /// A cursor at the first byte, which reads at least `least_ahead` bytes at a time.
     pub(super) fn new(buffer: W, least_ahead: usize) -> Self {
-        Self { buffer, position: 0, chunk: Vec::new(), chunk_at: 0, ahead: least_ahead, least_ahead }
+        let size = buffer.size();
+        Self { buffer, size, position: 0, chunk: Vec::new(), chunk_at: 0, ahead: least_ahead, least_ahead }
     }
 
     /// Where the cursor stands: the offset of the next byte.
@@ -67,7 +69,7 @@ impl<W: ReadBuffer> Cursor<W> {
 
     /// How many bytes lie ahead.
     pub(super) fn left(&self) -> usize {
-        self.buffer.size().saturating_sub(self.position)
+        self.size.saturating_sub(self.position)
     }
 
     /// The next `wanted` bytes, or all that lie ahead if they are fewer. Does not move. They are a copy, and may be changed
