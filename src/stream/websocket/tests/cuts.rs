@@ -46,13 +46,13 @@ fn frames((which, padding, cuts, mask): &Sent) -> (String, Vec<u8>) {
     cuts.sort_unstable();
     let (mut bytes, mut from, mut opcode) = (Vec::new(), 0, OpCode::Text);
     for (cut, pings) in cuts {
-        bytes.extend(frame(false, opcode, *mask, text[from..cut].as_bytes()));
+        bytes.extend(frame(false, opcode, *mask, &text.as_bytes()[from..cut]));
         if pings {
             bytes.extend(frame(true, OpCode::Ping, *mask, b"ping"));
         }
         (from, opcode) = (cut, OpCode::Continuation);
     }
-    bytes.extend(frame(true, opcode, *mask, text[from..].as_bytes()));
+    bytes.extend(frame(true, opcode, *mask, &text.as_bytes()[from..]));
     (text, bytes)
 }
 
@@ -87,6 +87,20 @@ fn relayed<'a>(relay: &mut WebSocketRelay, reads: impl Iterator<Item = &'a [u8]>
         }
     }
     got
+}
+
+#[test]
+fn what_a_client_says_behind_its_close_goes_no_further() {
+    let close = CloseFrame::new(CloseCode::NORMAL, "").encode(Some(MASK));
+    let update = client_text(r#"{"type":"session.update","session":{"instructions":"no"}}"#);
+    let bytes = [client_text("{}"), close.clone(), update].concat();
+    let want = [client_text("{}"), close].concat();
+    for cut in 0..=bytes.len() {
+        let mut relay = relay(free(), &["instructions"], NameRule::Any);
+        let got = relayed(&mut relay, [&bytes[..cut], &bytes[cut..]].into_iter());
+        assert_eq!(got, want, "cut at {cut}");
+        assert_eq!(relay.record(Status::Closed, at(2)).close.unwrap().by, ClosedBy::Client);
+    }
 }
 
 proptest! {
