@@ -49,7 +49,8 @@ fn every_section_is_in_its_pages_list() {
 
 #[test]
 fn every_file_that_is_named_exists() {
-    let folders = [".ci/", "benches/", "docs/", "envoy/", "examples/", "fuzz/", "hosts/", "src/", "tests/", "tools/"];
+    let folders =
+        [".ci/", "benches/", "cli/", "docs/", "envoy/", "examples/", "fuzz/", "hosts/", "src/", "tests/", "tools/"];
     for document in &repository::documents() {
         let own_folder = Path::new(document).parent().unwrap();
         let spans = code(&prose(&repository::text(document)));
