@@ -68,7 +68,8 @@ pub fn presented_token<'a>(
 /// The credentials of one header line. Proxies join repeated lines with commas (RFC 9110 section 5.3), and no
 /// credential holds one; a line with none at all reads as one empty credential.
 fn values<'a>(line: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let empty: Option<&'a [u8]> = members(line).next().is_none().then_some(&[]);
+    let is_blank = line.iter().all(|byte| matches!(byte, b',' | b' ' | b'\t'));
+    let empty: Option<&'a [u8]> = is_blank.then_some(&[]);
     members(line).chain(empty)
 }
 
