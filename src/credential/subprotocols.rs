@@ -82,9 +82,6 @@ impl SubprotocolOffer {
         if length > MAX_SUBPROTOCOLS {
             return Err(CredentialError::Malformed("sec-websocket-protocol is longer than 16 KiB"));
         }
-        if length == 0 {
-            return Ok(Self { text: Secret::new(Vec::new()), names: Vec::new() });
-        }
         let (mut text, mut names, mut seen) = (Vec::with_capacity(length), Vec::new(), HashSet::new());
         for name in lines.flat_map(members) {
             if !is_token(name) {

@@ -73,14 +73,8 @@ impl<'a> Path<'a> {
     /// file systems take those of dots alone for empty ones: neither counts.
     pub(super) fn tail(&self) -> Tail<'_> {
         let is_named = |segment: &&str| !segment.bytes().all(|byte| byte == b'.');
-        let mut left = Some(self.text.len());
-        let from_end = std::iter::from_fn(|| {
-            let end = left?;
-            left = self.text.as_bytes().get(..end)?.iter().rposition(|&byte| byte == b'/');
-            self.text.get(left.map_or(0, |slash| slash + 1)..end)
-        });
-        let mut named = from_end.filter(is_named);
-        std::array::from_fn(|_| named.next().unwrap_or_default())
+        let mut from_end = self.text.rsplit('/').filter(is_named);
+        std::array::from_fn(|_| from_end.next().unwrap_or_default())
     }
 }
 
