@@ -8,7 +8,6 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 WASM_TARGET := wasm32-wasip1
-LINKED := target/$(WASM_TARGET)/release/realtime_byok_proxy_wasm.wasm
 MODULE := target/$(WASM_TARGET)/release/realtime_byok.wasm
 VENV := .work/venv
 DONE := .work/done
@@ -35,7 +34,7 @@ demo: build envoy node-packages certificate ## Show the filter at work: Envoy, a
 build: rust node-packages ## Build the module, target/wasm32-wasip1/release/realtime_byok.wasm
 	$(call say,Building $(MODULE))
 	@cargo build --release --target $(WASM_TARGET)
-	@node tools/optimise.mjs $(LINKED) $(MODULE)
+	@node tools/optimise.mjs $(MODULE)
 
 .PHONY: test
 test: setup fmt-check lint unit build e2e conformance ## Run every check and test; what CI runs

@@ -7,7 +7,7 @@ use crate::local_reply::LocalReply;
 /// What the methods of a 405 are to be chosen from: upstreams know no others.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// Every way in which a request can be refused. Each has one status, one type and one code.
+/// Every way in which a request can be denied. Each has one status, one type and one code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DenialCode {
     /// The route has no policy.
@@ -38,7 +38,7 @@ pub enum DenialCode {
     UnsupportedContentType,
     /// The `gateway` object of a mint request is wrong.
     InvalidGatewayObject,
-    /// The upstream's answer to a mint request cannot be used.
+    /// The upstream's response to a mint request cannot be used.
     InvalidUpstreamResponse,
     /// The caller has too many sessions open.
     SessionLimitExceeded,
@@ -116,7 +116,7 @@ impl DenialCode {
     }
 }
 
-/// A refusal: the reason, and what the client can do about it.
+/// A denial: the reason, and what the client can do about it.
 #[derive(Debug)]
 pub struct Denial {
     /// Why.
@@ -127,7 +127,7 @@ pub struct Denial {
 }
 
 impl Denial {
-    /// A refusal with a message for people. It must hold nothing that a client sent as a credential.
+    /// A denial with a message for people. It must hold nothing that a client sent as a credential.
     pub fn new(code: DenialCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), param: None, retry_after: None }
     }
@@ -146,14 +146,14 @@ impl Denial {
     pub fn local_reply(&self) -> LocalReply {
         let code = self.code;
         let param = self.param.as_deref();
-        let mut answer = LocalReply::error(code.status(), code.error_type(), code.as_str(), &self.message, param);
+        let mut reply = LocalReply::error(code.status(), code.error_type(), code.as_str(), &self.message, param);
         if code == DenialCode::MethodNotAllowed {
-            answer.headers.push(("allow", METHODS.into()));
+            reply.headers.push(("allow", METHODS.into()));
         }
         if let Some(seconds) = self.retry_after {
-            answer.headers.push(("retry-after", seconds.to_string().into()));
+            reply.headers.push(("retry-after", seconds.to_string().into()));
         }
-        answer
+        reply
     }
 }
 
@@ -163,12 +163,11 @@ mod tests {
 
     #[test]
     fn a_denial_says_what_to_mend_and_when_to_try_again() {
-        let answer =
-            Denial::new(DenialCode::RateLimitExceeded, "Too fast.").param("model").retry_after(7).local_reply();
-        assert_eq!(answer.status, 429);
-        assert_eq!(answer.headers, [("content-type", "application/json".into()), ("retry-after", "7".into())]);
+        let reply = Denial::new(DenialCode::RateLimitExceeded, "Too fast.").param("model").retry_after(7).local_reply();
+        assert_eq!(reply.status, 429);
+        assert_eq!(reply.headers, [("content-type", "application/json".into()), ("retry-after", "7".into())]);
         assert_eq!(
-            String::from_utf8(answer.body).unwrap(),
+            String::from_utf8(reply.body).unwrap(),
             r#"{"error":{"message":"Too fast.","type":"rate_limit_error","param":"model","code":"rate_limit_exceeded"}}"#
         );
         assert_eq!(DenialCode::ExpiredGatewayToken.details(), "realtime_byok.expired_gateway_token");

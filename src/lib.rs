@@ -9,15 +9,15 @@
 //! ```text
 //! Envoy ─▶ the host ─▶ worker::Worker                  one callback, one call; one action, a few hostcalls
 //!                      stream::Stream                  one of the worker's, by its id
-//!                       │ control::Request              the control API's own requests, which need no policy
 //!                       │ stream::request_head          every header line read once
+//!                       │ control::Request              the control API's own requests, which need no policy
 //!                       │ policy::Policies              which policy the route has
 //!                       │ endpoint::Endpoint            what method and path address, and whether they can stand there
 //!                       │ stream::admission             who it is, what it is for, where it comes from, which model
 //!                       │   credential::{Slot, Callers}   a gateway token
 //!                       │   client_secret::sealing        a client secret
 //!                       │ process::Sessions             whether its caller may have one more session
-//!                       ├─▶ Reply                       answered here; no upstream hears of it
+//!                       ├─▶ Reply(denial::Denial)       answered here; no upstream hears of it
 //!                       ├─▶ Hold                        the body names the model, or says what to mint
 //!                       └─▶ Forward(http::Edits)        stream::forward: what is removed, then what is added
 //! the response ─▶ stream::Stream
@@ -33,6 +33,38 @@
 //!                            limit::SessionLimits         whether it must end
 //!                            stream::closing              the error event and Close of either side, and when
 //! ```
+//!
+//! # Words
+//!
+//! One word for one thing, in code, documentation, metrics and errors.
+//!
+//! | word | means | type |
+//! |---|---|---|
+//! | host | whoever runs the core and gives it time, randomness, headers and bytes | [`host::StreamHost`] |
+//! | worker | one thread of the host, with all of its streams | [`worker::Worker`] |
+//! | shared data | bytes by key that all workers of a process read and write | [`process::SharedData`] |
+//! | action | what a host is to do with what came in a callback | [`stream::RequestAction`] |
+//! | command | what a host is to do beside that | [`worker::Command`] |
+//! | stream | one HTTP request and what comes back for it, whatever it is for | [`stream::Stream`] |
+//! | request head | the header lines of a request, each read once | `stream::request_head` |
+//! | endpoint | what a method and a path address, one of a closed list | [`endpoint::Endpoint`] |
+//! | policy | the rules of a route | [`policy::Policy`] |
+//! | provider | a configured service with its key, external or out of a key pool | [`policy::Provider`] |
+//! | upstream | the far side of a stream: the provider that serves it, seen as a peer | `stream::upstream` |
+//! | slot | a place in a request where a client may put its token | [`credential::Slot`] |
+//! | caller | whoever has a gateway token of the configuration's | [`credential::Caller`] |
+//! | client secret | a short-lived credential for one client, sealed with a key of the gateway's | [`client_secret::sealing`] |
+//! | mint | to make a client secret | [`endpoint::Mint`] |
+//! | denial | an error for which a request goes no further; `rejected_total` counts them | [`denial::Denial`] |
+//! | local reply | a response that the filter makes by itself, for a denial or of the control API | [`local_reply::LocalReply`] |
+//! | session | a WebSocket after its 101, or a call: what is listed, limited and recorded | [`process::Sessions`] |
+//! | call | a WebRTC call, whose media never passes | [`call::Call`] |
+//! | sideband | a WebSocket that joins a call | [`endpoint::Endpoint::sideband_of`] |
+//! | lock | session fields that a client may not change | [`protocol::Lock`] |
+//! | usage | what an upstream reports of one response or transcription: tokens, by direction and modality | [`usage::ReportedUsage`] |
+//! | tally | counters to which usage is added | [`usage::Tally`] |
+//! | record | all that is known of one session, while it runs and at its end | [`usage::Record`] |
+//! | ending | why the gateway ends a session; closing is how, close what either side got | [`limit::Ending`] |
 //!
 //! # The modules
 //!

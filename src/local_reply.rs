@@ -16,7 +16,7 @@ pub struct LocalReply {
 }
 
 impl LocalReply {
-    /// An answer of this JSON.
+    /// A reply of this JSON.
     pub fn json(status: u16, body: Vec<u8>) -> Self {
         Self { status, headers: vec![("content-type", "application/json".into())], body }
     }
@@ -35,11 +35,11 @@ impl LocalReply {
             code: &'a str,
         }
         let body = Body { error: Fields { message, r#type, param, code } };
-        let mut answer = Self::json(status, serde_json::to_vec(&body).unwrap_or_default());
+        let mut reply = Self::json(status, serde_json::to_vec(&body).unwrap_or_default());
         if status == 401 {
-            answer.headers.push(("www-authenticate", r#"Bearer realm="realtime-byok""#.into()));
+            reply.headers.push(("www-authenticate", r#"Bearer realm="realtime-byok""#.into()));
         }
-        answer
+        reply
     }
 }
 
@@ -49,18 +49,18 @@ mod tests {
 
     #[test]
     fn an_error_has_the_shape_of_openai() {
-        let answer =
+        let reply =
             LocalReply::error(403, "permission_error", "model_not_allowed", "Choose \"another\".", Some("model"));
         assert_eq!(
-            String::from_utf8(answer.body).unwrap(),
+            String::from_utf8(reply.body).unwrap(),
             r#"{"error":{"message":"Choose \"another\".","type":"permission_error","param":"model","code":"model_not_allowed"}}"#
         );
-        assert_eq!(answer.headers, [("content-type", "application/json".into())]);
+        assert_eq!(reply.headers, [("content-type", "application/json".into())]);
     }
 
     #[test]
     fn only_a_401_says_how_to_authenticate() {
-        let answer = LocalReply::error(401, "authentication_error", "expired_gateway_token", "", None);
-        assert!(answer.headers.contains(&("www-authenticate", r#"Bearer realm="realtime-byok""#.into())));
+        let reply = LocalReply::error(401, "authentication_error", "expired_gateway_token", "", None);
+        assert!(reply.headers.contains(&("www-authenticate", r#"Bearer realm="realtime-byok""#.into())));
     }
 }

@@ -1,9 +1,10 @@
 // Makes the module that cargo linked cheaper to call, and smaller: drops the callbacks that the filter does not use, which
 // the SDK exports all the same and Envoy would call for every chunk of every stream, and lets Binaryen optimise the rest.
 //
-//   cd target/wasm32-wasip1/release && node …/tools/optimise.mjs realtime_byok_proxy_wasm.wasm realtime_byok.wasm
+//   node tools/optimise.mjs LINKED [OPTIMISED]
 //
-// The result is kept beside it too, by the digest of what it was made from.
+// Without a second name the first file is replaced. cargo puts its own back at every build, so the result is kept beside
+// it too, by the digest of what it was made from.
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -39,7 +40,7 @@ const FEATURES = ['bulk-memory', 'sign-ext', 'mutable-globals', 'nontrapping-flo
 // `low-memory-unused`: what lies below 1024 is the far end of the stack, which nothing reads by a pointer to zero.
 const OPTIMISATIONS = ['-O3', '--low-memory-unused'];
 
-const [input, module] = process.argv.slice(2);
+const [input, module = input] = process.argv.slice(2);
 const binaryen = fileURLToPath(new URL('../tests/node_modules/binaryen/bin/', import.meta.url));
 const linked = readFileSync(input);
 const exported = WebAssembly.Module.exports(new WebAssembly.Module(linked)).map(({ name }) => name);
@@ -50,6 +51,10 @@ const missing = EXPORTS.filter((name) => !exported.includes(name));
 if (missing.length > 0) {
   console.error(`optimise: the module does not export ${missing.join(', ')}`);
   process.exit(1);
+}
+if (exported.length === EXPORTS.length && input === module) {
+  // cargo had nothing to put back.
+  process.exit(0);
 }
 if (!existsSync(kept)) {
   rmSync(dirname(kept), { recursive: true, force: true });
@@ -67,5 +72,7 @@ if (!existsSync(kept)) {
   renameSync(join(scratch, 'optimised.wasm'), kept);
   rmSync(scratch, { recursive: true });
 }
+// A file of its own: cargo's is a hard link to one that it keeps.
+rmSync(module, { force: true });
 copyFileSync(kept, module);
 console.log(`${module}: ${linked.length} bytes linked, ${statSync(module).size} optimised`);

@@ -83,13 +83,13 @@ impl ProviderKey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Credential;
+    use crate::testing::provider;
 
     const ACCOUNT: (&str, &str) = ("openai-project", "proj_1");
 
     fn hangup(kind: ProviderKind, placement: Placement, path: &str) -> Hangup {
         let account = vec![(ACCOUNT.0, ACCOUNT.1.to_owned())];
-        let provider = Arc::new(Provider { name: "p".into(), kind, credential: Credential::External, account });
+        let provider = Arc::new(Provider { kind, account, ..provider() });
         let key = ProviderKey { provider, placement, value: Arc::new(Secret::new(b"Bearer sk".to_vec())) };
         Hangup::new("rtc_1", "up".into(), "api".into(), &Target::parse(path.as_bytes()), &key)
     }

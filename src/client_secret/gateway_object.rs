@@ -1,11 +1,14 @@
 //! The `gateway` object of a mint request: what a backend says to the gateway, and the provider never sees.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::claims::{MAX_TEXT, SecretLimits};
-
+use crate::json::edit::Edits;
 use crate::json::{Decimal, for_each_member, string};
+use crate::limit::SessionLimits;
+use crate::usage::MicroUsd;
 
 const MAX_COST_MICRO_USD: u128 = 1_000_000_000_000_000;
 
@@ -47,6 +50,11 @@ impl GatewayObject {
         error.map_or(Ok(read), Err)
     }
 
+    /// Takes the object out of the body, `member` being its name, value and comma: it is no business of the provider's.
+    pub(super) fn remove(member: &Range<u64>, edits: &mut Edits) {
+        edits.remove(member.clone());
+    }
+
     fn member(&mut self, name: &str, value: &str) -> Result<(), InvalidGatewayObject> {
         let SecretLimits { max_duration, max_tokens, max_cost_micro_usd } = &mut self.limits;
         match name {
@@ -71,6 +79,25 @@ impl GatewayObject {
                 Err(invalid(param, "Known are user, origin, max_duration, max_tokens and max_cost_usd."))
             }
         }
+    }
+}
+
+impl SecretLimits {
+    /// A policy's limits, and a secret's where those are tighter: it can lower them, never raise them.
+    pub fn tighten(&self, policy: &SessionLimits) -> SessionLimits {
+        SessionLimits {
+            max_duration: tighter(policy.max_duration, self.max_duration),
+            idle_timeout: policy.idle_timeout,
+            max_tokens: tighter(policy.max_tokens, self.max_tokens),
+            max_cost: tighter(policy.max_cost, self.max_cost_micro_usd.map(MicroUsd)),
+        }
+    }
+}
+
+fn tighter<T: Ord>(policy: Option<T>, secret: Option<T>) -> Option<T> {
+    match (policy, secret) {
+        (Some(policy), Some(secret)) => Some(policy.min(secret)),
+        (policy, secret) => policy.or(secret),
     }
 }
 

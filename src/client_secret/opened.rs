@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use super::claims::SecretLimits;
-use crate::limit::SessionLimits;
 use crate::policy::Provider;
 use crate::secret::Secret;
-use crate::usage::MicroUsd;
 
 /// What an opened client secret says beyond its caller and policy.
 pub struct OpenedSecret {
@@ -22,24 +20,4 @@ pub struct OpenedSecret {
     pub limits: SecretLimits,
     /// The upstream's own secret; without one, the provider's key is used.
     pub upstream: Option<Secret>,
-}
-
-impl OpenedSecret {
-    /// A policy's limits, and this secret's where those are tighter: it can lower them, never raise them.
-    pub fn tighten(&self, policy: &SessionLimits) -> SessionLimits {
-        let cost = self.limits.max_cost_micro_usd.map(MicroUsd);
-        SessionLimits {
-            max_duration: tighter(policy.max_duration, self.limits.max_duration),
-            idle_timeout: policy.idle_timeout,
-            max_tokens: tighter(policy.max_tokens, self.limits.max_tokens),
-            max_cost: tighter(policy.max_cost, cost),
-        }
-    }
-}
-
-fn tighter<T: Ord>(policy: Option<T>, secret: Option<T>) -> Option<T> {
-    match (policy, secret) {
-        (Some(policy), Some(secret)) => Some(policy.min(secret)),
-        (policy, secret) => policy.or(secret),
-    }
 }

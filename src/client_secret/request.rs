@@ -303,7 +303,7 @@ impl<'a> MintRequest<'a> {
     pub fn rewrite(&self, model: Option<&str>, max_ttl: u64) -> String {
         let mut edits = Edits::default();
         if let Some(member) = &self.gateway_member {
-            edits.remove(member.clone());
+            GatewayObject::remove(member, &mut edits);
         }
         if let (Some((name, span)), Some(model)) = (&self.model, model)
             && name != model

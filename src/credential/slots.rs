@@ -8,8 +8,8 @@ use subtle::ConstantTimeEq;
 
 use super::bearer::bearer;
 use super::error::CredentialError;
-use super::gateway_slot::GatewaySlot;
-use super::subprotocols::{Subprotocol, SubprotocolOffer};
+use super::settings::GatewaySettings;
+use super::subprotocols::{SubprotocolOffer, TokenEncoding};
 use crate::http::members;
 
 /// A header in which a client may offer its token.
@@ -25,7 +25,7 @@ pub enum Slot {
 
 impl Slot {
     /// The slot that a header of this name is, in lower case.
-    pub fn of(name: &[u8], gateway: &GatewaySlot) -> Option<Self> {
+    pub fn of(name: &[u8], gateway: &GatewaySettings) -> Option<Self> {
         match name {
             _ if name == gateway.header.as_bytes() => Some(Self::Gateway),
             b"authorization" => Some(Self::Authorization),
@@ -44,14 +44,13 @@ impl Slot {
 pub fn presented_token<'a>(
     lines: impl Iterator<Item = (Slot, &'a [u8])> + Clone,
     offer: &'a SubprotocolOffer,
-    gateway: &GatewaySlot,
+    gateway: &GatewaySettings,
 ) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
     let all = |slot| lines.clone().filter(move |(other, _)| *other == slot).flat_map(|(_, line)| values(line));
     let headers = all(Slot::Gateway).map(|value| well_formed(bearer(value).unwrap_or(value)));
-    let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
-        Subprotocol::Token(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
-        Subprotocol::EncodedToken(at) => Some(decoded(name.get(at..).unwrap_or_default())),
-        _ => None,
+    let subprotocols = offer.gateway_tokens().map(|(token, encoding)| match encoding {
+        TokenEncoding::Plain => well_formed(token),
+        TokenEncoding::Base64Url => decoded(token),
     });
     let token = one(headers.chain(subprotocols))?;
     if token.is_some() || !gateway.accept_provider_slot {
@@ -62,10 +61,7 @@ pub fn presented_token<'a>(
         _ => bearer(value).map(well_formed),
     });
     let api_keys = all(Slot::ApiKey).map(well_formed);
-    let subprotocols = offer.iter().filter_map(|(name, kind)| match kind {
-        Subprotocol::ProviderKey(at) => Some(well_formed(name.get(at..).unwrap_or_default())),
-        _ => None,
-    });
+    let subprotocols = offer.provider_slots().map(well_formed);
     one(authorization.chain(api_keys).chain(subprotocols))
 }
 
@@ -116,8 +112,8 @@ fn one<'a>(
 mod tests {
     use super::*;
 
-    fn gateway() -> GatewaySlot {
-        GatewaySlot::new("cf-aig-authorization", "cf-aig-authorization", true)
+    fn gateway() -> GatewaySettings {
+        GatewaySettings::new("cf-aig-authorization", "cf-aig-authorization", true)
     }
 
     #[derive(Default)]
@@ -128,7 +124,7 @@ mod tests {
         subprotocols: &'a [&'a str],
     }
 
-    fn read(case: &Case<'_>, gateway: &GatewaySlot) -> Result<Option<String>, CredentialError> {
+    fn read(case: &Case<'_>, gateway: &GatewaySettings) -> Result<Option<String>, CredentialError> {
         let offer = SubprotocolOffer::parse(case.subprotocols.iter().map(|line| line.as_bytes()), gateway)?;
         let slots =
             [(Slot::ApiKey, case.api_keys), (Slot::Authorization, case.authorization), (Slot::Gateway, case.header)];
@@ -179,7 +175,7 @@ mod tests {
 
     #[test]
     fn provider_slots_can_be_closed() {
-        let closed = GatewaySlot::new("cf-aig-authorization", "cf-aig-authorization", false);
+        let closed = GatewaySettings::new("cf-aig-authorization", "cf-aig-authorization", false);
         let case = Case { authorization: &["Bearer t"], subprotocols: &["xai-client-secret.u"], ..Case::default() };
         assert_eq!(read(&case, &closed), Ok(None));
     }
@@ -242,19 +238,5 @@ mod tests {
             read(&Case { subprotocols: &[&long, "a"], ..Case::default() }, &gateway()),
             Err(CredentialError::Malformed(_))
         ));
-    }
-
-    #[test]
-    fn the_fallback_selection_prefers_what_is_no_credential() {
-        for (line, want) in [
-            ("openai-insecure-api-key.k, cf-aig-authorization.t, realtime, other", Some("realtime")),
-            ("openai-insecure-api-key.k, cf-aig-authorization.t", Some("cf-aig-authorization.t")),
-            ("cf-aig-authorization.t, openai-beta.realtime-v1", Some("openai-beta.realtime-v1")),
-            ("openai-insecure-api-key.k, xai-client-secret.k", Some("openai-insecure-api-key.k")),
-            ("", None),
-        ] {
-            let offer = SubprotocolOffer::parse([line.as_bytes()].into_iter(), &gateway()).unwrap();
-            assert_eq!(offer.fallback(), want.map(str::as_bytes), "{line}");
-        }
     }
 }

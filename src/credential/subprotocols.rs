@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::error::CredentialError;
-use super::gateway_slot::GatewaySlot;
+use super::settings::GatewaySettings;
 use crate::http::{is_token, members};
 use crate::secret::Secret;
 
@@ -32,13 +32,22 @@ pub enum Subprotocol {
     Plain,
 }
 
+/// How a token is written in a subprotocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TokenEncoding {
+    /// As it is.
+    Plain,
+    /// In base64url, for tokens with characters that a subprotocol may not hold.
+    Base64Url,
+}
+
 impl Subprotocol {
     /// Whether it never reaches an upstream.
     pub fn is_removed(self) -> bool {
         self != Self::Plain
     }
 
-    fn of(name: &[u8], gateway: &GatewaySlot) -> Self {
+    fn of(name: &[u8], gateway: &GatewaySettings) -> Self {
         let starts = |prefix: &str| {
             name.get(..prefix.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
@@ -76,11 +85,14 @@ impl SubprotocolOffer {
     /// [`CredentialError::Malformed`] if they are not, or longer than 16 KiB together.
     pub fn parse<'a>(
         lines: impl Iterator<Item = &'a [u8]> + Clone,
-        gateway: &GatewaySlot,
+        gateway: &GatewaySettings,
     ) -> Result<Self, CredentialError> {
         let length = lines.clone().map(<[u8]>::len).sum();
         if length > MAX_SUBPROTOCOLS {
             return Err(CredentialError::Malformed("sec-websocket-protocol is longer than 16 KiB"));
+        }
+        if length == 0 {
+            return Ok(Self { text: Secret::new(Vec::new()), names: Vec::new() });
         }
         let (mut text, mut names, mut seen) = (Vec::with_capacity(length), Vec::new(), HashSet::new());
         for name in lines.flat_map(members) {
@@ -102,19 +114,25 @@ impl SubprotocolOffer {
         self.names.iter().map(|(range, kind)| (self.text.expose().get(range.clone()).unwrap_or_default(), *kind))
     }
 
+    /// The gateway tokens that are offered, each as it is encoded.
+    pub(super) fn gateway_tokens(&self) -> impl Iterator<Item = (&[u8], TokenEncoding)> {
+        self.iter().filter_map(|(name, kind)| match kind {
+            Subprotocol::Token(at) => Some((name.get(at..).unwrap_or_default(), TokenEncoding::Plain)),
+            Subprotocol::EncodedToken(at) => Some((name.get(at..).unwrap_or_default(), TokenEncoding::Base64Url)),
+            Subprotocol::ProviderKey(_) | Subprotocol::ProviderSetting | Subprotocol::Plain => None,
+        })
+    }
+
+    /// What stands where the official SDKs put the provider's key: a gateway token as well, where those are accepted there.
+    pub(super) fn provider_slots(&self) -> impl Iterator<Item = &[u8]> {
+        self.iter().filter_map(|(name, kind)| match kind {
+            Subprotocol::ProviderKey(at) => Some(name.get(at..).unwrap_or_default()),
+            _ => None,
+        })
+    }
+
     /// Whether this subprotocol is offered.
     pub fn contains(&self, subprotocol: &[u8]) -> bool {
         self.iter().any(|(name, _)| name == subprotocol)
-    }
-
-    /// The one to select when the upstream selects none: the first that is no credential, else the gateway's, else the
-    /// first. Browsers abort a connection whose offer is not answered.
-    pub fn fallback(&self) -> Option<&[u8]> {
-        let rank = |kind| match kind {
-            Subprotocol::Plain | Subprotocol::ProviderSetting => 0,
-            Subprotocol::Token(_) | Subprotocol::EncodedToken(_) => 1,
-            Subprotocol::ProviderKey(_) => 2,
-        };
-        self.iter().min_by_key(|&(_, kind)| rank(kind)).map(|(name, _)| name)
     }
 }

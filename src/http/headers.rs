@@ -24,7 +24,7 @@ impl Headers {
     }
 
     /// How many lines there are.
-    pub(crate) fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.spans.len()
     }
 

@@ -168,12 +168,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::credential::Access;
     use crate::limit::CallerLimits;
-    use crate::name_rule::NameRule;
     use crate::process::heartbeat::GONE_AFTER;
     use crate::process::heartbeat::Heartbeats;
     use crate::process::shared_data::memory::{Contested, Memory, next_second};
+    use crate::testing;
     use crate::usage::{Input, Output, Tokens};
 
     const MIDNIGHT: u64 = 20_001 * 86_400;
@@ -199,8 +198,7 @@ mod tests {
     }
 
     fn web(limits: &CallerLimits) -> Caller {
-        let (policies, models, origins) = (Access::All, NameRule::Any, NameRule::Any);
-        Caller { name: "web".into(), policies, models, origins, limits: *limits }
+        Caller { name: "web".into(), limits: *limits, ..testing::caller() }
     }
 
     struct Worker<'a> {

@@ -135,10 +135,10 @@ impl Admission {
     /// What a session may use up: the policy's limits, and the client secret's where those are tighter.
     pub(crate) fn limits(&self) -> SessionLimits {
         let policy = self.policy.limits;
-        self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.tighten(&policy))
+        self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.limits.tighten(&policy))
     }
 
-    /// The last of all checks: whether the caller may start this now. Only a session has a seat.
+    /// The last of all checks: whether the caller may start this now. Only a session has a handle.
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = if self.endpoint.begins_session() {
@@ -248,4 +248,15 @@ fn check_origins(head: &RequestHead, callers: &NameRule, secrets: Option<&str>) 
         return Err(origin_not_allowed());
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+    use crate::testing::caller;
+
+    /// A request of web-app's under a policy.
+    pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
+        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, endpoint }
+    }
 }

@@ -76,8 +76,8 @@ impl WholeRequest<'_> {
         {
             read.set_model(resolved);
         }
-        let is_asked = include_usage(&admission, &head.target(), upstream.provider, read.as_mut())?;
-        let meter = RestMeter::new(&admission, &upstream, is_asked);
+        let asked = include_usage(&admission, &head.target(), upstream.provider, read.as_mut())?;
+        let meter = RestMeter::new(&admission, &upstream, asked);
         let replaced = read.and_then(RequestBody::edited);
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };

@@ -7,11 +7,9 @@ use crate::denial::{Denial, DenialCode};
 use crate::endpoint::{InvalidPath, NoEndpoint};
 use crate::limit::{CallerLimit, Exceeded};
 
-/// The answer to a request that waits for a body that Envoy keeps back.
-pub(crate) fn body_unavailable() -> Denial {
-    let message = "The gateway cannot read request bodies: its plugin configuration lacks \
-                   `allow_on_headers_stop_iteration: true`.";
-    Denial::new(DenialCode::BodyUnavailable, message)
+/// The answer to a request whose body has come, and cannot be had from Envoy.
+pub(super) fn unread_body() -> Denial {
+    Denial::new(DenialCode::BodyUnavailable, "The gateway cannot read this request's body. Send it again.")
 }
 
 pub(super) fn no_endpoint(why: NoEndpoint) -> Denial {

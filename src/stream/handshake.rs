@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::upstream_response::UpstreamResponse;
-use crate::credential::SubprotocolOffer;
+use super::upstream_headers::UpstreamResponse;
+use crate::credential::{Subprotocol, SubprotocolOffer};
 use crate::http::{Edits, HeaderValue, trim};
 use crate::secret::Secret;
 
@@ -28,7 +28,7 @@ impl Handshake {
             // RFC 8441 section 5: over HTTP/2, Sec-WebSocket-Accept is not used.
             edits.remove("sec-websocket-accept");
         }
-        match self.offer.fallback() {
+        match fallback(&self.offer) {
             None => edits.remove("sec-websocket-protocol"),
             Some(_) if self.offer.contains(trim(&response.subprotocols())) => {}
             Some(name) => {
@@ -37,5 +37,37 @@ impl Handshake {
             }
         }
         edits
+    }
+}
+
+/// The subprotocol to select when the upstream selects none: the first that is no credential, else the gateway's, else the
+/// first. Browsers abort a connection whose offer is not answered.
+fn fallback(offer: &SubprotocolOffer) -> Option<&[u8]> {
+    let rank = |kind| match kind {
+        Subprotocol::Plain | Subprotocol::ProviderSetting => 0,
+        Subprotocol::Token(_) | Subprotocol::EncodedToken(_) => 1,
+        Subprotocol::ProviderKey(_) => 2,
+    };
+    offer.iter().min_by_key(|&(_, kind)| rank(kind)).map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::GatewaySettings;
+
+    #[test]
+    fn the_fallback_selection_prefers_what_is_no_credential() {
+        let gateway = GatewaySettings::new("cf-aig-authorization", "cf-aig-authorization", true);
+        for (line, want) in [
+            ("openai-insecure-api-key.k, cf-aig-authorization.t, realtime, other", Some("realtime")),
+            ("openai-insecure-api-key.k, cf-aig-authorization.t", Some("cf-aig-authorization.t")),
+            ("cf-aig-authorization.t, openai-beta.realtime-v1", Some("openai-beta.realtime-v1")),
+            ("openai-insecure-api-key.k, xai-client-secret.k", Some("openai-insecure-api-key.k")),
+            ("", None),
+        ] {
+            let offer = SubprotocolOffer::parse([line.as_bytes()].into_iter(), &gateway).unwrap();
+            assert_eq!(fallback(&offer), want.map(str::as_bytes), "{line}");
+        }
     }
 }

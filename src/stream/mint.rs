@@ -1,4 +1,4 @@
-//! A client secret on its way: what its request said, until the upstream's answer is sealed.
+//! A client secret on its way: what its request said, until the upstream's response is sealed.
 
 use super::admission::Admission;
 use super::denials::{invalid_mint_response, mint_denial, route_not_allowed, too_long, unkept_limits, unsealable};
@@ -14,7 +14,7 @@ use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::http::decoded;
 
-/// What is kept of a mint request for its answer.
+/// What is kept of a mint request for its response.
 pub(crate) struct Minting {
     caller: String,
     provider: String,
@@ -35,7 +35,7 @@ pub(crate) struct Sealing {
 
 /// What becomes of a mint request.
 pub(crate) enum Minted {
-    /// It goes on, with this body; the upstream's answer is to be sealed.
+    /// It goes on, with this body; the upstream's response is to be sealed.
     Forward(String, Box<Minting>),
     /// It is answered here.
     Reply(String),
@@ -87,7 +87,7 @@ impl Minting {
         &self.provider
     }
 
-    /// The answer that the client gets for the upstream's.
+    /// The body that the client gets for the upstream's.
     pub(crate) fn answer(&self, secrets: &Secrets, body: &[u8], host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
         let answer = MintResponse::parse(body).map_err(invalid_mint_response)?;
         let expires_at = self.expires_at.min(answer.expires_at);

@@ -14,13 +14,14 @@ mod handshake;
 mod mint;
 mod request;
 mod request_head;
-mod response;
 mod rest;
 mod session_meter;
 mod state;
 mod stream_options;
 mod upstream;
+mod upstream_headers;
 mod upstream_response;
+
 mod websocket;
 
 use std::time::SystemTime;
@@ -35,7 +36,7 @@ use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{body_unavailable, unreadable_body};
+use denials::{unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::RequestHead;
@@ -74,7 +75,12 @@ impl Stream {
     pub fn request_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> RequestAction {
         let now = cx.worker.clock;
         match &mut self.state {
-            State::WaitingForBody(_) => self.awaited_body(body, ends, cx),
+            State::WaitingForBody(_) => {
+                let size = body.size();
+                self.awaited_body(size, ends, &mut || body.read(0, size).filter(|body| body.len() == size), cx)
+            }
+            State::Arrived => RequestAction::Reset,
+            State::Replied => RequestAction::Hold,
             State::Relaying(relay, _) | State::Cut(relay, _) if body.size() > 0 => relay.client_bytes(body, now).into(),
             State::Forwarded(sent) if body.size() > 0 => {
                 sent.awaited.relay().map_or(RequestAction::Pass, |relay| relay.client_bytes(body, now).into())
@@ -93,12 +99,16 @@ impl Stream {
                 RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped()
             }
         };
-        if !self.is_waiting_for_body() {
-            return (edits, RequestAction::Pass);
-        }
-        let size = body.size();
-        let body = body.read(0, size).unwrap_or_default();
-        let action = self.awaited_body(&mut body.as_slice(), true, cx);
+        let action = match self.state {
+            State::WaitingForBody(_) => {
+                let size = body.size();
+                let mut body = body.read(0, size);
+                self.awaited_body(body.as_ref().map_or(0, Vec::len), true, &mut || body.take(), cx)
+            }
+            State::Arrived => RequestAction::Reset,
+            State::Replied => RequestAction::Hold,
+            _ => RequestAction::Pass,
+        };
         (edits, action)
     }
 
@@ -107,11 +117,10 @@ impl Stream {
         matches!(self.state, State::WaitingForBody(_))
     }
 
-    /// Envoy keeps back the body that the request waits for: what it is answered, and the edits before that. `None` if it
-    /// waits for none.
-    pub fn deny_withheld(&mut self, worker: &mut WorkerState) -> Option<(Edits, DetailedReply)> {
+    /// Denies a request that waits for its body: what it is answered, and the edits before that. `None` if it waits for
+    /// none.
+    pub fn deny_waiting(&mut self, denial: Denial, worker: &mut WorkerState) -> Option<(Edits, DetailedReply)> {
         let State::WaitingForBody(waiting) = &self.state else { return None };
-        let denial = body_unavailable();
         worker.sessions.metrics.add(Metric::Rejected(denial.code));
         let edits = edits_of_denied(&self.plan, &waiting.0);
         self.state = State::Replied;
@@ -139,7 +148,7 @@ impl Stream {
             let used = self.used(*meter, sessions, || host.now());
             return log_rest(used, cx.worker);
         }
-        match (std::mem::replace(&mut self.state, State::Untouched), self.handle.take()) {
+        match (std::mem::replace(&mut self.state, State::Replied), self.handle.take()) {
             (State::Spent(used), _) => log_rest(used, cx.worker),
             (State::CallStarted(started_call), handle) => {
                 let call = started_call.into_call(handle, host);
@@ -172,23 +181,30 @@ impl Stream {
         }
     }
 
-    /// The body that a request waits for: more of it came, or its end.
-    fn awaited_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> RequestAction {
-        let State::WaitingForBody(waiting) = &self.state else { return RequestAction::Pass };
-        let size = body.size();
+    /// The body that a request waits for: so much of it has come, or all. `read` gives all of that, or nothing if it cannot
+    /// be read.
+    fn awaited_body(
+        &mut self,
+        size: usize,
+        ends: bool,
+        read: &mut dyn FnMut() -> Option<Vec<u8>>,
+        cx: &mut Context<'_>,
+    ) -> RequestAction {
+        let State::WaitingForBody(waiting) = &self.state else { return RequestAction::Reset };
         let is_unreadable = waiting.1.need == BodyNeed::Empty && size > 0;
         if !ends && !is_unreadable {
             return RequestAction::Hold;
         }
         let State::WaitingForBody(waiting) = std::mem::replace(&mut self.state, State::Replied) else {
-            return RequestAction::Pass;
+            return RequestAction::Reset;
         };
         let (head, waiting) = *waiting;
-        let completed = if is_unreadable {
-            Err(unreadable_body())
-        } else {
-            let body = body.read(0, size).unwrap_or_default();
-            WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)
+        let completed = match is_unreadable {
+            true => Err(unreadable_body()),
+            // A body that cannot be read may name a model: it is not the same as none.
+            false => read()
+                .ok_or_else(unread_body)
+                .and_then(|body| WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)),
         };
         match completed {
             Ok(BodyDecision::Forward(forwarded, edits, replaced)) => {

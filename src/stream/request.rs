@@ -15,6 +15,7 @@ use super::forward::{Awaited, FollowedWebSocket, Forwarded, Outgoing};
 use super::handshake::Handshake;
 use super::request_head::{Line, RequestHead};
 use super::rest::RestMeter;
+use super::stream_options::StreamUsage;
 use super::upstream::{Upstream, named_in_query};
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
@@ -85,7 +86,7 @@ pub(crate) fn check(
     match &admission.endpoint {
         Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket => admitted.websocket(admission, cx),
         Endpoint::StartCall => admitted.call(admission, cx),
-        // The one waits for its body, the other was refused.
+        // The one waits for its body, the other was denied.
         Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
         Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
             admitted.rest(admission, cx)
@@ -153,7 +154,7 @@ impl Admitted<'_> {
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
-        let awaited = Awaited::of_rest(&admission.endpoint, RestMeter::new(&admission, &upstream, false));
+        let awaited = Awaited::of_rest(&admission.endpoint, RestMeter::new(&admission, &upstream, StreamUsage::AsSent));
         let provider = upstream.provider.clone();
         Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
     }

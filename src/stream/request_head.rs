@@ -1,6 +1,6 @@
 //! The head of a request: its header lines, each read once, and kept as long as something is to be known of them.
 
-use crate::credential::{GatewaySlot, Slot, Strip, SubprotocolOffer};
+use crate::credential::{GatewaySettings, Slot, Strip, SubprotocolOffer};
 use crate::http::{Edits, HeaderValue, Headers, Target, is_json, media_type, members, trim};
 
 /// The version that OpenAI has refused since its beta ended.
@@ -52,11 +52,38 @@ pub(crate) enum Line {
     Stripped,
 }
 
+impl Line {
+    const fn bit(self) -> u16 {
+        1 << match self {
+            Self::Method => 0,
+            Self::Target => 1,
+            Self::Upgrade => 2,
+            Self::Slot(_) => 3,
+            Self::Subprotocols => 4,
+            Self::WebSocketKey => 5,
+            Self::WebSocketExtensions => 6,
+            Self::Origin => 7,
+            Self::AcceptEncoding => 8,
+            Self::ContentType => 9,
+            Self::ContentEncoding => 10,
+            Self::ContentLength => 11,
+            Self::Beta => 12,
+            Self::Stripped => 13,
+        }
+    }
+}
+
 /// The header lines of a request, and which of them matter.
 pub(crate) struct RequestHead {
     headers: Headers,
     /// In the order of the headers.
     lines: Vec<ReadLine>,
+    /// The [`Line::bit`]s of those: most of what is asked for is not there, and costs nothing then.
+    present: u16,
+    /// Which line has the method.
+    method: usize,
+    /// Which line has the target, and at which of its bytes the query begins.
+    target: (usize, Option<usize>),
 }
 
 struct ReadLine {
@@ -68,9 +95,10 @@ struct ReadLine {
 
 impl RequestHead {
     /// Reads the lines.
-    pub(crate) fn read(headers: Headers, gateway: &GatewaySlot, strip: &Strip) -> Self {
-        let mut lines = Vec::with_capacity(headers.len());
-        for (number, (name, _)) in headers.iter().enumerate() {
+    pub(crate) fn read(headers: Headers, gateway: &GatewaySettings, strip: &Strip) -> Self {
+        let mut lines = Vec::with_capacity(headers.count());
+        let (mut present, mut method, mut target) = (0, usize::MAX, (usize::MAX, None));
+        for (number, (name, value)) in headers.iter().enumerate() {
             let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
             let line = match (Slot::of(name, gateway), name) {
                 (Some(slot), _) => Line::Slot(slot),
@@ -82,19 +110,30 @@ impl RequestHead {
                 },
             };
             let is_stripped = is_listed || matches!(line, Line::Slot(_) | Line::Stripped);
+            match line {
+                Line::Method => method = number,
+                Line::Target => target = (number, value.iter().position(|&byte| byte == b'?')),
+                _ => {}
+            }
+            present |= line.bit();
             lines.push(ReadLine { line, number, is_stripped });
         }
-        Self { headers, lines }
+        Self { headers, lines, present, method, target }
     }
 
     /// The method.
     pub(crate) fn method(&self) -> &[u8] {
-        self.last(Line::Method).unwrap_or_default()
+        self.headers.line(self.method).1
     }
 
     /// The request target.
     pub(crate) fn target(&self) -> Target<'_> {
-        Target::parse(self.last(Line::Target).unwrap_or_default())
+        let (number, query) = self.target;
+        let (_, target) = self.headers.line(number);
+        match query {
+            Some(at) => Target { path: target.get(..at).unwrap_or_default(), query: target.get(at + 1..) },
+            None => Target { path: target, query: None },
+        }
     }
 
     /// The value of `authorization`, for the control API, which has no other slot.
@@ -112,17 +151,17 @@ impl RequestHead {
 
     /// Whether there is such a line.
     pub(crate) fn has(&self, line: Line) -> bool {
-        self.last(line).is_some()
+        self.present & line.bit() != 0
     }
 
     /// The values of all such lines, in order.
     pub(crate) fn all(&self, line: Line) -> impl Iterator<Item = &[u8]> + Clone {
-        self.lines.iter().filter(move |read| read.line == line).map(|read| self.value(read))
+        self.of(line).iter().filter(move |read| read.line == line).map(|read| self.value(read))
     }
 
     /// The value of the last such line.
     pub(crate) fn last(&self, line: Line) -> Option<&[u8]> {
-        self.lines.iter().rev().find(|read| read.line == line).map(|read| self.value(read))
+        self.of(line).iter().rev().find(|read| read.line == line).map(|read| self.value(read))
     }
 
     /// What its body is said to be.
@@ -162,6 +201,11 @@ impl RequestHead {
         let kept = offer.iter().filter(|(_, kind)| !kind.is_removed()).map(|(name, _)| name).collect();
         relist(&mut edits, "sec-websocket-protocol", offer.iter().count(), kept);
         edits
+    }
+
+    /// The lines among which such a line may be.
+    fn of(&self, line: Line) -> &[ReadLine] {
+        if self.has(line) { &self.lines } else { &[] }
     }
 
     fn value(&self, read: &ReadLine) -> &[u8] {
@@ -208,7 +252,7 @@ mod tests {
     fn head(lines: &[(&str, &str)]) -> RequestHead {
         let strip = Strip { headers: vec!["x-internal".into(), "openai-beta".into()], params: vec![] };
         let headers = Headers::from_iter(lines.iter().copied());
-        RequestHead::read(headers, &GatewaySlot::new("x-gateway", "gateway", true), &strip)
+        RequestHead::read(headers, &GatewaySettings::new("x-gateway", "gateway", true), &strip)
     }
 
     #[test]

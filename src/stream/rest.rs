@@ -1,8 +1,8 @@
 //! A REST response whose usage is counted, read as it passes.
 //!
 //! ```text
-//! Awaited ─┬─ 2xx, JSON or server-sent events ─▶ Read ─ its end, or a cut ─▶ Over
-//!          └─ anything else ────────────────────────────────────────────────▶ Over
+//! AwaitingHeaders ─┬─ 2xx, JSON or server-sent events ─▶ Reading ─ its end, or a cut ─▶ Done
+//!                  └─ anything else ───────────────────────────────────────────────────▶ Done
 //! ```
 //!
 //! Nothing is held back but an event that is not complete, and that only where the usage was asked for in the client's
@@ -13,8 +13,9 @@ use std::sync::Arc;
 
 use super::action::{BodyAction, ResponseAction};
 use super::admission::Admission;
+use super::stream_options::StreamUsage;
 use super::upstream::Upstream;
-use super::upstream_response::UpstreamResponse;
+use super::upstream_headers::UpstreamResponse;
 use crate::credential::Caller;
 use crate::http::{Edits, is_json, media_type, trim};
 use crate::policy::{Policy, Provider};
@@ -39,7 +40,7 @@ pub struct RestUsage {
     pub policy: Arc<Policy>,
     /// Who served it.
     pub provider: Arc<Provider>,
-    /// The request's model, else the answer's, if one is known.
+    /// The request's model, else the response's, if one is known.
     pub model: Option<String>,
     /// What was counted.
     pub usage: Tally,
@@ -50,7 +51,7 @@ pub struct RestUsage {
 }
 
 impl RestUsage {
-    /// Whether the answer told anything. What was not told is not known, and need not be nothing.
+    /// Whether the response reported anything. What was not reported is not known, and need not be nothing.
     pub(crate) fn is_reported(&self) -> bool {
         self.usage != Tally::default()
     }
@@ -59,18 +60,18 @@ impl RestUsage {
 /// Why the usage of an exchange is not known, or not all of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UsageGap {
-    /// The answer has a content coding.
+    /// The response has a content coding.
     Coded,
-    /// The answer is a stream that told none.
+    /// The response is a stream that reports none.
     Unreported,
-    /// What the answer told cannot be counted.
+    /// What the response reports cannot be counted.
     Rejected(UsageError),
 }
 
-/// The answer, as far as it has come.
+/// The response, as far as it has come.
 enum Phase {
-    /// Its headers have not come. The usage of a chat completion may have been asked for in the client's place.
-    AwaitingHeaders { is_asked: bool },
+    /// Its headers have not come.
+    AwaitingHeaders(StreamUsage),
     /// Its body passes.
     Reading { body: BodyMeter, is_stream: bool, unasked: Option<UsageChunkFilter> },
     /// Nothing of it is to be read any more.
@@ -78,25 +79,24 @@ enum Phase {
 }
 
 impl RestMeter {
-    /// The exchange that a request begins, if its usage is to be counted. `is_asked` says that it was asked for in the
-    /// client's place.
-    pub(crate) fn new(admission: &Admission, upstream: &Upstream<'_>, is_asked: bool) -> Option<Box<Self>> {
+    /// The exchange that a request begins, if its usage is to be counted.
+    pub(crate) fn new(admission: &Admission, upstream: &Upstream<'_>, asked: StreamUsage) -> Option<Box<Self>> {
         admission.is_counted().then(|| {
             Box::new(Self {
                 policy: admission.policy.clone(),
                 caller: admission.caller.clone(),
                 provider: upstream.provider.clone(),
                 meter: Meter::new(upstream.model),
-                phase: Phase::AwaitingHeaders { is_asked },
+                phase: Phase::AwaitingHeaders(asked),
                 gap: None,
             })
         })
     }
 
-    /// The answer's headers came.
+    /// The response's headers came.
     pub(crate) fn answered(&mut self, status: Option<u16>, response: &UpstreamResponse<'_>) -> ResponseAction {
         let answer = std::mem::replace(&mut self.phase, Phase::Done);
-        let (Phase::AwaitingHeaders { is_asked }, Some(200..=299)) = (answer, status) else {
+        let (Phase::AwaitingHeaders(asked), Some(200..=299)) = (answer, status) else {
             return ResponseAction::Pass;
         };
         let content_type = response.content_type();
@@ -111,7 +111,7 @@ impl RestMeter {
             return ResponseAction::Pass;
         }
         let body = if is_stream { BodyMeter::event_stream() } else { BodyMeter::json() };
-        let unasked = (is_stream && is_asked).then(UsageChunkFilter::new);
+        let unasked = if is_stream { asked.chunk_filter() } else { None };
         let is_shortened = unasked.is_some();
         self.phase = Phase::Reading { body, is_stream, unasked };
         if !is_shortened {
@@ -122,12 +122,12 @@ impl RestMeter {
         ResponseAction::Edit(edits)
     }
 
-    /// Whether the answer's bytes are to be read as they pass.
+    /// Whether the response's bytes are to be read as they pass.
     pub(crate) fn is_read(&self) -> bool {
         matches!(&self.phase, Phase::Reading { body, .. } if body.is_open())
     }
 
-    /// Bytes of the answer are on their way. `ends` says that none follow.
+    /// Bytes of the response are on their way. `ends` says that none follow.
     pub(crate) fn pass(&mut self, bytes: &[u8], ends: bool, prices: &PriceList) -> BodyAction {
         let Phase::Reading { body, unasked, .. } = &mut self.phase else { return BodyAction::Pass };
         let metered = body.read(bytes, &mut self.meter, prices);
@@ -177,20 +177,17 @@ fn note(gap: &mut Option<UsageGap>, all: &[MeterEvent]) {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::fs;
 
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::credential::Access;
     use crate::endpoint::Endpoint;
     use crate::host::HeaderMap;
     use crate::host::fake::FakeHost;
-    use crate::limit::{CallerLimits, SessionLimits};
-    use crate::name_rule::NameRule;
-    use crate::policy::{Credential, ProviderKind};
-    use crate::protocol::Lock;
+    use crate::stream::admission::testing::admission;
+    use crate::testing::policy;
 
     struct Answered {
         content_type: &'static str,
@@ -207,40 +204,14 @@ pub(super) mod tests {
     const JSON: Answered = Answered { content_type: "application/json", content_encoding: "" };
     const EVENTS: Answered = Answered { content_type: "text/event-stream; charset=utf-8", content_encoding: "" };
 
-    pub(in crate::stream) fn provider(kind: ProviderKind) -> Arc<Provider> {
-        Arc::new(Provider { name: "openai".into(), kind, credential: Credential::External, account: vec![] })
+    fn counted() -> Admission {
+        admission(policy(), Endpoint::Completions)
     }
 
-    pub(in crate::stream) fn admission(is_metered: bool) -> Admission {
-        let policy = Policy {
-            name: "rest".into(),
-            default_provider: provider(ProviderKind::OpenAi),
-            other_providers: vec![],
-            models: NameRule::Any,
-            aliases: vec![],
-            limits: SessionLimits::default(),
-            lock: Lock::default(),
-            is_metered,
-        };
-        let caller = Caller {
-            name: "web-app".into(),
-            policies: Access::All,
-            models: NameRule::Any,
-            origins: NameRule::Any,
-            limits: CallerLimits::default(),
-        };
-        Admission {
-            policy: Arc::new(policy),
-            caller: Arc::new(caller),
-            client_secret: None,
-            endpoint: Endpoint::Completions,
-        }
-    }
-
-    fn rest(model: &str, is_asked: bool) -> RestMeter {
-        let admission = admission(true);
+    fn rest(model: &str, asked: StreamUsage) -> RestMeter {
+        let admission = counted();
         let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(model) };
-        *RestMeter::new(&admission, &upstream, is_asked).unwrap()
+        *RestMeter::new(&admission, &upstream, asked).unwrap()
     }
 
     fn load(file: &str) -> String {
@@ -287,7 +258,7 @@ pub(super) mod tests {
             let want: Value = serde_json::from_str(&load(&format!("{name}.json"))).unwrap();
             let bytes = body.as_bytes();
             for cut in 0..=bytes.len() {
-                let (used, got) = pass(rest(model, false), &response, &[&bytes[..cut], &bytes[cut..]]);
+                let (used, got) = pass(rest(model, StreamUsage::AsSent), &response, &[&bytes[..cut], &bytes[cut..]]);
                 assert_eq!((record(&used), used.gap), (want.clone(), None), "{name} cut at {cut}");
                 assert_eq!(got, bytes, "{name} cut at {cut}");
             }
@@ -303,7 +274,7 @@ pub(super) mod tests {
         assert!(want.len() < stream.len());
         for cut in 0..=stream.len() {
             let chunks = [&stream.as_bytes()[..cut], &stream.as_bytes()[cut..], b""];
-            let (used, got) = pass(rest("gpt-5", true), &EVENTS, &chunks);
+            let (used, got) = pass(rest("gpt-5", StreamUsage::Added), &EVENTS, &chunks);
             assert_eq!((used.usage.total_tokens, used.gap), (2306, None), "cut at {cut}");
             assert_eq!(String::from_utf8(got).unwrap(), want, "cut at {cut}");
         }
@@ -325,7 +296,7 @@ pub(super) mod tests {
             (300, JSON, false, None),
             (429, JSON, false, None),
         ] {
-            let mut rest = rest("gpt-5", false);
+            let mut rest = rest("gpt-5", StreamUsage::AsSent);
             assert!(!rest.is_read());
             rest.answered(Some(status), &UpstreamResponse(&response.host()));
             assert_eq!(rest.is_read(), is_read, "{status} {}", response.content_type);
@@ -351,7 +322,7 @@ pub(super) mod tests {
             (cut(&event_stream(&load("responses-sse.jsonl"))), EVENTS, missing),
             ("data: {\"type\":\"message_start\"}\n\n".into(), EVENTS, Some(UsageGap::Unreported)),
         ] {
-            let (used, got) = pass(rest("gpt-5", false), &response, &[body.as_bytes()]);
+            let (used, got) = pass(rest("gpt-5", StreamUsage::AsSent), &response, &[body.as_bytes()]);
             assert_eq!(used.gap, gap, "{:.80}", body);
             assert!(got == body.as_bytes());
         }

@@ -7,7 +7,7 @@
 //!          ├─ the body is needed ▶ WaitingForBody ─┬─ not fine ─▶ Replied
 //!          │                                       ├─ fine ─────▶ Forwarded
 //!          │                                       └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; locally Replied
-//!          └─ all checks pass ──────────────────────────────────▶ Forwarded ─┬─ its key is refused ─▶ Replied
+//!          └─ all checks pass ──────────────────────────────────▶ Forwarded ─┬─ its key is refused ─▶ ResponseReplaced
 //!                                                                            ├─ 101, and metered ───▶ Relaying ─ its time is up ▶ Cut
 //!                                                                            ├─ 201 to a call ──────▶ CallStarted
 //!                                                                            └─ a REST response ends ▶ Spent
@@ -58,8 +58,11 @@ pub(super) enum State {
     Minting(Box<Minting>),
     /// The answer's body is gathered.
     Sealing(Box<Sealing>),
-    /// Answered by the filter: what comes back is its own reply.
+    /// Its request was answered by the filter, or it is over: nothing of the request goes on, and what comes back is the
+    /// filter's own reply.
     Replied,
+    /// The upstream's response has given way to the filter's own. What is left of the request goes on as before.
+    ResponseReplaced,
 }
 
 impl Stream {

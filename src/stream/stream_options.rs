@@ -1,15 +1,34 @@
-//! Streams of completions, which report usage only where `stream_options` says so: set for the client, or denied where
-//! nobody could be told and it must be known.
+//! Streams of completions, which report usage only where `stream_options` says so: asked for in the client's place, and
+//! taken out of the response again; denied where it must be known and nobody would say it.
 
 use super::admission::Admission;
 use super::denials::{ambiguous_stream, ambiguous_version, unreadable_body, unreported_stream};
 use crate::denial::Denial;
 use crate::http::Target;
 use crate::policy::{Provider, ProviderKind};
-use crate::protocol::{Inspected, InvalidBody, RequestBody};
+use crate::protocol::{Inspected, InvalidBody, RequestBody, UsageChunkFilter};
 
 /// The first version of Azure's API that knows `stream_options`.
 const AZURE_STREAM_OPTIONS: &str = "2024-09";
+
+/// Whether a stream reports usage that its client did not ask for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum StreamUsage {
+    /// The request goes up with what the client asked for.
+    AsSent,
+    /// The usage is asked for in the client's place.
+    Added,
+}
+
+impl StreamUsage {
+    /// What takes the usage out of the stream again, if its client did not ask for it.
+    pub(crate) fn chunk_filter(self) -> Option<UsageChunkFilter> {
+        match self {
+            Self::AsSent => None,
+            Self::Added => Some(UsageChunkFilter::new()),
+        }
+    }
+}
 
 /// Reads a body; `None` if it is empty.
 pub(crate) fn read_body<'a>(admission: &Admission, body: &'a [u8]) -> Result<Option<RequestBody<'a>>, Denial> {
@@ -24,21 +43,21 @@ pub(crate) fn read_body<'a>(admission: &Admission, body: &'a [u8]) -> Result<Opt
     read.map(Some)
 }
 
-/// Asks for the usage of what a body asks for, where that must be and can be; says whether it did. Under a budget of the
-/// day, no stream passes that would not tell.
+/// Asks for the usage of what a body asks for, where that must be and can be. Under a budget of the day, no stream passes
+/// that would not report it.
 pub(crate) fn include_usage(
     admission: &Admission,
     target: &Target<'_>,
     provider: &Provider,
     body: Option<&mut RequestBody<'_>>,
-) -> Result<bool, Denial> {
-    let Some(body) = body.filter(|_| admission.needs_include_usage()) else { return Ok(false) };
+) -> Result<StreamUsage, Denial> {
+    let Some(body) = body.filter(|_| admission.needs_include_usage()) else { return Ok(StreamUsage::AsSent) };
     let has_budget = admission.caller.limits.has_budget();
     match supports_include_usage(target, provider) {
-        Some(true) => Ok(body.include_usage()),
+        Some(true) if body.include_usage() => Ok(StreamUsage::Added),
         None if has_budget => Err(ambiguous_version()),
         Some(false) if has_budget && body.is_stream() => Err(unreported_stream()),
-        Some(false) | None => Ok(false),
+        Some(_) | None => Ok(StreamUsage::AsSent),
     }
 }
 
@@ -65,19 +84,21 @@ mod tests {
     use crate::credential::Caller;
     use crate::endpoint::Endpoint;
     use crate::limit::CallerLimits;
-    use crate::stream::rest::tests::{admission, provider};
+    use crate::testing::{caller, policy, provider};
 
     /// What becomes of a body sent here: whether it is made to ask, or the answer that refuses it.
     fn asked(path: &str, kind: ProviderKind, body: &str, tokens_per_day: Option<u64>) -> Result<bool, String> {
         let target = Target::parse(path.as_bytes());
         let (endpoint, _) = Endpoint::read(b"POST", &target, None).unwrap();
-        let admission = admission(true);
         let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
-        let caller = Arc::new(Caller { limits, ..Arc::into_inner(admission.caller).unwrap() });
-        let admission = Admission { caller, endpoint, ..admission };
+        let (policy, caller) = (Arc::new(policy()), Arc::new(Caller { limits, ..caller() }));
+        let admission = Admission { policy, caller, client_secret: None, endpoint };
+        let provider = Provider { kind, ..provider() };
         let asked = read_body(&admission, body.as_bytes())
-            .and_then(|mut body| include_usage(&admission, &target, &provider(kind), body.as_mut()));
-        asked.map_err(|denial| String::from_utf8(denial.local_reply().body).unwrap())
+            .and_then(|mut body| include_usage(&admission, &target, &provider, body.as_mut()));
+        asked
+            .map(|asked| asked == StreamUsage::Added)
+            .map_err(|denial| String::from_utf8(denial.local_reply().body).unwrap())
     }
 
     #[test]

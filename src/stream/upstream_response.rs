@@ -1,38 +1,181 @@
-//! The head of an upstream's response, read as far as it matters.
+//! The upstream's response to a request that went on: what of it the client gets.
 
-use crate::host::{Attribute, HeaderMap, StreamHost};
+use super::action::ResponseAction;
+use super::call::StartedCall;
+use super::context::Context;
+use super::denials::{invalid_mint_response, provider_key_rejected, upstream_secret_rejected};
+use super::forward::{Awaited, FollowedWebSocket, Forwarded};
+use super::mint::Sealing;
+use super::state::{State, Stream};
+use super::upstream_headers::UpstreamResponse;
+use crate::client_secret::InvalidMintResponse;
+use crate::denial::Denial;
+use crate::endpoint::CallId;
+use crate::http::{Edits, HeaderValue};
+use crate::metrics::{Metric, MintedBy, Presented};
+use crate::process::CallName;
+use crate::usage::{SessionKind, Status};
+use crate::ws::ReadBuffer;
 
-/// A response's headers, each read only when needed.
-pub(crate) struct UpstreamResponse<'a>(pub &'a dyn StreamHost);
-
-impl UpstreamResponse<'_> {
-    /// `:status`.
-    pub(crate) fn status(&self) -> Option<u16> {
-        str::from_utf8(&self.0.header(HeaderMap::Response, ":status")?).ok()?.parse().ok()
+impl Stream {
+    /// The response's headers came. `ends` says that neither body nor trailers follow.
+    pub fn response_headers(&mut self, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
+        match self.state {
+            State::Forwarded(_) => self.response_to_forwarded(cx),
+            State::Minting(_) => self.response_to_mint(ends, cx),
+            _ => ResponseAction::Pass,
+        }
     }
 
-    /// Whether the upstream sent it, rather than Envoy or one of its filters.
-    pub(crate) fn is_from_upstream(&self) -> bool {
-        self.0.attribute(Attribute::ResponseCodeDetails).is_some_and(|details| details == b"via_upstream")
+    /// More of the response's body came, or its end.
+    pub fn response_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
+        let now = cx.worker.clock;
+        match &mut self.state {
+            State::Relaying(relay, _) | State::Cut(relay, _) if body.size() > 0 => {
+                relay.upstream_bytes(body, &self.plan.prices, &mut cx.worker.sessions, now).into()
+            }
+            State::Forwarded(_) => self.metered_body(body, ends, cx),
+            State::Sealing(_) => {
+                let size = body.size();
+                self.gather_minted(&body.read(0, size).unwrap_or_default(), ends, cx)
+            }
+            _ => ResponseAction::Pass,
+        }
     }
 
-    /// All lines of `sec-websocket-protocol`, joined by commas; empty if there are none.
-    pub(crate) fn subprotocols(&self) -> Vec<u8> {
-        self.0.attribute(Attribute::ResponseHeader("sec-websocket-protocol")).unwrap_or_default()
+    /// The response's trailers came, which end it.
+    pub fn response_trailers(&mut self, cx: &mut Context<'_>) -> ResponseAction {
+        match self.state {
+            State::Sealing(_) => self.gather_minted(&[], true, cx),
+            _ => ResponseAction::Pass,
+        }
     }
 
-    /// `content-type`; empty if there is none.
-    pub(crate) fn content_type(&self) -> Vec<u8> {
-        self.0.header(HeaderMap::Response, "content-type").unwrap_or_default()
+    fn response_to_forwarded(&mut self, cx: &mut Context<'_>) -> ResponseAction {
+        let State::Forwarded(sent) = &mut self.state else { return ResponseAction::Pass };
+        let response = UpstreamResponse(cx.host);
+        let status = response.status();
+        match (status, &mut sent.awaited) {
+            (Some(401 | 403), _) if response.is_from_upstream() => {
+                let (provider, credential) = (sent.provider.name.as_str(), sent.presented());
+                cx.worker.sessions.metrics.add(Metric::UpstreamRejected { provider, credential });
+                let denial = match credential {
+                    Presented::ClientSecret => upstream_secret_rejected(),
+                    Presented::Key => provider_key_rejected(),
+                };
+                self.replace(denial, cx)
+            }
+            (Some(101), Awaited::WebSocket(handshake, _)) => {
+                let edits = handshake.answer(&response);
+                self.start_relay(edits, cx)
+            }
+            (Some(201), Awaited::Call(_)) => {
+                self.start_call(&response.location().unwrap_or_default(), cx);
+                ResponseAction::Pass
+            }
+            (_, awaited) => {
+                if let (Some(200..=299), Awaited::HangUp(id, _)) = (status, &*awaited)
+                    && response.is_from_upstream()
+                {
+                    let call = CallName { provider: &sent.provider.name, id: id.as_str() };
+                    cx.worker.calls.hung_up(call, &mut cx.worker.sessions, cx.host.now());
+                }
+                awaited.meter().map_or(ResponseAction::Pass, |meter| meter.answered(status, &response))
+            }
+        }
     }
 
-    /// All lines of `content-encoding`, joined by commas; empty if there are none.
-    pub(crate) fn content_encoding(&self) -> Vec<u8> {
-        self.0.attribute(Attribute::ResponseHeader("content-encoding")).unwrap_or_default()
+    fn response_to_mint(&mut self, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
+        let State::Minting(minting) = &self.state else { return ResponseAction::Pass };
+        let response = UpstreamResponse(cx.host);
+        match response.status() {
+            Some(401 | 403) if response.is_from_upstream() => {
+                let metric = Metric::UpstreamRejected { provider: minting.provider(), credential: Presented::Key };
+                cx.worker.sessions.metrics.add(metric);
+                self.replace(provider_key_rejected(), cx)
+            }
+            Some(200..=299) if ends => self.replace(invalid_mint_response(InvalidMintResponse::NotReadable), cx),
+            Some(200..=299) => {
+                let content_encoding = response.content_encoding();
+                if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Replied) {
+                    self.state = State::Sealing(Box::new(Sealing::new(minting, content_encoding)));
+                }
+                ResponseAction::Hold
+            }
+            _ => ResponseAction::Pass,
+        }
     }
 
-    /// `location`.
-    pub(crate) fn location(&self) -> Option<Vec<u8>> {
-        self.0.header(HeaderMap::Response, "location")
+    /// A WebSocket is open: it is followed from now on if it is metered.
+    fn start_relay(&mut self, mut edits: Edits, cx: &mut Context<'_>) -> ResponseAction {
+        if let State::Forwarded(sent) = &mut self.state
+            && let Awaited::WebSocket(_, followed) = &mut sent.awaited
+            && let Some(FollowedWebSocket { mut relay, sideband }) = followed.take()
+        {
+            let now = cx.host.now();
+            relay.start(now);
+            if let Some(handle) = &mut self.handle {
+                let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
+                cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);
+            }
+            self.state = State::Relaying(relay, sideband);
+            edits.remove("sec-websocket-extensions");
+        }
+        ResponseAction::Edit(edits)
+    }
+
+    /// Keeps the call that a 201's `location` names.
+    fn start_call(&mut self, location: &[u8], cx: &mut Context<'_>) {
+        let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::CallUnnamed) else { return };
+        let Some(id) = CallId::in_location(location) else { return };
+        let Forwarded { admission, provider, awaited: Awaited::Call(request) } = *sent else { return };
+        let started_call = StartedCall::new(&id, request, &admission, &provider, cx.host);
+        if let Some(handle) = &mut self.handle {
+            let began = admission.began(&provider, SessionKind::WebRtc);
+            cx.worker.sessions.opened(handle, began, &|| started_call.record().clone(), cx.host.now());
+        }
+        self.state = State::CallStarted(Box::new(started_call));
+    }
+
+    /// Reads what a REST response tells of its usage, as it passes.
+    fn metered_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
+        let State::Forwarded(sent) = &mut self.state else { return ResponseAction::Pass };
+        let Some(meter) = sent.awaited.meter().filter(|meter| meter.is_read()) else { return ResponseAction::Pass };
+        let size = body.size();
+        let action = meter.pass(&body.read(0, size).unwrap_or_default(), ends, &self.plan.prices);
+        if ends && let Some(meter) = sent.awaited.take_meter() {
+            let now = cx.worker.clock;
+            self.state = State::Spent(self.used(*meter, &mut cx.worker.sessions, || now));
+        }
+        action.into()
+    }
+
+    /// Gathers a mint response, which is taken out of Envoy's hands: what Envoy holds back is bounded by its own limit,
+    /// beyond which it answers by itself.
+    fn gather_minted(&mut self, chunk: &[u8], ends: bool, cx: &mut Context<'_>) -> ResponseAction {
+        let State::Sealing(sealing) = &mut self.state else { return ResponseAction::Pass };
+        if let Err(denial) = sealing.gather(chunk) {
+            return self.replace(denial, cx);
+        }
+        if !ends {
+            return if chunk.is_empty() { ResponseAction::Hold } else { ResponseAction::Withhold };
+        }
+        match sealing.seal(&self.plan, cx.host) {
+            Ok(body) => {
+                self.state = State::Untouched;
+                cx.worker.sessions.metrics.add(Metric::SecretMinted(MintedBy::Provider));
+                let mut edits = Edits::default();
+                edits.remove("content-encoding");
+                edits.set("content-length", HeaderValue::Plain(body.len().to_string().into_bytes()));
+                ResponseAction::Release(edits, body)
+            }
+            Err(denial) => self.replace(denial, cx),
+        }
+    }
+
+    fn replace(&mut self, denial: Denial, cx: &mut Context<'_>) -> ResponseAction {
+        cx.worker.sessions.metrics.add(Metric::Rejected(denial.code));
+        self.state = State::ResponseReplaced;
+        ResponseAction::Reply(Box::new(denial.into()))
     }
 }

@@ -99,11 +99,14 @@ impl WebSocketRelay {
         self.is_active = true;
         match self.closing.as_ref().map(Closing::upstream_side) {
             Some(UpstreamSide::Closed) => return BodyAction::Replace(0, Vec::new()),
+            // RFC 6455 section 5.5.1: no data frames may follow a Close. They would not be judged.
+            _ if self.client.has_ended() => return BodyAction::Replace(0, Vec::new()),
             Some(UpstreamSide::AtBoundary) if self.client.at_message_boundary() => {
                 return self.notify_upstream(Some(0));
             }
             _ => {}
         }
+        let size = buffer.size();
         let Self { meter, client, client_message, closed, .. } = &mut *self;
         let mut pass = client.pass(buffer);
         let message = || Box::new(ClientMessage::new(&meter.policy.lock));
@@ -130,10 +133,12 @@ impl WebSocketRelay {
                 return self.notify_upstream(from);
             }
         }
-        let boundary = pass.message_boundary();
+        let (boundary, end) = (pass.message_boundary(), pass.position());
         drop(pass);
         match (boundary, self.closing.as_ref().map(Closing::upstream_side)) {
             (Some(_), Some(UpstreamSide::AtBoundary)) => self.notify_upstream(boundary),
+            // What is left stands behind a Close.
+            _ if end < size => BodyAction::Replace(end, Vec::new()),
             _ => BodyAction::Pass,
         }
     }

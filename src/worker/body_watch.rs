@@ -7,6 +7,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::streams::StreamId;
+use crate::denial::{Denial, DenialCode};
 
 /// How long a body may take to begin, as long as none has ever come.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -53,6 +54,13 @@ impl BodyWatch {
             |(_, since): &mut (StreamId, SystemTime)| now.duration_since(*since).is_ok_and(|waited| waited >= PATIENCE);
         waiting.extract_if(.., is_overdue).map(|(stream, _)| stream).collect()
     }
+}
+
+/// What a request is answered whose body Envoy keeps back.
+pub(crate) fn body_unavailable() -> Denial {
+    let message = "The gateway cannot read request bodies: its plugin configuration lacks \
+                   `allow_on_headers_stop_iteration: true`.";
+    Denial::new(DenialCode::BodyUnavailable, message)
 }
 
 #[cfg(test)]

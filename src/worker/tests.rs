@@ -269,3 +269,68 @@ fn a_second_tick_within_a_second_does_nothing() {
     assert_eq!(fixture.shared_data.operations().1, writes);
     assert!(fixture.worker.take_commands().is_empty());
 }
+
+const COMPLETION: [(&str, &str); 4] = [
+    (":method", "POST"),
+    (":path", "/v1/chat/completions"),
+    ("content-type", "application/json"),
+    ("authorization", "Bearer token-of-the-web-app"),
+];
+
+/// A buffer that has bytes and cannot be read, or gives fewer than it has.
+struct Unreadable(Option<Vec<u8>>);
+
+impl ReadBuffer for Unreadable {
+    fn size(&self) -> usize {
+        9
+    }
+
+    fn read(&mut self, _: usize, _: usize) -> Option<Vec<u8>> {
+        self.0.clone()
+    }
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_not_taken_for_none() {
+    let host = FakeHost::new();
+    for mut body in [Unreadable(None), Unreadable(Some(vec![])), Unreadable(Some(b"{}".to_vec()))] {
+        let mut fixture = Fixture::new(&json!({ "provider": "openai", "models": ["gpt-5*"] }));
+        let (id, action) = fixture.request(&COMPLETION, false);
+        assert!(matches!(action, RequestAction::Hold));
+        let RequestAction::Reply(reply, _) = fixture.worker.request_body(id, &mut body, true, &host) else {
+            panic!("it went on, and nobody knows for which model")
+        };
+        assert_eq!((reply.reply.status, &*reply.details), (500, "realtime_byok.body_unavailable"));
+    }
+    let mut fixture = Fixture::new(&json!({ "provider": "openai", "models": ["gpt-5*"] }));
+    let (id, _) = fixture.request(&COMPLETION, false);
+    let (_, action) = fixture.worker.request_trailers(id, &mut Unreadable(None), &host);
+    assert!(matches!(action, RequestAction::Reply(..)));
+}
+
+#[test]
+fn of_a_request_that_was_answered_or_not_checked_nothing_goes_on() {
+    let mut fixture = Fixture::new(&json!({ "provider": "openai" }));
+    let host = FakeHost::new();
+    let unchecked = fixture.worker.open(NUMBER, fixture.plan.clone());
+    let (denied, action) = fixture.request(&COMPLETION[..3], false);
+    assert!(matches!(action, RequestAction::Reply(..)));
+    for id in [unchecked, denied] {
+        let action = fixture.worker.request_body(id, &mut b"{}".as_slice(), true, &host);
+        assert!(matches!(action, RequestAction::Hold | RequestAction::Reset));
+        let (_, action) = fixture.worker.request_trailers(id, &mut b"".as_slice(), &host);
+        assert!(matches!(action, RequestAction::Hold | RequestAction::Reset));
+    }
+}
+
+#[test]
+fn a_request_whose_response_gave_way_goes_on_without_credentials_in_its_trailers() {
+    let mut fixture = Fixture::new(&json!({ "provider": "openai" }));
+    let (id, _) = fixture.request(&COMPLETION, false);
+    let host = fixture.response("401").line(HeaderMap::RequestTrailers, "api-key", "t");
+    assert!(matches!(fixture.worker.response_headers(id, true, &host), ResponseAction::Reply(_)));
+    assert!(matches!(fixture.worker.request_body(id, &mut b"{}".as_slice(), false, &host), RequestAction::Pass));
+    let (edits, action) = fixture.worker.request_trailers(id, &mut b"".as_slice(), &host);
+    assert!(matches!(action, RequestAction::Pass));
+    assert_eq!(edits.iter().map(Edit::name).collect::<Vec<_>>(), ["api-key"]);
+}

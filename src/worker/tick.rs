@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use super::body_watch::body_unavailable;
 use super::{Command, Worker};
 use crate::call::Overdue;
 use crate::host::{Level, WorkerHost};
@@ -44,7 +45,7 @@ impl Worker {
         );
         for id in overdue {
             let Some((number, stream)) = self.streams.get_mut(id) else { continue };
-            let Some((edits, reply)) = stream.deny_withheld(&mut self.state) else { continue };
+            let Some((edits, reply)) = stream.deny_waiting(body_unavailable(), &mut self.state) else { continue };
             self.commands.push(Command::Reply(number, edits, reply));
         }
     }

@@ -54,7 +54,7 @@ describe('Dockerfile', () => {
         stdio: ['ignore', 'pipe', 'pipe'],
       });
       const names = JSON.parse(metadata).packages.map(({ name }) => name);
-      assert.deepEqual(names.sort(), ['realtime-byok', 'realtime-byok-proxy-wasm']);
+      assert.deepEqual(names.sort(), ['realtime-byok', 'realtime-byok-module', 'realtime-byok-proxy-wasm']);
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }

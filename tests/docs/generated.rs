@@ -11,7 +11,7 @@ fn assert_current(name: &str, want: &str) {
         fs::write(repository::path(name), want).unwrap();
     }
     let found = fs::read_to_string(repository::path(name)).unwrap_or_default();
-    assert!(found == want, "{name} is not current: run UPDATE=1 cargo test --features schema --test docs");
+    assert!(found == want, "{name} is not current: run make generate");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::repository;
 
 const INTRODUCTION: &str = "\
-<!-- Made from src/config/raw.rs: UPDATE=1 cargo test --features schema --test docs -->
+<!-- Made from src/config/raw.rs: make generate -->
 
 # Configuration reference
 

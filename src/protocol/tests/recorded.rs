@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::Value;
 
 use crate::protocol::*;
+use crate::testing;
 use crate::usage::*;
 
 /// Sessions over WebSockets: the name, the request's model, and how many events are rejected.
@@ -74,24 +75,18 @@ fn meter_pieces(
 
 fn session_record(messages: &[String], meter: &Meter) -> Value {
     let record = Record {
-        id: RecordId::new(0),
-        kind: SessionKind::WebSocket,
         status: Status::Closed,
         upstream_id: meter.upstream_id().map(str::to_owned),
-        caller: "web-app".into(),
         user: Some("u_123".into()),
-        policy: "voice".into(),
-        provider: "openai".into(),
         model: meter.model().map(str::to_owned),
         started_at: (UNIX_EPOCH + Duration::from_millis(1_767_323_045_678)).into(),
         duration_ms: 81_234,
-        idle_ms: 0,
         usage: *meter.tally(),
         cost_usd: meter.cost(),
         frames: Traffic { client: 0, upstream: messages.len() as u64 },
         bytes: Traffic { client: 0, upstream: messages.iter().map(|message| message.len() as u64).sum() },
         close: Some(Close { by: ClosedBy::Client, code: 1000, reason: String::new() }),
-        incomplete: false,
+        ..testing::record(0, 0)
     };
     serde_json::to_value(&record).unwrap()
 }

@@ -1,19 +1,20 @@
 //! Sessions with bytes in, bytes out and a clock in the test's hand.
 
 mod bounds;
+mod cuts;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::credential::{Access, Caller};
 use crate::endpoint::Endpoint;
-use crate::limit::{CallerLimits, SessionLimits};
+use crate::limit::SessionLimits;
 use crate::memory::MemoryAccount;
 use crate::name_rule::NameRule;
-use crate::policy::{Credential, Policy, Provider, ProviderKind};
+use crate::policy::Policy;
 use crate::process::shared_data::memory::Memory;
 use crate::protocol::Lock;
+use crate::stream::admission::testing::admission;
+use crate::testing;
 use crate::usage::{MicroUsd, Price, Rate};
 use crate::ws::{CloseCode, FrameHeader, OpCode, mask, text_frame};
 
@@ -29,35 +30,8 @@ fn relay(limits: SessionLimits, lock: &[&str], models: NameRule) -> WebSocketRel
 
 /// A session whose request named this model.
 fn live_of(limits: SessionLimits, lock: &[&str], models: NameRule, named: Option<&str>) -> WebSocketRelay {
-    let provider = Arc::new(Provider {
-        name: "openai".into(),
-        kind: ProviderKind::OpenAi,
-        credential: Credential::External,
-        account: vec![],
-    });
-    let policy = Policy {
-        name: "voice".into(),
-        default_provider: provider,
-        other_providers: vec![],
-        models,
-        aliases: vec![],
-        limits,
-        lock: Lock::new(lock).unwrap(),
-        is_metered: true,
-    };
-    let caller = Caller {
-        name: "web-app".into(),
-        policies: Access::All,
-        models: NameRule::Any,
-        origins: NameRule::Any,
-        limits: CallerLimits::default(),
-    };
-    let admission = Admission {
-        policy: Arc::new(policy),
-        caller: Arc::new(caller),
-        client_secret: None,
-        endpoint: Endpoint::Realtime { call_id: None },
-    };
+    let policy = Policy { models, limits, lock: Lock::new(lock).unwrap(), ..testing::policy() };
+    let admission = admission(policy, Endpoint::Realtime { call_id: None });
     let upstream = Upstream { provider: &admission.policy.default_provider, model: named };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, MemoryAccount::default().reservation(), at(0));
     relay.start(at(0));
