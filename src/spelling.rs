@@ -52,6 +52,11 @@ fn is_within(edits: usize, one: &[char], other: &[char]) -> bool {
     }
 }
 
+/// What an error says of a name that was meant.
+pub(crate) fn did_you_mean(name: &str) -> String {
+    format!("; did you mean {name}?")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

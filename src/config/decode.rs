@@ -1,12 +1,13 @@
 //! From a document to its settings: what fits is decoded, what does not is reported and left out.
 
 use super::document::Document;
-use super::error::Errors;
+use super::error::{ConfigError, Errors};
 use super::found;
 use super::omitted::Omitted;
 use super::path::{Path, Step};
 use super::raw::Raw;
-use crate::spelling::meant;
+use super::unknown_setting::unknown_settings;
+use crate::spelling::{did_you_mean, meant};
 
 /// Errors beyond this many are not worth reading.
 const MAX_ERRORS: usize = 100;
@@ -125,16 +126,10 @@ impl Decoder {
 
     /// The members of a map that has no others than those that are known.
     pub(super) fn map<'v>(&mut self, value: &'v Document, known: &[&str]) -> Option<&'v Document> {
-        for (name, _) in self.members(value)? {
-            if !known.contains(&name.as_str()) {
-                let member = self.location.key(name);
-                let meant = meant(name, known.iter().copied());
-                let may_be_shown = meant.is_some() || found::is_name(name);
-                let shown = if may_be_shown { member.clone() } else { self.location.clone() };
-                let hint = meant.map(did_you_mean).unwrap_or_default();
-                self.report(shown, format!("unknown setting; known here: {}{hint}", known.join(", ")));
-                self.omitted.add(member);
-            }
+        let location = self.location.clone();
+        for (member, ConfigError { path, message }) in unknown_settings(&location, self.members(value)?, known) {
+            self.report(path, message);
+            self.omitted.add(member);
         }
         Some(value)
     }
@@ -200,10 +195,6 @@ impl Decoder {
             self.errors.insert(&self.location, location, message);
         }
     }
-}
-
-fn did_you_mean(name: &str) -> String {
-    format!("; did you mean {name}?")
 }
 
 /// Whether a secret may stand there, or a text that is one by mistake.

@@ -14,6 +14,7 @@ mod plan;
 mod protobuf;
 pub mod raw;
 mod source;
+mod unknown_setting;
 
 pub use error::{ConfigError, Errors};
 pub use path::{Path, Step};

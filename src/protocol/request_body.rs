@@ -12,8 +12,8 @@ use crate::json::quoted;
 #[derive(Debug)]
 pub struct RequestBody<'a> {
     body: &'a [u8],
-    found: Found,
-    edits: Edits<'static>,
+    pub(super) found: Found,
+    pub(super) edits: Edits<'static>,
 }
 
 /// Why a body cannot be read, or could be read in two ways.
@@ -57,19 +57,21 @@ static MODEL_AND_STREAM: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
 });
 
 #[derive(Debug, Default)]
-struct Found {
-    span: Range<u64>,
+pub(super) struct Found {
+    pub(super) span: Range<u64>,
     /// The name, unless it is empty, and where it stands.
     model: Option<(String, Range<u64>)>,
     has_unreadable_model: bool,
-    is_stream: bool,
-    options: Option<(Options, Range<u64>)>,
+    pub(super) is_stream: bool,
+    /// `stream_options`, and where it stands.
+    pub(super) options: Option<(Options, Range<u64>)>,
     /// Whether usage is asked for, and where that stands.
-    include_usage: Option<(bool, Range<u64>)>,
+    pub(super) include_usage: Option<(bool, Range<u64>)>,
 }
 
+/// What `stream_options` is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Options {
+pub(super) enum Options {
     Null,
     Empty,
     Object,
@@ -114,23 +116,6 @@ impl<'a> RequestBody<'a> {
     /// Whether it asks for a stream.
     pub fn is_stream(&self) -> bool {
         self.found.is_stream
-    }
-
-    /// Asks for the usage of a stream of chat completions. False if that need not be: it asks itself, or does not stream.
-    pub fn include_usage(&mut self) -> bool {
-        const OPTIONS: &str = r#"{"include_usage":true}"#;
-        let Found { span, is_stream, options, include_usage, .. } = &self.found;
-        match (options, include_usage) {
-            _ if !is_stream => return false,
-            (None, _) => self.edits.insert_first(span.clone(), format!("\"stream_options\":{OPTIONS}")),
-            (Some((Options::Null | Options::Empty, span)), _) => self.edits.replace(span.clone(), OPTIONS),
-            (Some((Options::Other, _)), _) | (_, Some((true, _))) => return false,
-            (_, Some((false, span))) => self.edits.replace(span.clone(), "true"),
-            (Some((Options::Object, span)), None) => {
-                self.edits.insert_first(span.clone(), r#""include_usage":true"#);
-            }
-        }
-        true
     }
 
     /// The body that goes on; `None` if it is as it was.

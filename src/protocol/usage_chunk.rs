@@ -1,10 +1,30 @@
-//! The usage chunk of a streamed chat completion, taken out of what a client gets that did not ask for it.
+//! The usage chunk of a streamed chat completion: asked for in a client's place, and taken out of what that client gets.
 //!
 //! Without `stream_options.include_usage` a stream tells no usage. With it, one more chunk comes before `[DONE]`, with
 //! usage and no choices; clients that did not ask might not expect that.
 
+use super::request_body::{Found, Options, RequestBody};
 use super::upstream_event::{Data, UpstreamMessage};
 use crate::http::{SseItem, SseReader};
+
+impl RequestBody<'_> {
+    /// Asks for the usage of a stream of chat completions. False if that need not be: it asks itself, or does not stream.
+    pub fn include_usage(&mut self) -> bool {
+        const OPTIONS: &str = r#"{"include_usage":true}"#;
+        let Found { span, is_stream, options, include_usage, .. } = &self.found;
+        match (options, include_usage) {
+            _ if !is_stream => return false,
+            (None, _) => self.edits.insert_first(span.clone(), format!("\"stream_options\":{OPTIONS}")),
+            (Some((Options::Null | Options::Empty, span)), _) => self.edits.replace(span.clone(), OPTIONS),
+            (Some((Options::Other, _)), _) | (_, Some((true, _))) => return false,
+            (_, Some((false, span))) => self.edits.replace(span.clone(), "true"),
+            (Some((Options::Object, span)), None) => {
+                self.edits.insert_first(span.clone(), r#""include_usage":true"#);
+            }
+        }
+        true
+    }
+}
 
 /// Longer events are no usage chunk.
 const MAX_WITHHELD: usize = 16 << 10;
