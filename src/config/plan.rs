@@ -18,7 +18,7 @@ use super::found;
 use super::path::Path;
 use super::raw::Raw;
 use crate::client_secret::sealing::SealingKeys;
-use crate::credential::{Callers, GatewaySlot, Strip, Validity};
+use crate::credential::{Callers, GatewaySettings, Strip, Validity};
 use crate::name_rule::NameRule;
 use crate::policy::Policies;
 use crate::secret::Digest;
@@ -28,7 +28,7 @@ use secret::{SecretReader, Variables};
 /// Everything that the filter goes by.
 pub struct Plan {
     /// Where gateway tokens are looked for.
-    pub gateway: GatewaySlot,
+    pub gateway: GatewaySettings,
     /// What goes no further.
     pub strip: Strip,
     /// Who may come in.

@@ -2,7 +2,7 @@
 //!
 //! With the feature `schema` they also give the JSON Schema, whose descriptions are the comments here.
 
-mod decode;
+mod members;
 #[cfg(feature = "schema")]
 mod one_of;
 #[cfg(feature = "schema")]

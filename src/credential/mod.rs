@@ -3,7 +3,7 @@
 mod bearer;
 mod caller;
 mod error;
-mod gateway_slot;
+mod settings;
 mod slots;
 mod strip;
 mod subprotocols;
@@ -11,7 +11,7 @@ mod subprotocols;
 pub use bearer::bearer;
 pub use caller::{Access, Caller, Callers, Token, TokenError, Validity};
 pub use error::CredentialError;
-pub use gateway_slot::GatewaySlot;
+pub use settings::GatewaySettings;
 pub use slots::{Slot, presented_token};
 pub use strip::Strip;
 pub use subprotocols::{Subprotocol, SubprotocolOffer};

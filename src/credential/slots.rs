@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 
 use super::bearer::bearer;
 use super::error::CredentialError;
-use super::gateway_slot::GatewaySlot;
+use super::settings::GatewaySettings;
 use super::subprotocols::{SubprotocolOffer, TokenEncoding};
 use crate::http::members;
 
@@ -25,7 +25,7 @@ pub enum Slot {
 
 impl Slot {
     /// The slot that a header of this name is, in lower case.
-    pub fn of(name: &[u8], gateway: &GatewaySlot) -> Option<Self> {
+    pub fn of(name: &[u8], gateway: &GatewaySettings) -> Option<Self> {
         match name {
             _ if name == gateway.header.as_bytes() => Some(Self::Gateway),
             b"authorization" => Some(Self::Authorization),
@@ -44,7 +44,7 @@ impl Slot {
 pub fn presented_token<'a>(
     lines: impl Iterator<Item = (Slot, &'a [u8])> + Clone,
     offer: &'a SubprotocolOffer,
-    gateway: &GatewaySlot,
+    gateway: &GatewaySettings,
 ) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
     let all = |slot| lines.clone().filter(move |(other, _)| *other == slot).flat_map(|(_, line)| values(line));
     let headers = all(Slot::Gateway).map(|value| well_formed(bearer(value).unwrap_or(value)));
@@ -68,7 +68,8 @@ pub fn presented_token<'a>(
 /// The credentials of one header line. Proxies join repeated lines with commas (RFC 9110 section 5.3), and no
 /// credential holds one; a line with none at all reads as one empty credential.
 fn values<'a>(line: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let empty: Option<&'a [u8]> = members(line).next().is_none().then_some(&[]);
+    let is_blank = line.iter().all(|byte| matches!(byte, b',' | b' ' | b'\t'));
+    let empty: Option<&'a [u8]> = is_blank.then_some(&[]);
     members(line).chain(empty)
 }
 
@@ -111,8 +112,8 @@ fn one<'a>(
 mod tests {
     use super::*;
 
-    fn gateway() -> GatewaySlot {
-        GatewaySlot::new("cf-aig-authorization", "cf-aig-authorization", true)
+    fn gateway() -> GatewaySettings {
+        GatewaySettings::new("cf-aig-authorization", "cf-aig-authorization", true)
     }
 
     #[derive(Default)]
@@ -123,7 +124,7 @@ mod tests {
         subprotocols: &'a [&'a str],
     }
 
-    fn read(case: &Case<'_>, gateway: &GatewaySlot) -> Result<Option<String>, CredentialError> {
+    fn read(case: &Case<'_>, gateway: &GatewaySettings) -> Result<Option<String>, CredentialError> {
         let offer = SubprotocolOffer::parse(case.subprotocols.iter().map(|line| line.as_bytes()), gateway)?;
         let slots =
             [(Slot::ApiKey, case.api_keys), (Slot::Authorization, case.authorization), (Slot::Gateway, case.header)];
@@ -174,7 +175,7 @@ mod tests {
 
     #[test]
     fn provider_slots_can_be_closed() {
-        let closed = GatewaySlot::new("cf-aig-authorization", "cf-aig-authorization", false);
+        let closed = GatewaySettings::new("cf-aig-authorization", "cf-aig-authorization", false);
         let case = Case { authorization: &["Bearer t"], subprotocols: &["xai-client-secret.u"], ..Case::default() };
         assert_eq!(read(&case, &closed), Ok(None));
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::error::CredentialError;
-use super::gateway_slot::GatewaySlot;
+use super::settings::GatewaySettings;
 use crate::http::{is_token, members};
 use crate::secret::Secret;
 
@@ -47,7 +47,7 @@ impl Subprotocol {
         self != Self::Plain
     }
 
-    fn of(name: &[u8], gateway: &GatewaySlot) -> Self {
+    fn of(name: &[u8], gateway: &GatewaySettings) -> Self {
         let starts = |prefix: &str| {
             name.get(..prefix.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
@@ -85,7 +85,7 @@ impl SubprotocolOffer {
     /// [`CredentialError::Malformed`] if they are not, or longer than 16 KiB together.
     pub fn parse<'a>(
         lines: impl Iterator<Item = &'a [u8]> + Clone,
-        gateway: &GatewaySlot,
+        gateway: &GatewaySettings,
     ) -> Result<Self, CredentialError> {
         let length = lines.clone().map(<[u8]>::len).sum();
         if length > MAX_SUBPROTOCOLS {

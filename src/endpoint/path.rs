@@ -40,14 +40,12 @@ impl<'a> Path<'a> {
         if raw.first() != Some(&b'/') {
             return Err(InvalidPath::Relative);
         }
-        let (text, is_literal) = match check(raw) {
-            Ok(is_literal) => (Cow::Borrowed(str::from_utf8(raw).map_err(|_| InvalidPath::Character)?), is_literal),
-            Err(_) if raw.contains(&b'%') => {
-                let text = decode_once(raw)?;
-                check(&text)?;
-                (Cow::Owned(String::from_utf8(text).map_err(|_| InvalidPath::Character)?), false)
-            }
-            Err(error) => return Err(error),
+        let is_encoded = raw.contains(&b'%');
+        let text = if is_encoded { Cow::Owned(decode_once(raw)?) } else { Cow::Borrowed(raw) };
+        let is_literal = check(&text)? && !is_encoded;
+        let text = match text {
+            Cow::Borrowed(text) => str::from_utf8(text).map(Cow::Borrowed).map_err(|_| InvalidPath::Character)?,
+            Cow::Owned(text) => String::from_utf8(text).map(Cow::Owned).map_err(|_| InvalidPath::Character)?,
         };
         Ok(Self { text, is_literal })
     }
@@ -74,21 +72,15 @@ impl<'a> Path<'a> {
     /// The last segments, the very last first; empty where there are fewer. Some upstreams fold empty segments, and some
     /// file systems take those of dots alone for empty ones: neither counts.
     pub(super) fn tail(&self) -> Tail<'_> {
-        let is_named = |segment: &str| !segment.bytes().all(|byte| byte == b'.');
-        let mut tail = [""; 4];
-        let mut rest = &*self.text;
-        for found in &mut tail {
-            // A path begins with a slash. Segments are short: they are looked at byte by byte.
-            while let Some(slash) = rest.bytes().rposition(|byte| byte == b'/') {
-                let segment = rest.get(slash + 1..).unwrap_or_default();
-                rest = rest.get(..slash).unwrap_or_default();
-                if is_named(segment) {
-                    *found = segment;
-                    break;
-                }
-            }
-        }
-        tail
+        let is_named = |segment: &&str| !segment.bytes().all(|byte| byte == b'.');
+        let mut left = Some(self.text.len());
+        let from_end = std::iter::from_fn(|| {
+            let end = left?;
+            left = self.text.as_bytes().get(..end)?.iter().rposition(|&byte| byte == b'/');
+            self.text.get(left.map_or(0, |slash| slash + 1)..end)
+        });
+        let mut named = from_end.filter(is_named);
+        std::array::from_fn(|_| named.next().unwrap_or_default())
     }
 }
 

@@ -40,6 +40,9 @@ impl<'a> Target<'a> {
     /// The target with some parameters dropped, others given a new value, and more added at the end; `None` when
     /// nothing changes. What is kept keeps its order and bytes.
     pub fn rewrite<'b>(&self, edit: &dyn Fn(&Param<'a>) -> ParamEdit<'b>, added: &[(&str, &[u8])]) -> Option<Vec<u8>> {
+        if self.query.is_none() && added.is_empty() {
+            return None;
+        }
         let mut is_changed = !added.is_empty();
         let mut target = Vec::with_capacity(self.path.len() + 1 + self.query.map_or(0, <[u8]>::len));
         target.extend_from_slice(self.path);

@@ -229,7 +229,7 @@ impl Metrics {
 
     /// A caller has used this of a model, which may be empty if it is not known.
     pub fn used(&mut self, caller: &str, model: &str, (usage, cost): (&Tally, MicroUsd)) {
-        let model = &self.model(model);
+        let model = self.model(model);
         for (direction, modality, amount) in modalities(usage).into_iter().filter(|(.., amount)| *amount > 0) {
             self.add_all(Metric::Tokens { caller, model, direction, modality }, amount);
         }
@@ -239,16 +239,17 @@ impl Metrics {
     }
 
     /// The label of a model.
-    fn model(&mut self, model: &str) -> String {
+    fn model<'a>(&mut self, model: &'a str) -> &'a str {
         if model.is_empty() {
-            return "unknown".to_owned();
+            return "unknown";
         }
-        let model: String = model.chars().take(MAX_MODEL_NAME).collect();
-        if !self.models.contains(&model) {
+        let end = model.char_indices().nth(MAX_MODEL_NAME).map_or(model.len(), |(at, _)| at);
+        let model = model.get(..end).unwrap_or_default();
+        if !self.models.iter().any(|known| known == model) {
             if self.models.len() == MAX_MODELS {
-                return "other".to_owned();
+                return "other";
             }
-            self.models.push(model.clone());
+            self.models.push(model.to_owned());
         }
         model
     }

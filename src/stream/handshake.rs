@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::response_head::UpstreamResponse;
+use super::upstream_headers::UpstreamResponse;
 use crate::credential::{Subprotocol, SubprotocolOffer};
 use crate::http::{Edits, HeaderValue, trim};
 use crate::secret::Secret;
@@ -54,11 +54,11 @@ fn fallback(offer: &SubprotocolOffer) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::credential::GatewaySlot;
+    use crate::credential::GatewaySettings;
 
     #[test]
     fn the_fallback_selection_prefers_what_is_no_credential() {
-        let gateway = GatewaySlot::new("cf-aig-authorization", "cf-aig-authorization", true);
+        let gateway = GatewaySettings::new("cf-aig-authorization", "cf-aig-authorization", true);
         for (line, want) in [
             ("openai-insecure-api-key.k, cf-aig-authorization.t, realtime, other", Some("realtime")),
             ("openai-insecure-api-key.k, cf-aig-authorization.t", Some("cf-aig-authorization.t")),

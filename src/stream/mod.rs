@@ -14,13 +14,13 @@ mod handshake;
 mod mint;
 mod request;
 mod request_head;
-mod response;
-mod response_head;
 mod rest;
 mod session_meter;
 mod state;
 mod stream_options;
 mod upstream;
+mod upstream_headers;
+mod upstream_response;
 
 mod websocket;
 

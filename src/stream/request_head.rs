@@ -1,6 +1,6 @@
 //! The head of a request: its header lines, each read once, and kept as long as something is to be known of them.
 
-use crate::credential::{GatewaySlot, Slot, Strip, SubprotocolOffer};
+use crate::credential::{GatewaySettings, Slot, Strip, SubprotocolOffer};
 use crate::http::{Edits, HeaderValue, Headers, Target, is_json, media_type, members, trim};
 
 /// The version that OpenAI has refused since its beta ended.
@@ -95,7 +95,7 @@ struct ReadLine {
 
 impl RequestHead {
     /// Reads the lines.
-    pub(crate) fn read(headers: Headers, gateway: &GatewaySlot, strip: &Strip) -> Self {
+    pub(crate) fn read(headers: Headers, gateway: &GatewaySettings, strip: &Strip) -> Self {
         let mut lines = Vec::with_capacity(headers.count());
         let (mut present, mut method, mut target) = (0, usize::MAX, (usize::MAX, None));
         for (number, (name, value)) in headers.iter().enumerate() {
@@ -252,7 +252,7 @@ mod tests {
     fn head(lines: &[(&str, &str)]) -> RequestHead {
         let strip = Strip { headers: vec!["x-internal".into(), "openai-beta".into()], params: vec![] };
         let headers = Headers::from_iter(lines.iter().copied());
-        RequestHead::read(headers, &GatewaySlot::new("x-gateway", "gateway", true), &strip)
+        RequestHead::read(headers, &GatewaySettings::new("x-gateway", "gateway", true), &strip)
     }
 
     #[test]

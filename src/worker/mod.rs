@@ -7,9 +7,10 @@
 //! open ▶ request_headers ▶ request_body … ▶ request_trailers ▶ response_headers ▶ response_body … ▶ response_trailers ▶ end ▶ close
 //! ```
 //!
-//! Whatever else is to be done, lines of the log among it, waits in [`Worker::take_commands`] and
-//! [`Worker::drain_statistics`] after [`configure`](Worker::configure), [`tick`](Worker::tick),
-//! [`callout_answered`](Worker::callout_answered) and [`end`](Worker::end).
+//! Whatever else is to be done, lines of the log among it, waits in [`Worker::take_commands`] after
+//! [`configure`](Worker::configure), [`tick`](Worker::tick), [`callout_answered`](Worker::callout_answered) and
+//! [`end`](Worker::end). What was measured waits in [`Worker::drain_statistics`] after [`configure`](Worker::configure),
+//! [`tick`](Worker::tick) and [`plugin_done`](Worker::plugin_done).
 
 mod body_watch;
 mod streams;
@@ -123,6 +124,7 @@ impl Worker {
     }
 
     /// More of the request's body came, or its end. `body` is all of it that waits, or what came just now if none waits.
+    #[inline]
     pub fn request_body(
         &mut self,
         id: StreamId,
@@ -159,6 +161,7 @@ impl Worker {
     }
 
     /// More of the response's body came, or its end.
+    #[inline]
     pub fn response_body(
         &mut self,
         id: StreamId,
@@ -179,9 +182,7 @@ impl Worker {
     /// The stream is over, and about to be logged: what the access log is to show.
     pub fn end(&mut self, id: StreamId, host: &dyn StreamHost) -> AccessLog {
         let Some((_, stream)) = self.streams.get_mut(id) else { return AccessLog::Nothing };
-        let log = stream.end(&mut self.state.context(host));
-        self.state.sessions.metrics.flush();
-        log
+        stream.end(&mut self.state.context(host))
     }
 
     /// The stream is gone; its id may be another's from now on.
@@ -200,6 +201,11 @@ impl Worker {
                 format_args!("the provider has not ended call {id} yet, and is asked again; its status: {status}");
             self.state.log(Level::Warn, message);
         }
+    }
+
+    /// A plugin on this worker ends, and may not hear of another tick: what was measured since the last is due.
+    pub fn plugin_done(&mut self) {
+        self.state.sessions.metrics.flush();
     }
 
     /// Takes what is to be done since this was last asked.

@@ -42,6 +42,7 @@ impl Streams {
     }
 
     /// A stream that may go on, and the host's number of it; `None` if nothing of it may pass.
+    #[inline]
     pub(crate) fn get_mut(&mut self, id: StreamId) -> Option<(StreamNumber, &mut Stream)> {
         self.slots.get_mut(id.0).and_then(Slot::open)
     }

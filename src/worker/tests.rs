@@ -214,6 +214,7 @@ fn a_session_whose_time_is_up_is_reset_once_and_logged_as_it_ended() {
         ("realtime_byok.cost", "0.000000"),
     ];
     assert_eq!(fields, want.map(|(name, value)| (name, value.to_owned())));
+    fixture.worker.plugin_done();
     assert!(fixture.drain().contains(&("ended_total".to_owned(), 1)));
 }
 

@@ -6,7 +6,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{ContextType, MapType};
 use realtime_byok::config::Plan;
 use realtime_byok::host::CalloutId;
-use realtime_byok::worker::TICK;
+use realtime_byok::worker::{TICK, Worker};
 
 use super::abi;
 use super::hostcalls::EnvoyWorker;
@@ -24,6 +24,12 @@ impl Context for PluginContext {
         let status = abi::header_map_value(MapType::HttpCallResponseHeaders, ":status");
         worker(|worker| worker.callout_answered(CalloutId(token), status.as_deref(), &EnvoyWorker));
         run_commands();
+    }
+
+    fn on_done(&mut self) -> bool {
+        worker(Worker::plugin_done);
+        run_commands();
+        true
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Builder;
 use crate::config::Path;
 use crate::config::raw::{self, Raw};
-use crate::credential::{GatewaySlot, Strip};
+use crate::credential::{GatewaySettings, Strip};
 use crate::http::is_token;
 
 /// Headers that carry the message itself, or that the filter sets.
@@ -26,7 +26,7 @@ const RESERVED_HEADERS: [&str; 12] = [
 const READ_HEADERS: [&str; 3] = ["content-encoding", "content-type", "origin"];
 
 impl Builder<'_> {
-    pub(super) fn gateway(&mut self, path: &Path, raw: &raw::Gateway) -> GatewaySlot {
+    pub(super) fn gateway(&mut self, path: &Path, raw: &raw::Gateway) -> GatewaySettings {
         self.header_name(&path.key("header"), &raw.header);
         if READ_HEADERS.contains(&raw.header.to_ascii_lowercase().as_str()) {
             self.error(&path.key("header"), format!("{} says something else, and cannot hold the token", raw.header));
@@ -34,7 +34,7 @@ impl Builder<'_> {
         if !is_token(raw.subprotocol.as_bytes()) {
             self.error(&path.key("subprotocol"), "not a token (RFC 9110 section 5.6.2)");
         }
-        GatewaySlot::new(&raw.header, &raw.subprotocol, raw.accept_provider_slot)
+        GatewaySettings::new(&raw.header, &raw.subprotocol, raw.accept_provider_slot)
     }
 
     pub(super) fn strip(&mut self, path: &Path, raw: &Raw) -> Strip {

@@ -127,8 +127,9 @@ impl Vm {
         }
     }
 
-    /// What Envoy has counted under names of this end; of a histogram, the sum.
+    /// What Envoy has counted under names of this end, a tick later; of a histogram, the sum.
     pub fn statistics(&self, end: &str) -> Vec<(String, i64)> {
+        call(self.root, &On::Tick, || exports::tick(self.root));
         let named = |(name, value): (&String, &i64)| name.ends_with(end).then(|| (name.clone(), *value));
         worker(|worker| worker.statistics.values().iter().filter_map(named).collect())
     }

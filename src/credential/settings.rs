@@ -1,7 +1,7 @@
-//! The gateway's own slots, by the names that the configuration gives them.
+//! The settings of the gateway's slots: the names that the configuration gives them.
 
 /// Where gateway tokens are looked for.
-pub struct GatewaySlot {
+pub struct GatewaySettings {
     /// The gateway header's name, in lower case.
     pub header: String,
     /// The gateway subprotocol's name, as configured.
@@ -12,7 +12,7 @@ pub struct GatewaySlot {
     pub(super) base64url_prefix: String,
 }
 
-impl GatewaySlot {
+impl GatewaySettings {
     /// Slots of these names.
     pub fn new(header: &str, subprotocol: &str, accept_provider_slot: bool) -> Self {
         Self {

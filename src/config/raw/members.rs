@@ -1,4 +1,4 @@
-//! How settings are decoded.
+//! The members of each setting, as the decoder looks for them.
 
 use super::*;
 use crate::config::decode::{Decode, Decoder};
