@@ -31,7 +31,7 @@ const UPDATE: &str =
 /// A name and what is done once.
 type Scenario = (&'static str, fn(&Vm, u32));
 
-const SCENARIOS: [Scenario; 12] = [
+const SCENARIOS: [Scenario; 13] = [
     ("handshake", |vm, _| session(vm, "free", |_| {})),
     ("end", |vm, _| drop(open(vm, "free"))),
     ("created", |vm, _| session(vm, "free", |session| session.send_upstream(&frame(false, CREATED)))),
@@ -49,6 +49,12 @@ const SCENARIOS: [Scenario; 12] = [
         session(vm, "locked", |session| session.send_chunk(&append, false));
     }),
     ("update_locked", |vm, _| session(vm, "locked", |session| session.send_chunk(&frame(true, UPDATE), false))),
+    ("retrieve", |vm, _| {
+        let exchange = authenticated(vm.request("GET", "/v1/models"), "free").send();
+        exchange.upstream();
+        exchange.respond(200, JSON);
+        exchange.response_body(b"{}", true);
+    }),
     ("rest", |vm, _| rest(vm, "free")),
     ("rest_ruled", |vm, _| rest(vm, "ruled")),
     ("mint", |vm, _| {
