@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { parse } from 'yaml';
 import { useFor } from '../e2e/harness/hooks.mjs';
 import {
-  chatRequest, exchange, modulePath, nextCase, providerKey, requestBytes, startEnvoy, tokens, upgradeRequest, useRecorder,
+  chatRequest, exchange, modulePath, nextCase, providerKey, requestBytes, startEnvoy, tokens, until, upgradeRequest, useRecorder,
 } from '../e2e/harness/index.mjs';
 import { deployText, placed } from '../deploy/files.mjs';
 import { startProvider } from '../deploy/stand.mjs';
@@ -95,7 +95,9 @@ describe('the whole configuration', () => {
 
   test('has labels in its metrics, by the tags of the shipped files', async () => {
     await gateway.send(chatRequest());
-    assert.match(await gateway.metrics(), /^realtime_byok_rejected_total\{.*code="missing_gateway_token"\} \d+$/m);
+    // Statistics go out once a second.
+    const labelled = /^realtime_byok_rejected_total\{.*code="missing_gateway_token"\} \d+$/m;
+    await until('a labelled metric', async () => labelled.test(await gateway.metrics()));
     assert.deepEqual(parse(shown.text).stats_config, parse(deployText('envoy.yaml')).stats_config);
   });
 });
@@ -111,8 +113,10 @@ describe('without', () => {
 
   test('`stats_tags`, labels stay inside the names of metrics', async () => {
     await without.tags.send(chatRequest());
-    const metrics = await without.tags.metrics();
-    assert.match(metrics, /code.*missing_gateway_token/);
+    const metrics = await until('a metric with its labels in its name', async () => {
+      const text = await without.tags.metrics();
+      return /code.*missing_gateway_token/.test(text) && text;
+    });
     assert.doesNotMatch(metrics, /^realtime_byok_rejected_total\b/m);
   });
 
