@@ -109,7 +109,7 @@ impl WebSocketRelay {
         let size = buffer.size();
         let Self { meter, client, client_message, closed, .. } = &mut *self;
         let mut pass = client.pass(buffer);
-        let message = || Box::new(ClientMessage::new(&meter.policy.lock));
+        let message = || Box::new(ClientMessage::new(&meter.lock));
         while let Some(event) = pass.next(&mut |piece| {
             client_message.get_or_insert_with(message).feed(piece);
             Interest::Stream
