@@ -70,7 +70,11 @@ impl SessionMeter {
         now: SystemTime,
     ) -> Option<Ending> {
         let metered = self.meter.add(reported, prices);
-        self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
+        self.is_incomplete |= match &metered {
+            MeterEvent::Counted(counted) => counted.flaw.is_some(),
+            MeterEvent::Rejected(_) => true,
+            MeterEvent::Ignored | MeterEvent::ResponseStarted | MeterEvent::Session => false,
+        };
         let is_over_budget = self.responses.count(&metered, &self.caller, sessions, now);
         let is_spent = is_over_budget
             .map(|is_over_budget| is_over_budget || self.limits.is_spent(self.meter.tally(), self.meter.cost()));
