@@ -10,7 +10,7 @@ use crate::usage::{MicroUsd, Tally};
 pub struct SessionLimits {
     /// How long it may last.
     pub max_duration: Option<Duration>,
-    /// How long nothing may come from either side.
+    /// How long no message may come from either side; pings and pongs are none.
     pub idle_timeout: Option<Duration>,
     /// Tokens, those of transcriptions among them.
     pub max_tokens: Option<u64>,
@@ -23,7 +23,7 @@ pub struct SessionLimits {
 pub struct Progress<'a> {
     /// When the upstream accepted it.
     pub started: SystemTime,
-    /// When something last came from either side.
+    /// When a message last came from either side.
     pub last_activity: SystemTime,
     /// What it has used.
     pub usage: &'a Tally,
