@@ -444,3 +444,12 @@ fn a_client_that_knows_of_a_stop_has_its_grace() {
     assert_eq!(event_and_close(&bytes), ("session_stopped".into(), 4410));
     assert!(!relay.tick(None, at(2)) && relay.tick(None, at(3)));
 }
+
+#[test]
+fn a_tick_that_comes_a_little_early_ends_the_grace() {
+    let mut relay = relay(SessionLimits { max_duration: Some(Duration::from_secs(1)), ..free() }, &[], NameRule::Any);
+    let millis = |millis| at(0) + Duration::from_millis(millis);
+    assert!(!relay.tick(None, millis(1_999)));
+    assert!(!relay.tick(None, millis(2_997)));
+    assert!(relay.tick(None, millis(3_995)));
+}
