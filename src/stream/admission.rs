@@ -14,7 +14,7 @@ use crate::client_secret::claims::{Claims, unix_seconds};
 use crate::client_secret::sealing::{OpenError, PREFIX, Plaintext};
 use crate::config::{MintMode, Plan};
 use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::limit::{SessionBounds, SessionLimits};
@@ -35,6 +35,13 @@ pub(crate) struct Admission {
     pub client_secret: Option<OpenedSecret>,
     /// What it addresses.
     pub endpoint: Endpoint,
+}
+
+/// Who sent a request, and under which policy: what outlasts its admission.
+pub(crate) struct Identity {
+    policy: Arc<Policy>,
+    caller: Arc<Caller>,
+    user: Option<String>,
 }
 
 /// A request of a guarded route, its form being right.
@@ -71,13 +78,27 @@ impl Admission {
         let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
         let (caller, client_secret) = identify(plan, policy, &token, host)?;
-        check_endpoint(plan, &endpoint, client_secret.is_some())?;
-        if !caller.policies.allows(&policy.name) {
+        let admission = Self { policy: policy.clone(), caller, client_secret, endpoint };
+        match admission.check(plan, head) {
+            Ok(()) => Ok(admission),
+            Err(denial) => Err(denial.of(admission.identity().subject())),
+        }
+    }
+
+    /// What its sender may address, and from where.
+    fn check(&self, plan: &Plan, head: &RequestHead) -> Result<(), Denial> {
+        check_endpoint(plan, &self.endpoint, self.client_secret.is_some())?;
+        if !self.caller.policies.allows(&self.policy.name) {
             return Err(route_not_allowed());
         }
-        let page = client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
-        check_origins(head, &caller.origins, page)?;
-        Ok(Self { policy: policy.clone(), caller, client_secret, endpoint })
+        let page = self.client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
+        check_origins(head, &self.caller.origins, page)
+    }
+
+    /// Who sent it, and under which policy.
+    pub(crate) fn identity(&self) -> Identity {
+        let user = self.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone());
+        Identity { policy: self.policy.clone(), caller: self.caller.clone(), user }
     }
 
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
@@ -181,6 +202,14 @@ impl Admission {
     /// The upstream's own secret that this request came with, sealed.
     pub(crate) fn upstream_secret(&self) -> Option<&Secret> {
         self.client_secret.as_ref().and_then(|client_secret| client_secret.upstream.as_ref())
+    }
+}
+
+impl Identity {
+    /// The same, for whoever asks who was denied.
+    pub(crate) fn subject(&self) -> Subject {
+        let (caller, policy) = (Some(self.caller.name.clone()), Some(self.policy.name.clone()));
+        Subject { caller, user: self.user.clone(), policy, ..Subject::default() }
     }
 }
 
