@@ -19,5 +19,5 @@ pub struct OpenedSecret {
     /// The limits of what it opens.
     pub limits: SecretLimits,
     /// The upstream's own secret; without one, the provider's key is used.
-    pub upstream: Option<Secret>,
+    pub upstream: Option<Arc<Secret>>,
 }
