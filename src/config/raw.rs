@@ -241,6 +241,8 @@ pub struct Policy {
     /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`. One that nearly is a
     /// field of a known session is an error, one that no known session has a warning.
     pub lock: Option<Vec<String>>,
+    /// What clients may do with calls (WebRTC, SIP).
+    pub calls: Option<Calls>,
     /// Whether the WebSockets of the route are followed, and what they and REST answers use counted; they are without
     /// this. `session` and `lock` need it.
     pub meter: Option<bool>,
@@ -249,9 +251,9 @@ pub struct Policy {
 impl Policy {
     /// Whether there is any setting beside `auth`.
     pub fn has_others_than_auth(&self) -> bool {
-        let Self { auth: _, provider, providers, models, aliases, session, lock, meter } = self;
+        let Self { auth: _, provider, providers, models, aliases, session, lock, calls, meter } = self;
         let is_handled = provider.is_some() || providers.is_some() || models.is_some() || !aliases.0.is_empty();
-        is_handled || session.is_some() || lock.is_some() || meter.is_some()
+        is_handled || session.is_some() || lock.is_some() || calls.is_some() || meter.is_some()
     }
 }
 
@@ -274,6 +276,41 @@ pub struct SessionLimits {
     pub max_tokens: Option<u64>,
     /// US dollars. Needs `prices`.
     pub max_cost_usd: Option<f64>,
+}
+
+/// What clients may do with calls (WebRTC, SIP).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields, default))]
+pub struct Calls {
+    /// Whether a call may go on that no sideband watches although a limit of tokens or dollars holds: `refuse` hangs up a
+    /// call that none has joined within 10 seconds, or that none is left with.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "refuse")))]
+    pub unwatched: Permission,
+    /// Whether a call may be named by the provider's own id although there are `sealing_keys`, which make ids of the
+    /// gateway's own: webhooks of SIP calls tell the provider's.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "refuse")))]
+    pub raw_ids: Permission,
+    /// How many sidebands a call may have at a time.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    pub sidebands: u32,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { unwatched: Permission::default(), raw_ids: Permission::default(), sidebands: 1 }
+    }
+}
+
+/// Whether something may be done.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "snake_case"))]
+pub enum Permission {
+    /// It may not.
+    #[default]
+    Refuse,
+    /// It may.
+    Allow,
 }
 
 /// USD per million tokens.

@@ -92,7 +92,7 @@ mod tests {
         let mut record = admission.record(1, "openai".into(), SystemTime::UNIX_EPOCH);
         record.model = Some("m\nHTTP/1.1 200 caller=forged".into());
         record.user = Some("u\u{85}\u{2028}\u{7f}\u{1b}[2J\u{e9}".into());
-        let close = Close { by: ClosedBy::Client, code: 1000, reason: "bye\r\n\0\t".into() };
+        let close = Close { by: ClosedBy::Client, code: 1000, limit: None, reason: "bye\r\n\0\t".into() };
         record.close = Some(close);
         let mut shown = Vec::new();
         AccessLog::Session(Box::new(record)).for_each(|field, value| shown.push((field, value.to_owned())));

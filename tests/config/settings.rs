@@ -265,6 +265,30 @@ fn a_limit_in_dollars_needs_prices() {
 }
 
 #[test]
+fn rules_for_calls_are_words_and_a_number_of_sidebands() {
+    for calls in
+        [json!({}), json!({ "raw_ids": "allow" }), json!({ "unwatched": "allow", "raw_ids": "refuse", "sidebands": 3 })]
+    {
+        assert_errors([("policies.voice.calls", calls)], &[]);
+    }
+    for (member, value, error) in [
+        ("raw_ids", json!("allowed"), "found \"allowed\", expected one of refuse, allow"),
+        ("unwatched", json!(true), "found true, expected one of refuse, allow"),
+        ("sidebands", json!(0), "found 0, expected at least 1"),
+        ("sidebands", json!(-1), "found -1, expected a whole number from 0"),
+        ("side_bands", json!(1), "unknown setting; known here: unwatched, raw_ids, sidebands; did you mean sidebands?"),
+    ] {
+        let calls = json!({ member: value });
+        assert_errors([("policies.voice.calls", calls)], &[&format!("policies.voice.calls.{member}: {error}")]);
+    }
+    let off = json!({ "auth": "off", "calls": {} });
+    assert_errors(
+        [("policies.voice", off)],
+        &["policies.voice: with auth \"off\" requests pass as they are; remove the other settings"],
+    );
+}
+
+#[test]
 fn a_locked_field_is_one_of_a_known_session() {
     for field in [
         "instructions",

@@ -75,8 +75,16 @@ map!(Policy {
     aliases = Named::default(),
     session,
     lock,
+    calls,
     meter,
 });
+
+map!(Calls {
+    unwatched = Permission::default(),
+    raw_ids = Permission::default(),
+    sidebands = Calls::default().sidebands,
+});
+choice!(Permission { "refuse" => Refuse, "allow" => Allow });
 
 map!(SessionLimits { max_duration, idle_timeout, max_tokens, max_cost_usd });
 
