@@ -40,17 +40,12 @@ impl StreamHost for EnvoyStream {
             Attribute::Path => "request\0path",
             Attribute::Cluster => "xds\0cluster_name",
             Attribute::ResponseCodeDetails => "response\0code_details",
-            Attribute::ResponseHeader(name) => return abi::property(&format!("response\0headers\0{name}")),
         };
         abi::property(path)
     }
 
     fn headers(&self, of: HeaderMap) -> Headers {
         abi::header_map_pairs(abi::map_type(of)).unwrap_or_default()
-    }
-
-    fn header(&self, of: HeaderMap, name: &str) -> Option<Vec<u8>> {
-        abi::header_map_value(abi::map_type(of), name)
     }
 }
 

@@ -68,8 +68,11 @@ impl HttpContext for StreamContext {
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        let action = worker(|worker| worker.response_trailers(self.id, &EnvoyStream::default()));
-        response(action, &Body { buffer: BufferType::HttpResponseBody, size: 0 })
+        let (edits, action) = worker(|worker| worker.response_trailers(self.id, &EnvoyStream::default()));
+        match edit(MapType::HttpResponseTrailers, &edits) {
+            Ok(()) => response(action, &Body { buffer: BufferType::HttpResponseBody, size: 0 }),
+            failed => stop(failed),
+        }
     }
 
     fn on_log(&mut self) {

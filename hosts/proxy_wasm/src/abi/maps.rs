@@ -12,6 +12,7 @@ pub(crate) fn map_type(of: HeaderMap) -> MapType {
         HeaderMap::Request => MapType::HttpRequestHeaders,
         HeaderMap::RequestTrailers => MapType::HttpRequestTrailers,
         HeaderMap::Response => MapType::HttpResponseHeaders,
+        HeaderMap::ResponseTrailers => MapType::HttpResponseTrailers,
     }
 }
 

@@ -235,6 +235,11 @@ impl Exchange {
         stream::received(self.context)
     }
 
+    /// The response's trailers that the client got.
+    pub fn received_trailers(&self) -> Vec<String> {
+        stream::received_trailers(self.context)
+    }
+
     /// It is over, and about to be logged.
     pub fn log(&self) {
         call(self.context, &On::Log, || exports::log(self.context));

@@ -13,6 +13,8 @@ pub struct Message {
     pub lines: Lines,
     /// Its body, as far as it has come.
     pub body: Vec<u8>,
+    /// Its trailers.
+    pub trailers: Lines,
 }
 
 /// A response as the client gets it.
@@ -207,8 +209,9 @@ pub(super) fn request_trailers(context: u32, lines: Lines) {
     let action = call(context, &On::Lines(REQUEST_TRAILERS, true), || exports::request_trailers(context, count));
     stream(context, |stream| {
         if action == exports::CONTINUE && !stream.is_over() {
-            stream.maps.remove(&REQUEST_TRAILERS);
+            let trailers = stream.maps.remove(&REQUEST_TRAILERS).unwrap_or_default();
             stream.forward();
+            stream.forwarded.get_or_insert_default().trailers = trailers;
         }
     });
 }
@@ -267,6 +270,11 @@ pub(super) fn response_trailers(context: u32, lines: Lines) {
     stream(context, |stream| stream.maps.insert(RESPONSE_TRAILERS, lines));
     let action = call(context, &On::Lines(RESPONSE_TRAILERS, true), || exports::response_trailers(context, count));
     assert_eq!(action, exports::CONTINUE, "a response's trailers never wait");
+}
+
+/// The response's trailers that the client got, as text.
+pub(super) fn received_trailers(context: u32) -> Vec<String> {
+    stream(context, |stream| stream.map(RESPONSE_TRAILERS).map(|lines| lines.text()).unwrap_or_default())
 }
 
 /// Sends what the filter answered. An answer to a request passes through the filter's own response callbacks; one to a

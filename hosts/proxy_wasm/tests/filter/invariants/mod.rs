@@ -48,9 +48,10 @@ const GATEWAY: [Slot; 4] = [
     Slot::Encoded,
 ];
 
-const PROVIDER: [Slot; 6] = [
+const PROVIDER: [Slot; 7] = [
     Slot::Header("authorization", "Bearer "),
     Slot::Header("api-key", ""),
+    Slot::Header("api_key", ""),
     Slot::Header("x-api-key", ""),
     Slot::Header("x-goog-api-key", ""),
     Slot::Subprotocol("openai-insecure-api-key."),
@@ -70,6 +71,10 @@ fn header_name() -> impl Strategy<Value = String> {
         "sec-websocket-protocol",
         "authorization",
         "api-key",
+        "api_key",
+        "connection",
+        "proxy-authorization",
+        "referer",
         "x-api-key",
         "x-goog-api-key",
         "openai-beta",
