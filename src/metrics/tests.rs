@@ -90,7 +90,10 @@ fn only_the_gateways_own_words_become_a_reason() {
     {
         let mut metrics = Metrics::default();
         let stats = metrics.session_began(began(SessionKind::WebSocket));
-        metrics.session_ended(stats, &record(Some(Close { by, code: 1000, reason: "budget_exceeded".into() })));
+        metrics.session_ended(
+            stats,
+            &record(Some(Close { by, code: 1000, reason: "budget_exceeded".into(), limit: None })),
+        );
         let stat = format!("policy=voice;reason={reason};ended_total");
         assert!(changes(&mut metrics).contains(&(stat, StatisticKind::Counter, Some(1))), "{reason}");
     }
@@ -101,6 +104,7 @@ fn every_token_counts_once() {
     let mut usage = Tally::response(Tokens {
         input: Input { text: 7, audio: 15, image: 3, cached_text: 6, cached_audio: 4, cached_image: 2 },
         output: Output { text: 11, audio: 13 },
+        ..Tokens::default()
     });
     usage.add(&Tally::transcription(Transcription { tokens: 9, milliseconds: 0 }));
     let mut metrics = Metrics::default();

@@ -164,11 +164,15 @@ fn id(session: u32) -> RecordId {
 }
 
 fn tokens(text: u64) -> Tally {
-    Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
+    Tally::response(Tokens {
+        input: Input { text, ..Input::default() },
+        output: Output::default(),
+        ..Tokens::default()
+    })
 }
 
 fn closed(session: u32) -> Record {
-    let close = Close { by: ClosedBy::Client, code: 1000, reason: String::new() };
+    let close = Close { by: ClosedBy::Client, code: 1000, reason: String::new(), limit: None };
     Record { close: Some(close), ..record(session.into(), 1_000_000) }
 }
 
