@@ -21,6 +21,7 @@ mod models;
 mod paths;
 mod policies;
 mod rest_usage;
+mod secret_limits;
 mod secrets;
 mod slots;
 mod upstream;
