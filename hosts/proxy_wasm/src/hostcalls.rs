@@ -34,6 +34,7 @@ impl StreamHost for EnvoyStream {
     fn attribute(&self, of: Attribute) -> Option<Vec<u8>> {
         let path = match of {
             Attribute::RoutePolicy => "xds\0route_metadata\0filter_metadata\0realtime_byok\0policy",
+            Attribute::MisplacedPolicy => "xds\0route_metadata\0filter_metadata\0realtime-byok\0policy",
             Attribute::RouteName => "xds\0route_name",
             Attribute::Protocol => "request\0protocol",
             Attribute::Authority => "request\0host",
