@@ -51,7 +51,11 @@ pub(crate) fn join(
     if known.caller != admission.caller.name || !is_users {
         return Err(route_not_allowed());
     }
-    cx.worker.sessions.join(&admission.caller, || cx.host.now()).map(Some).map_err(limit_denial)
+    cx.worker
+        .sessions
+        .join(&admission.caller, admission.share.as_ref(), || cx.host.now())
+        .map(Some)
+        .map_err(limit_denial)
 }
 
 /// The key that ends a call which a request begins or joins: the one that the request goes on with. If that is the

@@ -26,6 +26,7 @@ use super::rest::{RestMeter, RestUsage};
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::credential::PresentedTokens;
+use crate::denial::Denial;
 use crate::http::Edits;
 use crate::process::{SessionHandle, Sessions};
 
@@ -41,6 +42,8 @@ pub struct Stream {
     pub(super) redaction: Option<Redaction>,
     /// The edits of a response's head that is held back.
     pub(super) held_edits: Edits,
+    /// Why it was denied, if it was.
+    pub(super) denied: Option<Box<Denial>>,
 }
 
 /// What a stream is in.
@@ -81,6 +84,7 @@ impl Stream {
             plan,
             state: State::Arrived,
             handle: None,
+            denied: None,
             presented: PresentedTokens::default(),
             redaction: None,
             held_edits: Edits::default(),

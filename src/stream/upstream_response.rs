@@ -10,7 +10,7 @@ use super::redaction::Redaction;
 use super::state::{State, Stream};
 use super::upstream_headers::UpstreamResponse;
 use crate::client_secret::InvalidMintResponse;
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::CallId;
 use crate::host::HeaderMap;
 use crate::http::{Edits, HeaderValue};
@@ -141,7 +141,7 @@ impl Stream {
             }
             200..=299 if ends => self.replace(invalid_mint_response(InvalidMintResponse::NotReadable), cx),
             200..=299 => {
-                let content_encoding = response.content_encoding();
+                let content_encoding = response.content_encoding().into_owned();
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Replied) {
                     self.state = State::Sealing(Box::new(Sealing::new(minting, content_encoding)));
                 }
@@ -219,8 +219,13 @@ impl Stream {
     }
 
     fn replace(&mut self, denial: Denial, cx: &mut Context<'_>) -> ResponseAction {
-        cx.worker.sessions.metrics.add(Metric::Rejected(denial.code));
+        let subject = match &self.state {
+            State::Forwarded(sent) => sent.subject(),
+            State::Minting(minting) => minting.subject(),
+            State::Sealing(sealing) => sealing.subject(),
+            _ => Subject::default(),
+        };
         self.state = State::ResponseReplaced;
-        ResponseAction::Reply(Box::new(denial.into()))
+        ResponseAction::Reply(Box::new(self.deny(denial.of(subject), cx.worker)))
     }
 }
