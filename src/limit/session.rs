@@ -10,7 +10,7 @@ use crate::usage::{Limit, MicroUsd, Tally};
 pub struct SessionLimits {
     /// How long it may last.
     pub max_duration: Option<Duration>,
-    /// How long nothing may come from either side.
+    /// How long no message may come from either side; pings and pongs are none.
     pub idle_timeout: Option<Duration>,
     /// Tokens, those of transcriptions among them.
     pub max_tokens: Option<u64>,
@@ -32,7 +32,7 @@ pub struct SessionBounds {
 pub struct Progress<'a> {
     /// When the upstream accepted it.
     pub started: SystemTime,
-    /// When something last came from either side.
+    /// When a message last came from either side.
     pub last_activity: SystemTime,
     /// What it has used.
     pub usage: &'a Tally,
@@ -102,6 +102,7 @@ mod tests {
         let mut usage = Tally::response(Tokens {
             input: Input { text: 70, ..Input::default() },
             output: Output { text: 20, audio: 0 },
+            ..Tokens::default()
         });
         usage.add(&Tally::transcription(Transcription { tokens: 10, milliseconds: 0 }));
         usage

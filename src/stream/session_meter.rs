@@ -79,7 +79,11 @@ impl SessionMeter {
         now: SystemTime,
     ) -> Option<Ending> {
         let metered = self.meter.add(reported, prices);
-        self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
+        self.is_incomplete |= match &metered {
+            MeterEvent::Counted(counted) => counted.flaw.is_some(),
+            MeterEvent::Rejected(_) => true,
+            MeterEvent::Ignored | MeterEvent::ResponseStarted | MeterEvent::Session => false,
+        };
         let counted = self.responses.count(&metered, &self.caller, sessions, now);
         let spent = counted
             .and_then(|of_caller| of_caller.or_else(|| self.bounds.spent(self.meter.tally(), self.meter.cost())));
