@@ -21,10 +21,10 @@ pub(crate) struct SessionMeter {
     /// What the client may not change.
     pub lock: Lock,
     /// The only models that the client may name, if its secret binds it to some.
-    minted_models: Option<MintedModels>,
+    minted_models: Option<Box<MintedModels>>,
     bounds: SessionBounds,
     /// Its part in what all sessions of its client secret may use.
-    share: Option<Share>,
+    share: Option<Box<Share>>,
     meter: Meter,
     responses: Responses,
     /// Nothing has judged its model: the request named none.
@@ -39,9 +39,9 @@ impl SessionMeter {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
             lock: admission.lock().clone(),
-            minted_models: admission.binding_models().cloned(),
+            minted_models: admission.binding_models().cloned().map(Box::new),
             bounds: admission.bounds(),
-            share: admission.share,
+            share: admission.share.map(Box::new),
             meter: Meter::new(model),
             responses: Responses::default(),
             is_of_any_model: model.is_none(),
