@@ -65,6 +65,11 @@ pub enum Metric<'a> {
         /// For which model.
         model: &'a str,
     },
+    /// `unpriced_total`: a response or transcription that cost nothing, or too little, for want of a price.
+    Unpriced {
+        /// Of which model.
+        model: &'a str,
+    },
     /// `rejected_total`: a request that was refused here, or whose answer was.
     Rejected(DenialCode),
     /// `secrets_minted_total`.
@@ -238,6 +243,12 @@ impl Metrics {
         }
     }
 
+    /// Something was used of a model that has no price, or not for all of it.
+    pub fn unpriced(&mut self, model: &str) {
+        let model = self.model(model);
+        self.add(Metric::Unpriced { model });
+    }
+
     /// The label of a model.
     fn model<'a>(&mut self, model: &'a str) -> &'a str {
         if model.is_empty() {
@@ -292,6 +303,7 @@ fn statistic(metric: Metric<'_>) -> (&'static str, StatisticKind, Vec<(&'static 
             ("tokens_total", Counter, labels)
         }
         Metric::Cost { caller, model } => ("cost_micro_usd_total", Counter, vec![("caller", caller), ("model", model)]),
+        Metric::Unpriced { model } => ("unpriced_total", Counter, vec![("model", model)]),
         Metric::Rejected(code) => ("rejected_total", Counter, vec![("code", code.as_str())]),
         Metric::SecretMinted(by) => {
             let mode = match by {

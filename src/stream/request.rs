@@ -88,9 +88,12 @@ pub(crate) fn check(
         Endpoint::StartCall => admitted.call(admission, cx),
         // The one waits for its body, the other was denied.
         Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
-        Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
-            admitted.rest(admission, cx)
-        }
+        Endpoint::Call(..)
+        | Endpoint::Completions
+        | Endpoint::Creation
+        | Endpoint::Deferred
+        | Endpoint::Update
+        | Endpoint::Retrieve => admitted.rest(admission, cx),
     }
 }
 

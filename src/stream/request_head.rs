@@ -15,6 +15,8 @@ pub(crate) enum BodyKind {
     CodedJson,
     /// `application/sdp`, the offer of a WebRTC call.
     Sdp,
+    /// `multipart/form-data`, by which files are sent.
+    Form,
     /// Anything else.
     Other,
 }
@@ -168,12 +170,14 @@ impl RequestHead {
     pub(crate) fn body_kind(&self) -> BodyKind {
         let media_type = self.last(Line::ContentType).map(media_type).unwrap_or_default();
         let (is_json, is_sdp) = (is_json(media_type), media_type.eq_ignore_ascii_case(b"application/sdp"));
+        let is_form = media_type.eq_ignore_ascii_case(b"multipart/form-data");
         let coding = self.last(Line::ContentEncoding);
         let is_coded = coding.is_some_and(|coding| !trim(coding).eq_ignore_ascii_case(b"identity"));
         match (is_json, is_coded) {
             (true, false) => BodyKind::Json,
             (true, true) => BodyKind::CodedJson,
             (false, _) if is_sdp => BodyKind::Sdp,
+            (false, _) if is_form => BodyKind::Form,
             (false, _) => BodyKind::Other,
         }
     }
@@ -302,7 +306,8 @@ mod tests {
             ("application/x+json; charset=utf-8", Some("identity"), BodyKind::Json),
             ("application/json", Some("gzip"), BodyKind::CodedJson),
             ("Application/SDP", None, BodyKind::Sdp),
-            ("multipart/form-data; boundary=x", None, BodyKind::Other),
+            ("multipart/form-data; boundary=x", None, BodyKind::Form),
+            ("text/json", None, BodyKind::Other),
         ] {
             let coding = coding.map(|coding| ("content-encoding", coding));
             let lines: Vec<_> = [("content-type", content_type)].into_iter().chain(coding).collect();

@@ -8,6 +8,7 @@ use realtime_byok_proxy_wasm as _;
 
 mod answers;
 mod bodies;
+mod budgets;
 mod calls;
 mod control;
 mod conversations;
