@@ -5,12 +5,15 @@ use std::sync::Arc;
 
 use super::admission::Admission;
 use super::denials::{model_of_another_secret, model_of_unknown_price, route_not_allowed, unpriced_model};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Path};
 use crate::http::Target;
 use crate::policy::{Provider, in_path, in_query};
 use crate::protocol::ModelRole;
 use crate::usage::PriceList;
+
+/// How much of the name of a denied request's model is logged, in bytes.
+const MAX_MODEL: usize = 128;
 
 /// Who serves a request, and by which name the model is known there.
 pub(crate) struct Upstream<'a> {
@@ -29,6 +32,16 @@ impl<'a> Upstream<'a> {
     /// If a model is not allowed, or has no price where dollars are limited, or is another one than the client secret is
     /// for; or if none is named where one must be.
     pub(crate) fn resolve(
+        admission: &'a Admission,
+        path: &Path<'_>,
+        named: Option<&'a str>,
+        has_body: bool,
+    ) -> Result<Self, Denial> {
+        let of_model = |denial: Denial| denial.of(Subject { model: named.map(shown), ..Subject::default() });
+        Self::judge(admission, path, named, has_body).map_err(of_model)
+    }
+
+    fn judge(
         admission: &'a Admission,
         path: &Path<'_>,
         named: Option<&'a str>,
@@ -71,6 +84,18 @@ impl<'a> Upstream<'a> {
         }
         Ok(Self { provider, model })
     }
+
+    /// What is known of a request to it that is denied after all.
+    pub(crate) fn subject(&self) -> Subject {
+        let (provider, model) = (Some(self.provider.name.clone()), self.model.map(shown));
+        Subject { provider, model, ..Subject::default() }
+    }
+}
+
+/// A model's name, which may be of any length, as logs show it.
+fn shown(model: &str) -> String {
+    let (model, _) = model.split_at(model.floor_char_boundary(MAX_MODEL));
+    model.to_owned()
 }
 
 /// Whether a model has a price, if one must.
