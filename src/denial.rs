@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::local_reply::LocalReply;
+use crate::usage::Limit;
 
 /// What the methods of a 405 are to be chosen from: upstreams know no others.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -135,6 +136,11 @@ impl Denial {
     /// Names the parameter that is at fault.
     pub fn param(self, param: impl Into<Cow<'static, str>>) -> Self {
         Self { param: Some(param.into()), ..self }
+    }
+
+    /// Names the limit that is reached.
+    pub fn limit(self, limit: Limit) -> Self {
+        Self { param: Some(limit.as_str().into()), ..self }
     }
 
     /// Says in how many seconds it is worth a new try.

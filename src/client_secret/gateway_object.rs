@@ -82,22 +82,9 @@ impl GatewayObject {
     }
 }
 
-impl SecretLimits {
-    /// A policy's limits, and a secret's where those are tighter: it can lower them, never raise them.
-    pub fn tighten(&self, policy: &SessionLimits) -> SessionLimits {
-        SessionLimits {
-            max_duration: tighter(policy.max_duration, self.max_duration),
-            idle_timeout: policy.idle_timeout,
-            max_tokens: tighter(policy.max_tokens, self.max_tokens),
-            max_cost: tighter(policy.max_cost, self.max_cost_micro_usd.map(MicroUsd)),
-        }
-    }
-}
-
-fn tighter<T: Ord>(policy: Option<T>, secret: Option<T>) -> Option<T> {
-    match (policy, secret) {
-        (Some(policy), Some(secret)) => Some(policy.min(secret)),
-        (policy, secret) => policy.or(secret),
+impl From<SecretLimits> for SessionLimits {
+    fn from(SecretLimits { max_duration, max_tokens, max_cost_micro_usd }: SecretLimits) -> Self {
+        Self { max_duration, idle_timeout: None, max_tokens, max_cost: max_cost_micro_usd.map(MicroUsd) }
     }
 }
 

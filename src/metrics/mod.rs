@@ -8,7 +8,7 @@ mod statistics;
 use std::cmp::Ordering;
 
 use crate::denial::DenialCode;
-use crate::limit::Ending;
+use crate::limit::{Ending, Limit};
 use crate::policy::Policy;
 use crate::usage::{ClosedBy, MicroUsd, Record, SessionKind, Tally};
 
@@ -159,7 +159,7 @@ impl Metrics {
         }
         let policy = policy.name.as_str();
         self.declare(Metric::SessionsActive { policy, kind: SessionKind::WebSocket });
-        self.declare(Metric::SessionEnded { policy, reason: Ending::Budget.code() });
+        self.declare(Metric::SessionEnded { policy, reason: Ending::Limit(Limit::CallerTokensPerDay).code() });
     }
 
     /// Makes something known that has not happened, so that its first time is an increase.

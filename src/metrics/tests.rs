@@ -90,7 +90,10 @@ fn only_the_gateways_own_words_become_a_reason() {
     {
         let mut metrics = Metrics::default();
         let stats = metrics.session_began(began(SessionKind::WebSocket));
-        metrics.session_ended(stats, &record(Some(Close { by, code: 1000, reason: "budget_exceeded".into() })));
+        metrics.session_ended(
+            stats,
+            &record(Some(Close { by, code: 1000, reason: "budget_exceeded".into(), limit: None })),
+        );
         let stat = format!("policy=voice;reason={reason};ended_total");
         assert!(changes(&mut metrics).contains(&(stat, StatisticKind::Counter, Some(1))), "{reason}");
     }

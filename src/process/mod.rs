@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::credential::Caller;
-use crate::limit::{CallerLimits, Ending, Exceeded};
+use crate::limit::{CallerLimits, Ending, Exceeded, Limit};
 use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
 use crate::usage::{MicroUsd, Record, SessionKind, Tally};
 use codec::{Reader, put_bytes};
@@ -184,15 +184,18 @@ impl Sessions {
         }
     }
 
-    /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
-    pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+    /// Counts what a session or a REST exchange has used. Gives the limit of its caller's day that is used up, if one is.
+    pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> Option<Limit> {
         self.metrics.used(&caller.name, model, used);
-        self.is_counted(caller) && self.callers.add(Peers::new(&*self.shared_data, &self.heartbeats), caller, used, now)
+        if !self.is_counted(caller) {
+            return None;
+        }
+        self.callers.add(Peers::new(&*self.shared_data, &self.heartbeats), caller, used, now)
     }
 
-    /// Whether a caller's budget of today was used up when it was last looked at, at the last tick or since.
-    pub fn is_over_budget(&self, caller: &Caller) -> bool {
-        self.callers.is_over_budget(caller)
+    /// The limit of a caller's day that was used up when it was last looked at, at the last tick or since.
+    pub fn spent(&self, caller: &Caller) -> Option<Limit> {
+        self.callers.spent(caller)
     }
 
     /// Why a session must end, if others say so: the operator, or its caller's other sessions.
@@ -200,7 +203,7 @@ impl Sessions {
         if self.notices.stops.binary_search(&handle.number).is_ok() {
             return Some(Ending::Stopped);
         }
-        self.is_over_budget(&handle.caller).then_some(Ending::Budget)
+        self.spent(&handle.caller).map(Ending::Limit)
     }
 
     /// The record of a call of any worker's that has not ended.

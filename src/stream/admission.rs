@@ -17,7 +17,7 @@ use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
 use crate::denial::Denial;
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
-use crate::limit::SessionLimits;
+use crate::limit::{SessionBounds, SessionLimits};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Policy, Provider};
@@ -133,9 +133,9 @@ impl Admission {
     }
 
     /// What a session may use up: the policy's limits, and the client secret's where those are tighter.
-    pub(crate) fn limits(&self) -> SessionLimits {
-        let policy = self.policy.limits;
-        self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.limits.tighten(&policy))
+    pub(crate) fn bounds(&self) -> SessionBounds {
+        let secret = self.client_secret.as_ref().map(|client_secret| SessionLimits::from(client_secret.limits));
+        SessionBounds::new(&self.policy.limits, &secret.unwrap_or_default())
     }
 
     /// The last of all checks: whether the caller may start this now. Only a session has a handle.

@@ -12,6 +12,7 @@ use crate::denial::Denial;
 use crate::endpoint::CallId;
 use crate::host::{Attribute, StreamHost};
 use crate::http::Target;
+use crate::limit::SessionBounds;
 use crate::policy::{Placement, Provider};
 use crate::process::{CallName, SessionHandle};
 use crate::secret::Secret;
@@ -83,7 +84,7 @@ impl StartedCall {
             model,
             ..admission.record(host.random_bytes().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
         };
-        Self { call: Call::new(record, started, admission.limits().max_duration), provider_key }
+        Self { call: Call::new(record, started, admission.bounds()), provider_key }
     }
 
     /// Its record as it begins.
@@ -111,7 +112,7 @@ impl SidebandOf {
         let hangup = hangup(self.id.as_str(), b"/calls", self.provider_key, host);
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };
-        let mut call = Call::new(record, now, None);
+        let mut call = Call::new(record, now, SessionBounds::default());
         call.hangup = hangup;
         call
     }

@@ -16,7 +16,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::limit::Ending;
-use crate::usage::{Close, ClosedBy};
+use crate::usage::{Close, Limit};
 use crate::ws::{CloseCode, CloseFrame, ProtocolError, Sender, text_frame};
 
 /// How long a side may take to close after it got its Close frame.
@@ -119,7 +119,7 @@ impl Closing {
 
     /// How the session's record says that it ended.
     pub(crate) fn close(&self) -> Close {
-        Close { by: ClosedBy::Gateway, code: self.close.code().value(), reason: self.ending.code().to_owned() }
+        Close { code: self.close.code().value(), ..self.ending.close() }
     }
 
     /// The upstream answered the handshake only now: from here on there is somebody to tell.
@@ -172,7 +172,7 @@ impl Closing {
             return false;
         }
         let patience = match (&self.ending, self.client_side) {
-            (Ending::IdleTimeout, _) => Duration::ZERO,
+            (Ending::Limit(Limit::SessionIdle), _) => Duration::ZERO,
             (Ending::Stopped, ClientSide::AtBoundary) => STOP_GRACE,
             _ => GRACE,
         };

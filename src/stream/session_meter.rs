@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::admission::Admission;
 use crate::credential::Caller;
-use crate::limit::{Ending, Progress, SessionLimits};
+use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::Policy;
 use crate::process::Sessions;
 use crate::protocol::{ClientMessage, ModelRole};
@@ -17,7 +17,7 @@ pub(crate) struct SessionMeter {
     pub policy: Arc<Policy>,
     /// Whose token opened it.
     pub caller: Arc<Caller>,
-    limits: SessionLimits,
+    bounds: SessionBounds,
     meter: Meter,
     responses: Responses,
     /// Nothing has judged its model: the request named none.
@@ -31,7 +31,7 @@ impl SessionMeter {
         Self {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
-            limits: admission.limits(),
+            bounds: admission.bounds(),
             meter: Meter::new(model),
             responses: Responses::default(),
             is_of_any_model: model.is_none(),
@@ -71,13 +71,13 @@ impl SessionMeter {
     ) -> Option<Ending> {
         let metered = self.meter.add(reported, prices);
         self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
-        let is_over_budget = self.responses.count(&metered, &self.caller, sessions, now);
-        let is_spent = is_over_budget
-            .map(|is_over_budget| is_over_budget || self.limits.is_spent(self.meter.tally(), self.meter.cost()));
+        let counted = self.responses.count(&metered, &self.caller, sessions, now);
+        let spent = counted
+            .and_then(|of_caller| of_caller.or_else(|| self.bounds.spent(self.meter.tally(), self.meter.cost())));
         let model = self.meter.model().filter(|_| self.is_of_any_model && metered == MeterEvent::Session);
         let forbidden = model.filter(|model| !self.is_allowed(model));
         let ending = forbidden.map(|model| Ending::ModelNotAllowed(model.to_owned()));
-        ending.or((is_spent == Some(true)).then_some(Ending::Budget))
+        ending.or(spent.map(Ending::Limit))
     }
 
     /// Something was said that could not be counted.
@@ -93,7 +93,7 @@ impl SessionMeter {
     /// The limit that has been reached, if one has.
     pub(crate) fn check(&self, started: SystemTime, last_activity: SystemTime, now: SystemTime) -> Option<Ending> {
         let progress = Progress { started, last_activity, usage: self.meter.tally(), cost: self.meter.cost() };
-        self.limits.check(&progress, now)
+        self.bounds.check(&progress, now)
     }
 
     fn is_allowed(&self, model: &str) -> bool {
@@ -108,15 +108,15 @@ struct Responses {
 }
 
 impl Responses {
-    /// Counts what an event has used. Says, of an event that begins or ends something, whether the caller's budget of
-    /// today is used up.
+    /// Counts what an event has used. Gives, of an event that begins or ends something, the limit of the caller's day that
+    /// is used up, if one is.
     fn count(
         &mut self,
         metered: &MeterEvent,
         caller: &Caller,
         sessions: &mut Sessions,
         now: SystemTime,
-    ) -> Option<bool> {
+    ) -> Option<Option<Limit>> {
         match metered {
             MeterEvent::Counted(counted) => {
                 self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
@@ -125,7 +125,7 @@ impl Responses {
             }
             MeterEvent::ResponseStarted => {
                 self.open = self.open.saturating_add(1);
-                Some(sessions.is_over_budget(caller))
+                Some(sessions.spent(caller))
             }
             MeterEvent::Rejected(_) => {
                 self.open = self.open.saturating_sub(1);

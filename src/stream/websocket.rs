@@ -382,7 +382,7 @@ impl InsertionPoint {
 fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
     // RFC 6455 section 7.1.5: a Close frame without a code counts as 1005.
     let (code, reason) = frame.map_or((1005, ""), |frame| (frame.code().value(), frame.reason()));
-    Close { by, code, reason: reason.to_owned() }
+    Close { by, code, reason: reason.to_owned(), limit: None }
 }
 
 /// Reads more of an upstream's message, unless it does not matter.

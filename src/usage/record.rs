@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::limit::Limit;
 use super::price::MicroUsd;
 use super::tally::Tally;
 
@@ -94,6 +95,9 @@ pub struct Close {
     pub code: u16,
     /// The Close frame's reason.
     pub reason: String,
+    /// The limit that was reached, where one was. Left out where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
 }
 
 /// Who ended a session.
@@ -223,7 +227,7 @@ mod tests {
             duration_ms: 81234,
             usage: Tally::default(),
             bytes: Traffic::default(),
-            close: Some(Close { by: ClosedBy::Client, code: 1000, reason: String::new() }),
+            close: Some(Close { by: ClosedBy::Client, code: 1000, reason: String::new(), limit: None }),
             ..testing::record(0xab, 0)
         }
     }

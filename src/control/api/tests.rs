@@ -278,7 +278,7 @@ fn usage_is_listed_by_caller_for_today() {
     let mut world = World::new();
     world.open(&record(1, 1));
     let used = (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000));
-    assert!(!world.sessions.used(&caller(), "gpt-realtime", used, now()));
+    assert_eq!(world.sessions.used(&caller(), "gpt-realtime", used, now()), None);
     let (status, body) = world.ask("GET", "/usage");
     assert_eq!((status, &body["object"], body["data"].as_array().unwrap().len()), (200, &"list".into(), 2));
     let row = &body["data"][1];

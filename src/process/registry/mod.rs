@@ -337,7 +337,7 @@ fn left_behind(record: Record) -> Record {
     if record.status == Status::Closed {
         return record;
     }
-    let close = Close { by: ClosedBy::Gateway, code: ABNORMAL_CLOSURE, reason: WORKER_LOST.to_owned() };
+    let close = Close { by: ClosedBy::Gateway, code: ABNORMAL_CLOSURE, reason: WORKER_LOST.to_owned(), limit: None };
     Record { status: Status::Closed, close: Some(close), incomplete: true, ..record }
 }
 

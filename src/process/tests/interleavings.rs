@@ -168,7 +168,7 @@ fn tokens(text: u64) -> Tally {
 }
 
 fn closed(session: u32) -> Record {
-    let close = Close { by: ClosedBy::Client, code: 1000, reason: String::new() };
+    let close = Close { by: ClosedBy::Client, code: 1000, reason: String::new(), limit: None };
     Record { close: Some(close), ..record(session.into(), 1_000_000) }
 }
 

@@ -85,7 +85,7 @@ fn session_record(messages: &[String], meter: &Meter) -> Value {
         cost_usd: meter.cost(),
         frames: Traffic { client: 0, upstream: messages.len() as u64 },
         bytes: Traffic { client: 0, upstream: messages.iter().map(|message| message.len() as u64).sum() },
-        close: Some(Close { by: ClosedBy::Client, code: 1000, reason: String::new() }),
+        close: Some(Close { by: ClosedBy::Client, code: 1000, reason: String::new(), limit: None }),
         ..testing::record(0, 0)
     };
     serde_json::to_value(&record).unwrap()
