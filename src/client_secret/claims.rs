@@ -91,7 +91,7 @@ pub struct ClaimTooLong(pub &'static str);
 
 /// Bytes that are no claims, or hold more than this version knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct MalformedClaims;
+pub(crate) struct MalformedClaims;
 
 /// Whole seconds since the Unix epoch; 0 before it.
 pub fn unix_seconds(time: SystemTime) -> u64 {
@@ -162,14 +162,16 @@ impl<'a> Claims<'a> {
     }
 }
 
-fn put_number(out: &mut Vec<u8>, tag: u8, number: Option<u64>) {
+/// Appends a field of this tag, if there is a number for it.
+pub(crate) fn put_number(out: &mut Vec<u8>, tag: u8, number: Option<u64>) {
     if let Some(number) = number {
         out.push(tag);
         put_varint(out, number);
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: Option<&[u8]>) {
+/// Appends a field of this tag, if there are bytes for it.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: Option<&[u8]>) {
     if let Some(bytes) = bytes {
         out.push(tag);
         put_varint(out, bytes.len() as u64);
@@ -189,14 +191,14 @@ fn put_varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// What is left to read.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn number(&mut self, tag: u8) -> Result<Option<u64>, MalformedClaims> {
+    pub(crate) fn number(&mut self, tag: u8) -> Result<Option<u64>, MalformedClaims> {
         if self.take_tag(tag) { self.varint().map(Some) } else { Ok(None) }
     }
 
-    fn text(&mut self, tag: u8) -> Result<Option<&'a str>, MalformedClaims> {
+    pub(crate) fn text(&mut self, tag: u8) -> Result<Option<&'a str>, MalformedClaims> {
         let bytes = self.bytes(tag, MAX_TEXT)?;
         bytes.map(|bytes| str::from_utf8(bytes).map_err(|_| MalformedClaims)).transpose()
     }

@@ -5,9 +5,10 @@ use std::time::SystemTime;
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, limit_denial, missing_token, origin_not_allowed, route_not_allowed, token_denial,
-    unreadable_body, unsupported_content_type,
+    credential_denial, limit_denial, locked_call, missing_token, origin_not_allowed, route_not_allowed, token_denial,
+    unreadable_body, unreadable_live_call, unsupported_content_type,
 };
+use super::named_call::{Claimant, NamedCall};
 use super::request_head::{BodyKind, Line, RequestHead};
 use crate::client_secret::OpenedSecret;
 use crate::client_secret::claims::{Claims, unix_seconds};
@@ -15,12 +16,12 @@ use crate::client_secret::sealing::{OpenError, PREFIX, Plaintext};
 use crate::config::{MintMode, Plan};
 use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
 use crate::denial::Denial;
-use crate::endpoint::{Endpoint, Mint};
+use crate::endpoint::{CallAction, CallPath, Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::limit::{SessionBounds, SessionLimits};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
-use crate::policy::{Policy, Provider};
+use crate::policy::{Placement, Policy, Provider};
 use crate::process::SessionHandle;
 use crate::secret::Secret;
 use crate::usage::{MicroUsd, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
@@ -35,6 +36,8 @@ pub(crate) struct Admission {
     pub client_secret: Option<OpenedSecret>,
     /// What it addresses.
     pub endpoint: Endpoint,
+    /// The call that it names.
+    pub call: Option<Box<NamedCall>>,
 }
 
 /// A request of a guarded route, its form being right.
@@ -54,6 +57,8 @@ pub(crate) struct GuardedRequest<'a> {
 pub(crate) enum BodyNeed {
     /// The model that it names must be known.
     Model,
+    /// The models that a call of Live names must be known.
+    LiveModels,
     /// It must be empty: a model in it could not be read.
     Empty,
     /// It says what secret to mint.
@@ -66,8 +71,9 @@ impl Admission {
     /// # Errors
     ///
     /// The first check that fails: the credentials' form, the caller, the route, the origin.
-    pub(crate) fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, host: &dyn StreamHost) -> Result<Self, Denial> {
+    pub(crate) fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, cx: &mut Context<'_>) -> Result<Self, Denial> {
         let GuardedRequest { plan, policy, head, offer } = *request;
+        let host = cx.host;
         let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
         let (caller, client_secret) = identify(plan, policy, &token, host)?;
@@ -75,9 +81,17 @@ impl Admission {
         if !caller.policies.allows(&policy.name) {
             return Err(route_not_allowed());
         }
+        if begins_call(&endpoint) && has_lock(policy, client_secret.as_ref()) {
+            return Err(locked_call());
+        }
+        let claimant = Claimant { plan, policy, caller: &caller, client_secret: client_secret.as_ref() };
+        let call = match endpoint.call() {
+            Some(id) => Some(Box::new(NamedCall::new(id, &claimant, &mut cx.worker.sessions)?)),
+            None => None,
+        };
         let page = client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
         check_origins(head, &caller.origins, page)?;
-        Ok(Self { policy: policy.clone(), caller, client_secret, endpoint })
+        Ok(Self { policy: policy.clone(), caller, client_secret, endpoint, call })
     }
 
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
@@ -103,17 +117,30 @@ impl Admission {
             (Endpoint::Responses | Endpoint::WebSocket, _) if has_rule && !self.policy.is_metered => {
                 Err(route_not_allowed())
             }
-            (Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket, _) => Ok(None),
+            (Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket, _) => Ok(None),
             (Endpoint::Mint(_), BodyKind::Sdp | BodyKind::Other) => Err(unsupported_content_type()),
             (Endpoint::Mint(_), BodyKind::CodedJson) => Err(unreadable_body()),
             (Endpoint::Mint(_), BodyKind::Json) if ends => Err(unreadable_body()),
             (Endpoint::Mint(mint), BodyKind::Json) => Ok(Some(BodyNeed::Mint(*mint))),
             // SDP names no model; a form could.
-            (Endpoint::StartCall, BodyKind::Sdp) => Ok(None),
-            (Endpoint::StartCall, _) if has_rule => Err(unreadable_body()),
-            (Endpoint::StartCall, _) => Ok(None),
+            (Endpoint::StartCall(CallPath::Live), kind) => self.live_body_need(kind, has_rule),
+            (Endpoint::StartCall(_), BodyKind::Sdp) => Ok(None),
+            (Endpoint::StartCall(_), _) if has_rule => Err(unreadable_body()),
+            (Endpoint::StartCall(_), _) => Ok(None),
             _ if ends => Ok(None),
             (_, kind) => self.rest_body_need(kind, has_rule),
+        }
+    }
+
+    /// A call of Live names its models nowhere but in its body.
+    fn live_body_need(&self, kind: BodyKind, has_rule: bool) -> Result<Option<BodyNeed>, Denial> {
+        let minted_for = self.client_secret.as_ref().and_then(|client_secret| client_secret.model.as_ref());
+        let is_strict = has_rule || minted_for.is_some();
+        let may_be_named = self.policy.has_several_providers() || !self.policy.aliases.is_empty();
+        match kind {
+            _ if !(is_strict || may_be_named) => Ok(None),
+            BodyKind::Json => Ok(Some(BodyNeed::LiveModels)),
+            BodyKind::CodedJson | BodyKind::Sdp | BodyKind::Other => Err(unreadable_live_call()),
         }
     }
 
@@ -132,10 +159,46 @@ impl Admission {
         }
     }
 
-    /// What a session may use up: the policy's limits, and the client secret's where those are tighter.
+    /// What a session may use up: the policy's limits, and where those are tighter the client secret's and what the call
+    /// that is joined began with.
     pub(crate) fn bounds(&self) -> SessionBounds {
+        let mut others = self.secret_limits();
+        if let Some(sealed) = self.call.as_ref().and_then(|call| call.sealed.as_ref()) {
+            others = others.tighten(&sealed.limits);
+        }
+        SessionBounds::new(&self.policy.limits, &others)
+    }
+
+    /// What a call that begins may use up, wherever it is joined.
+    pub(crate) fn call_limits(&self) -> SessionLimits {
+        self.policy.limits.tighten(&self.secret_limits())
+    }
+
+    fn secret_limits(&self) -> SessionLimits {
         let secret = self.client_secret.as_ref().map(|client_secret| SessionLimits::from(client_secret.limits));
-        SessionBounds::new(&self.policy.limits, &secret.unwrap_or_default())
+        secret.unwrap_or_default()
+    }
+
+    /// The providers that it can only be for: a client secret's, and the one that serves a call which it names.
+    pub(crate) fn bound_providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        let of_secret = self.client_secret.as_ref().map(|client_secret| &client_secret.provider);
+        let of_call = self.call.as_ref().and_then(|call| call.sealed.as_ref()).map(|sealed| &sealed.provider);
+        of_secret.into_iter().chain(of_call)
+    }
+
+    /// What the request goes on with, and where that is put: the upstream's own secret that it came with, else the
+    /// provider's key that the call began with which it names, else any key of the provider's.
+    pub(crate) fn credential(&self, provider: &Provider, host: &dyn StreamHost) -> Option<(Placement, Arc<Secret>)> {
+        match self.upstream_secret() {
+            Some(secret) => provider.credential(Some(secret), || host.roll()),
+            None => self.provider_key(provider, host),
+        }
+    }
+
+    /// The provider's key that the call began with which the request names, else any.
+    pub(crate) fn provider_key(&self, provider: &Provider, host: &dyn StreamHost) -> Option<(Placement, Arc<Secret>)> {
+        let name = self.call.as_ref().and_then(|call| call.key());
+        provider.key_named(name, || host.roll())
     }
 
     /// The last of all checks: whether the caller may start this now. Only a session has a handle.
@@ -233,6 +296,16 @@ fn check_endpoint(plan: &Plan, endpoint: &Endpoint, has_client_secret: bool) -> 
     }
 }
 
+fn begins_call(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::StartCall(_) | Endpoint::Call(_, CallAction::Accept))
+}
+
+/// Whether fields of the session are locked, so that what a client says must be seen: by the policy. Calls are not, then:
+/// what is said in one passes the gateway by.
+fn has_lock(policy: &Policy, _client_secret: Option<&OpenedSecret>) -> bool {
+    !policy.lock.is_empty()
+}
+
 /// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,
 /// which no origin has, and which no glob may match over. A secret that is bound to a page is for browsers, and those
 /// always say whose page it is.
@@ -257,6 +330,6 @@ pub(super) mod testing {
 
     /// A request of web-app's under a policy.
     pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
-        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, endpoint }
+        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, endpoint, call: None }
     }
 }

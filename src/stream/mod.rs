@@ -6,18 +6,21 @@ mod action;
 mod admission;
 mod body;
 mod call;
+mod call_response;
 mod closing;
 mod context;
 mod denials;
 mod forward;
 mod handshake;
 mod mint;
+mod named_call;
 mod request;
 mod request_head;
 mod rest;
 mod session_meter;
 mod state;
 mod stream_options;
+mod unnamed_call;
 mod upstream;
 mod upstream_headers;
 mod upstream_response;
@@ -168,13 +171,9 @@ impl Stream {
                 }
                 AccessLog::Session(Box::new(record))
             }
-            (state, handle) => {
+            (_, handle) => {
                 if let Some(handle) = handle {
                     sessions.close(handle, None, host.now());
-                }
-                if matches!(state, State::CallUnnamed) {
-                    let message = "a call has begun whose answer names none in `location`: it cannot be ended";
-                    cx.worker.log(Level::Warn, format_args!("{message}"));
                 }
                 AccessLog::Nothing
             }
@@ -207,7 +206,8 @@ impl Stream {
                 .and_then(|body| WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)),
         };
         match completed {
-            Ok(BodyDecision::Forward(forwarded, edits, replaced)) => {
+            Ok(BodyDecision::Forward(forwarded, edits, replaced, handle)) => {
+                self.handle = handle;
                 self.state = State::Forwarded(forwarded);
                 RequestAction::Forward(edits, replaced)
             }

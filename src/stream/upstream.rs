@@ -36,13 +36,12 @@ impl<'a> Upstream<'a> {
             Some(resolved) => (resolved.provider, Some(resolved.model)),
             None => (None, None),
         };
-        let (provider, minted_for) = match &admission.client_secret {
-            None => (explicit.unwrap_or(&policy.default_provider), None),
-            Some(secret) if explicit.is_some_and(|provider| provider.name != secret.provider.name) => {
-                return Err(route_not_allowed());
-            }
-            Some(secret) => (&secret.provider, secret.model.as_deref()),
-        };
+        let minted_for = admission.client_secret.as_ref().and_then(|secret| secret.model.as_deref());
+        let mut bound = admission.bound_providers().chain(explicit);
+        let provider = bound.next().unwrap_or(&policy.default_provider);
+        if bound.any(|other| other.name != provider.name) {
+            return Err(route_not_allowed());
+        }
         if let (Some(named), Some(minted_for)) = (named, minted_for)
             && named != minted_for
         {
@@ -58,6 +57,24 @@ impl<'a> Upstream<'a> {
             policy.check_model(model, caller)?;
         }
         Ok(Self { provider, model })
+    }
+
+    /// Resolves another model that the same request names, which the same provider must serve.
+    ///
+    /// # Errors
+    ///
+    /// If it is not allowed, or not the one of a client secret whose model is all that holds.
+    pub(crate) fn resolve_beside<'b>(&self, admission: &'b Admission, name: &'b str) -> Result<&'b str, Denial> {
+        let resolved = admission.policy.resolve(name);
+        if resolved.provider.is_some_and(|provider| provider.name != self.provider.name) {
+            return Err(route_not_allowed());
+        }
+        let local = admission.client_secret.as_ref().filter(|secret| secret.upstream.is_none());
+        if local.and_then(|secret| secret.model.as_deref()).is_some_and(|minted_for| minted_for != resolved.model) {
+            return Err(model_of_another_secret());
+        }
+        admission.policy.check_model(Some(resolved.model), &admission.caller.models)?;
+        Ok(resolved.model)
     }
 }
 

@@ -1,16 +1,14 @@
 //! The upstream's response to a request that went on: what of it the client gets.
 
 use super::action::ResponseAction;
-use super::call::StartedCall;
 use super::context::Context;
 use super::denials::{invalid_mint_response, provider_key_rejected, upstream_secret_rejected};
-use super::forward::{Awaited, FollowedWebSocket, Forwarded};
+use super::forward::{Awaited, FollowedWebSocket};
 use super::mint::Sealing;
 use super::state::{State, Stream};
 use super::upstream_headers::UpstreamResponse;
 use crate::client_secret::InvalidMintResponse;
 use crate::denial::Denial;
-use crate::endpoint::CallId;
 use crate::http::{Edits, HeaderValue};
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::process::CallName;
@@ -21,7 +19,7 @@ impl Stream {
     /// The response's headers came. `ends` says that neither body nor trailers follow.
     pub fn response_headers(&mut self, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
         match self.state {
-            State::Forwarded(_) => self.response_to_forwarded(cx),
+            State::Forwarded(_) => self.response_to_forwarded(ends, cx),
             State::Minting(_) => self.response_to_mint(ends, cx),
             _ => ResponseAction::Pass,
         }
@@ -39,6 +37,10 @@ impl Stream {
                 let size = body.size();
                 self.gather_minted(&body.read(0, size).unwrap_or_default(), ends, cx)
             }
+            State::CallUnnamed(_) => {
+                let size = body.size();
+                self.gather_call(&body.read(0, size).unwrap_or_default(), ends, cx)
+            }
             _ => ResponseAction::Pass,
         }
     }
@@ -47,11 +49,12 @@ impl Stream {
     pub fn response_trailers(&mut self, cx: &mut Context<'_>) -> ResponseAction {
         match self.state {
             State::Sealing(_) => self.gather_minted(&[], true, cx),
+            State::CallUnnamed(_) => self.gather_call(&[], true, cx),
             _ => ResponseAction::Pass,
         }
     }
 
-    fn response_to_forwarded(&mut self, cx: &mut Context<'_>) -> ResponseAction {
+    fn response_to_forwarded(&mut self, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
         let State::Forwarded(sent) = &mut self.state else { return ResponseAction::Pass };
         let response = UpstreamResponse(cx.host);
         let status = response.status();
@@ -69,9 +72,9 @@ impl Stream {
                 let edits = handshake.answer(&response);
                 self.start_relay(edits, cx)
             }
-            (Some(201), Awaited::Call(_)) => {
-                self.start_call(&response.location().unwrap_or_default(), cx);
-                ResponseAction::Pass
+            (Some(200..=299), Awaited::Call(request)) => {
+                let path = request.path;
+                self.response_to_call(path, ends, cx)
             }
             (_, awaited) => {
                 if let (Some(200..=299), Awaited::HangUp(id, _)) = (status, &*awaited)
@@ -124,19 +127,6 @@ impl Stream {
         ResponseAction::Edit(edits)
     }
 
-    /// Keeps the call that a 201's `location` names.
-    fn start_call(&mut self, location: &[u8], cx: &mut Context<'_>) {
-        let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::CallUnnamed) else { return };
-        let Some(id) = CallId::in_location(location) else { return };
-        let Forwarded { admission, provider, awaited: Awaited::Call(request) } = *sent else { return };
-        let started_call = StartedCall::new(&id, request, &admission, &provider, cx.host);
-        if let Some(handle) = &mut self.handle {
-            let began = admission.began(&provider, SessionKind::WebRtc);
-            cx.worker.sessions.opened(handle, began, &|| started_call.record().clone(), cx.host.now());
-        }
-        self.state = State::CallStarted(Box::new(started_call));
-    }
-
     /// Reads what a REST response tells of its usage, as it passes.
     fn metered_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
         let State::Forwarded(sent) = &mut self.state else { return ResponseAction::Pass };
@@ -173,7 +163,7 @@ impl Stream {
         }
     }
 
-    fn replace(&mut self, denial: Denial, cx: &mut Context<'_>) -> ResponseAction {
+    pub(super) fn replace(&mut self, denial: Denial, cx: &mut Context<'_>) -> ResponseAction {
         cx.worker.sessions.metrics.add(Metric::Rejected(denial.code));
         self.state = State::ResponseReplaced;
         ResponseAction::Reply(Box::new(denial.into()))

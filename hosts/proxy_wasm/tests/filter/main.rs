@@ -20,6 +20,7 @@ mod models;
 mod paths;
 mod policies;
 mod rest_usage;
+mod sealed_calls;
 mod secrets;
 mod slots;
 mod upstream;
