@@ -15,15 +15,22 @@
 //! | 5 | the upstream's id | text |
 //! | 6 | user | text, optional |
 //! | 7 | the provider's key that the call began with, by its name in the pool | text, optional |
-//! | 8 | longest duration | number, milliseconds, optional |
-//! | 9 | most tokens | number, optional |
-//! | 10 | highest cost | number, millionths of a US dollar, optional |
+//! | 8 | the client secret's longest session | number, milliseconds, optional |
+//! | 9 | the client secret's tally | bytes, optional: how SHA-256 of the secret begins, 16 of them |
+//! | 10 | how long that is kept | number, Unix seconds, with the tally |
+//! | 11 | most tokens of all who share in the tally | number, optional |
+//! | 12 | highest cost of all of them | number, millionths of a US dollar, optional |
+//!
+//! What limits a call beside its client secret are its policy's limits, which every replica knows.
 
 use std::time::Duration;
 
 use crate::client_secret::claims::{MAX_TEXT, MalformedClaims, Reader, put_bytes, put_number};
 use crate::client_secret::sealing::{Nonce, OpenError, Plaintext, SealingKeys};
 use crate::endpoint::CallId;
+use crate::limit::SharedLimits;
+use crate::process::{Share, TallyKey};
+use crate::usage::MicroUsd;
 
 /// What the associated data begins with.
 const DOMAIN: &[u8] = b"realtime-byok call id ";
@@ -40,8 +47,10 @@ mod tag {
     pub(crate) const USER: u8 = 6;
     pub(crate) const KEY: u8 = 7;
     pub(crate) const MAX_DURATION: u8 = 8;
-    pub(crate) const MAX_TOKENS: u8 = 9;
-    pub(crate) const MAX_COST: u8 = 10;
+    pub(crate) const TALLY: u8 = 9;
+    pub(crate) const KEPT_UNTIL: u8 = 10;
+    pub(crate) const MAX_TOKENS: u8 = 11;
+    pub(crate) const MAX_COST: u8 = 12;
 }
 
 /// What a sealed id says.
@@ -61,12 +70,10 @@ pub struct CallClaims<'a> {
     pub user: Option<&'a str>,
     /// The name of the provider's key that it began with, if the provider has several.
     pub key: Option<&'a str>,
-    /// How long it may last, in whole milliseconds when sealed.
+    /// How long it may last by the client secret that it began with, in whole milliseconds when sealed.
     pub max_duration: Option<Duration>,
-    /// How many tokens it may use.
-    pub max_tokens: Option<u64>,
-    /// What it may cost, in millionths of a US dollar.
-    pub max_cost_micro_usd: Option<u64>,
+    /// Its part in what all sessions of that secret may use up together, sessions aside.
+    pub share: Option<Share>,
 }
 
 /// A claim is longer than an id may hold.
@@ -116,8 +123,11 @@ impl<'a> CallClaims<'a> {
         put_bytes(out, tag::USER, self.user.map(str::as_bytes));
         put_bytes(out, tag::KEY, self.key.map(str::as_bytes));
         put_number(out, tag::MAX_DURATION, duration);
-        put_number(out, tag::MAX_TOKENS, self.max_tokens);
-        put_number(out, tag::MAX_COST, self.max_cost_micro_usd);
+        let Some(Share { key, limits, kept_until }) = &self.share else { return Ok(()) };
+        put_bytes(out, tag::TALLY, Some(key.as_bytes()));
+        put_number(out, tag::KEPT_UNTIL, Some(*kept_until));
+        put_number(out, tag::MAX_TOKENS, limits.max_tokens);
+        put_number(out, tag::MAX_COST, limits.max_cost.map(|MicroUsd(cost)| cost));
         Ok(())
     }
 
@@ -134,11 +144,23 @@ impl<'a> CallClaims<'a> {
             user: reader.text(tag::USER)?,
             key: reader.text(tag::KEY)?,
             max_duration: reader.number(tag::MAX_DURATION)?.map(Duration::from_millis),
-            max_tokens: reader.number(tag::MAX_TOKENS)?,
-            max_cost_micro_usd: reader.number(tag::MAX_COST)?,
+            share: share(&mut reader)?,
         };
         if reader.0.is_empty() { Ok(claims) } else { Err(MalformedClaims) }
     }
+}
+
+fn share(reader: &mut Reader<'_>) -> Result<Option<Share>, MalformedClaims> {
+    let Some(key) = reader.bytes(tag::TALLY, size_of::<TallyKey>())? else { return Ok(None) };
+    Ok(Some(Share {
+        key: TallyKey::from_bytes(key.try_into().map_err(|_| MalformedClaims)?),
+        kept_until: reader.number(tag::KEPT_UNTIL)?.ok_or(MalformedClaims)?,
+        limits: SharedLimits {
+            max_sessions: None,
+            max_tokens: reader.number(tag::MAX_TOKENS)?,
+            max_cost: reader.number(tag::MAX_COST)?.map(MicroUsd),
+        },
+    }))
 }
 
 #[cfg(test)]
@@ -158,23 +180,26 @@ mod tests {
         user: None,
         key: None,
         max_duration: None,
-        max_tokens: None,
-        max_cost_micro_usd: None,
+        share: None,
+    };
+    const SHARE: Share = Share {
+        key: TallyKey::from_bytes(*b"0123456789abcdef"),
+        kept_until: 1_756_311_030,
+        limits: SharedLimits { max_sessions: None, max_tokens: Some(20_000), max_cost: Some(MicroUsd(500_000)) },
     };
     const FULL: CallClaims<'_> = CallClaims {
         id: "rtc_u1_9c6574da8b8a41a18da9308f4ad974ce",
         user: Some("u_123"),
         key: Some("b"),
         max_duration: Some(Duration::from_secs(300)),
-        max_tokens: Some(20_000),
-        max_cost_micro_usd: Some(500_000),
+        share: Some(SHARE),
         ..LEAST
     };
     const SEALED_LEAST: &str = "live_AecDASdAQUJDREVGR0hJSktMTU5PUFFSU1RVVlfVPnIVss0YZv_2gdHf-Qvz-7mosnwwMP9usSr5zAImgXqQ\
                                 dAsKpLxxmYDNem_iv8WrbqWPW4dhknoWisOYcTF5sg";
-    const SEALED_FULL: &str = "rtc_AecDASdAQUJDREVGR0hJSktMTU5PUFFSU1RVVlfVPnIVss0YZv_2gdHf-Qvz-7mosnwwMP9usSr5zAImt2SNYTE\
-                               go9spnITBez6-u8n5UxzcXuSFpNKdMccjiipgO0_BRSDQIM6Adu_O7kqb7pTP5ow6NMTrUamnVtsoFvnBO0b1dR6\
-                               -fLGIWpgz";
+    const SEALED_FULL: &str = "rtc_AecDASdAQUJDREVGR0hJSktMTU5PUFFSU1RVVlfVPnIVss0YZv_2gdHf-Qvz-7mosnwwMP9usSr5zAImt2SN\
+                               YTEgo9spnITBez6-u8n5UxzcXuSFpNKdMccjiipgO0_BRSDQIM6Adu_O7kqb7pTP5ow6NHRHYZE0oPBTBB0fFNWq\
+                               3IANvCt63l9BHGkXnv-zHDdgcMVyTIUNF7nkYcPNYEha";
 
     fn keys() -> SealingKeys {
         SealingKeys::new(SealingKey::from_base64(KEY).unwrap(), Vec::new())
@@ -205,15 +230,15 @@ mod tests {
         let want = [
             b"\x01\x07web-app\x02\x06openai\x03\x05voice\x04\x80\xd7\xbc\xc5\x06".as_slice(),
             b"\x05\x27rtc_u1_9c6574da8b8a41a18da9308f4ad974ce\x06\x05u_123\x07\x01b",
-            b"\x08\xe0\xa7\x12\x09\xa0\x9c\x01\x0a\xa0\xc2\x1e",
+            b"\x08\xe0\xa7\x12\x09\x100123456789abcdef\x0a\xf6\xdb\xbc\xc5\x06\x0b\xa0\x9c\x01\x0c\xa0\xc2\x1e",
         ];
         assert_eq!(out, want.concat());
         for end in 0..out.len() {
             // The optional ones at the end can be left out as a whole.
             let cut = CallClaims::decode(&out[..end]).is_ok();
-            assert_eq!(cut, [71, 78, 81, 85, 89].contains(&end), "{end}");
+            assert_eq!(cut, [71, 78, 81, 85, 109, 113].contains(&end), "{end}");
         }
-        assert_eq!(CallClaims::decode(&[&out[..], b"\x0b\x01"].concat()), Err(MalformedClaims));
+        assert_eq!(CallClaims::decode(&[&out[..], b"\x0d\x01"].concat()), Err(MalformedClaims));
     }
 
     #[test]
@@ -264,6 +289,9 @@ mod tests {
             origin: None,
             limits: SecretLimits::default(),
             upstream: None,
+            lock: None,
+            transcription_model: None,
+            key: None,
         };
         let secret = keys().seal(&secret, &NONCE).unwrap().expose().replacen("ek_", "rtc_", 1);
         assert_eq!(error(&secret, &keys()), Some(OpenError::Invalid));
@@ -284,8 +312,15 @@ mod tests {
             user: Some(&text),
             key: Some(&text),
             max_duration: Some(Duration::MAX),
-            max_tokens: Some(u64::MAX),
-            max_cost_micro_usd: Some(u64::MAX),
+            share: Some(Share {
+                kept_until: u64::MAX,
+                limits: SharedLimits {
+                    max_sessions: None,
+                    max_tokens: Some(u64::MAX),
+                    max_cost: Some(MicroUsd(u64::MAX)),
+                },
+                ..SHARE
+            }),
         };
         let sealed = longest.seal(&keys(), &NONCE).unwrap();
         assert!(CallClaims::open(&sealed, &keys(), &mut Plaintext::default()).is_ok());

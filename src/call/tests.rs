@@ -59,7 +59,7 @@ impl Worker {
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
         let sessions = &mut self.sessions;
-        let mut handle = sessions.admit(&web_app(), || at(100)).unwrap_or_else(|_| panic!("there is room"));
+        let mut handle = sessions.admit(&web_app(), None, || at(100)).unwrap_or_else(|_| panic!("there is room"));
         let began = SessionLabels {
             caller: &record.caller,
             policy: &record.policy,
@@ -69,7 +69,7 @@ impl Worker {
         sessions.opened(&mut handle, began, &|| record.clone(), at(100));
         let hangup = Some(hangup(record.upstream_id.as_deref().unwrap_or_default()));
         let limits = SessionLimits { max_duration: max_duration.map(Duration::from_secs), ..SessionLimits::default() };
-        let mut call = Call::new(record, at(100), SessionBounds::new(&limits, &SessionLimits::default()));
+        let mut call = Call::new(record, at(100), SessionBounds::new(&limits, None));
         (call.hangup, call.handle) = (hangup, Some(handle));
         call
     }
@@ -100,7 +100,7 @@ impl Worker {
 
     fn has_room(&mut self, now: u64) -> bool {
         let sessions = &mut self.sessions;
-        let handle = sessions.admit(&web_app(), || at(now));
+        let handle = sessions.admit(&web_app(), None, || at(now));
         let has_room = handle.is_ok();
         if let Ok(handle) = handle {
             sessions.close(handle, None, at(now));
@@ -313,7 +313,7 @@ fn a_session_that_joins_a_call_counts_as_that() {
     let found = worker.sessions.find_call(name("rtc_1"));
     assert_eq!(found.map(|record| record.caller), Some("web-app".into()));
     let sessions = &mut worker.sessions;
-    let handle = sessions.join(&web_app(), || at(100)).unwrap_or_else(|_| panic!("it does not count"));
+    let handle = sessions.join(&web_app(), None, || at(100)).unwrap_or_else(|_| panic!("it does not count"));
     sessions.close(handle, None, at(100));
     assert!(!worker.has_room(100), "and gives none back");
 }

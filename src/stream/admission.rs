@@ -5,24 +5,26 @@ use std::time::SystemTime;
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, limit_denial, locked_call, missing_token, origin_not_allowed, route_not_allowed, token_denial,
-    unreadable_body, unreadable_live_call, unsupported_content_type,
+    credential_denial, limit_denial, locked_call, missing_token, model_out_of_sight, origin_not_allowed,
+    route_not_allowed, token_denial, unreadable_body, unreadable_live_call, unsupported_content_type,
 };
 use super::named_call::{Claimant, NamedCall};
 use super::request_head::{BodyKind, Line, RequestHead};
-use crate::client_secret::OpenedSecret;
 use crate::client_secret::claims::{Claims, unix_seconds};
-use crate::client_secret::sealing::{OpenError, PREFIX, Plaintext};
+use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
+use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
 use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
 use crate::denial::Denial;
 use crate::endpoint::{CallAction, CallPath, Endpoint, Mint};
 use crate::host::StreamHost;
-use crate::limit::{SessionBounds, SessionLimits};
+use crate::json::paths::InvalidPath;
+use crate::limit::SessionBounds;
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider};
-use crate::process::SessionHandle;
+use crate::process::{SessionHandle, Share, TallyKey};
+use crate::protocol::Lock;
 use crate::secret::Secret;
 use crate::usage::{MicroUsd, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
 
@@ -33,7 +35,9 @@ pub(crate) struct Admission {
     /// Who sent it, or minted the secret that it came with.
     pub caller: Arc<Caller>,
     /// What that secret says, if it came with one.
-    pub client_secret: Option<OpenedSecret>,
+    pub client_secret: Option<Box<OpenedSecret>>,
+    /// Its part in what all sessions of that secret may use up together, if that is limited.
+    pub share: Option<Share>,
     /// What it addresses.
     pub endpoint: Endpoint,
     /// The call that it names.
@@ -76,22 +80,24 @@ impl Admission {
         let host = cx.host;
         let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
-        let (caller, client_secret) = identify(plan, policy, &token, host)?;
-        check_endpoint(plan, &endpoint, client_secret.is_some())?;
+        let Identity { caller, client_secret, share } = identify(plan, policy, &token, host)?;
+        check_endpoint(plan, &endpoint, client_secret.as_deref())?;
         if !caller.policies.allows(&policy.name) {
             return Err(route_not_allowed());
         }
-        if begins_call(&endpoint) && has_lock(policy, client_secret.as_ref()) {
+        if begins_call(&endpoint) && !lock(policy, client_secret.as_deref()).is_empty() {
+            // What is said in a call passes the gateway by: nothing could keep the lock.
             return Err(locked_call());
         }
-        let claimant = Claimant { plan, policy, caller: &caller, client_secret: client_secret.as_ref() };
+        let claimant = Claimant { plan, policy, caller: &caller, client_secret: client_secret.as_deref() };
         let call = match endpoint.call() {
             Some(id) => Some(Box::new(NamedCall::new(id, &claimant, &mut cx.worker.sessions)?)),
             None => None,
         };
+        let share = call.as_ref().and_then(|call| call.share()).or(share);
         let page = client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
         check_origins(head, &caller.origins, page)?;
-        Ok(Self { policy: policy.clone(), caller, client_secret, endpoint, call })
+        Ok(Self { policy: policy.clone(), caller, client_secret, share, endpoint, call })
     }
 
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
@@ -125,6 +131,7 @@ impl Admission {
             // SDP names no model; a form could.
             (Endpoint::StartCall(CallPath::Live), kind) => self.live_body_need(kind, has_rule),
             (Endpoint::StartCall(_), BodyKind::Sdp) => Ok(None),
+            (Endpoint::StartCall(_), _) if self.binding_models().is_some() => Err(model_out_of_sight()),
             (Endpoint::StartCall(_), _) if has_rule => Err(unreadable_body()),
             (Endpoint::StartCall(_), _) => Ok(None),
             _ if ends => Ok(None),
@@ -134,8 +141,7 @@ impl Admission {
 
     /// A call of Live names its models nowhere but in its body.
     fn live_body_need(&self, kind: BodyKind, has_rule: bool) -> Result<Option<BodyNeed>, Denial> {
-        let minted_for = self.client_secret.as_ref().and_then(|client_secret| client_secret.model.as_ref());
-        let is_strict = has_rule || minted_for.is_some();
+        let is_strict = has_rule || self.binding_models().is_some();
         let may_be_named = self.policy.has_several_providers() || !self.policy.aliases.is_empty();
         match kind {
             _ if !(is_strict || may_be_named) => Ok(None),
@@ -159,24 +165,22 @@ impl Admission {
         }
     }
 
-    /// What a session may use up: the policy's limits, and where those are tighter the client secret's and what the call
-    /// that is joined began with.
+    /// What a session may use up by itself: the policy's limits, and where those are tighter the client secret's, and what
+    /// the call that is joined began with.
     pub(crate) fn bounds(&self) -> SessionBounds {
-        let mut others = self.secret_limits();
-        if let Some(sealed) = self.call.as_ref().and_then(|call| call.sealed.as_ref()) {
-            others = others.tighten(&sealed.limits);
+        let secrets = self.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration);
+        match self.call.as_ref().and_then(|call| call.sealed.as_ref()) {
+            None => SessionBounds::new(&self.policy.limits, secrets),
+            Some(sealed) => {
+                let shortest = secrets.into_iter().chain(sealed.max_duration).min();
+                SessionBounds::new(&self.policy.limits.tighten(&sealed.limits), shortest)
+            }
         }
-        SessionBounds::new(&self.policy.limits, &others)
     }
 
-    /// What a call that begins may use up, wherever it is joined.
-    pub(crate) fn call_limits(&self) -> SessionLimits {
-        self.policy.limits.tighten(&self.secret_limits())
-    }
-
-    fn secret_limits(&self) -> SessionLimits {
-        let secret = self.client_secret.as_ref().map(|client_secret| SessionLimits::from(client_secret.limits));
-        secret.unwrap_or_default()
+    /// The session fields that may not be changed: the policy's, and the client secret's beside them.
+    pub(crate) fn lock(&self) -> &Lock {
+        lock(&self.policy, self.client_secret.as_deref())
     }
 
     /// The providers that it can only be for: a client secret's, and the one that serves a call which it names.
@@ -195,9 +199,11 @@ impl Admission {
         }
     }
 
-    /// The provider's key that the call began with which the request names, else any.
+    /// The provider's key that the call began with which the request names, or that minted the upstream's own secret, else
+    /// any.
     pub(crate) fn provider_key(&self, provider: &Provider, host: &dyn StreamHost) -> Option<(Placement, Arc<Secret>)> {
-        let name = self.call.as_ref().and_then(|call| call.key());
+        let secrets = || self.client_secret.as_ref().and_then(|client_secret| client_secret.key.as_deref());
+        let name = self.call.as_ref().and_then(|call| call.key()).or_else(secrets);
         provider.key_named(name, || host.roll())
     }
 
@@ -205,7 +211,7 @@ impl Admission {
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = if self.endpoint.begins_session() {
-            sessions.admit(&self.caller, || host.now()).map(Some)
+            sessions.admit(&self.caller, self.share.as_ref(), || host.now()).map(Some)
         } else {
             sessions.check_budget(&self.caller, || host.now()).map(|()| None)
         };
@@ -241,57 +247,64 @@ impl Admission {
         }
     }
 
+    /// The models that it may name, and no others, wherever a model can be named; none where others keep to that.
+    pub(crate) fn binding_models(&self) -> Option<&MintedModels> {
+        self.client_secret.as_deref().and_then(OpenedSecret::binding_models)
+    }
+
     /// The upstream's own secret that this request came with, sealed.
     pub(crate) fn upstream_secret(&self) -> Option<&Secret> {
         self.client_secret.as_ref().and_then(|client_secret| client_secret.upstream.as_ref())
     }
 }
 
+/// Whose token it is, and what that says.
+struct Identity {
+    caller: Arc<Caller>,
+    client_secret: Option<Box<OpenedSecret>>,
+    share: Option<Share>,
+}
+
 /// Whose token it is. A caller's own token may begin as client secrets do.
-fn identify(
-    plan: &Plan,
-    policy: &Policy,
-    token: &[u8],
-    host: &dyn StreamHost,
-) -> Result<(Arc<Caller>, Option<OpenedSecret>), Denial> {
+fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -> Result<Identity, Denial> {
     if let Some(secrets) = plan.secrets.as_ref().filter(|_| token.starts_with(PREFIX)) {
         let mut plaintext = Plaintext::default();
         match secrets.keys.open(token, unix_seconds(host.now()), &mut plaintext) {
-            Ok(claims) => return identify_by_secret(plan, policy, &claims),
+            Ok(claims) => return identify_by_secret(plan, policy, &claims, token),
             Err(OpenError::Expired) => return Err(token_denial(TokenError::Expired)),
             Err(OpenError::NotSealed | OpenError::Invalid) => {}
         }
     }
     let caller = plan.callers.find(token, || host.now()).map_err(token_denial)?;
-    Ok((caller.clone(), None))
+    Ok(Identity { caller: caller.clone(), client_secret: None, share: None })
 }
 
-fn identify_by_secret(
-    plan: &Plan,
-    policy: &Policy,
-    claims: &Claims<'_>,
-) -> Result<(Arc<Caller>, Option<OpenedSecret>), Denial> {
+fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) -> Result<Identity, Denial> {
     let caller = plan.callers.named(claims.caller).ok_or_else(|| token_denial(TokenError::Invalid))?;
     let provider = policy.providers().find(|provider| provider.name == claims.provider);
     let provider = provider.filter(|_| policy.name == claims.policy).ok_or_else(route_not_allowed)?;
-    let client_secret = OpenedSecret {
-        provider: provider.clone(),
-        model: claims.model.map(str::to_owned),
-        user: claims.user.map(str::to_owned),
-        origin: claims.origin.map(str::to_owned),
-        limits: claims.limits,
-        upstream: claims.upstream.map(|secret| Secret::new(secret.to_vec())),
-    };
-    Ok((caller.clone(), Some(client_secret)))
+    // Minted when the policy was still metered: what cannot be kept is not promised.
+    if !policy.is_metered && (claims.lock.is_some() || claims.limits.need_metering()) {
+        return Err(route_not_allowed());
+    }
+    let client_secret = OpenedSecret::new(claims, policy, provider);
+    let client_secret = client_secret.map_err(|InvalidPath(_)| token_denial(TokenError::Invalid))?;
+    let limits = claims.limits.shared();
+    let share = (!limits.is_none()).then(|| Share {
+        key: TallyKey::of(token),
+        limits,
+        kept_until: claims.expires_at.saturating_add(CLOCK_SKEW),
+    });
+    Ok(Identity { caller: caller.clone(), client_secret: Some(Box::new(client_secret)), share })
 }
 
 /// Whether the endpoint may be addressed: minting where it is on, and with a client secret only what that is for.
-fn check_endpoint(plan: &Plan, endpoint: &Endpoint, has_client_secret: bool) -> Result<(), Denial> {
+fn check_endpoint(plan: &Plan, endpoint: &Endpoint, client_secret: Option<&OpenedSecret>) -> Result<(), Denial> {
     let mints = plan.secrets.as_ref().is_some_and(|secrets| secrets.minting != MintMode::Off);
     match endpoint {
         Endpoint::Forbidden => Err(route_not_allowed()),
         Endpoint::Mint(_) if !mints => Err(route_not_allowed()),
-        _ if has_client_secret && !endpoint.takes_client_secrets() => Err(route_not_allowed()),
+        _ if client_secret.is_some() && !endpoint.takes_client_secrets() => Err(route_not_allowed()),
         _ => Ok(()),
     }
 }
@@ -300,10 +313,8 @@ fn begins_call(endpoint: &Endpoint) -> bool {
     matches!(endpoint, Endpoint::StartCall(_) | Endpoint::Call(_, CallAction::Accept))
 }
 
-/// Whether fields of the session are locked, so that what a client says must be seen: by the policy. Calls are not, then:
-/// what is said in one passes the gateway by.
-fn has_lock(policy: &Policy, _client_secret: Option<&OpenedSecret>) -> bool {
-    !policy.lock.is_empty()
+fn lock<'a>(policy: &'a Policy, client_secret: Option<&'a OpenedSecret>) -> &'a Lock {
+    client_secret.map_or(&policy.lock, |client_secret| &client_secret.lock)
 }
 
 /// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,
@@ -330,6 +341,7 @@ pub(super) mod testing {
 
     /// A request of web-app's under a policy.
     pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
-        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, endpoint, call: None }
+        let (policy, caller) = (Arc::new(policy), Arc::new(caller()));
+        Admission { policy, caller, client_secret: None, share: None, endpoint, call: None }
     }
 }

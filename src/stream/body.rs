@@ -135,9 +135,10 @@ impl WholeRequest<'_> {
                 let reply = LocalReply::json(200, body.into_bytes());
                 Ok(BodyDecision::Reply(DetailedReply { reply, details: "realtime_byok.minted".into() }))
             }
-            Minted::Forward(body, minting) => {
+            Minted::Forward(body, mut minting) => {
                 let body = body.into_bytes();
                 let credential = admission.credential(upstream.provider, cx.host);
+                minting.set_key(credential.as_ref().and_then(|(_, key)| upstream.provider.key_name(key)));
                 let outgoing = Outgoing { plan, head, offer, admission, upstream: &upstream };
                 let mut edits = outgoing.edits_with_body(credential.as_ref(), Some(&body));
                 edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));

@@ -52,7 +52,11 @@ pub(crate) fn join(
     if cx.worker.sessions.find_call(call).is_none() {
         return admission.start(cx);
     }
-    cx.worker.sessions.join(&admission.caller, || cx.host.now()).map(Some).map_err(limit_denial)
+    cx.worker
+        .sessions
+        .join(&admission.caller, admission.share.as_ref(), || cx.host.now())
+        .map(Some)
+        .map_err(limit_denial)
 }
 
 /// The key that ends a call which a request begins or joins: the one that the request goes on with. If that is the

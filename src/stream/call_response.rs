@@ -86,7 +86,6 @@ impl Stream {
             return Err(unnamed_call());
         };
         let now = cx.host.now();
-        let limits = admission.call_limits();
         let claims = CallClaims {
             caller: &admission.caller.name,
             provider: &provider.name,
@@ -95,9 +94,8 @@ impl Stream {
             id: id.as_str(),
             user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.as_deref()),
             key: request.provider_key.as_ref().and_then(|key| key.provider.key_name(&key.value)),
-            max_duration: limits.max_duration,
-            max_tokens: limits.max_tokens,
-            max_cost_micro_usd: limits.max_cost.map(|cost| cost.0),
+            max_duration: admission.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration),
+            share: admission.share,
         };
         let sealed = seal(&self.plan, &claims, cx.host);
         let mut started = StartedCall::new(id, request, &admission, &provider, cx.host);

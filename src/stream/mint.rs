@@ -3,7 +3,7 @@
 use super::admission::Admission;
 use super::denials::{invalid_mint_response, mint_denial, route_not_allowed, too_long, unkept_limits, unsealable};
 use super::upstream::Upstream;
-use crate::client_secret::claims::{ClaimTooLong, Claims, SecretLimits, unix_seconds};
+use crate::client_secret::claims::{ClaimTooLong, Claims, unix_seconds};
 use crate::client_secret::sealing::Sealed;
 use crate::client_secret::{
     GatewayObject, InvalidMintResponse, MAX_RESPONSE, MintRequest, MintResponse, local_response,
@@ -20,6 +20,9 @@ pub(crate) struct Minting {
     provider: String,
     policy: String,
     model: Option<String>,
+    transcription_model: Option<String>,
+    /// The name of the provider's key that is asked with, if it is one of several.
+    key: Option<String>,
     gateway: GatewayObject,
     issued_at: u64,
     expires_at: u64,
@@ -49,7 +52,7 @@ pub(crate) fn request(
     upstream: &Upstream<'_>,
     host: &dyn StreamHost,
 ) -> Result<Minted, Denial> {
-    if !admission.policy.is_metered && request.gateway.limits != SecretLimits::default() {
+    if !admission.policy.is_metered && request.gateway.needs_metering() {
         return Err(unkept_limits());
     }
     let max_ttl = secrets.max_ttl.as_secs();
@@ -59,6 +62,8 @@ pub(crate) fn request(
         provider: upstream.provider.name.clone(),
         policy: admission.policy.name.clone(),
         model: upstream.model.map(str::to_owned),
+        transcription_model: request.transcription_model().map(str::to_owned),
+        key: None,
         gateway: request.gateway.clone(),
         issued_at: now,
         expires_at: request.expires_at(now, max_ttl),
@@ -87,6 +92,11 @@ impl Minting {
         &self.provider
     }
 
+    /// It is asked with the key of this name.
+    pub(crate) fn set_key(&mut self, name: Option<&str>) {
+        self.key = name.map(str::to_owned);
+    }
+
     /// The body that the client gets for the upstream's.
     pub(crate) fn answer(&self, secrets: &Secrets, body: &[u8], host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
         let answer = MintResponse::parse(body).map_err(invalid_mint_response)?;
@@ -113,6 +123,9 @@ impl Minting {
             origin: self.gateway.origin.as_deref(),
             limits: self.gateway.limits,
             upstream,
+            lock: self.gateway.lock.as_deref(),
+            transcription_model: self.transcription_model.as_deref(),
+            key: self.key.as_deref(),
         };
         let nonce = host.random_bytes().ok_or_else(unsealable)?;
         secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))

@@ -1,6 +1,7 @@
 //! The call that a request names: what the upstream calls it, and whose it is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::denials::{call_not_allowed, raw_call_id};
 use crate::call::sealed_id::CallClaims;
@@ -12,8 +13,7 @@ use crate::denial::Denial;
 use crate::endpoint::CallId;
 use crate::limit::SessionLimits;
 use crate::policy::{Permission, Policy, Provider};
-use crate::process::{CallName, Sessions};
-use crate::usage::MicroUsd;
+use crate::process::{CallName, Sessions, Share};
 
 /// A call that a request names, and may.
 pub(crate) struct NamedCall {
@@ -29,8 +29,12 @@ pub(crate) struct SealedCall {
     pub provider: Arc<Provider>,
     /// The name of the provider's key that it began with, if it is one of several.
     pub key: Option<String>,
-    /// What it may use up.
+    /// What it may use up by its policy.
     pub limits: SessionLimits,
+    /// How long it may last by the client secret that it began with.
+    pub max_duration: Option<Duration>,
+    /// Its part in what all sessions of that secret may use up together.
+    pub share: Option<Share>,
 }
 
 /// Who names a call.
@@ -69,19 +73,25 @@ impl NamedCall {
         self.sealed.as_ref().and_then(|sealed| sealed.key.as_deref())
     }
 
+    /// Its part in what the sessions of a client secret may use up together, if that is known.
+    pub(crate) fn share(&self) -> Option<Share> {
+        self.sealed.as_ref().and_then(|sealed| sealed.share)
+    }
+
     fn opened(claims: &CallClaims<'_>, claimant: &Claimant<'_>) -> Result<Self, Denial> {
         let provider = claimant.policy.providers().find(|provider| provider.name == claims.provider);
         let (Some(provider), Some(id)) = (provider, CallId::of_upstream(claims.id)) else {
             return Err(call_not_allowed());
         };
         claimant.check_owner(claims.caller, claims.user)?;
-        let limits = SessionLimits {
+        let policy = claimant.plan.policies.guarded().find(|policy| policy.name == claims.policy);
+        let sealed = SealedCall {
+            provider: provider.clone(),
+            key: claims.key.map(str::to_owned),
+            limits: policy.map(|policy| policy.limits).unwrap_or_default(),
             max_duration: claims.max_duration,
-            idle_timeout: None,
-            max_tokens: claims.max_tokens,
-            max_cost: claims.max_cost_micro_usd.map(MicroUsd),
+            share: claims.share,
         };
-        let sealed = SealedCall { provider: provider.clone(), key: claims.key.map(str::to_owned), limits };
         Ok(Self { id, sealed: Some(sealed) })
     }
 

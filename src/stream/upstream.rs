@@ -9,6 +9,7 @@ use crate::denial::Denial;
 use crate::endpoint::Path;
 use crate::http::Target;
 use crate::policy::{Provider, in_path, in_query};
+use crate::protocol::ModelRole;
 
 /// Who serves a request, and by which name the model is known there.
 pub(crate) struct Upstream<'a> {
@@ -36,7 +37,7 @@ impl<'a> Upstream<'a> {
             Some(resolved) => (resolved.provider, Some(resolved.model)),
             None => (None, None),
         };
-        let minted_for = admission.client_secret.as_ref().and_then(|secret| secret.model.as_deref());
+        let minted_for = admission.client_secret.as_ref().and_then(|secret| secret.models.session.as_deref());
         let mut bound = admission.bound_providers().chain(explicit);
         let provider = bound.next().unwrap_or(&policy.default_provider);
         if bound.any(|other| other.name != provider.name) {
@@ -51,6 +52,9 @@ impl<'a> Upstream<'a> {
         let mut is_named = model.is_some();
         for model in in_path(path, &provider.kind) {
             is_named = true;
+            if admission.binding_models().is_some_and(|minted| !minted.allows(ModelRole::Response, model)) {
+                return Err(model_of_another_secret());
+            }
             policy.check_model(Some(model), caller)?;
         }
         if model.is_some() || (admission.endpoint.must_name_model(has_body) && !is_named) {
@@ -69,8 +73,7 @@ impl<'a> Upstream<'a> {
         if resolved.provider.is_some_and(|provider| provider.name != self.provider.name) {
             return Err(route_not_allowed());
         }
-        let local = admission.client_secret.as_ref().filter(|secret| secret.upstream.is_none());
-        if local.and_then(|secret| secret.model.as_deref()).is_some_and(|minted_for| minted_for != resolved.model) {
+        if admission.binding_models().is_some_and(|minted| !minted.allows(ModelRole::Response, resolved.model)) {
             return Err(model_of_another_secret());
         }
         admission.policy.check_model(Some(resolved.model), &admission.caller.models)?;

@@ -22,6 +22,10 @@ const claims = [
   ['max_tokens', Number],
   ['max_cost_micro_usd', Number],
   ['upstream', String],
+  ['max_sessions', Number],
+  ['lock', String],
+  ['transcription_model', String],
+  ['key', String],
 ];
 
 /** The same for the id of a call. */
@@ -34,6 +38,8 @@ const callClaims = [
   ['user', String],
   ['key', String],
   ['max_duration_ms', Number],
+  ['tally', String],
+  ['kept_until', Number],
   ['max_tokens', Number],
   ['max_cost_micro_usd', Number],
 ];

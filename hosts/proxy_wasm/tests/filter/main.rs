@@ -21,6 +21,7 @@ mod paths;
 mod policies;
 mod rest_usage;
 mod sealed_calls;
+mod secret_limits;
 mod secrets;
 mod slots;
 mod upstream;
