@@ -15,7 +15,7 @@ use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
 use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
 use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallAction, CallPath, Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::json::paths::InvalidPath;
@@ -23,7 +23,7 @@ use crate::limit::SessionBounds;
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider};
-use crate::process::{SessionHandle, Share, TallyKey};
+use crate::process::{SessionHandle, Sessions, Share, TallyKey};
 use crate::protocol::Lock;
 use crate::secret::Secret;
 use crate::usage::{MicroUsd, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
@@ -42,6 +42,13 @@ pub(crate) struct Admission {
     pub endpoint: Endpoint,
     /// The call that it names.
     pub call: Option<Box<NamedCall>>,
+}
+
+/// Who sent a request, and under which policy: what outlasts its admission.
+pub(crate) struct Identity {
+    policy: Arc<Policy>,
+    caller: Arc<Caller>,
+    user: Option<String>,
 }
 
 /// A request of a guarded route, its form being right.
@@ -80,24 +87,48 @@ impl Admission {
         let host = cx.host;
         let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
-        let Identity { caller, client_secret, share } = identify(plan, policy, &token, host)?;
-        check_endpoint(plan, &endpoint, client_secret.as_deref())?;
-        if !caller.policies.allows(&policy.name) {
+        let Identified { caller, client_secret, share } = identify(plan, policy, &token, host)?;
+        let mut admission = Self { policy: policy.clone(), caller, client_secret, share, endpoint, call: None };
+        match admission.check(plan, head, &mut cx.worker.sessions) {
+            Ok(call) => {
+                admission.share = call.as_ref().and_then(|call| call.share()).or(admission.share);
+                admission.call = call;
+                Ok(admission)
+            }
+            Err(denial) => Err(denial.of(admission.identity().subject())),
+        }
+    }
+
+    /// What its sender may address, and from where. Gives the call that it names.
+    fn check(
+        &self,
+        plan: &Plan,
+        head: &RequestHead,
+        sessions: &mut Sessions,
+    ) -> Result<Option<Box<NamedCall>>, Denial> {
+        check_endpoint(plan, &self.endpoint, self.client_secret.as_deref())?;
+        if !self.caller.policies.allows(&self.policy.name) {
             return Err(route_not_allowed());
         }
-        if begins_call(&endpoint) && !lock(policy, client_secret.as_deref()).is_empty() {
+        if begins_call(&self.endpoint) && !self.lock().is_empty() {
             // What is said in a call passes the gateway by: nothing could keep the lock.
             return Err(locked_call());
         }
-        let claimant = Claimant { plan, policy, caller: &caller, client_secret: client_secret.as_deref() };
-        let call = match endpoint.call() {
-            Some(id) => Some(Box::new(NamedCall::new(id, &claimant, &mut cx.worker.sessions)?)),
+        let claimant =
+            Claimant { plan, policy: &self.policy, caller: &self.caller, client_secret: self.client_secret.as_deref() };
+        let call = match self.endpoint.call() {
+            Some(id) => Some(Box::new(NamedCall::new(id, &claimant, sessions)?)),
             None => None,
         };
-        let share = call.as_ref().and_then(|call| call.share()).or(share);
-        let page = client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
-        check_origins(head, &caller.origins, page)?;
-        Ok(Self { policy: policy.clone(), caller, client_secret, share, endpoint, call })
+        let page = self.client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
+        check_origins(head, &self.caller.origins, page)?;
+        Ok(call)
+    }
+
+    /// Who sent it, and under which policy.
+    pub(crate) fn identity(&self) -> Identity {
+        let user = self.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone());
+        Identity { policy: self.policy.clone(), caller: self.caller.clone(), user }
     }
 
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
@@ -180,7 +211,7 @@ impl Admission {
 
     /// The session fields that may not be changed: the policy's, and the client secret's beside them.
     pub(crate) fn lock(&self) -> &Lock {
-        lock(&self.policy, self.client_secret.as_deref())
+        self.client_secret.as_ref().map_or(&self.policy.lock, |client_secret| &client_secret.lock)
     }
 
     /// The providers that it can only be for: a client secret's, and the one that serves a call which it names.
@@ -258,15 +289,23 @@ impl Admission {
     }
 }
 
+impl Identity {
+    /// The same, for whoever asks who was denied.
+    pub(crate) fn subject(&self) -> Subject {
+        let (caller, policy) = (Some(self.caller.name.clone()), Some(self.policy.name.clone()));
+        Subject { caller, user: self.user.clone(), policy, ..Subject::default() }
+    }
+}
+
 /// Whose token it is, and what that says.
-struct Identity {
+struct Identified {
     caller: Arc<Caller>,
     client_secret: Option<Box<OpenedSecret>>,
     share: Option<Share>,
 }
 
 /// Whose token it is. A caller's own token may begin as client secrets do.
-fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -> Result<Identity, Denial> {
+fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -> Result<Identified, Denial> {
     if let Some(secrets) = plan.secrets.as_ref().filter(|_| token.starts_with(PREFIX)) {
         let mut plaintext = Plaintext::default();
         match secrets.keys.open(token, unix_seconds(host.now()), &mut plaintext) {
@@ -276,10 +315,10 @@ fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -
         }
     }
     let caller = plan.callers.find(token, || host.now()).map_err(token_denial)?;
-    Ok(Identity { caller: caller.clone(), client_secret: None, share: None })
+    Ok(Identified { caller: caller.clone(), client_secret: None, share: None })
 }
 
-fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) -> Result<Identity, Denial> {
+fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) -> Result<Identified, Denial> {
     let caller = plan.callers.named(claims.caller).ok_or_else(|| token_denial(TokenError::Invalid))?;
     let provider = policy.providers().find(|provider| provider.name == claims.provider);
     let provider = provider.filter(|_| policy.name == claims.policy).ok_or_else(route_not_allowed)?;
@@ -295,7 +334,7 @@ fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: 
         limits,
         kept_until: claims.expires_at.saturating_add(CLOCK_SKEW),
     });
-    Ok(Identity { caller: caller.clone(), client_secret: Some(Box::new(client_secret)), share })
+    Ok(Identified { caller: caller.clone(), client_secret: Some(Box::new(client_secret)), share })
 }
 
 /// Whether the endpoint may be addressed: minting where it is on, and with a client secret only what that is for.
@@ -311,10 +350,6 @@ fn check_endpoint(plan: &Plan, endpoint: &Endpoint, client_secret: Option<&Opene
 
 fn begins_call(endpoint: &Endpoint) -> bool {
     matches!(endpoint, Endpoint::StartCall(_) | Endpoint::Call(_, CallAction::Accept))
-}
-
-fn lock<'a>(policy: &'a Policy, client_secret: Option<&'a OpenedSecret>) -> &'a Lock {
-    client_secret.map_or(&policy.lock, |client_secret| &client_secret.lock)
 }
 
 /// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,

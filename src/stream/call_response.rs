@@ -15,7 +15,6 @@ use crate::denial::Denial;
 use crate::endpoint::{CallId, CallPath};
 use crate::host::{HeaderMap, Level, StreamHost};
 use crate::http::{Edits, HeaderValue};
-use crate::metrics::Metric;
 use crate::protocol::LiveCallResponse;
 use crate::usage::SessionKind;
 
@@ -55,7 +54,7 @@ impl Stream {
             return self.unnamed_call(cx);
         };
         match self.name_call(&id, cx) {
-            Err(denial) => refused(denial),
+            Err(denial) => ResponseAction::Reply(Box::new(self.deny(denial, cx.worker))),
             Ok(sealed) => {
                 let (mut edits, body) = match &sealed {
                     Some(sealed) => (renamed(&id, sealed, cx.host), read.with_id(sealed.as_str())),
@@ -73,7 +72,7 @@ impl Stream {
         match self.name_call(id, cx) {
             Ok(Some(sealed)) => ResponseAction::Edit(renamed(id, &sealed, cx.host)),
             Ok(None) => ResponseAction::Pass,
-            Err(denial) => refused(denial),
+            Err(denial) => ResponseAction::Reply(Box::new(self.deny(denial, cx.worker))),
         }
     }
 
@@ -82,6 +81,7 @@ impl Stream {
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Replied) else {
             return Err(unnamed_call());
         };
+        let subject = sent.subject();
         let Forwarded { admission, provider, awaited: Awaited::Call(request) } = *sent else {
             return Err(unnamed_call());
         };
@@ -103,12 +103,11 @@ impl Stream {
             let began = admission.began(&provider, SessionKind::WebRtc);
             cx.worker.sessions.opened(handle, began, &|| started.record().clone(), now);
         }
-        if let Err(denial) = &sealed {
-            cx.worker.sessions.metrics.add(Metric::Rejected(denial.code));
+        if sealed.is_err() {
             started.stop(now);
         }
         self.state = State::CallStarted(Box::new(started));
-        sealed
+        sealed.map_err(|denial| denial.of(subject))
     }
 
     /// Without its answer, a client can say nothing in a call; and one without a name could not be ended.
@@ -117,10 +116,6 @@ impl Stream {
         cx.worker.log(Level::Warn, format_args!("{message}"));
         self.replace(unnamed_call(), cx)
     }
-}
-
-fn refused(denial: Denial) -> ResponseAction {
-    ResponseAction::Reply(Box::new(denial.into()))
 }
 
 fn seal(plan: &Plan, claims: &CallClaims<'_>, host: &dyn StreamHost) -> Result<Option<CallId>, Denial> {

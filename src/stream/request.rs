@@ -21,11 +21,11 @@ use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::control::Request;
 use crate::credential::{SubprotocolOffer, bearer};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallPath, Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
 use crate::http::{Edits, HeaderValue};
-use crate::policy::{Guard, Placement, Route};
+use crate::policy::{Guard, Placement, Policy, Route};
 use crate::process::{CallName, SessionHandle};
 use crate::secret::{Digest, Secret};
 
@@ -75,25 +75,13 @@ pub(crate) fn check(
     let target = head.target();
     let (endpoint, path) = Endpoint::read(head.method(), &target, head.last(Line::Upgrade)).map_err(no_endpoint)?;
     let Some(Guard::On(policy)) = guard else { return Err(no_policy()) };
-    let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway).map_err(credential_denial)?;
+    let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway)
+        .map_err(|error| credential_denial(error).of(under(policy)))?;
     let request = GuardedRequest { plan, policy, head, offer: &offer };
-    let admission = Admission::new(&request, endpoint, cx)?;
-    if let Some(need) = admission.body_need(head, ends)? {
-        let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need };
-        return Ok(RequestDecision::Wait(waiting));
-    }
+    let admission = Admission::new(&request, endpoint, cx).map_err(|denial| denial.of(under(policy)))?;
+    let identity = admission.identity();
     let admitted = Admitted { plan, head, path, offer };
-    match &admission.endpoint {
-        Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket => {
-            admitted.websocket(admission, cx)
-        }
-        Endpoint::StartCall(path) => admitted.call(*path, admission, cx),
-        // The one waits for its body, the other was denied.
-        Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
-        Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
-            admitted.rest(admission, cx)
-        }
-    }
+    admitted.decide(admission, ends, cx).map_err(|denial| denial.of(identity.subject()))
 }
 
 /// A request that needs no body to be judged.
@@ -105,6 +93,25 @@ struct Admitted<'a> {
 }
 
 impl Admitted<'_> {
+    /// `ends` says that no body follows.
+    fn decide(self, admission: Admission, ends: bool, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+        if let Some(need) = admission.body_need(self.head, ends)? {
+            let Self { path, offer, .. } = self;
+            return Ok(RequestDecision::Wait(WaitingForBody { admission, path: path.into_owned(), offer, need }));
+        }
+        match &admission.endpoint {
+            Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket => {
+                self.websocket(admission, cx)
+            }
+            Endpoint::StartCall(path) => self.call(*path, admission, cx),
+            // The one waits for its body, the other was denied.
+            Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
+            Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
+                self.rest(admission, cx)
+            }
+        }
+    }
+
     fn websocket(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
@@ -112,10 +119,11 @@ impl Admitted<'_> {
         let handle = match &admission.call {
             Some(joined) => {
                 let name = CallName { provider: &upstream.provider.name, id: joined.id.as_str() };
-                call::join(name, &admission, cx)?
+                call::join(name, &admission, cx)
             }
-            None => admission.start(cx)?,
+            None => admission.start(cx),
         };
+        let handle = handle.map_err(|denial| denial.of(upstream.subject()))?;
         let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let mut edits = outgoing.edits(credential.as_ref());
@@ -142,7 +150,7 @@ impl Admitted<'_> {
         let Self { plan, head, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
-        let handle = admission.start(cx)?;
+        let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let (awaited, edits) = outgoing.call(at, None, cx.host);
         let provider = upstream.provider.clone();
@@ -152,7 +160,7 @@ impl Admitted<'_> {
     fn rest(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, path, offer } = self;
         let upstream = Upstream::resolve(&admission, &path, None, false)?;
-        let handle = admission.start(cx)?;
+        let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
@@ -191,6 +199,11 @@ fn route(plan: &Plan, host: &dyn StreamHost) -> Route {
         None if plan.policies.need_names() => Route::Name(host.attribute(Attribute::RouteName).unwrap_or_default()),
         None => Route::Unnamed,
     }
+}
+
+/// All that is known of a request whose sender is not.
+fn under(policy: &Policy) -> Subject {
+    Subject { policy: Some(policy.name.clone()), ..Subject::default() }
 }
 
 fn is_http1(host: &dyn StreamHost) -> bool {

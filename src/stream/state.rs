@@ -25,6 +25,7 @@ use super::rest::{RestMeter, RestUsage};
 use super::unnamed_call::UnnamedCall;
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
+use crate::denial::Denial;
 use crate::process::{SessionHandle, Sessions};
 
 /// One HTTP stream.
@@ -33,6 +34,8 @@ pub struct Stream {
     pub(super) state: State,
     /// Its handle among the sessions of the process, from its admission to its end.
     pub(super) handle: Option<SessionHandle>,
+    /// Why it was denied, if it was.
+    pub(super) denied: Option<Box<Denial>>,
 }
 
 /// What a stream is in.
@@ -69,7 +72,7 @@ pub(super) enum State {
 impl Stream {
     /// A stream that nothing has been seen of, under the configuration of this moment.
     pub fn new(plan: Arc<Plan>) -> Self {
-        Self { plan, state: State::Arrived, handle: None }
+        Self { plan, state: State::Arrived, handle: None, denied: None }
     }
 
     /// A REST exchange is over, in whatever way: counts what it has used, once.

@@ -1,6 +1,7 @@
 //! A call of Live that the upstream began, whose response's body names it: gathered until it does.
 
 use super::forward::Forwarded;
+use crate::denial::Subject;
 use crate::http::decoded;
 
 /// The longest body that is read, in bytes.
@@ -18,6 +19,11 @@ impl UnnamedCall {
     /// A call of whose response no body has come yet.
     pub(crate) fn new(sent: Box<Forwarded>, content_encoding: Vec<u8>) -> Self {
         Self { sent, content_encoding, body: Vec::new() }
+    }
+
+    /// Who asked for it, and what it was to be.
+    pub(crate) fn subject(&self) -> Subject {
+        self.sent.subject()
     }
 
     /// Adds more of the body; false if that would make it too long.
