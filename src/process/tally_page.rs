@@ -59,6 +59,16 @@ impl TallyKey {
         Self(*digest.first_chunk().unwrap_or(&[0; 16]))
     }
 
+    /// A key that was told before.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key, to be told to another replica.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     pub(super) fn page(self) -> PageNumber {
         let Self([high, low, ..]) = self;
         PageNumber(u16::from_be_bytes([high, low]) >> (u16::BITS - PAGE_BITS))

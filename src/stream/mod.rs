@@ -6,6 +6,7 @@ mod action;
 mod admission;
 mod body;
 mod call;
+mod call_response;
 mod closing;
 mod context;
 mod denials;
@@ -13,6 +14,7 @@ mod forward;
 mod handshake;
 mod lost_connection;
 mod mint;
+mod named_call;
 mod redaction;
 mod request;
 mod request_head;
@@ -20,6 +22,7 @@ mod rest;
 mod session_meter;
 mod state;
 mod stream_options;
+mod unnamed_call;
 mod upstream;
 mod upstream_headers;
 mod upstream_response;
@@ -177,13 +180,9 @@ impl Stream {
                 }
                 AccessLog::Session(Box::new(record))
             }
-            (state, handle) => {
+            (_, handle) => {
                 if let Some(handle) = handle {
                     sessions.close(handle, None, host.now());
-                }
-                if matches!(state, State::CallUnnamed) {
-                    let message = "a call has begun whose answer names none in `location`: it cannot be ended";
-                    cx.worker.log(Level::Warn, format_args!("{message}"));
                 }
                 self.denied.take().map_or(AccessLog::Nothing, AccessLog::Denied)
             }
@@ -203,7 +202,7 @@ impl Stream {
         let unwanted = match waiting.1.need {
             BodyNeed::Empty => Some(unreadable_body()),
             BodyNeed::Nothing => Some(uncountable_body()),
-            BodyNeed::Model | BodyNeed::Mint(_) => None,
+            BodyNeed::Model | BodyNeed::LiveModels | BodyNeed::Mint(_) => None,
         };
         let refused = unwanted.filter(|_| size > 0);
         if !ends && refused.is_none() {
@@ -222,7 +221,8 @@ impl Stream {
                 .and_then(|body| WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)),
         };
         match completed {
-            Ok(BodyDecision::Forward(forwarded, edits, replaced)) => {
+            Ok(BodyDecision::Forward(forwarded, edits, replaced, handle)) => {
+                self.handle = handle;
                 self.state = State::Forwarded(forwarded);
                 RequestAction::Forward(edits, replaced)
             }

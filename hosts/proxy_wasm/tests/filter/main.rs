@@ -23,6 +23,7 @@ mod models;
 mod paths;
 mod policies;
 mod rest_usage;
+mod sealed_calls;
 mod secret_limits;
 mod secrets;
 mod slots;
