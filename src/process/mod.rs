@@ -18,6 +18,8 @@ mod counters;
 mod heartbeat;
 mod peers;
 pub(crate) mod registry;
+mod session_calls;
+pub(crate) mod shared_calls;
 pub(crate) mod shared_data;
 mod sliding_minute;
 
@@ -33,12 +35,14 @@ use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
 use crate::usage::{MicroUsd, Record, SessionKind, Tally};
 use codec::{Reader, put_bytes};
 use registry::RecordSlot;
+use session_calls::CallPart;
 use shared_data::{key, update};
 
 pub use caller_usage::{CallerUsage, DailyUsage};
 pub use heartbeat::{Heartbeats, WorkerSlot};
 pub use peers::Peers;
-pub use registry::{CallMark, CallName, Filter, Notices, Registry};
+pub use registry::{CallName, Filter, Notices, Registry};
+pub use shared_calls::{CallKey, CallTerms, NotJoined, Role, SharedCall, SharedCalls};
 pub use shared_data::{CasMismatch, Contended, CorruptKeys, Entry, SharedData};
 
 /// One in every VM, whatever the number of its root contexts.
@@ -47,6 +51,7 @@ pub struct Sessions {
     pub(super) heartbeats: Heartbeats,
     pub(super) callers: CallerUsage,
     pub(super) registry: Registry,
+    pub(super) calls: SharedCalls,
     /// What this worker has measured.
     pub metrics: Metrics,
     /// Whether a control API can ask for what runs here, as far as is known.
@@ -69,15 +74,8 @@ pub struct SessionHandle {
     slot: Option<RecordSlot>,
     /// What it is counted in, once it is opened.
     stats: Option<SessionStatistics>,
-    counts: Counts,
-}
-
-/// How a session draws on its caller's limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counts {
-    AsOne,
-    /// It has joined a call, and both count as one session: that call's.
-    WithItsCall,
+    /// The call that it is, or has joined.
+    call: Option<CallPart>,
 }
 
 impl Sessions {
@@ -88,6 +86,7 @@ impl Sessions {
             heartbeats: Heartbeats::new(random),
             callers: CallerUsage::default(),
             registry: Registry::default(),
+            calls: SharedCalls::default(),
             metrics: Metrics::default(),
             is_listed: false,
             names: Vec::new(),
@@ -132,23 +131,12 @@ impl Sessions {
             self.heartbeats.join(&*self.shared_data);
             self.callers.start(Peers::new(&*self.shared_data, &self.heartbeats), caller, now())?;
         }
-        Ok(self.handle(caller, Counts::AsOne))
+        Ok(self.handle(caller, None))
     }
 
-    /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
-    /// up.
-    ///
-    /// # Errors
-    ///
-    /// The budget of the day that is used up.
-    pub fn join(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
-        self.check_budget(caller, now)?;
-        Ok(self.handle(caller, Counts::WithItsCall))
-    }
-
-    fn handle(&mut self, caller: &Arc<Caller>, counts: Counts) -> SessionHandle {
+    fn handle(&mut self, caller: &Arc<Caller>, call: Option<CallPart>) -> SessionHandle {
         self.last = self.last.wrapping_add(1);
-        SessionHandle { caller: caller.clone(), number: self.last, slot: None, stats: None, counts }
+        SessionHandle { caller: caller.clone(), number: self.last, slot: None, stats: None, call }
     }
 
     /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
@@ -172,7 +160,7 @@ impl Sessions {
         record: &dyn Fn() -> Record,
         now: SystemTime,
     ) {
-        if handle.counts == Counts::AsOne && self.is_counted(&handle.caller) {
+        if self.is_counted(&handle.caller) {
             self.callers.opened(&handle.caller.name, now);
         }
         handle.stats = Some(self.metrics.session_began(began));
@@ -206,21 +194,6 @@ impl Sessions {
         self.spent(&handle.caller).map(Ending::Limit)
     }
 
-    /// The record of a call of any worker's that has not ended.
-    pub fn find_call(&mut self, call: CallName<'_>) -> Option<Record> {
-        self.registry.find_call(Peers::new(&*self.shared_data, &self.heartbeats), call)
-    }
-
-    /// Tells the worker that a call began on; false if there is none that knows the call.
-    pub fn mark_call(&mut self, call: CallName<'_>, mark: CallMark) -> bool {
-        self.registry.mark_call(Peers::new(&*self.shared_data, &self.heartbeats), call, mark)
-    }
-
-    /// Whether others have ended a call.
-    pub fn is_hung_up(&self, handle: &SessionHandle) -> bool {
-        self.notices.hung_up.binary_search(&handle.number).is_ok()
-    }
-
     /// Lists what has become of an open session, if it has changed, or is not listed any more.
     pub fn update(&mut self, handle: &SessionHandle, has_changed: bool, record: &dyn Fn() -> Record) {
         if let Some(slot) = handle.slot
@@ -238,7 +211,8 @@ impl Sessions {
         if let (Some(slot), Some(record)) = (handle.slot, record) {
             self.registry.end(Peers::new(&*self.shared_data, &self.heartbeats), slot, record);
         }
-        if handle.counts == Counts::AsOne && is_limited(&handle.caller) {
+        self.leave_call(&handle, record.is_some_and(|record| record.incomplete));
+        if handle.joined().is_none() && is_limited(&handle.caller) {
             self.callers.end(Peers::new(&*self.shared_data, &self.heartbeats), &handle.caller.name, now);
         }
     }
@@ -252,6 +226,7 @@ impl Sessions {
         // Each session ends once.
         self.notices.stops.clear();
         self.callers.tick(Peers::new(&*self.shared_data, &self.heartbeats), now);
+        self.calls.tick(Peers::new(&*self.shared_data, &self.heartbeats));
         self.look_whether_listed();
         true
     }
@@ -272,6 +247,7 @@ impl Sessions {
         let mut keys = self.heartbeats.take_corrupt_keys();
         keys.extend(self.callers.take_corrupt_keys());
         keys.extend(self.registry.take_corrupt_keys());
+        keys.extend(self.calls.take_corrupt_keys());
         keys
     }
 

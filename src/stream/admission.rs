@@ -134,8 +134,14 @@ impl Admission {
 
     /// What a session may use up: the policy's limits, and the client secret's where those are tighter.
     pub(crate) fn bounds(&self) -> SessionBounds {
+        let (policy, secret) = self.limits();
+        SessionBounds::new(&policy, &secret)
+    }
+
+    /// The limits of the policy and of the client secret.
+    pub(crate) fn limits(&self) -> (SessionLimits, SessionLimits) {
         let secret = self.client_secret.as_ref().map(|client_secret| SessionLimits::from(client_secret.limits));
-        SessionBounds::new(&self.policy.limits, &secret.unwrap_or_default())
+        (self.policy.limits, secret.unwrap_or_default())
     }
 
     /// The last of all checks: whether the caller may start this now. Only a session has a handle.

@@ -6,17 +6,18 @@ use std::time::SystemTime;
 use super::Context;
 use super::admission::Admission;
 use super::denials::{limit_denial, route_not_allowed};
+use super::joined_call::JoinedCall;
 use super::upstream::Upstream;
-use crate::call::{Call, Hangup, ProviderKey};
+use crate::call::{Call, Hangup, ProviderKey, Watch};
 use crate::denial::Denial;
 use crate::endpoint::CallId;
 use crate::host::{Attribute, StreamHost};
 use crate::http::Target;
-use crate::limit::SessionBounds;
-use crate::policy::{Placement, Provider};
-use crate::process::{CallName, SessionHandle};
+use crate::limit::{Ending, Exceeded, Limit};
+use crate::policy::{Permission, Placement, Provider};
+use crate::process::{CallName, CallTerms, NotJoined, Role, SessionHandle};
 use crate::secret::Secret;
-use crate::usage::{Record, SessionKind};
+use crate::usage::{Close, ClosedBy, Record, SessionKind};
 
 /// A call that begins, and what ends it.
 pub(crate) struct StartedCall {
@@ -35,6 +36,7 @@ pub(crate) struct CallRequest {
 /// A call that a WebSocket has joined, and what ends it.
 pub(crate) struct SidebandOf {
     id: CallId,
+    role: Role,
     provider_key: Option<ProviderKey>,
 }
 
@@ -42,16 +44,27 @@ pub(crate) struct SidebandOf {
 /// and counts as the one session that both are.
 pub(crate) fn join(
     call: CallName<'_>,
+    role: Role,
     admission: &Admission,
     cx: &mut Context<'_>,
-) -> Result<Option<SessionHandle>, Denial> {
-    let Some(known) = cx.worker.sessions.find_call(call) else { return admission.start(cx) };
+) -> Result<(Option<SessionHandle>, Option<JoinedCall>), Denial> {
+    let alone = |cx: &mut Context<'_>| admission.start(cx).map(|handle| (handle, None));
+    let Some(known) = cx.worker.sessions.find_call(call) else { return alone(cx) };
     let user = admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.as_ref());
     let is_users = user.zip(known.user.as_ref()).is_none_or(|(user, known)| user == known);
     if known.caller != admission.caller.name || !is_users {
         return Err(route_not_allowed());
     }
-    cx.worker.sessions.join(&admission.caller, || cx.host.now()).map(Some).map_err(limit_denial)
+    cx.worker.sessions.check_budget(&admission.caller, || cx.host.now()).map_err(limit_denial)?;
+    match cx.worker.sessions.join(&admission.caller, call, role) {
+        Ok((handle, terms)) => {
+            let joined = handle.joined().map(|key| JoinedCall::new(key, terms));
+            Ok((Some(handle), joined))
+        }
+        // Nobody knows when one leaves.
+        Err(NotJoined::Full) => Err(limit_denial(Exceeded { limit: Limit::CallSidebands, retry_after: 5 })),
+        Err(NotJoined::Unknown) => alone(cx),
+    }
 }
 
 /// The key that ends a call which a request begins or joins: the one that the request goes on with. If that is the
@@ -84,12 +97,20 @@ impl StartedCall {
             model,
             ..admission.record(host.random_bytes().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
         };
-        Self { call: Call::new(record, started, admission.bounds()), provider_key }
+        let watch = if needs_watching(admission) { Watch::UnwatchedSince(started) } else { Watch::NotNeeded };
+        Self { call: Call::new(record, started, watch), provider_key }
     }
 
     /// Its record as it begins.
     pub(crate) fn record(&self) -> &Record {
         &self.call.record
+    }
+
+    /// What it begins with, for those who join it.
+    pub(crate) fn terms(&self, admission: &Admission) -> CallTerms {
+        let Call { record, started, .. } = &self.call;
+        let (policy, secret) = admission.limits();
+        CallTerms { record: record.id, started: *started, policy, secret, sidebands: admission.policy.calls.sidebands }
     }
 
     /// The stream that began it is over, and tells what ends the call.
@@ -103,8 +124,17 @@ impl StartedCall {
 
 impl SidebandOf {
     /// The call of this id.
-    pub(crate) fn new(id: CallId, provider_key: Option<ProviderKey>) -> Self {
-        Self { id, provider_key }
+    pub(crate) fn new(id: CallId, role: Role, provider_key: Option<ProviderKey>) -> Self {
+        Self { id, role, provider_key }
+    }
+
+    /// Whether the call ends with a WebSocket that has ended in this way. A watcher's faults are its own.
+    pub(crate) fn ends_call(&self, close: &Close) -> bool {
+        let is_own = match self.role {
+            Role::Sideband => false,
+            Role::Watcher => close.reason == Ending::ProtocolError("".into()).code(),
+        };
+        close.by == ClosedBy::Gateway && close.reason != Ending::CallEnded.code() && !is_own
     }
 
     /// The WebSocket that joined it was ended here, and the call must end with it.
@@ -112,10 +142,17 @@ impl SidebandOf {
         let hangup = hangup(self.id.as_str(), b"/calls", self.provider_key, host);
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };
-        let mut call = Call::new(record, now, SessionBounds::default());
+        let mut call = Call::new(record, now, Watch::NotNeeded);
         call.hangup = hangup;
         call
     }
+}
+
+/// Whether a call has a limit that only those can keep who hear what it uses: its media passes the gateway by.
+fn needs_watching(admission: &Admission) -> bool {
+    let (policy, secret) = admission.limits();
+    let has_budget = policy.has_budget() || secret.has_budget() || admission.caller.limits.has_budget();
+    has_budget && admission.policy.is_metered && admission.policy.calls.unwatched == Permission::Refused
 }
 
 /// What ends a call, by what is known of the request that began or joined it; `below` is where calls are below its path.

@@ -11,6 +11,7 @@ mod context;
 mod denials;
 mod forward;
 mod handshake;
+mod joined_call;
 mod mint;
 mod request;
 mod request_head;
@@ -31,7 +32,7 @@ use crate::host::{HeaderMap, Level};
 use crate::http::Edits;
 use crate::metrics::Metric;
 use crate::process::Sessions;
-use crate::usage::{ClosedBy, Status};
+use crate::usage::Status;
 use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
@@ -131,7 +132,11 @@ impl Stream {
     pub fn tick(&mut self, sessions: &mut Sessions, now: SystemTime) -> bool {
         let (State::Relaying(relay, _), Some(handle)) = (&mut self.state, &self.handle) else { return false };
         let has_changed = relay.has_moved();
-        let is_overdue = relay.tick(sessions.ending(handle), now);
+        if has_changed {
+            sessions.moved(handle, now);
+        }
+        let requested = sessions.ending_of_joined(handle, now).or_else(|| sessions.ending(handle));
+        let is_overdue = relay.tick(requested, now);
         sessions.update(handle, has_changed, &|| relay.record(Status::Open, now));
         if is_overdue && let State::Relaying(relay, sideband) = std::mem::replace(&mut self.state, State::Replied) {
             self.state = State::Cut(relay, sideband);
@@ -162,8 +167,9 @@ impl Stream {
                 if let Some(handle) = handle {
                     sessions.close(handle, Some(&record), now);
                 }
-                let closed_here = record.close.as_ref().filter(|close| close.by == ClosedBy::Gateway);
-                if let (Some(sideband), Some(close)) = (sideband, closed_here) {
+                if let (Some(sideband), Some(close)) = (sideband, &record.close)
+                    && sideband.ends_call(close)
+                {
                     calls.end(sideband.end(&record, host, now), close.clone(), sessions, now);
                 }
                 AccessLog::Session(Box::new(record))

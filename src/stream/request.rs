@@ -10,9 +10,10 @@ use super::admission::{Admission, GuardedRequest};
 use super::body::WaitingForBody;
 use super::call::{self, CallRequest, SidebandOf};
 use super::context::Context;
-use super::denials::{credential_denial, no_endpoint, no_policy, route_not_allowed};
+use super::denials::{credential_denial, no_endpoint, no_policy, nothing_to_watch, route_not_allowed};
 use super::forward::{Awaited, FollowedWebSocket, Forwarded, Outgoing};
 use super::handshake::Handshake;
+use super::joined_call::JoinedCall;
 use super::request_head::{Line, RequestHead};
 use super::rest::RestMeter;
 use super::stream_options::StreamUsage;
@@ -26,7 +27,7 @@ use crate::endpoint::{Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
 use crate::http::{Edits, HeaderValue};
 use crate::policy::{Guard, Placement, Route};
-use crate::process::{CallName, SessionHandle};
+use crate::process::{CallName, Role, SessionHandle};
 use crate::secret::{Digest, Secret};
 
 /// What the checks of a request's head come to.
@@ -107,9 +108,16 @@ impl Admitted<'_> {
         let Self { plan, head, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
-        let handle = match admission.endpoint.sideband_of() {
-            Some(id) => call::join(CallName { provider: &upstream.provider.name, id: id.as_str() }, &admission, cx)?,
-            None => admission.start(cx)?,
+        let role = if offer.is_of_watcher() { Role::Watcher } else { Role::Sideband };
+        let (handle, joined) = match (admission.endpoint.sideband_of(), role) {
+            // Nobody would keep the client's bytes from going on.
+            (Some(_), Role::Watcher) if !admission.policy.is_metered => return Err(route_not_allowed()),
+            (Some(id), role) => {
+                let call = CallName { provider: &upstream.provider.name, id: id.as_str() };
+                call::join(call, role, &admission, cx)?
+            }
+            (None, Role::Watcher) => return Err(nothing_to_watch()),
+            (None, Role::Sideband) => (admission.start(cx)?, None),
         };
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
@@ -123,7 +131,8 @@ impl Admitted<'_> {
             let key = STANDARD.encode(cx.host.random_bytes::<16>().unwrap_or_default());
             edits.set("sec-websocket-key", HeaderValue::Plain(key.into_bytes()));
         }
-        let followed = admission.policy.is_metered.then(|| follow(&admission, &upstream, credential, cx));
+        let followed =
+            admission.policy.is_metered.then(|| follow(&admission, &upstream, credential, (role, joined), cx));
         if followed.is_some() && head.has(Line::WebSocketExtensions) {
             // RFC 6455 section 9: without an extension, frames can be read.
             edits.remove("sec-websocket-extensions");
@@ -169,14 +178,21 @@ fn follow(
     admission: &Admission,
     upstream: &Upstream<'_>,
     credential: Option<(Placement, Arc<Secret>)>,
+    (role, joined): (Role, Option<JoinedCall>),
     cx: &Context<'_>,
 ) -> FollowedWebSocket {
     let sideband = admission.endpoint.sideband_of().map(|id| {
         let provider_key = call::provider_key(admission, upstream, credential, cx.host);
-        Box::new(SidebandOf::new(id.clone(), provider_key))
+        Box::new(SidebandOf::new(id.clone(), role, provider_key))
     });
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
+    let mut relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
+    if let Some(call) = joined {
+        relay.join(call);
+    }
+    if role == Role::Watcher {
+        relay.watch();
+    }
     FollowedWebSocket { relay: Box::new(relay), sideband }
 }
 

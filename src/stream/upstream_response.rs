@@ -114,9 +114,13 @@ impl Stream {
         {
             let now = cx.host.now();
             relay.start(now);
-            if let Some(handle) = &mut self.handle {
-                let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
-                cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);
+            match &mut self.handle {
+                Some(handle) if handle.joined().is_some() => cx.worker.sessions.joined_opened(handle),
+                Some(handle) => {
+                    let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
+                    cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);
+                }
+                None => {}
             }
             self.state = State::Relaying(relay, sideband);
             edits.remove("sec-websocket-extensions");
@@ -132,7 +136,8 @@ impl Stream {
         let started_call = StartedCall::new(&id, request, &admission, &provider, cx.host);
         if let Some(handle) = &mut self.handle {
             let began = admission.began(&provider, SessionKind::WebRtc);
-            cx.worker.sessions.opened(handle, began, &|| started_call.record().clone(), cx.host.now());
+            let call = (started_call.terms(&admission), started_call.record());
+            cx.worker.sessions.call_opened(handle, began, call, cx.host.now());
         }
         self.state = State::CallStarted(Box::new(started_call));
     }

@@ -5,11 +5,14 @@
 //! frame at fault begins. If nothing comes to take the place of, or the client does not close, the connection is cut
 //! after a grace.
 
+mod watcher;
+
 use std::time::SystemTime;
 
 use super::action::BodyAction;
 use super::admission::Admission;
 use super::closing::{ClientSide, Closing, UpstreamSide};
+use super::joined_call::JoinedCall;
 use super::session_meter::SessionMeter;
 use super::upstream::Upstream;
 use crate::limit::Ending;
@@ -18,6 +21,7 @@ use crate::process::Sessions;
 use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
 use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
 use crate::ws::{CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
+use watcher::Watcher;
 
 /// How much of an upstream's message tells whether it matters, if that begins with its type as all known ones do.
 const UPSTREAM_FIRST: u16 = 128;
@@ -46,6 +50,8 @@ pub(crate) struct WebSocketRelay {
     closing: Option<Closing>,
     /// How it ended, by whoever was first.
     closed: Option<Close>,
+    /// Nothing that the client says goes on.
+    watcher: Option<Watcher>,
     reservation: Reservation,
 }
 
@@ -75,8 +81,22 @@ impl WebSocketRelay {
             is_active: false,
             closing: None,
             closed: None,
+            watcher: None,
             reservation,
         }
+    }
+
+    /// It has joined a call, and is one session with it.
+    pub(crate) fn join(&mut self, call: JoinedCall) {
+        self.id = call.terms.record;
+        self.meter.join(call);
+    }
+
+    /// It only watches: nothing that its client says goes on.
+    pub(crate) fn watch(&mut self) {
+        self.client = Follower::new(Sender::Client, 0);
+        self.upstream = Follower::new(Sender::Server, UPSTREAM_FIRST).telling_pings();
+        self.watcher = Some(Watcher::default());
     }
 
     /// The upstream accepted it.
@@ -96,6 +116,9 @@ impl WebSocketRelay {
     }
 
     fn follow_client(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
+        if self.watcher.is_some() {
+            return self.drop_from_client(buffer, now);
+        }
         self.is_active = true;
         match self.closing.as_ref().map(Closing::upstream_side) {
             Some(UpstreamSide::Closed) => return BodyAction::Replace(0, Vec::new()),
@@ -124,6 +147,7 @@ impl WebSocketRelay {
                     closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
                     None
                 }
+                Event::Ping(_) => None,
             };
             if let Some(closing) = closing {
                 // Without its last frame, the message never comes to be for the upstream.
@@ -169,7 +193,7 @@ impl WebSocketRelay {
         if due == Some(ClientSide::AtBoundary) && self.upstream.at_message_boundary() {
             read.insertion = Some(InsertionPoint::Boundary(0));
         }
-        let Self { meter, upstream, upstream_message: message, closed, .. } = &mut *self;
+        let Self { meter, upstream, upstream_message: message, closed, watcher, .. } = &mut *self;
         let mut pass = upstream.pass(buffer);
         // To the end, also where the client hears no more of it: what was used is to be counted.
         while let Some(event) = pass.next(&mut |piece| read_upstream(message, piece)) {
@@ -178,6 +202,11 @@ impl WebSocketRelay {
                     let reported = message.get_or_insert_default().end_event();
                     let ending = meter.add(reported, prices, sessions, now);
                     read.end(ending.map(|ending| Closing::new(ending, now)), pass.position());
+                }
+                Event::Ping(payload) => {
+                    if let Some(watcher) = watcher {
+                        watcher.ping = Some(payload);
+                    }
                 }
                 Event::Close(frame) => {
                     if read.is_open() {
@@ -245,6 +274,7 @@ impl WebSocketRelay {
         let (client, upstream) = (self.client.counts(), self.upstream.counts());
         let is_over = status == Status::Closed;
         let meter = self.meter.meter();
+        let (usage, cost_usd) = self.meter.used();
         Record {
             id: self.id,
             kind: SessionKind::WebSocket,
@@ -258,8 +288,8 @@ impl WebSocketRelay {
             started_at: Timestamp::from(started),
             duration_ms: millis(started),
             idle_ms: millis(self.last_activity),
-            usage: *meter.tally(),
-            cost_usd: meter.cost(),
+            usage: *usage,
+            cost_usd,
             frames: Traffic { client: client.frames, upstream: upstream.frames },
             bytes: Traffic { client: client.bytes, upstream: upstream.bytes },
             close: self.closed.clone().filter(|_| is_over),

@@ -21,5 +21,6 @@ mod paths;
 mod policies;
 mod rest_usage;
 mod secrets;
+mod sidebands;
 mod slots;
 mod upstream;
