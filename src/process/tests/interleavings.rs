@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex};
@@ -102,15 +103,15 @@ enum Action {
 
 /// One second: what each worker does, and in which order they take their steps.
 #[derive(Debug, Clone)]
-struct Round {
-    actions: Vec<Vec<Action>>,
-    order: Vec<usize>,
+pub(super) struct Round<A> {
+    pub(super) actions: Vec<Vec<A>>,
+    pub(super) order: Vec<usize>,
     /// After how many steps which worker dies.
-    death: Option<(usize, usize)>,
+    pub(super) death: Option<(usize, usize)>,
 }
 
 const CALLER: &str = "web-app";
-const WORKERS: usize = 3;
+pub(super) const WORKERS: usize = 3;
 const CONCURRENT: u32 = 3;
 const PER_MINUTE: u32 = 12;
 
@@ -245,8 +246,14 @@ impl Worker {
     }
 }
 
-/// Plays one second. A worker that dies leaves nothing but what it has written.
-fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &Round, number: usize) {
+/// Plays one second, in which each worker runs its actions. Gives the workers that died: they leave nothing but what they
+/// have written.
+pub(super) fn play<W: Send, A: Sync>(
+    memory: &Memory,
+    workers: &mut [Option<W>],
+    round: &Round<A>,
+    run: &(dyn Fn(&mut W, &dyn SharedData, &[A]) + Sync),
+) -> Vec<W> {
     let gate = Gate::new(workers.len());
     let results: Vec<Result<(), Box<dyn Any + Send>>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers.len())
@@ -257,8 +264,7 @@ fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &
                     let shared_data = Gated { memory, gate, worker: at };
                     let result = catch_unwind(AssertUnwindSafe(|| {
                         if let Some(worker) = worker {
-                            actions.iter().for_each(|action| worker.act(&shared_data, truth, *action, number));
-                            worker.tick(&shared_data, truth, number);
+                            run(worker, &shared_data, actions);
                         }
                     }));
                     gate.over(at);
@@ -282,15 +288,25 @@ fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &
         }
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
+    let mut dead = Vec::new();
     for (worker, result) in workers.iter_mut().zip(results) {
         match result {
             Ok(()) => {}
-            Err(payload) if payload.is::<Death>() => {
-                let dead = worker.take().unwrap();
-                truth.running.fetch_sub(dead.sessions.len() as u32, SeqCst);
-            }
+            Err(payload) if payload.is::<Death>() => dead.extend(worker.take()),
             Err(payload) => resume_unwind(payload),
         }
+    }
+    dead
+}
+
+/// Plays one second of sessions.
+fn play_sessions(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &Round<Action>, number: usize) {
+    let dead = play(memory, workers, round, &|worker: &mut Worker, shared_data, actions| {
+        actions.iter().for_each(|action| worker.act(shared_data, truth, *action, number));
+        worker.tick(shared_data, truth, number);
+    });
+    for worker in dead {
+        truth.running.fetch_sub(worker.sessions.len() as u32, SeqCst);
     }
 }
 
@@ -336,9 +352,10 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn round() -> impl Strategy<Value = Round> {
+/// A second of such actions.
+pub(super) fn round<A: Debug + Clone>(action: impl Strategy<Value = A>) -> impl Strategy<Value = Round<A>> {
     (
-        prop::collection::vec(prop::collection::vec(action(), 0..4), WORKERS),
+        prop::collection::vec(prop::collection::vec(action, 0..4), WORKERS),
         prop::collection::vec(0..WORKERS, 1..80),
         prop::option::weighted(0.3, (0_usize..60, 0..WORKERS)),
     )
@@ -350,12 +367,12 @@ proptest! {
 
     #[test]
     fn no_interleaving_and_no_death_breaks_a_limit_or_leaves_anything_behind(
-        rounds in prop::collection::vec(round(), 1..10),
+        rounds in prop::collection::vec(round(action()), 1..10),
     ) {
         let (memory, truth) = (Memory::default(), Truth::default());
         let mut workers: Vec<_> = (0..WORKERS).map(|at| Some(Worker::new(at as u64 + 1))).collect();
         for (number, round) in rounds.iter().enumerate() {
-            play(&memory, &truth, &mut workers, round, number);
+            play_sessions(&memory, &truth, &mut workers, round, number);
             check_stops(&truth, &workers, number);
             // Whoever died is replaced, as Envoy does.
             for (at, worker) in workers.iter_mut().enumerate() {
@@ -363,7 +380,7 @@ proptest! {
             }
         }
         let ends = Round { actions: vec![vec![Action::End(0); CONCURRENT as usize]; WORKERS], order: vec![0, 1, 2], death: None };
-        play(&memory, &truth, &mut workers, &ends, rounds.len());
+        play_sessions(&memory, &truth, &mut workers, &ends, rounds.len());
         prop_assert_eq!(truth.running.load(SeqCst), 0);
         check_rest(&memory, &truth, rounds.len());
     }

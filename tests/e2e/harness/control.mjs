@@ -116,7 +116,11 @@ export function assertRecord(value) {
     ...(incomplete === undefined ? [] : ['incomplete']),
   ]);
   assert.ok(incomplete === undefined || incomplete === true);
-  if (closing !== null) assertShape(closing, close, 'close');
+  if (closing !== null) {
+    const { limit, ...ending } = closing;
+    assertShape(ending, close, 'close');
+    assert.ok(limit === undefined || text(limit));
+  }
   if (value.status === 'open') assert.equal(closing, null);
   return value;
 }
