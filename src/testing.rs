@@ -60,6 +60,7 @@ pub(crate) fn record(id: u128, started: u64) -> Record {
         usage: Tally::response(Tokens {
             input: Input { text: 9000, audio: 100, ..Input::default() },
             output: Output { text: 300, audio: 2000 },
+            ..Tokens::default()
         }),
         cost_usd: MicroUsd(410_000),
         frames: Traffic { client: 4100, upstream: 3900 },

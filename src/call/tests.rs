@@ -67,7 +67,7 @@ impl Worker {
             Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
         let record = Record { usage: Tally::default(), cost_usd: MicroUsd(0), ..record };
         let sessions = &mut self.sessions;
-        let mut handle = sessions.admit(&web_app(), || at(100)).unwrap_or_else(|_| panic!("there is room"));
+        let mut handle = sessions.admit(&web_app(), None, || at(100)).unwrap_or_else(|_| panic!("there is room"));
         let began = SessionLabels {
             caller: &record.caller,
             policy: &record.policy,
@@ -78,7 +78,8 @@ impl Worker {
             record: record.id,
             started: at(100),
             policy: limits,
-            secret: SessionLimits::default(),
+            secrets_max_duration: None,
+            share: None,
             sidebands: 1,
         };
         sessions.call_opened(&mut handle, began, (terms, &record), at(100));
@@ -114,7 +115,7 @@ impl Worker {
 
     fn has_room(&mut self, now: u64) -> bool {
         let sessions = &mut self.sessions;
-        let handle = sessions.admit(&web_app(), || at(now));
+        let handle = sessions.admit(&web_app(), None, || at(now));
         let has_room = handle.is_ok();
         if let Ok(handle) = handle {
             sessions.close(handle, None, at(now));
@@ -327,7 +328,7 @@ fn a_session_that_joins_a_call_counts_as_that() {
     let found = worker.sessions.find_call(name("rtc_1"));
     assert_eq!(found.map(|record| record.caller), Some("web-app".into()));
     let sessions = &mut worker.sessions;
-    let joined = sessions.join(&web_app(), name("rtc_1"), Role::Sideband);
+    let joined = sessions.join(&web_app(), name("rtc_1"), Role::Sideband, at(100));
     let (handle, _) = joined.unwrap_or_else(|_| panic!("it does not count"));
     sessions.close(handle, None, at(100));
     assert!(!worker.has_room(100), "and gives none back");
@@ -360,7 +361,7 @@ fn watched(worker: &mut Worker) {
 }
 
 fn join(worker: &mut Worker) -> SessionHandle {
-    let joined = worker.sessions.join(&web_app(), name("rtc_1"), Role::Sideband);
+    let joined = worker.sessions.join(&web_app(), name("rtc_1"), Role::Sideband, at(100));
     let (mut handle, _) = joined.unwrap_or_else(|_| panic!("there is room"));
     worker.sessions.joined_opened(&mut handle);
     handle
@@ -401,7 +402,11 @@ fn what_sidebands_tell_is_the_calls_and_ends_it() {
     calls.begin(call, sessions);
     let handle = join(&mut workers[1]);
     let key = handle.joined().unwrap();
-    let used = Tally::response(Tokens { input: Input { text: 200, ..Input::default() }, output: Output::default() });
+    let used = Tally::response(Tokens {
+        input: Input { text: 200, ..Input::default() },
+        output: Output::default(),
+        ..Tokens::default()
+    });
     for (id, is_new, is_spent) in [(7, true, false), (7, false, false), (8, true, true)] {
         assert_eq!(workers[1].sessions.call_used(key, Some(IdDigest(id)), (&used, MicroUsd(5))), is_new);
         assert_eq!(workers[1].sessions.spent_by_call(key).is_some(), is_spent);
@@ -426,7 +431,11 @@ fn what_was_told_since_the_last_tick_is_in_the_record_of_a_call_that_ends() {
     workers[0].begin(1, None);
     let handle = join(&mut workers[1]);
     workers[0].tick(101);
-    let used = Tally::response(Tokens { input: Input { text: 253, ..Input::default() }, output: Output::default() });
+    let used = Tally::response(Tokens {
+        input: Input { text: 253, ..Input::default() },
+        output: Output::default(),
+        ..Tokens::default()
+    });
     workers[1].sessions.call_used(handle.joined().unwrap(), Some(IdDigest(7)), (&used, MicroUsd(5)));
     workers[0].hung_up(name("rtc_1"), at(101));
     assert_eq!(workers[0].ask("GET", "", 102)["data"][0]["usage"]["total_tokens"], 253);

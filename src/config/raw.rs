@@ -313,7 +313,7 @@ pub enum Permission {
     Allow,
 }
 
-/// USD per million tokens.
+/// USD per million tokens, and per minute of audio. It names one rate at least.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Price {
@@ -321,6 +321,8 @@ pub struct Price {
     pub input_text: Option<f64>,
     /// Text that goes in and was cached; without it, as `input_text`.
     pub input_cached_text: Option<f64>,
+    /// Text that goes in and is written to the provider's cache; without it, as `input_text`.
+    pub input_cache_write_text: Option<f64>,
     /// Audio that goes in.
     pub input_audio: Option<f64>,
     /// Audio that goes in and was cached; without it, as `input_audio`.
@@ -333,6 +335,8 @@ pub struct Price {
     pub output_text: Option<f64>,
     /// Audio that comes out.
     pub output_audio: Option<f64>,
+    /// A minute of audio, where the provider tells a duration instead of tokens, as of `whisper-1`.
+    pub audio_minute: Option<f64>,
 }
 
 /// Secrets for clients that are worthless elsewhere.

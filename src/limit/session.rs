@@ -5,12 +5,12 @@ use std::time::{Duration, SystemTime};
 use super::Ending;
 use crate::usage::{Limit, MicroUsd, Tally};
 
-/// What a policy or a client secret lets a session use up; `None` does not limit.
+/// What a policy lets a session use up; `None` does not limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SessionLimits {
     /// How long it may last.
     pub max_duration: Option<Duration>,
-    /// How long nothing may come from either side.
+    /// How long no message may come from either side; pings and pongs are none.
     pub idle_timeout: Option<Duration>,
     /// Tokens, those of transcriptions among them.
     pub max_tokens: Option<u64>,
@@ -18,13 +18,13 @@ pub struct SessionLimits {
     pub max_cost: Option<MicroUsd>,
 }
 
-/// What one session may use up: of the limits of its policy and of its client secret, those that are reached first.
+/// What one session may use up by itself: the limits of its policy, and how long its client secret lets it last.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SessionBounds {
     max_duration: Option<(Duration, Limit)>,
     idle_timeout: Option<Duration>,
-    max_tokens: Option<(u64, Limit)>,
-    max_cost: Option<(MicroUsd, Limit)>,
+    max_tokens: Option<u64>,
+    max_cost: Option<MicroUsd>,
 }
 
 /// How far a session has come.
@@ -32,7 +32,7 @@ pub struct SessionBounds {
 pub struct Progress<'a> {
     /// When the upstream accepted it.
     pub started: SystemTime,
-    /// When something last came from either side.
+    /// When a message last came from either side.
     pub last_activity: SystemTime,
     /// What it has used.
     pub usage: &'a Tally,
@@ -48,18 +48,16 @@ impl SessionLimits {
 }
 
 impl SessionBounds {
-    /// The limits of a policy, and a client secret's where those are tighter: it can lower them, never raise them.
-    pub fn new(policy: &SessionLimits, secret: &SessionLimits) -> Self {
+    /// The limits of a policy, and a client secret's on how long a session lasts where that is tighter: it can lower that
+    /// limit, never raise it.
+    pub fn new(policy: &SessionLimits, secrets_max_duration: Option<Duration>) -> Self {
+        let policys = policy.max_duration.map(|limit| (limit, Limit::SessionDuration));
+        let secrets = secrets_max_duration.map(|limit| (limit, Limit::SecretDuration));
         Self {
-            max_duration: tighter(
-                policy.max_duration,
-                Limit::SessionDuration,
-                secret.max_duration,
-                Limit::SecretDuration,
-            ),
+            max_duration: policys.into_iter().chain(secrets).min_by_key(|(limit, _)| *limit),
             idle_timeout: policy.idle_timeout,
-            max_tokens: tighter(policy.max_tokens, Limit::SessionTokens, secret.max_tokens, Limit::SecretTokens),
-            max_cost: tighter(policy.max_cost, Limit::SessionCost, secret.max_cost, Limit::SecretCost),
+            max_tokens: policy.max_tokens,
+            max_cost: policy.max_cost,
         }
     }
 
@@ -75,28 +73,20 @@ impl SessionBounds {
 
     /// The limit on its duration, of a session that has lasted as long as it may.
     pub fn overdue(&self, started: SystemTime, now: SystemTime) -> Option<Limit> {
-        reached(self.max_duration, now.duration_since(started).unwrap_or_default())
+        let lasted = now.duration_since(started).unwrap_or_default();
+        self.max_duration.filter(|(most, _)| lasted >= *most).map(|(_, limit)| limit)
     }
 
     /// The limit on tokens or dollars that is used up, if one is.
     pub fn spent(&self, usage: &Tally, cost: MicroUsd) -> Option<Limit> {
-        reached(self.max_tokens, super::tokens(usage)).or_else(|| reached(self.max_cost, cost))
+        if self.max_tokens.is_some_and(|limit| super::tokens(usage) >= limit) {
+            Some(Limit::SessionTokens)
+        } else if self.max_cost.is_some_and(|limit| cost >= limit) {
+            Some(Limit::SessionCost)
+        } else {
+            None
+        }
     }
-}
-
-/// The lower of two limits; where they are equal, the policy's.
-fn tighter<T: Ord>(
-    policy: Option<T>,
-    name_of_policys: Limit,
-    secret: Option<T>,
-    name_of_secrets: Limit,
-) -> Option<(T, Limit)> {
-    let (policy, secret) = (policy.map(|value| (value, name_of_policys)), secret.map(|value| (value, name_of_secrets)));
-    policy.into_iter().chain(secret).min_by(|(one, _), (other, _)| one.cmp(other))
-}
-
-fn reached<T: PartialOrd>(bound: Option<(T, Limit)>, used: T) -> Option<Limit> {
-    bound.filter(|(value, _)| used >= *value).map(|(_, limit)| limit)
 }
 
 #[cfg(test)]
@@ -112,6 +102,7 @@ mod tests {
         let mut usage = Tally::response(Tokens {
             input: Input { text: 70, ..Input::default() },
             output: Output { text: 20, audio: 0 },
+            ..Tokens::default()
         });
         usage.add(&Tally::transcription(Transcription { tokens: 10, milliseconds: 0 }));
         usage
@@ -120,7 +111,7 @@ mod tests {
     /// Started at 1000, last active at 1050, used 100 tokens for 500 micro-dollars.
     fn check(limits: SessionLimits, now: u64) -> Option<Ending> {
         let progress = Progress { started: at(1000), last_activity: at(1050), usage: &usage(), cost: MicroUsd(500) };
-        SessionBounds::new(&limits, &SessionLimits::default()).check(&progress, at(now))
+        SessionBounds::new(&limits, None).check(&progress, at(now))
     }
 
     #[test]
@@ -162,27 +153,19 @@ mod tests {
     }
 
     #[test]
-    fn of_a_policys_limit_and_a_secrets_the_tighter_is_named() {
-        let limits = |tokens, micro_usd, seconds| SessionLimits {
-            max_duration: Some(Duration::from_secs(seconds)),
-            idle_timeout: None,
-            max_tokens: Some(tokens),
-            max_cost: Some(MicroUsd(micro_usd)),
-        };
-        let loose = (1000, 1000, 1000);
+    fn of_a_policys_duration_and_a_secrets_the_tighter_is_named() {
+        let seconds = |seconds: u64| Some(Duration::from_secs(seconds)).filter(|_| seconds > 0);
         for (policy, secret, want) in [
-            ((100, 1000, 1000), loose, Limit::SessionTokens),
-            (loose, (100, 1000, 1000), Limit::SecretTokens),
-            ((100, 1000, 1000), (100, 1000, 1000), Limit::SessionTokens),
-            ((90, 1000, 1000), (80, 1000, 1000), Limit::SecretTokens),
-            (loose, (1000, 500, 1000), Limit::SecretCost),
-            (loose, (1000, 1000, 60), Limit::SecretDuration),
-            ((1000, 1000, 60), (1000, 1000, 61), Limit::SessionDuration),
+            (60, 0, Some(Limit::SessionDuration)),
+            (0, 60, Some(Limit::SecretDuration)),
+            (60, 61, Some(Limit::SessionDuration)),
+            (61, 60, Some(Limit::SecretDuration)),
+            (60, 60, Some(Limit::SessionDuration)),
+            (61, 61, None),
+            (0, 0, None),
         ] {
-            let [policy, secret] = [policy, secret].map(|(tokens, cost, seconds)| limits(tokens, cost, seconds));
-            let progress =
-                Progress { started: at(1000), last_activity: at(1050), usage: &usage(), cost: MicroUsd(500) };
-            assert_eq!(SessionBounds::new(&policy, &secret).check(&progress, at(1060)), Some(Ending::Limit(want)));
+            let limits = SessionLimits { max_duration: seconds(policy), ..SessionLimits::default() };
+            assert_eq!(SessionBounds::new(&limits, seconds(secret)).overdue(at(1000), at(1060)), want);
         }
     }
 }

@@ -104,6 +104,7 @@ fn every_token_counts_once() {
     let mut usage = Tally::response(Tokens {
         input: Input { text: 7, audio: 15, image: 3, cached_text: 6, cached_audio: 4, cached_image: 2 },
         output: Output { text: 11, audio: 13 },
+        ..Tokens::default()
     });
     usage.add(&Tally::transcription(Transcription { tokens: 9, milliseconds: 0 }));
     let mut metrics = Metrics::default();

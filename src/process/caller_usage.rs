@@ -194,7 +194,11 @@ mod tests {
     }
 
     fn tokens(text: u64) -> Tally {
-        Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
+        Tally::response(Tokens {
+            input: Input { text, ..Input::default() },
+            output: Output::default(),
+            ..Tokens::default()
+        })
     }
 
     fn web(limits: &CallerLimits) -> Caller {

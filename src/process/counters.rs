@@ -189,7 +189,11 @@ mod tests {
     }
 
     fn used(tokens: u64, cost: u64) -> Used {
-        let tokens = Tokens { input: Input { text: tokens, ..Input::default() }, output: Output::default() };
+        let tokens = Tokens {
+            input: Input { text: tokens, ..Input::default() },
+            output: Output::default(),
+            ..Tokens::default()
+        };
         Used { sessions: 0, usage: Tally::response(tokens), cost: MicroUsd(cost) }
     }
 

@@ -5,6 +5,7 @@
 //! - [`SharedData`]: bytes by key, which all workers read and write
 //! - [`Heartbeats`]: which workers are there, and which are gone; [`Peers`]: both as one value
 //! - [`CallerUsage`]: what callers use, and whether they may start something
+//! - [`SharedTallies`]: what sessions draw on limits that they share, each by its [`Share`]
 //! - [`Registry`]: the records of all sessions
 //!
 //! Nothing here waits for another worker: a change that others get in the way of is tried again a number of times, and
@@ -21,7 +22,9 @@ pub(crate) mod registry;
 mod session_calls;
 pub(crate) mod shared_calls;
 pub(crate) mod shared_data;
+mod shared_tally;
 mod sliding_minute;
+mod tally_page;
 
 #[cfg(test)]
 mod tests;
@@ -30,7 +33,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::credential::Caller;
-use crate::limit::{CallerLimits, Ending, Exceeded, Limit};
+use crate::limit::{CallerLimits, Drawn, Ending, Exceeded, Limit};
 use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
 use crate::usage::{MicroUsd, Record, SessionKind, Tally};
 use codec::{Reader, put_bytes};
@@ -44,12 +47,15 @@ pub use peers::Peers;
 pub use registry::{CallName, Filter, Notices, Registry};
 pub use shared_calls::{CallKey, CallTerms, NotJoined, Role, SharedCall, SharedCalls};
 pub use shared_data::{CasMismatch, Contended, CorruptKeys, Entry, SharedData};
+pub use shared_tally::{Share, SharedTallies};
+pub use tally_page::TallyKey;
 
 /// One in every VM, whatever the number of its root contexts.
 pub struct Sessions {
     pub(super) shared_data: Box<dyn SharedData + Send>,
     pub(super) heartbeats: Heartbeats,
     pub(super) callers: CallerUsage,
+    pub(super) tallies: SharedTallies,
     pub(super) registry: Registry,
     pub(super) calls: SharedCalls,
     /// What this worker has measured.
@@ -70,6 +76,8 @@ pub struct Sessions {
 /// A session that was let in. It must be given back by [`Sessions::close`], however far it came.
 pub struct SessionHandle {
     caller: Arc<Caller>,
+    /// Its part in limits that several sessions share.
+    share: Option<Share>,
     number: u32,
     slot: Option<RecordSlot>,
     /// What it is counted in, once it is opened.
@@ -85,6 +93,7 @@ impl Sessions {
             shared_data,
             heartbeats: Heartbeats::new(random),
             callers: CallerUsage::default(),
+            tallies: SharedTallies::default(),
             registry: Registry::default(),
             calls: SharedCalls::default(),
             metrics: Metrics::default(),
@@ -120,23 +129,43 @@ impl Sessions {
         let _ = update(&*self.shared_data, &listed_key(), &mut |bytes| bytes.is_empty().then(|| vec![1]));
     }
 
-    /// Lets a session of a caller in, unless one of the caller's limits is reached. `now` is asked only for one that has
-    /// limits.
+    /// Lets a session of a caller in, unless one of the caller's limits is reached, or one that it shares. `now` is asked
+    /// only for one that has limits.
     ///
     /// # Errors
     ///
-    /// The limit of the caller's that leaves no room for one more session.
-    pub fn admit(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
-        if is_limited(caller) {
-            self.heartbeats.join(&*self.shared_data);
-            self.callers.start(Peers::new(&*self.shared_data, &self.heartbeats), caller, now())?;
+    /// The limit that leaves no room for one more session.
+    pub fn admit(
+        &mut self,
+        caller: &Arc<Caller>,
+        share: Option<&Share>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Result<SessionHandle, Exceeded> {
+        let is_limited = is_limited(caller);
+        if is_limited || share.is_some() {
+            let now = now();
+            // Whoever's share is used up must not use up the caller's starts.
+            share.map_or(Ok(()), |share| self.tallies.check(&*self.shared_data, share, now))?;
+            if is_limited {
+                self.heartbeats.join(&*self.shared_data);
+                self.callers.start(Peers::new(&*self.shared_data, &self.heartbeats), caller, now)?;
+            }
+            // Between the two looks at it, another worker may have been faster.
+            let admitted = share.map_or(Ok(()), |share| self.tallies.admit(&*self.shared_data, share, now));
+            if let Err(exceeded) = admitted {
+                if is_limited {
+                    self.callers.end(Peers::new(&*self.shared_data, &self.heartbeats), &caller.name, now);
+                }
+                return Err(exceeded);
+            }
         }
-        Ok(self.handle(caller, None))
+        Ok(self.handle(caller, share, None))
     }
 
-    fn handle(&mut self, caller: &Arc<Caller>, call: Option<CallPart>) -> SessionHandle {
+    fn handle(&mut self, caller: &Arc<Caller>, share: Option<&Share>, call: Option<CallPart>) -> SessionHandle {
         self.last = self.last.wrapping_add(1);
-        SessionHandle { caller: caller.clone(), number: self.last, slot: None, stats: None, call }
+        let (caller, share) = (caller.clone(), share.copied());
+        SessionHandle { caller, share, number: self.last, slot: None, stats: None, call }
     }
 
     /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
@@ -186,12 +215,24 @@ impl Sessions {
         self.callers.spent(caller)
     }
 
-    /// Why a session must end, if others say so: the operator, or its caller's other sessions.
+    /// Counts what a session has used as drawn on limits that it shares. Gives the one that is used up, if one is.
+    pub fn draw(&mut self, share: &Share, (usage, cost): (&Tally, MicroUsd), now: SystemTime) -> Option<Limit> {
+        self.tallies.add(&*self.shared_data, share, Drawn::used(usage, cost), now)
+    }
+
+    /// The limit on shared tokens or dollars that was used up when it was last looked at, at the last tick or since.
+    pub fn drawn(&self, share: &Share) -> Option<Limit> {
+        self.tallies.spent(share)
+    }
+
+    /// Why a session must end, if others say so: the operator, its caller's other sessions, or those that it shares limits
+    /// with.
     pub fn ending(&self, handle: &SessionHandle) -> Option<Ending> {
         if self.notices.stops.binary_search(&handle.number).is_ok() {
             return Some(Ending::Stopped);
         }
-        self.spent(&handle.caller).map(Ending::Limit)
+        let of_share = || handle.share.as_ref().and_then(|share| self.drawn(share));
+        self.spent(&handle.caller).or_else(of_share).map(Ending::Limit)
     }
 
     /// Lists what has become of an open session, if it has changed, or is not listed any more.
@@ -212,6 +253,9 @@ impl Sessions {
             self.registry.end(Peers::new(&*self.shared_data, &self.heartbeats), slot, record);
         }
         self.leave_call(&handle, record.is_some_and(|record| record.incomplete));
+        if let Some(share) = &handle.share {
+            self.tallies.end(&*self.shared_data, share, now);
+        }
         if handle.joined().is_none() && is_limited(&handle.caller) {
             self.callers.end(Peers::new(&*self.shared_data, &self.heartbeats), &handle.caller.name, now);
         }
@@ -227,6 +271,7 @@ impl Sessions {
         self.notices.stops.clear();
         self.callers.tick(Peers::new(&*self.shared_data, &self.heartbeats), now);
         self.calls.tick(Peers::new(&*self.shared_data, &self.heartbeats));
+        self.tallies.tick(&*self.shared_data, now);
         self.look_whether_listed();
         true
     }
@@ -246,6 +291,7 @@ impl Sessions {
     pub fn take_corrupt_keys(&mut self) -> Vec<String> {
         let mut keys = self.heartbeats.take_corrupt_keys();
         keys.extend(self.callers.take_corrupt_keys());
+        keys.extend(self.tallies.take_corrupt_keys());
         keys.extend(self.registry.take_corrupt_keys());
         keys.extend(self.calls.take_corrupt_keys());
         keys

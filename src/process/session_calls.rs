@@ -6,9 +6,10 @@ use std::time::SystemTime;
 use super::peers::Peers;
 use super::registry::CallName;
 use super::shared_calls::{CallKey, CallTerms, NotJoined, Role, SharedCall};
+use super::shared_tally::Share;
 use super::{SessionHandle, Sessions};
 use crate::credential::Caller;
-use crate::limit::{Ending, Limit};
+use crate::limit::{Ending, Exceeded, Limit};
 use crate::metrics::SessionLabels;
 use crate::usage::{Close, IdDigest, MicroUsd, Record, Tally};
 
@@ -53,18 +54,38 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// If nobody knows the call, or it has as many sidebands as it may.
+    /// If nobody knows the call, or it has as many sidebands as it may, or what it shares with others is used up.
     pub fn join(
         &mut self,
         caller: &Arc<Caller>,
         call: CallName<'_>,
         role: Role,
+        now: SystemTime,
     ) -> Result<(SessionHandle, CallTerms), NotJoined> {
         let key = CallKey::of(call);
         self.heartbeats.join(&*self.shared_data);
         let joined = self.calls.join(Peers::new(&*self.shared_data, &self.heartbeats), key, role)?;
         let terms = joined.terms;
-        Ok((self.handle(caller, Some(CallPart { key, kind: PartKind::Joined(role, false) })), terms))
+        let part = CallPart { key, kind: PartKind::Joined(role, false) };
+        if let Some(share) = &terms.share
+            && let Err(exceeded) = self.tallies.join(&*self.shared_data, share, now)
+        {
+            let handle = self.handle(caller, None, Some(part));
+            self.leave_call(&handle, false);
+            return Err(NotJoined::Spent(exceeded));
+        }
+        Ok((self.handle(caller, terms.share.as_ref(), Some(part)), terms))
+    }
+
+    /// Whether one may join a call who has a share in other limits than the call.
+    ///
+    /// # Errors
+    ///
+    /// The limit on tokens or dollars that is used up.
+    pub fn check_share(&mut self, share: &Share, now: SystemTime) -> Result<(), Exceeded> {
+        self.tallies.join(&*self.shared_data, share, now)?;
+        self.tallies.end(&*self.shared_data, share, now);
+        Ok(())
     }
 
     /// A WebSocket that has joined a call is open, and followed.

@@ -1,27 +1,29 @@
 //! Who may do what: the checks of a guarded request, in the order of their precedence.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, limit_denial, missing_token, origin_not_allowed, route_not_allowed, token_denial,
-    unreadable_body, unsupported_content_type,
+    credential_denial, limit_denial, missing_token, model_out_of_sight, origin_not_allowed, route_not_allowed,
+    token_denial, unreadable_body, unsupported_content_type,
 };
 use super::request_head::{BodyKind, Line, RequestHead};
-use crate::client_secret::OpenedSecret;
 use crate::client_secret::claims::{Claims, unix_seconds};
-use crate::client_secret::sealing::{OpenError, PREFIX, Plaintext};
+use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
+use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
 use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
 use crate::denial::Denial;
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
+use crate::json::paths::InvalidPath;
 use crate::limit::{SessionBounds, SessionLimits};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Policy, Provider};
-use crate::process::SessionHandle;
+use crate::process::{SessionHandle, Share, TallyKey};
+use crate::protocol::Lock;
 use crate::secret::Secret;
 use crate::usage::{MicroUsd, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
 
@@ -32,7 +34,9 @@ pub(crate) struct Admission {
     /// Who sent it, or minted the secret that it came with.
     pub caller: Arc<Caller>,
     /// What that secret says, if it came with one.
-    pub client_secret: Option<OpenedSecret>,
+    pub client_secret: Option<Box<OpenedSecret>>,
+    /// Its part in what all sessions of that secret may use up together, if that is limited.
+    pub share: Option<Share>,
     /// What it addresses.
     pub endpoint: Endpoint,
 }
@@ -70,14 +74,14 @@ impl Admission {
         let GuardedRequest { plan, policy, head, offer } = *request;
         let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
-        let (caller, client_secret) = identify(plan, policy, &token, host)?;
-        check_endpoint(plan, &endpoint, client_secret.is_some())?;
+        let Identity { caller, client_secret, share } = identify(plan, policy, &token, host)?;
+        check_endpoint(plan, &endpoint, client_secret.as_deref())?;
         if !caller.policies.allows(&policy.name) {
             return Err(route_not_allowed());
         }
         let page = client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
         check_origins(head, &caller.origins, page)?;
-        Ok(Self { policy: policy.clone(), caller, client_secret, endpoint })
+        Ok(Self { policy: policy.clone(), caller, client_secret, share, endpoint })
     }
 
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
@@ -110,6 +114,7 @@ impl Admission {
             (Endpoint::Mint(mint), BodyKind::Json) => Ok(Some(BodyNeed::Mint(*mint))),
             // SDP names no model; a form could.
             (Endpoint::StartCall, BodyKind::Sdp) => Ok(None),
+            (Endpoint::StartCall, _) if self.binding_models().is_some() => Err(model_out_of_sight()),
             (Endpoint::StartCall, _) if has_rule => Err(unreadable_body()),
             (Endpoint::StartCall, _) => Ok(None),
             _ if ends => Ok(None),
@@ -132,23 +137,28 @@ impl Admission {
         }
     }
 
-    /// What a session may use up: the policy's limits, and the client secret's where those are tighter.
+    /// What a session may use up by itself: the policy's limits, and the client secret's where that is tighter.
     pub(crate) fn bounds(&self) -> SessionBounds {
-        let (policy, secret) = self.limits();
-        SessionBounds::new(&policy, &secret)
+        let (policy, secrets_max_duration) = self.limits();
+        SessionBounds::new(&policy, secrets_max_duration)
     }
 
-    /// The limits of the policy and of the client secret.
-    pub(crate) fn limits(&self) -> (SessionLimits, SessionLimits) {
-        let secret = self.client_secret.as_ref().map(|client_secret| SessionLimits::from(client_secret.limits));
-        (self.policy.limits, secret.unwrap_or_default())
+    /// The policy's limits, and how long the client secret lets a session last.
+    pub(crate) fn limits(&self) -> (SessionLimits, Option<Duration>) {
+        let secret = self.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration);
+        (self.policy.limits, secret)
+    }
+
+    /// The session fields that may not be changed: the policy's, and the client secret's beside them.
+    pub(crate) fn lock(&self) -> &Lock {
+        self.client_secret.as_ref().map_or(&self.policy.lock, |client_secret| &client_secret.lock)
     }
 
     /// The last of all checks: whether the caller may start this now. Only a session has a handle.
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = if self.endpoint.begins_session() {
-            sessions.admit(&self.caller, || host.now()).map(Some)
+            sessions.admit(&self.caller, self.share.as_ref(), || host.now()).map(Some)
         } else {
             sessions.check_budget(&self.caller, || host.now()).map(|()| None)
         };
@@ -184,59 +194,72 @@ impl Admission {
         }
     }
 
+    /// The models that it may name, and no others, wherever a model can be named; none where others keep to that.
+    pub(crate) fn binding_models(&self) -> Option<&MintedModels> {
+        self.client_secret.as_deref().and_then(OpenedSecret::binding_models)
+    }
+
     /// The upstream's own secret that this request came with, sealed.
     pub(crate) fn upstream_secret(&self) -> Option<&Secret> {
         self.client_secret.as_ref().and_then(|client_secret| client_secret.upstream.as_ref())
     }
 }
 
+/// Whose token it is, and what that says.
+struct Identity {
+    caller: Arc<Caller>,
+    client_secret: Option<Box<OpenedSecret>>,
+    share: Option<Share>,
+}
+
 /// Whose token it is. A caller's own token may begin as client secrets do.
-fn identify(
-    plan: &Plan,
-    policy: &Policy,
-    token: &[u8],
-    host: &dyn StreamHost,
-) -> Result<(Arc<Caller>, Option<OpenedSecret>), Denial> {
+fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -> Result<Identity, Denial> {
     if let Some(secrets) = plan.secrets.as_ref().filter(|_| token.starts_with(PREFIX)) {
         let mut plaintext = Plaintext::default();
         match secrets.keys.open(token, unix_seconds(host.now()), &mut plaintext) {
-            Ok(claims) => return identify_by_secret(plan, policy, &claims),
+            Ok(claims) => return identify_by_secret(plan, policy, &claims, token),
             Err(OpenError::Expired) => return Err(token_denial(TokenError::Expired)),
             Err(OpenError::NotSealed | OpenError::Invalid) => {}
         }
     }
     let caller = plan.callers.find(token, || host.now()).map_err(token_denial)?;
-    Ok((caller.clone(), None))
+    Ok(Identity { caller: caller.clone(), client_secret: None, share: None })
 }
 
-fn identify_by_secret(
-    plan: &Plan,
-    policy: &Policy,
-    claims: &Claims<'_>,
-) -> Result<(Arc<Caller>, Option<OpenedSecret>), Denial> {
+fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) -> Result<Identity, Denial> {
     let caller = plan.callers.named(claims.caller).ok_or_else(|| token_denial(TokenError::Invalid))?;
     let provider = policy.providers().find(|provider| provider.name == claims.provider);
     let provider = provider.filter(|_| policy.name == claims.policy).ok_or_else(route_not_allowed)?;
-    let client_secret = OpenedSecret {
-        provider: provider.clone(),
-        model: claims.model.map(str::to_owned),
-        user: claims.user.map(str::to_owned),
-        origin: claims.origin.map(str::to_owned),
-        limits: claims.limits,
-        upstream: claims.upstream.map(|secret| Secret::new(secret.to_vec())),
-    };
-    Ok((caller.clone(), Some(client_secret)))
+    // Minted when the policy was still metered: what cannot be kept is not promised.
+    if !policy.is_metered && (claims.lock.is_some() || claims.limits.need_metering()) {
+        return Err(route_not_allowed());
+    }
+    let client_secret = OpenedSecret::new(claims, policy, provider);
+    let client_secret = client_secret.map_err(|InvalidPath(_)| token_denial(TokenError::Invalid))?;
+    let limits = claims.limits.shared();
+    let share = (!limits.is_none()).then(|| Share {
+        key: TallyKey::of(token),
+        limits,
+        kept_until: claims.expires_at.saturating_add(CLOCK_SKEW),
+    });
+    Ok(Identity { caller: caller.clone(), client_secret: Some(Box::new(client_secret)), share })
 }
 
 /// Whether the endpoint may be addressed: minting where it is on, and with a client secret only what that is for.
-fn check_endpoint(plan: &Plan, endpoint: &Endpoint, has_client_secret: bool) -> Result<(), Denial> {
+fn check_endpoint(plan: &Plan, endpoint: &Endpoint, client_secret: Option<&OpenedSecret>) -> Result<(), Denial> {
     let mints = plan.secrets.as_ref().is_some_and(|secrets| secrets.minting != MintMode::Off);
     match endpoint {
         Endpoint::Forbidden => Err(route_not_allowed()),
         Endpoint::Mint(_) if !mints => Err(route_not_allowed()),
-        _ if has_client_secret && !endpoint.takes_client_secrets() => Err(route_not_allowed()),
+        _ if client_secret.is_some() && !endpoint.takes_client_secrets() => Err(route_not_allowed()),
+        Endpoint::StartCall if client_secret.is_some_and(locks_what_a_call_could_change) => Err(route_not_allowed()),
         _ => Ok(()),
     }
+}
+
+/// Whether a secret locks fields. The data channel of a call passes the gateway by, so that nobody could keep to that.
+fn locks_what_a_call_could_change(client_secret: &OpenedSecret) -> bool {
+    client_secret.has_lock
 }
 
 /// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,
@@ -263,6 +286,6 @@ pub(super) mod testing {
 
     /// A request of web-app's under a policy.
     pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
-        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, endpoint }
+        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, share: None, endpoint }
     }
 }

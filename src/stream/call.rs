@@ -55,14 +55,20 @@ pub(crate) fn join(
     if known.caller != admission.caller.name || !is_users {
         return Err(route_not_allowed());
     }
-    cx.worker.sessions.check_budget(&admission.caller, || cx.host.now()).map_err(limit_denial)?;
-    match cx.worker.sessions.join(&admission.caller, call, role) {
+    let now = cx.host.now();
+    let sessions = &mut cx.worker.sessions;
+    sessions.check_budget(&admission.caller, || now).map_err(limit_denial)?;
+    if let Some(share) = &admission.share {
+        sessions.check_share(share, now).map_err(limit_denial)?;
+    }
+    match sessions.join(&admission.caller, call, role, now) {
         Ok((handle, terms)) => {
             let joined = handle.joined().map(|key| JoinedCall::new(key, terms));
             Ok((Some(handle), joined))
         }
         // Nobody knows when one leaves.
         Err(NotJoined::Full) => Err(limit_denial(Exceeded { limit: Limit::CallSidebands, retry_after: 5 })),
+        Err(NotJoined::Spent(exceeded)) => Err(limit_denial(exceeded)),
         Err(NotJoined::Unknown) => alone(cx),
     }
 }
@@ -109,8 +115,9 @@ impl StartedCall {
     /// What it begins with, for those who join it.
     pub(crate) fn terms(&self, admission: &Admission) -> CallTerms {
         let Call { record, started, .. } = &self.call;
-        let (policy, secret) = admission.limits();
-        CallTerms { record: record.id, started: *started, policy, secret, sidebands: admission.policy.calls.sidebands }
+        let (policy, secrets_max_duration) = admission.limits();
+        let (share, sidebands) = (admission.share, admission.policy.calls.sidebands);
+        CallTerms { record: record.id, started: *started, policy, secrets_max_duration, share, sidebands }
     }
 
     /// The stream that began it is over, and tells what ends the call.
@@ -150,8 +157,8 @@ impl SidebandOf {
 
 /// Whether a call has a limit that only those can keep who hear what it uses: its media passes the gateway by.
 fn needs_watching(admission: &Admission) -> bool {
-    let (policy, secret) = admission.limits();
-    let has_budget = policy.has_budget() || secret.has_budget() || admission.caller.limits.has_budget();
+    let of_secret = admission.share.is_some_and(|share| share.limits.has_budget());
+    let has_budget = of_secret || admission.policy.limits.has_budget() || admission.caller.limits.has_budget();
     has_budget && admission.policy.is_metered && admission.policy.calls.unwatched == Permission::Refused
 }
 

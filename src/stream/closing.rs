@@ -22,6 +22,9 @@ use crate::ws::{CloseCode, CloseFrame, ProtocolError, Sender, text_frame};
 /// How long a side may take to close after it got its Close frame.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How much earlier than a second after the last one a tick may come: a grace of whole seconds must not take one more for it.
+const EARLY: Duration = Duration::from_millis(100);
+
 /// How long the upstream may take to answer a Close before its client gets one without that. More than the time between
 /// two ticks, since `now` may be as old as the last.
 const UPSTREAM_ANSWER: Duration = Duration::from_millis(1500);
@@ -175,7 +178,7 @@ impl Closing {
         let patience = match (&self.ending, self.client_side) {
             (Ending::Limit(Limit::SessionIdle), _) => Duration::ZERO,
             (Ending::Stopped, ClientSide::AtBoundary) => STOP_GRACE,
-            _ => GRACE,
+            _ => GRACE.saturating_sub(EARLY),
         };
         waited >= patience
     }

@@ -144,6 +144,12 @@ pub(super) fn model_of_another_secret() -> Denial {
     Denial::new(DenialCode::ModelNotAllowed, message).param("model")
 }
 
+pub(super) fn model_out_of_sight() -> Denial {
+    let message = "This client secret was minted for one model, and only SDP is known to name no other: send the offer as \
+                   `application/sdp`.";
+    Denial::new(DenialCode::ModelNotAllowed, message).param("model")
+}
+
 pub(super) fn unsupported_content_type() -> Denial {
     let message = "A client secret is asked for in JSON: send `content-type: application/json`.";
     Denial::new(DenialCode::UnsupportedContentType, message)

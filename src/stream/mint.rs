@@ -3,7 +3,7 @@
 use super::admission::Admission;
 use super::denials::{invalid_mint_response, mint_denial, route_not_allowed, too_long, unkept_limits, unsealable};
 use super::upstream::Upstream;
-use crate::client_secret::claims::{ClaimTooLong, Claims, SecretLimits, unix_seconds};
+use crate::client_secret::claims::{ClaimTooLong, Claims, unix_seconds};
 use crate::client_secret::sealing::Sealed;
 use crate::client_secret::{
     GatewayObject, InvalidMintResponse, MAX_RESPONSE, MintRequest, MintResponse, local_response,
@@ -20,6 +20,7 @@ pub(crate) struct Minting {
     provider: String,
     policy: String,
     model: Option<String>,
+    transcription_model: Option<String>,
     gateway: GatewayObject,
     issued_at: u64,
     expires_at: u64,
@@ -49,7 +50,7 @@ pub(crate) fn request(
     upstream: &Upstream<'_>,
     host: &dyn StreamHost,
 ) -> Result<Minted, Denial> {
-    if !admission.policy.is_metered && request.gateway.limits != SecretLimits::default() {
+    if !admission.policy.is_metered && request.gateway.needs_metering() {
         return Err(unkept_limits());
     }
     let max_ttl = secrets.max_ttl.as_secs();
@@ -59,6 +60,7 @@ pub(crate) fn request(
         provider: upstream.provider.name.clone(),
         policy: admission.policy.name.clone(),
         model: upstream.model.map(str::to_owned),
+        transcription_model: request.transcription_model().map(str::to_owned),
         gateway: request.gateway.clone(),
         issued_at: now,
         expires_at: request.expires_at(now, max_ttl),
@@ -113,6 +115,8 @@ impl Minting {
             origin: self.gateway.origin.as_deref(),
             limits: self.gateway.limits,
             upstream,
+            lock: self.gateway.lock.as_deref(),
+            transcription_model: self.transcription_model.as_deref(),
         };
         let nonce = host.random_bytes().ok_or_else(unsealable)?;
         secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))

@@ -5,11 +5,12 @@ use std::time::SystemTime;
 
 use super::admission::Admission;
 use super::joined_call::JoinedCall;
+use crate::client_secret::MintedModels;
 use crate::credential::Caller;
 use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::Policy;
-use crate::process::Sessions;
-use crate::protocol::{ClientMessage, ModelRole};
+use crate::process::{Sessions, Share};
+use crate::protocol::{ClientMessage, Lock, ModelRole, RequestedModel};
 use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Reported, Tally};
 
 /// The rules of one session, and how much it has used.
@@ -18,7 +19,13 @@ pub(crate) struct SessionMeter {
     pub policy: Arc<Policy>,
     /// Whose token opened it.
     pub caller: Arc<Caller>,
+    /// What the client may not change.
+    pub lock: Lock,
+    /// The only models that the client may name, if its secret binds it to some.
+    minted_models: Option<MintedModels>,
     bounds: SessionBounds,
+    /// Its part in what all sessions of its client secret may use.
+    share: Option<Share>,
     meter: Meter,
     responses: Responses,
     /// The call that it has joined, and is one session with.
@@ -34,7 +41,10 @@ impl SessionMeter {
         Self {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
+            lock: admission.lock().clone(),
+            minted_models: admission.binding_models().cloned(),
             bounds: admission.bounds(),
+            share: admission.share,
             meter: Meter::new(model),
             responses: Responses::default(),
             call: None,
@@ -45,6 +55,7 @@ impl SessionMeter {
 
     /// What it tells is a call's.
     pub(crate) fn join(&mut self, call: JoinedCall) {
+        self.share = call.terms.share;
         self.call = Some(call);
     }
 
@@ -60,7 +71,8 @@ impl SessionMeter {
 
     /// Whether a rule depends on what the client says.
     pub(crate) fn inspects_client(&self) -> bool {
-        !self.policy.lock.is_empty() || self.policy.models.is_restricted() || self.caller.models.is_restricted()
+        let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
+        has_rule || self.minted_models.is_some() || !self.lock.is_empty()
     }
 
     /// Why a client's message may not pass, if it may not.
@@ -69,9 +81,7 @@ impl SessionMeter {
             Ok(event) => event,
             Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
         };
-        let is_forbidden = |name: &str| !self.is_allowed(name);
-        let forbidden =
-            event.models.into_iter().find(|model| model.role == ModelRole::Response && is_forbidden(&model.name));
+        let forbidden = event.models.into_iter().find(|model| !self.may_be_named(model));
         event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
     }
 
@@ -84,13 +94,15 @@ impl SessionMeter {
         now: SystemTime,
     ) -> Option<Ending> {
         let metered = self.meter.add(reported, prices);
-        self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
-        let counted = self.responses.count(&metered, self.call.as_mut(), &self.caller, (sessions, now));
-        if let Some(call) = &self.call {
-            let model = self.meter.model().filter(|_| metered == MeterEvent::Session);
-            sessions.call_told(call.key, model, self.is_incomplete);
-        }
+        self.is_incomplete |= match &metered {
+            MeterEvent::Counted(counted) => counted.flaw.is_some(),
+            MeterEvent::Rejected(_) => true,
+            MeterEvent::Ignored | MeterEvent::ResponseStarted | MeterEvent::Session => false,
+        };
+        let is_first = self.tell_call(&metered, sessions);
+        let counted = self.responses.count(&metered, is_first, &self.caller, (sessions, now));
         let spent = counted.and_then(|of_caller| of_caller.or_else(|| self.spent(sessions)));
+        let spent = self.draw(&metered, is_first, (sessions, now)).or(spent);
         let model = self.meter.model().filter(|_| self.is_of_any_model && metered == MeterEvent::Session);
         let forbidden = model.filter(|model| !self.is_allowed(model));
         let ending = forbidden.map(|model| Ending::ModelNotAllowed(model.to_owned()));
@@ -116,12 +128,45 @@ impl SessionMeter {
         self.bounds.check(&progress, now)
     }
 
+    /// Tells the call that it has joined what an event says. False if that was told before, and is not to be counted.
+    fn tell_call(&mut self, metered: &MeterEvent, sessions: &mut Sessions) -> bool {
+        let Some(call) = &mut self.call else { return true };
+        let model = self.meter.model().filter(|_| *metered == MeterEvent::Session);
+        sessions.call_told(call.key, model, self.is_incomplete);
+        match metered {
+            MeterEvent::Counted(counted) => call.count(counted, sessions),
+            _ => true,
+        }
+    }
+
     /// The limit on tokens or dollars that is used up: of the call that it has joined, or its own.
     fn spent(&self, sessions: &Sessions) -> Option<Limit> {
         match &self.call {
             Some(call) => sessions.spent_by_call(call.key),
             None => self.bounds.spent(self.meter.tally(), self.meter.cost()),
         }
+    }
+
+    /// Draws on what the session shares with others, if it `is_first` to tell. Gives, of an event that begins or ends
+    /// something, the limit of theirs that is used up, if one is.
+    fn draw(
+        &self,
+        metered: &MeterEvent,
+        is_first: bool,
+        (sessions, now): (&mut Sessions, SystemTime),
+    ) -> Option<Limit> {
+        let share = self.share.as_ref()?;
+        match metered {
+            MeterEvent::Counted(counted) if is_first => sessions.draw(share, (&counted.usage, counted.cost), now),
+            MeterEvent::Counted(_) | MeterEvent::ResponseStarted => sessions.drawn(share),
+            MeterEvent::Rejected(_) | MeterEvent::Ignored | MeterEvent::Session => None,
+        }
+    }
+
+    fn may_be_named(&self, model: &RequestedModel) -> bool {
+        let RequestedModel { role, name } = model;
+        let is_minted_for = self.minted_models.as_ref().is_none_or(|minted| minted.allows(*role, name));
+        is_minted_for && (*role == ModelRole::Transcription || self.is_allowed(name))
     }
 
     fn is_allowed(&self, model: &str) -> bool {
@@ -141,14 +186,14 @@ impl Responses {
     fn count(
         &mut self,
         metered: &MeterEvent,
-        call: Option<&mut JoinedCall>,
+        is_first: bool,
         caller: &Caller,
         (sessions, now): (&mut Sessions, SystemTime),
     ) -> Option<Option<Limit>> {
         match metered {
             MeterEvent::Counted(counted) => {
                 self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
-                if call.is_some_and(|call| !call.count(counted, sessions)) {
+                if !is_first {
                     return Some(sessions.spent(caller));
                 }
                 let used = (&counted.usage, counted.cost);

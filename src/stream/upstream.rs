@@ -9,6 +9,7 @@ use crate::denial::Denial;
 use crate::endpoint::Path;
 use crate::http::Target;
 use crate::policy::{Provider, in_path, in_query};
+use crate::protocol::ModelRole;
 
 /// Who serves a request, and by which name the model is known there.
 pub(crate) struct Upstream<'a> {
@@ -41,7 +42,7 @@ impl<'a> Upstream<'a> {
             Some(secret) if explicit.is_some_and(|provider| provider.name != secret.provider.name) => {
                 return Err(route_not_allowed());
             }
-            Some(secret) => (&secret.provider, secret.model.as_deref()),
+            Some(secret) => (&secret.provider, secret.models.session.as_deref()),
         };
         if let (Some(named), Some(minted_for)) = (named, minted_for)
             && named != minted_for
@@ -52,6 +53,9 @@ impl<'a> Upstream<'a> {
         let mut is_named = model.is_some();
         for model in in_path(path, &provider.kind) {
             is_named = true;
+            if admission.binding_models().is_some_and(|minted| !minted.allows(ModelRole::Response, model)) {
+                return Err(model_of_another_secret());
+            }
             policy.check_model(Some(model), caller)?;
         }
         if model.is_some() || (admission.endpoint.must_name_model(has_body) && !is_named) {

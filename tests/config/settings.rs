@@ -261,6 +261,20 @@ fn a_limit_in_dollars_needs_prices() {
 }
 
 #[test]
+fn a_price_names_a_rate() {
+    let want = "prices.gpt*: names no rate, such as input_text; a model of this price would cost nothing";
+    assert_errors([("prices", json!({ "gpt*": {} }))], &[want]);
+    for rate in ["input_text", "input_cache_write_text", "audio_minute"] {
+        assert_errors([("prices", json!({ "gpt*": { rate: 0 } }))], &[]);
+    }
+    let too_low = json!({ "whisper-1": { "audio_minute": -1 } });
+    assert_errors(
+        [("prices", too_low)],
+        &["prices.whisper-1.audio_minute: found -1, expected US dollars for a minute of audio, from 0"],
+    );
+}
+
+#[test]
 fn rules_for_calls_are_words_and_a_number_of_sidebands() {
     for calls in
         [json!({}), json!({ "raw_ids": "allow" }), json!({ "unwatched": "allow", "raw_ids": "refuse", "sidebands": 3 })]

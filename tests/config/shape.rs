@@ -18,8 +18,8 @@ fn an_unknown_setting_is_an_error_at_every_level() {
         assert_errors([(location, json!(1))], &[&want]);
     }
     let limits = "concurrent_sessions, sessions_per_minute, tokens_per_day, cost_usd_per_day";
-    let prices = "input_text, input_cached_text, input_audio, input_cached_audio, input_image, input_cached_image, \
-                  output_text, output_audio";
+    let prices = "input_text, input_cached_text, input_cache_write_text, input_audio, input_cached_audio, \
+                  input_image, input_cached_image, output_text, output_audio, audio_minute";
     for (location, known) in [
         ("callers.web-app.limits.sessions", limits),
         ("policies.voice.session.duration", "max_duration, idle_timeout, max_tokens, max_cost_usd"),

@@ -91,12 +91,14 @@ map!(SessionLimits { max_duration, idle_timeout, max_tokens, max_cost_usd });
 map!(Price {
     input_text,
     input_cached_text,
+    input_cache_write_text,
     input_audio,
     input_cached_audio,
     input_image,
     input_cached_image,
     output_text,
     output_audio,
+    audio_minute,
 });
 
 map!(ClientSecrets { mode = SecretMode::default(), sealing_keys = Vec::new(), max_ttl });

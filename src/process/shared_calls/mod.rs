@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use super::heartbeat::WorkerSlot;
 use super::peers::Peers;
 use super::shared_data::{Contended, CorruptKeys, key, update};
+use crate::limit::Exceeded;
 use crate::usage::{Close, IdDigest, MicroUsd, Tally};
 use state::{Joined, decode, encode};
 
@@ -34,6 +35,8 @@ pub enum NotJoined {
     Unknown,
     /// It has as many sidebands as it may.
     Full,
+    /// What it shares with other sessions is used up.
+    Spent(Exceeded),
 }
 
 /// One call at this worker.

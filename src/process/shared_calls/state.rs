@@ -4,11 +4,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::limit::{Ending, Limit, Progress, SessionBounds, SessionLimits};
+use crate::limit::{Ending, Limit, Progress, SessionBounds, SessionLimits, SharedLimits};
 use crate::process::codec::{Corrupt, Reader, put_bytes, put_number, put_usage};
 use crate::process::heartbeat::WorkerSlot;
 use crate::process::registry::CallName;
 use crate::process::registry::record_codec::{close, put_close, put_text, text};
+use crate::process::shared_tally::Share;
+use crate::process::tally_page::TallyKey;
 use crate::usage::{Close, IdDigest, MicroUsd, RecordId, Tally};
 
 /// By what a call is found: a digest of its name.
@@ -24,8 +26,10 @@ pub struct CallTerms {
     pub started: SystemTime,
     /// What its policy lets it use up.
     pub policy: SessionLimits,
-    /// What the client secret that it began with does.
-    pub secret: SessionLimits,
+    /// How long the client secret that it began with lets it last.
+    pub secrets_max_duration: Option<Duration>,
+    /// Its part in what all sessions of that may use.
+    pub share: Option<Share>,
     /// How many sidebands it may have at a time.
     pub sidebands: u32,
 }
@@ -104,7 +108,7 @@ impl CallKey {
 
 impl CallTerms {
     fn bounds(&self) -> SessionBounds {
-        SessionBounds::new(&self.policy, &self.secret)
+        SessionBounds::new(&self.policy, self.secrets_max_duration)
     }
 }
 
@@ -215,7 +219,8 @@ impl SharedCall {
         put_text(out, Some(&terms.record.to_string()));
         put_time(out, terms.started);
         put_limits(out, &terms.policy);
-        put_limits(out, &terms.secret);
+        put_optional(out, terms.secrets_max_duration, |out, limit| put_number(out, millis(limit)));
+        put_optional(out, terms.share.as_ref(), put_share);
         put_number(out, terms.sidebands.into());
         put_number(out, joined.len() as u64);
         for (worker, joined) in joined {
@@ -238,8 +243,14 @@ impl SharedCall {
         let owner = optional(reader, WorkerSlot::read)?;
         let record = text(reader)?.and_then(|id| id.parse().ok()).ok_or(Corrupt)?;
         let started = time(reader)?;
-        let (policy, secret) = (limits(reader)?, limits(reader)?);
-        let terms = CallTerms { record, started, policy, secret, sidebands: reader.small()? };
+        let terms = CallTerms {
+            record,
+            started,
+            policy: limits(reader)?,
+            secrets_max_duration: optional(reader, Reader::number)?.map(Duration::from_millis),
+            share: optional(reader, share)?,
+            sidebands: reader.small()?,
+        };
         let mut joined = Vec::new();
         for _ in 0..reader.number()? {
             let worker = WorkerSlot::read(reader)?;
@@ -295,6 +306,25 @@ fn limits(reader: &mut Reader<'_>) -> Result<SessionLimits, Corrupt> {
     })
 }
 
+fn put_share(out: &mut Vec<u8>, Share { key, limits, kept_until }: &Share) {
+    key.put(out);
+    let SharedLimits { max_sessions, max_tokens, max_cost } = *limits;
+    put_optional(out, max_sessions, put_number);
+    put_optional(out, max_tokens, put_number);
+    put_optional(out, max_cost, |out, limit| put_number(out, limit.0));
+    put_number(out, *kept_until);
+}
+
+fn share(reader: &mut Reader<'_>) -> Result<Share, Corrupt> {
+    let key = TallyKey::read(reader)?;
+    let limits = SharedLimits {
+        max_sessions: optional(reader, Reader::number)?,
+        max_tokens: optional(reader, Reader::number)?,
+        max_cost: optional(reader, Reader::number)?.map(MicroUsd),
+    };
+    Ok(Share { key, limits, kept_until: reader.number()? })
+}
+
 fn put_optional<T>(out: &mut Vec<u8>, value: Option<T>, put: impl FnOnce(&mut Vec<u8>, T)) {
     out.push(value.is_some().into());
     if let Some(value) = value {
@@ -338,8 +368,15 @@ mod tests {
             max_tokens: Some(0),
             max_cost: Some(MicroUsd(7)),
         };
-        let secret = SessionLimits { max_tokens: None, ..limits };
-        let terms = CallTerms { record: RecordId::new(7), started: UNIX_EPOCH, policy: limits, secret, sidebands: 3 };
+        let shared = SharedLimits { max_sessions: Some(1), max_tokens: None, max_cost: Some(MicroUsd(9)) };
+        let terms = CallTerms {
+            record: RecordId::new(7),
+            started: UNIX_EPOCH,
+            policy: limits,
+            secrets_max_duration: Some(Duration::from_secs(5)),
+            share: Some(Share { key: TallyKey::of(b"ek_1"), limits: shared, kept_until: 77 }),
+            sidebands: 3,
+        };
         let joined = Joined { sidebands: 2, watchers: 1, followed: 3 };
         SharedCall {
             owner: Some(WorkerSlot { slot: 1, id: 9 }),

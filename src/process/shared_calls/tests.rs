@@ -75,7 +75,14 @@ fn key(number: u32) -> CallKey {
 
 fn terms(sidebands: u32) -> CallTerms {
     let none = SessionLimits::default();
-    CallTerms { record: RecordId::new(1), started: at(100), policy: none, secret: none, sidebands }
+    CallTerms {
+        record: RecordId::new(1),
+        started: at(100),
+        policy: none,
+        secrets_max_duration: None,
+        share: None,
+        sidebands,
+    }
 }
 
 fn at(seconds: u64) -> SystemTime {
@@ -83,7 +90,11 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn tokens(text: u64) -> Tally {
-    Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
+    Tally::response(Tokens {
+        input: Input { text, ..Input::default() },
+        output: Output::default(),
+        ..Tokens::default()
+    })
 }
 
 #[test]

@@ -64,7 +64,14 @@ impl Worker {
             Action::Begin if !self.is_running => {
                 let none = SessionLimits::default();
                 let record = RecordId::new(self.number as u128);
-                let terms = CallTerms { record, started: UNIX_EPOCH, policy: none, secret: none, sidebands: SIDEBANDS };
+                let terms = CallTerms {
+                    record,
+                    started: UNIX_EPOCH,
+                    policy: none,
+                    secrets_max_duration: None,
+                    share: None,
+                    sidebands: SIDEBANDS,
+                };
                 self.calls.begin(peers, key(self.number), terms);
                 self.is_running = true;
             }

@@ -165,7 +165,11 @@ fn id(session: u32) -> RecordId {
 }
 
 fn tokens(text: u64) -> Tally {
-    Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
+    Tally::response(Tokens {
+        input: Input { text, ..Input::default() },
+        output: Output::default(),
+        ..Tokens::default()
+    })
 }
 
 fn closed(session: u32) -> Record {

@@ -20,6 +20,7 @@ mod models;
 mod paths;
 mod policies;
 mod rest_usage;
+mod secret_limits;
 mod secrets;
 mod sidebands;
 mod slots;
