@@ -47,12 +47,12 @@ pub struct Call {
     /// Its handle among the sessions of the process.
     pub handle: Option<SessionHandle>,
     /// What its record as it is listed knows.
-    listed: Told,
+    listed: Listed,
     stopping: Option<Stopping>,
 }
 
 /// When those who have joined a call last heard something, and what they have told.
-type Told = (Option<SystemTime>, Tally);
+type Listed = (Option<SystemTime>, Tally);
 
 /// A call that must end.
 struct Stopping {
@@ -160,7 +160,7 @@ impl Calls {
 impl Call {
     /// A call that began at `started`.
     pub fn new(record: Record, started: SystemTime, watch: Watch) -> Self {
-        Self { record, started, watch, hangup: None, handle: None, listed: Told::default(), stopping: None }
+        Self { record, started, watch, hangup: None, handle: None, listed: Listed::default(), stopping: None }
     }
 
     /// The upstream's name for it.
@@ -212,10 +212,10 @@ impl Call {
     fn list(&mut self, is_news: bool, sessions: &mut Sessions, now: SystemTime) {
         let Some(handle) = &self.handle else { return };
         let shared = sessions.shared_call_of(handle).cloned();
-        let told = shared.as_ref().map_or_else(Told::default, |shared| (shared.last_activity, shared.usage));
+        let current = shared.as_ref().map_or_else(Listed::default, |shared| (shared.last_activity, shared.usage));
         let record = || self.record(Status::Open, shared.as_ref(), now);
-        sessions.update(handle, is_news || told != self.listed, &record);
-        self.listed = told;
+        sessions.update(handle, is_news || current != self.listed, &record);
+        self.listed = current;
     }
 
     /// Asks its provider to end it.
@@ -245,12 +245,12 @@ impl Call {
 
     fn ending(&self, sessions: &Sessions, now: SystemTime) -> Option<Close> {
         let shared = self.shared(sessions);
-        let told = shared.and_then(|shared| shared.ending.clone());
+        let reported = shared.and_then(|shared| shared.ending.clone());
         let requested = || self.handle.as_ref().and_then(|handle| sessions.ending(handle));
         let limit = || shared.and_then(|shared| shared.limit(now));
         let unwatched = || self.watch.is_over(now).then_some(Ending::Unwatched);
         let own = || requested().or_else(limit).or_else(unwatched);
-        told.or_else(|| own().map(|ending| ending.close()))
+        reported.or_else(|| own().map(|ending| ending.close()))
     }
 
     /// Somebody else has ended it.

@@ -411,7 +411,7 @@ fn what_sidebands_tell_is_the_calls_and_ends_it() {
         assert_eq!(workers[1].sessions.call_used(key, Some(IdDigest(id)), (&used, MicroUsd(5))), is_new);
         assert_eq!(workers[1].sessions.spent_by_call(key).is_some(), is_spent);
     }
-    workers[1].sessions.call_told(key, Some("gpt-realtime-2025-08-28"), false);
+    workers[1].sessions.call_reported(key, Some("gpt-realtime-2025-08-28"), false);
     workers[1].sessions.moved(&handle, at(103));
     workers[1].tick(103);
     assert_eq!(workers[1].sessions.ending_of_joined(&handle, at(103)), Some(Ending::Limit(Limit::SessionTokens)));

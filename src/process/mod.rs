@@ -12,6 +12,7 @@
 //! then denied or written later. A worker that dies leaves nothing behind for long: what it ran is shown as closed, and
 //! its sessions no longer count.
 
+mod call_part;
 mod caller_counters;
 mod caller_usage;
 pub(crate) mod codec;
@@ -36,9 +37,9 @@ use crate::credential::Caller;
 use crate::limit::{CallerLimits, Drawn, Ending, Exceeded, Limit};
 use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
 use crate::usage::{MicroUsd, Record, SessionKind, Tally};
+use call_part::CallPart;
 use codec::{Reader, put_bytes};
 use registry::RecordSlot;
-use session_calls::CallPart;
 use shared_data::{key, update};
 
 pub use caller_usage::{CallerUsage, DailyUsage};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::call_part::{CallPart, PartKind};
 use super::peers::Peers;
 use super::registry::CallName;
 use super::shared_calls::{CallKey, CallTerms, NotJoined, Role, SharedCall};
@@ -12,20 +13,6 @@ use crate::credential::Caller;
 use crate::limit::{Ending, Exceeded, Limit};
 use crate::metrics::SessionLabels;
 use crate::usage::{Close, IdDigest, MicroUsd, Record, Tally};
-
-/// What a session is of a call.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CallPart {
-    key: CallKey,
-    kind: PartKind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PartKind {
-    Call,
-    /// A WebSocket that has joined it, and whether it is followed.
-    Joined(Role, bool),
-}
 
 impl SessionHandle {
     /// The call that it has joined.
@@ -103,7 +90,7 @@ impl Sessions {
     }
 
     /// What one who has joined a call has heard of it.
-    pub fn call_told(&mut self, call: CallKey, model: Option<&str>, is_incomplete: bool) {
+    pub fn call_reported(&mut self, call: CallKey, model: Option<&str>, is_incomplete: bool) {
         self.calls.tell(call, model, is_incomplete);
     }
 
@@ -169,8 +156,8 @@ impl Sessions {
         match handle.call {
             Some(CallPart { key, kind: PartKind::Call }) => self.calls.close(peers, key),
             Some(CallPart { key, kind: PartKind::Joined(role, was_followed) }) => {
-                let told = if was_followed { Some(is_incomplete) } else { None };
-                self.calls.leave(peers, key, role, told);
+                let followed = if was_followed { Some(is_incomplete) } else { None };
+                self.calls.leave(peers, key, role, followed);
             }
             None => {}
         }

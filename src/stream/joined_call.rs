@@ -23,11 +23,11 @@ impl JoinedCall {
     }
 
     /// Counts what was told, unless it was counted before: says whether it was not.
-    pub(crate) fn count(&mut self, told: &Usage, sessions: &mut Sessions) -> bool {
-        let is_new = sessions.call_used(self.key, told.id, (&told.usage, told.cost));
+    pub(crate) fn count(&mut self, reported: &Usage, sessions: &mut Sessions) -> bool {
+        let is_new = sessions.call_used(self.key, reported.id, (&reported.usage, reported.cost));
         if is_new {
-            self.usage.add(&told.usage);
-            self.cost = MicroUsd(self.cost.0.saturating_add(told.cost.0));
+            self.usage.add(&reported.usage);
+            self.cost = MicroUsd(self.cost.0.saturating_add(reported.cost.0));
         }
         is_new
     }

@@ -132,7 +132,7 @@ impl SessionMeter {
     fn tell_call(&mut self, metered: &MeterEvent, sessions: &mut Sessions) -> bool {
         let Some(call) = &mut self.call else { return true };
         let model = self.meter.model().filter(|_| *metered == MeterEvent::Session);
-        sessions.call_told(call.key, model, self.is_incomplete);
+        sessions.call_reported(call.key, model, self.is_incomplete);
         match metered {
             MeterEvent::Counted(counted) => call.count(counted, sessions),
             _ => true,

@@ -20,8 +20,8 @@ use crate::memory::Reservation;
 use crate::process::Sessions;
 use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
 use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
-use crate::ws::{CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
-use watcher::Watcher;
+use crate::ws::{CloseCode, CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
+use watcher::{Heard, Watcher};
 
 /// How much of an upstream's message tells whether it matters, if that begins with its type as all known ones do.
 const UPSTREAM_FIRST: u16 = 128;
@@ -168,6 +168,28 @@ impl WebSocketRelay {
             // What is left stands behind a Close.
             _ if end < size => BodyAction::Replace(end, Vec::new()),
             _ => BodyAction::Pass,
+        }
+    }
+
+    /// Drops what a client sends that only watches. What goes up in its place is the gateway's own.
+    fn drop_from_client(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
+        if self.client.has_ended() {
+            return BodyAction::Replace(0, Vec::new());
+        }
+        let mut up = self.watcher.as_mut().map_or_else(Vec::new, |watcher| watcher.pong(self.mask));
+        match Heard::of(&mut self.client, buffer, now) {
+            Heard::Nothing => {}
+            Heard::Close(frame) => {
+                self.closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
+                up.extend(CloseFrame::new(CloseCode::NORMAL, "").encode(Some(self.mask)));
+            }
+            Heard::Violation(closing) => self.end(closing),
+        }
+        match self.closing.as_ref().map(Closing::upstream_side) {
+            // No frame of the client's has begun for the upstream, so that anything can stand here.
+            Some(UpstreamSide::AtBoundary) => self.notify_upstream(Some(0)),
+            Some(UpstreamSide::Closed) => BodyAction::Replace(0, Vec::new()),
+            Some(UpstreamSide::ByClient) | None => BodyAction::Replace(0, up),
         }
     }
 

@@ -60,7 +60,9 @@ fn follows_ending(ending: &Ending) -> Option<Ending> {
         Ending::Limit(_) => Some(Ending::FieldLocked("instructions".into())),
         Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
         Ending::ModelNotAllowed(_) => Some(Ending::Stopped),
-        Ending::Stopped => Some(Ending::ProtocolError("a reason".into())),
+        Ending::Stopped => Some(Ending::Unwatched),
+        Ending::Unwatched => Some(Ending::CallEnded),
+        Ending::CallEnded => Some(Ending::ProtocolError("a reason".into())),
         Ending::ProtocolError(_) => None,
     }
 }

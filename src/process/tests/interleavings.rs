@@ -250,13 +250,16 @@ impl Worker {
     }
 }
 
+/// What a worker does in one second.
+type Run<'a, W, A> = dyn Fn(&mut W, &dyn SharedData, &[A]) + Sync + 'a;
+
 /// Plays one second, in which each worker runs its actions. Gives the workers that died: they leave nothing but what they
 /// have written.
 pub(super) fn play<W: Send, A: Sync>(
     memory: &Memory,
     workers: &mut [Option<W>],
     round: &Round<A>,
-    run: &(dyn Fn(&mut W, &dyn SharedData, &[A]) + Sync),
+    run: &Run<'_, W, A>,
 ) -> Vec<W> {
     let gate = Gate::new(workers.len());
     let results: Vec<Result<(), Box<dyn Any + Send>>> = std::thread::scope(|scope| {

@@ -6,11 +6,8 @@
 
 use std::time::SystemTime;
 
-use super::super::action::BodyAction;
-use super::super::closing::{Closing, UpstreamSide};
-use super::{WebSocketRelay, close};
-use crate::usage::ClosedBy;
-use crate::ws::{CloseCode, CloseFrame, Event, Interest, ReadBuffer, Sender, pong_frame};
+use super::super::closing::Closing;
+use crate::ws::{CloseFrame, Event, Follower, Interest, ReadBuffer, Sender, pong_frame};
 
 /// What the upstream waits for of a client that says nothing.
 #[derive(Default)]
@@ -19,45 +16,34 @@ pub(super) struct Watcher {
     pub(super) ping: Option<Vec<u8>>,
 }
 
-impl WebSocketRelay {
-    /// Drops what a client sends that only watches. What goes up in its place is the gateway's own.
-    pub(super) fn drop_from_client(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
-        if self.client.has_ended() {
-            return BodyAction::Replace(0, Vec::new());
-        }
-        let mut has_closed = false;
-        let mut closing = None;
-        let mut pass = self.client.pass(buffer);
+/// What matters of what a client has sent that only watches.
+pub(super) enum Heard {
+    Nothing,
+    Close(Option<CloseFrame>),
+    Violation(Closing),
+}
+
+impl Heard {
+    /// Follows what the client sends, of which nothing goes on.
+    pub(super) fn of(client: &mut Follower, buffer: impl ReadBuffer, now: SystemTime) -> Self {
+        let mut heard = Self::Nothing;
+        let mut pass = client.pass(buffer);
         while let Some(event) = pass.next(&mut |_| Interest::Skip) {
             match event {
                 Event::MessageEnd | Event::Ping(_) => {}
-                Event::Close(frame) => {
-                    has_closed = true;
-                    self.closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
-                }
+                Event::Close(frame) => heard = Self::Close(frame),
                 Event::ProtocolError(error) => {
-                    closing = Some(Closing::for_protocol_error(Sender::Client, error, now));
+                    heard = Self::Violation(Closing::for_protocol_error(Sender::Client, error, now));
                 }
             }
         }
-        drop(pass);
-        if let Some(closing) = closing {
-            self.end(closing);
-        }
-        match self.closing.as_ref().map(Closing::upstream_side) {
-            // Nothing has gone up, so that anything can stand here.
-            Some(UpstreamSide::AtBoundary) => self.notify_upstream(Some(0)),
-            Some(UpstreamSide::Closed) => BodyAction::Replace(0, Vec::new()),
-            Some(UpstreamSide::ByClient) | None if has_closed => {
-                BodyAction::Replace(0, CloseFrame::new(CloseCode::NORMAL, "").encode(Some(self.mask)))
-            }
-            Some(UpstreamSide::ByClient) | None => BodyAction::Replace(0, self.pong()),
-        }
+        heard
     }
+}
 
-    /// The answer to the upstream's last ping.
-    fn pong(&mut self) -> Vec<u8> {
-        let ping = self.watcher.as_mut().and_then(|watcher| watcher.ping.take());
-        ping.map_or_else(Vec::new, |payload| pong_frame(payload, self.mask))
+impl Watcher {
+    /// The answer to the upstream's last ping, if it waits for one.
+    pub(super) fn pong(&mut self, mask: [u8; 4]) -> Vec<u8> {
+        self.ping.take().map_or_else(Vec::new, |payload| pong_frame(payload, mask))
     }
 }

@@ -317,3 +317,45 @@ fn who_watches_names_a_call_under_a_policy_that_meters() {
     assert_eq!(capitals.answer().lines.all("sec-websocket-protocol"), ["Realtime-BYOK-Watch"]);
     assert_eq!(capitals.upstream().lines.count(), join(&vm, &[]).upstream().lines.count());
 }
+
+#[test]
+fn what_a_sideband_of_a_secrets_call_tells_draws_on_the_secrets_limits() {
+    let secrets =
+        json!({ "mode": "local", "sealing_keys": [{ "value": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" }] });
+    let vm = vm(json!({
+        "client_secrets": secrets,
+        "control": { "path": "/realtime-byok", "token": { "value": OPERATOR } },
+        "policies": { "default": { "provider": "openai", "calls": { "sidebands": 2 } } },
+    }));
+    let body = json!({
+        "session": { "type": "realtime", "model": "gpt-realtime" }, "gateway": { "max_tokens": 300 },
+    });
+    let minted = vm.post("/v1/realtime/client_secrets", body.to_string()).authenticated().send().refusal();
+    let minted: Value = serde_json::from_slice(&minted.body).unwrap();
+    let secret = format!("Bearer {}", minted["value"].as_str().unwrap());
+    let call = vm.request("POST", "/v1/realtime/calls").line("content-type", "application/sdp");
+    let call = call.line("authorization", &secret).body("v=0").send();
+    call.upstream();
+    call.property("xds\0cluster_name", "cluster");
+    call.property("request\0host", "api.example.com");
+    call.property("request\0path", "/v1/realtime/calls");
+    call.respond(201, [("location", "/v1/realtime/calls/rtc_1")]);
+    drop(call);
+    let by_secret = vm.upgrade(JOIN).line("authorization", &secret).send();
+    by_secret.upstream();
+    by_secret.respond(101, ACCEPTED);
+    let by_token = joined(&vm, &[]);
+    for sideband in [&by_secret, &by_token] {
+        sideband.send_upstream(&done("resp_1"));
+        assert_eq!(sideband.closed_with(), None, "253 of 300, told twice");
+    }
+    by_token.send_upstream(&done("resp_2"));
+    assert_eq!(by_token.closed_with(), Some(("budget_exceeded".into(), 4429)));
+    vm.wait(Duration::from_secs(1));
+    assert_eq!(vm.http_calls().len(), 1);
+    vm.answer_http_call(Some(200));
+    let [record] = ask(&vm, "sessions").try_into().unwrap();
+    assert_eq!((tokens(&record), &record["close"]["limit"]), (506, &"secret.max_tokens".into()));
+    let again = vm.upgrade(JOIN).line("authorization", &secret).send();
+    assert_eq!(again.refused(), refusal(429, "budget_exceeded"));
+}
