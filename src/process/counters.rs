@@ -220,7 +220,7 @@ mod tests {
             (CallerLimits { concurrent_sessions: Some(3), ..NONE }, exceeded(Limit::CallerConcurrentSessions, 5)),
             (CallerLimits { concurrent_sessions: Some(0), ..NONE }, exceeded(Limit::CallerConcurrentSessions, 5)),
             (CallerLimits { sessions_per_minute: Some(3), ..NONE }, Ok(())),
-            (CallerLimits { sessions_per_minute: Some(2), ..NONE }, exceeded(Limit::CallerSessionsPerMinute, 61)),
+            (CallerLimits { sessions_per_minute: Some(2), ..NONE }, exceeded(Limit::CallerSessionsPerMinute, 60)),
             (CallerLimits { tokens_per_day: Some(101), ..NONE }, Ok(())),
             (CallerLimits { tokens_per_day: Some(100), ..NONE }, exceeded(Limit::CallerTokensPerDay, 900)),
             (CallerLimits { cost_per_day: Some(MicroUsd(5001)), ..NONE }, Ok(())),

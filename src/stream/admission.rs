@@ -14,7 +14,7 @@ use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
 use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
 use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::json::paths::InvalidPath;
@@ -39,6 +39,13 @@ pub(crate) struct Admission {
     pub share: Option<Share>,
     /// What it addresses.
     pub endpoint: Endpoint,
+}
+
+/// Who sent a request, and under which policy: what outlasts its admission.
+pub(crate) struct Identity {
+    policy: Arc<Policy>,
+    caller: Arc<Caller>,
+    user: Option<String>,
 }
 
 /// A request of a guarded route, its form being right.
@@ -74,14 +81,28 @@ impl Admission {
         let GuardedRequest { plan, policy, head, offer } = *request;
         let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
-        let Identity { caller, client_secret, share } = identify(plan, policy, &token, host)?;
-        check_endpoint(plan, &endpoint, client_secret.as_deref())?;
-        if !caller.policies.allows(&policy.name) {
+        let Identified { caller, client_secret, share } = identify(plan, policy, &token, host)?;
+        let admission = Self { policy: policy.clone(), caller, client_secret, share, endpoint };
+        match admission.check(plan, head) {
+            Ok(()) => Ok(admission),
+            Err(denial) => Err(denial.of(admission.identity().subject())),
+        }
+    }
+
+    /// What its sender may address, and from where.
+    fn check(&self, plan: &Plan, head: &RequestHead) -> Result<(), Denial> {
+        check_endpoint(plan, &self.endpoint, self.client_secret.as_deref())?;
+        if !self.caller.policies.allows(&self.policy.name) {
             return Err(route_not_allowed());
         }
-        let page = client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
-        check_origins(head, &caller.origins, page)?;
-        Ok(Self { policy: policy.clone(), caller, client_secret, share, endpoint })
+        let page = self.client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
+        check_origins(head, &self.caller.origins, page)
+    }
+
+    /// Who sent it, and under which policy.
+    pub(crate) fn identity(&self) -> Identity {
+        let user = self.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone());
+        Identity { policy: self.policy.clone(), caller: self.caller.clone(), user }
     }
 
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
@@ -205,15 +226,23 @@ impl Admission {
     }
 }
 
+impl Identity {
+    /// The same, for whoever asks who was denied.
+    pub(crate) fn subject(&self) -> Subject {
+        let (caller, policy) = (Some(self.caller.name.clone()), Some(self.policy.name.clone()));
+        Subject { caller, user: self.user.clone(), policy, ..Subject::default() }
+    }
+}
+
 /// Whose token it is, and what that says.
-struct Identity {
+struct Identified {
     caller: Arc<Caller>,
     client_secret: Option<Box<OpenedSecret>>,
     share: Option<Share>,
 }
 
 /// Whose token it is. A caller's own token may begin as client secrets do.
-fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -> Result<Identity, Denial> {
+fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -> Result<Identified, Denial> {
     if let Some(secrets) = plan.secrets.as_ref().filter(|_| token.starts_with(PREFIX)) {
         let mut plaintext = Plaintext::default();
         match secrets.keys.open(token, unix_seconds(host.now()), &mut plaintext) {
@@ -223,10 +252,10 @@ fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -
         }
     }
     let caller = plan.callers.find(token, || host.now()).map_err(token_denial)?;
-    Ok(Identity { caller: caller.clone(), client_secret: None, share: None })
+    Ok(Identified { caller: caller.clone(), client_secret: None, share: None })
 }
 
-fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) -> Result<Identity, Denial> {
+fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) -> Result<Identified, Denial> {
     let caller = plan.callers.named(claims.caller).ok_or_else(|| token_denial(TokenError::Invalid))?;
     let provider = policy.providers().find(|provider| provider.name == claims.provider);
     let provider = provider.filter(|_| policy.name == claims.policy).ok_or_else(route_not_allowed)?;
@@ -242,7 +271,7 @@ fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: 
         limits,
         kept_until: claims.expires_at.saturating_add(CLOCK_SKEW),
     });
-    Ok(Identity { caller: caller.clone(), client_secret: Some(Box::new(client_secret)), share })
+    Ok(Identified { caller: caller.clone(), client_secret: Some(Box::new(client_secret)), share })
 }
 
 /// Whether the endpoint may be addressed: minting where it is on, and with a client secret only what that is for.

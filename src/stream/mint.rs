@@ -9,7 +9,7 @@ use crate::client_secret::{
     GatewayObject, InvalidMintResponse, MAX_RESPONSE, MintRequest, MintResponse, local_response,
 };
 use crate::config::{MintMode, Plan, Secrets};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::http::decoded;
@@ -89,6 +89,17 @@ impl Minting {
         &self.provider
     }
 
+    /// Who asked for the secret, and what it was to be for.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject {
+            caller: Some(self.caller.clone()),
+            user: self.gateway.user.clone(),
+            policy: Some(self.policy.clone()),
+            provider: Some(self.provider.clone()),
+            model: self.model.clone(),
+        }
+    }
+
     /// The body that the client gets for the upstream's.
     pub(crate) fn answer(&self, secrets: &Secrets, body: &[u8], host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
         let answer = MintResponse::parse(body).map_err(invalid_mint_response)?;
@@ -124,6 +135,11 @@ impl Minting {
 }
 
 impl Sealing {
+    /// Who asked for the secret, and what it was to be for.
+    pub(crate) fn subject(&self) -> Subject {
+        self.minting.subject()
+    }
+
     /// A response of which no body has come yet.
     pub(crate) fn new(minting: Box<Minting>, content_encoding: Vec<u8>) -> Self {
         Self { minting, content_encoding, body: Vec::new() }

@@ -98,6 +98,11 @@ impl RestMeter {
         })
     }
 
+    /// The request's model, else the response's, if one is known.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.meter.model()
+    }
+
     /// The response's headers came.
     pub(crate) fn answered(&mut self, status: Option<u16>, response: &UpstreamResponse<'_>) -> ResponseAction {
         let answer = std::mem::replace(&mut self.phase, Phase::Done);

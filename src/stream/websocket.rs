@@ -103,6 +103,11 @@ impl WebSocketRelay {
         self.watcher = Some(Watcher::default());
     }
 
+    /// Its model, if one is known.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.meter.meter().model()
+    }
+
     /// The upstream accepted it.
     pub(crate) fn start(&mut self, now: SystemTime) {
         self.started = Some(now);

@@ -46,8 +46,9 @@ async function chatter({ client, upstream }) {
 }
 
 async function recordOf(session) {
-  const { code, close: reason, ...others } = await session.record();
-  return { ending: [code, reason], ...others };
+  const { code, limit, close, reason, ...others } = await session.record();
+  assert.equal(close, 'gateway');
+  return { ending: [code, reason], limit, ...others };
 }
 
 describe('the budget', { concurrency: 16 }, () => {

@@ -3,7 +3,6 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex};
@@ -103,11 +102,11 @@ enum Action {
 
 /// One second: what each worker does, and in which order they take their steps.
 #[derive(Debug, Clone)]
-pub(super) struct Round<A> {
-    pub(super) actions: Vec<Vec<A>>,
-    pub(super) order: Vec<usize>,
+struct Round {
+    actions: Vec<Vec<Action>>,
+    order: Vec<usize>,
     /// After how many steps which worker dies.
-    pub(super) death: Option<(usize, usize)>,
+    death: Option<(usize, usize)>,
 }
 
 const CALLER: &str = "web-app";
@@ -250,28 +249,36 @@ impl Worker {
     }
 }
 
-/// What a worker does in one second.
-type Run<'a, W, A> = dyn Fn(&mut W, &dyn SharedData, &[A]) + Sync + 'a;
+/// Plays one second.
+fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &Round, number: usize) {
+    let act = |worker: &mut Worker, at: usize, shared_data: &dyn SharedData| {
+        round.actions[at].iter().for_each(|action| worker.act(shared_data, truth, *action, number));
+        worker.tick(shared_data, truth, number);
+    };
+    for dead in take_turns(memory, workers, (&round.order, round.death), &act) {
+        truth.running.fetch_sub(dead.sessions.len() as u32, SeqCst);
+    }
+}
 
-/// Plays one second, in which each worker runs its actions. Gives the workers that died: they leave nothing but what they
-/// have written.
-pub(super) fn play<W: Send, A: Sync>(
+/// Each worker acts, a step at a time and in this order; after so many steps one may die, which leaves nothing but what it
+/// has written. Gives those that died.
+pub(super) fn take_turns<W: Send>(
     memory: &Memory,
     workers: &mut [Option<W>],
-    round: &Round<A>,
-    run: &Run<'_, W, A>,
+    (order, death): (&[usize], Option<(usize, usize)>),
+    act: &(dyn Fn(&mut W, usize, &dyn SharedData) + Sync),
 ) -> Vec<W> {
     let gate = Gate::new(workers.len());
     let results: Vec<Result<(), Box<dyn Any + Send>>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers.len())
             .zip(workers.iter_mut())
             .map(|(at, worker)| {
-                let (gate, actions) = (&gate, &round.actions[at]);
+                let gate = &gate;
                 scope.spawn(move || {
                     let shared_data = Gated { memory, gate, worker: at };
                     let result = catch_unwind(AssertUnwindSafe(|| {
                         if let Some(worker) = worker {
-                            run(worker, &shared_data, actions);
+                            act(worker, at, &shared_data);
                         }
                     }));
                     gate.over(at);
@@ -279,13 +286,13 @@ pub(super) fn play<W: Send, A: Sync>(
                 })
             })
             .collect();
-        let mut order = round.order.iter().copied().cycle();
+        let mut order = order.iter().copied().cycle();
         for step in 0.. {
-            let phase = match round.death {
+            let phase = match death {
                 Some((when, _)) if when == step => Phase::Doomed,
                 _ => Phase::Running,
             };
-            let pick = match round.death {
+            let pick = match death {
                 Some((when, who)) if when == step => who,
                 _ => order.next().unwrap_or(step),
             };
@@ -304,17 +311,6 @@ pub(super) fn play<W: Send, A: Sync>(
         }
     }
     dead
-}
-
-/// Plays one second of sessions.
-fn play_sessions(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &Round<Action>, number: usize) {
-    let dead = play(memory, workers, round, &|worker: &mut Worker, shared_data, actions| {
-        actions.iter().for_each(|action| worker.act(shared_data, truth, *action, number));
-        worker.tick(shared_data, truth, number);
-    });
-    for worker in dead {
-        truth.running.fetch_sub(worker.sessions.len() as u32, SeqCst);
-    }
 }
 
 /// What was stopped in the round before has been told by now, if its worker lives and it has not ended.
@@ -359,10 +355,9 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-/// A second of such actions.
-pub(super) fn round<A: Debug + Clone>(action: impl Strategy<Value = A>) -> impl Strategy<Value = Round<A>> {
+fn round() -> impl Strategy<Value = Round> {
     (
-        prop::collection::vec(prop::collection::vec(action, 0..4), WORKERS),
+        prop::collection::vec(prop::collection::vec(action(), 0..4), WORKERS),
         prop::collection::vec(0..WORKERS, 1..80),
         prop::option::weighted(0.3, (0_usize..60, 0..WORKERS)),
     )
@@ -374,12 +369,12 @@ proptest! {
 
     #[test]
     fn no_interleaving_and_no_death_breaks_a_limit_or_leaves_anything_behind(
-        rounds in prop::collection::vec(round(action()), 1..10),
+        rounds in prop::collection::vec(round(), 1..10),
     ) {
         let (memory, truth) = (Memory::default(), Truth::default());
         let mut workers: Vec<_> = (0..WORKERS).map(|at| Some(Worker::new(at as u64 + 1))).collect();
         for (number, round) in rounds.iter().enumerate() {
-            play_sessions(&memory, &truth, &mut workers, round, number);
+            play(&memory, &truth, &mut workers, round, number);
             check_stops(&truth, &workers, number);
             // Whoever died is replaced, as Envoy does.
             for (at, worker) in workers.iter_mut().enumerate() {
@@ -387,7 +382,7 @@ proptest! {
             }
         }
         let ends = Round { actions: vec![vec![Action::End(0); CONCURRENT as usize]; WORKERS], order: vec![0, 1, 2], death: None };
-        play_sessions(&memory, &truth, &mut workers, &ends, rounds.len());
+        play(&memory, &truth, &mut workers, &ends, rounds.len());
         prop_assert_eq!(truth.running.load(SeqCst), 0);
         check_rest(&memory, &truth, rounds.len());
     }

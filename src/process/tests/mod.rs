@@ -2,3 +2,4 @@
 
 mod calls;
 mod interleavings;
+mod shared_tallies;
