@@ -59,8 +59,7 @@
 //! | local reply | a response that the filter makes by itself, for a denial or of the control API | [`local_reply::LocalReply`] |
 //! | session | a WebSocket after its 101, or a call: what is listed, limited and recorded | [`process::Sessions`] |
 //! | call | a WebRTC call, whose media never passes | [`call::Call`] |
-//! | sideband | a WebSocket that joins a call, and is one session with it | [`endpoint::Endpoint::sideband_of`] |
-//! | watcher | a WebSocket that joins a call to hear what happens, and says nothing | [`process::Role`] |
+//! | sideband | a WebSocket that joins a call, and is one session with it; a watcher is one that says nothing | [`endpoint::Endpoint::sideband_of`] |
 //! | lock | session fields that a client may not change | [`protocol::Lock`] |
 //! | usage | what an upstream reports of one response or transcription: tokens, by direction and modality | [`usage::ReportedUsage`] |
 //! | tally | counters to which usage is added | [`usage::Tally`] |
