@@ -20,9 +20,19 @@ pub enum Ending {
     ModelUnpriced(String),
     /// An operator, or the event service, stops it.
     Stopped,
+    /// A call that nobody watches, though it has a limit that only those can keep who do.
+    Unwatched,
+    /// The call that a WebSocket has joined is over.
+    CallEnded,
     /// Frames or messages that cannot be followed, and why.
     ProtocolError(Cow<'static, str>),
 }
+
+/// RFC 6455 section 7.4.1: the purpose for which the connection was established is fulfilled.
+const NORMAL_CLOSURE: u16 = 1000;
+
+/// RFC 6455 section 7.4.1: no status code was present.
+const NO_STATUS: u16 = 1005;
 
 impl Ending {
     /// The Close frame's status code.
@@ -32,6 +42,9 @@ impl Ending {
             Self::Limit(_) => 4429,
             Self::FieldLocked(_) | Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => 4403,
             Self::Stopped => 4410,
+            // There is no WebSocket to be closed.
+            Self::Unwatched => NO_STATUS,
+            Self::CallEnded => NORMAL_CLOSURE,
             Self::ProtocolError(_) => 1002,
         }
     }
@@ -45,6 +58,8 @@ impl Ending {
             Self::FieldLocked(_) => "field_locked",
             Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => "model_not_allowed",
             Self::Stopped => "session_stopped",
+            Self::Unwatched => "unwatched",
+            Self::CallEnded => "call_ended",
             Self::ProtocolError(_) => "protocol_error",
         }
     }
@@ -81,6 +96,8 @@ impl Ending {
                 message.into()
             }
             Self::Stopped => "This session was stopped by its operator.".into(),
+            Self::Unwatched => "No sideband tells what this call uses.".into(),
+            Self::CallEnded => "The call is over.".into(),
             Self::ProtocolError(why) => format!("What was sent cannot be followed: {why}.").into(),
         }
     }
@@ -135,6 +152,8 @@ mod tests {
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
             (Ending::ModelUnpriced("m".into()), 4403, "model_not_allowed"),
             (Ending::Stopped, 4410, "session_stopped"),
+            (Ending::Unwatched, 1005, "unwatched"),
+            (Ending::CallEnded, 1000, "call_ended"),
             (Ending::ProtocolError("why".into()), 1002, "protocol_error"),
         ] {
             assert_eq!((ending.close_code(), ending.code()), (close_code, code));

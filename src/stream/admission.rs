@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::context::{Context, WorkerState};
 use super::denials::{
@@ -22,7 +22,7 @@ use crate::endpoint::{CallAction, CallPath, Endpoint, Mint, Path};
 use crate::host::StreamHost;
 use crate::http::Param;
 use crate::json::paths::InvalidPath;
-use crate::limit::SessionBounds;
+use crate::limit::{SessionBounds, SessionLimits};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider, ProviderKind};
@@ -239,13 +239,17 @@ impl Admission {
     /// What a session may use up by itself: the policy's limits, and where those are tighter the client secret's, and what
     /// the call that is joined began with.
     pub(crate) fn bounds(&self) -> SessionBounds {
-        let secrets = self.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration);
+        let (policy, secrets_max_duration) = self.limits();
+        SessionBounds::new(&policy, secrets_max_duration)
+    }
+
+    /// The limits of the policy and of the call that is joined, and how long a client secret lets a session last.
+    pub(crate) fn limits(&self) -> (SessionLimits, Option<Duration>) {
+        let policy = self.policy.limits;
+        let secret = self.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration);
         match self.call.as_ref().and_then(|call| call.sealed.as_ref()) {
-            None => SessionBounds::new(&self.policy.limits, secrets),
-            Some(sealed) => {
-                let shortest = secrets.into_iter().chain(sealed.max_duration).min();
-                SessionBounds::new(&self.policy.limits.tighten(&sealed.limits), shortest)
-            }
+            None => (policy, secret),
+            Some(sealed) => (policy.tighten(&sealed.limits), secret.into_iter().chain(sealed.max_duration).min()),
         }
     }
 

@@ -122,7 +122,7 @@ pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial 
         }
         Limit::CallSidebands => (
             DenialCode::SessionLimitExceeded,
-            "This call has as many sidebands as it may. End one, or try again later.",
+            "This call has as many sidebands as it may. Close one, or only watch: offer `realtime-byok-watch`.",
         ),
         Limit::CallerSessionsPerMinute => {
             (DenialCode::RateLimitExceeded, "Too many sessions were started within a minute. Try again later.")
@@ -138,6 +138,11 @@ pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial 
         }
     };
     Denial::new(code, message).limit(limit).retry_after(retry_after)
+}
+
+pub(super) fn nothing_to_watch() -> Denial {
+    let message = "The subprotocol `realtime-byok-watch` is for a WebSocket that names a call, by `?call_id=`.";
+    Denial::new(DenialCode::MalformedRequest, message).param("call_id")
 }
 
 pub(super) fn unreadable_body() -> Denial {

@@ -10,9 +10,10 @@ use super::admission::{Admission, GuardedRequest};
 use super::body::WaitingForBody;
 use super::call::{self, SidebandOf};
 use super::context::Context;
-use super::denials::{credential_denial, no_endpoint, no_policy, route_not_allowed};
+use super::denials::{credential_denial, no_endpoint, no_policy, nothing_to_watch, route_not_allowed};
 use super::forward::{Awaited, FollowedWebSocket, Forwarded, Outgoing};
 use super::handshake::Handshake;
+use super::joined_call::JoinedCall;
 use super::request_head::{Line, RequestHead};
 use super::rest::RestMeter;
 use super::stream_options::StreamUsage;
@@ -26,7 +27,7 @@ use crate::endpoint::{CallPath, Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
 use crate::http::{Edits, HeaderValue};
 use crate::policy::{Guard, Placement, Policy, Route};
-use crate::process::{CallName, SessionHandle};
+use crate::process::{CallName, Role, SessionHandle};
 use crate::secret::{Digest, Secret};
 
 /// What the checks of a request's head come to.
@@ -122,14 +123,18 @@ impl Admitted<'_> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
-        let handle = match &admission.call {
-            Some(joined) => {
-                let name = CallName { provider: &upstream.provider.name, id: joined.id.as_str() };
-                call::join(name, &admission, cx)
+        let role = if offer.is_of_watcher() { Role::Watcher } else { Role::Sideband };
+        let begun = match (&admission.call, role) {
+            // Nobody would keep the client's bytes from going on.
+            (Some(_), Role::Watcher) if !admission.policy.is_metered => Err(route_not_allowed()),
+            (Some(joined), role) => {
+                let call = CallName { provider: &upstream.provider.name, id: joined.id.as_str() };
+                call::join(call, role, &admission, cx)
             }
-            None => admission.start(cx),
+            (None, Role::Watcher) => Err(nothing_to_watch()),
+            (None, Role::Sideband) => admission.start(cx).map(|handle| (handle, None)),
         };
-        let handle = handle.map_err(|denial| denial.of(upstream.subject()))?;
+        let (handle, joined) = begun.map_err(|denial| denial.of(upstream.subject()))?;
         let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let mut edits = outgoing.edits(credential.as_ref());
@@ -142,7 +147,8 @@ impl Admitted<'_> {
             let key = STANDARD.encode(cx.host.random_bytes::<16>().unwrap_or_default());
             edits.set("sec-websocket-key", HeaderValue::Plain(key.into_bytes()));
         }
-        let followed = admission.policy.is_metered.then(|| follow(&admission, &upstream, credential, cx));
+        let followed =
+            admission.policy.is_metered.then(|| follow(&admission, &upstream, credential, (role, joined), cx));
         if followed.is_some() && head.has(Line::WebSocketExtensions) {
             // RFC 6455 section 9: without an extension, frames can be read.
             edits.remove("sec-websocket-extensions");
@@ -185,17 +191,24 @@ fn follow(
     admission: &Admission,
     upstream: &Upstream<'_>,
     credential: Option<(Placement, Arc<Secret>)>,
+    (role, joined): (Role, Option<JoinedCall>),
     cx: &Context<'_>,
 ) -> FollowedWebSocket {
     let sideband = match (&admission.call, &admission.endpoint) {
         (Some(call), Endpoint::Sideband(_, path)) => {
             let provider_key = call::provider_key(admission, upstream, credential, cx.host);
-            Some(Box::new(SidebandOf::new(call.id.clone(), *path, provider_key)))
+            Some(Box::new(SidebandOf::new(call.id.clone(), *path, role, provider_key)))
         }
         _ => None,
     };
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
+    let mut relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
+    if let Some(call) = joined {
+        relay.join(call);
+    }
+    if role == Role::Watcher {
+        relay.watch();
+    }
     FollowedWebSocket { relay: Box::new(relay), sideband }
 }
 

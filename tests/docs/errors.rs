@@ -61,7 +61,9 @@ fn follows_ending(ending: &Ending) -> Option<Ending> {
         Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
         Ending::ModelNotAllowed(_) => Some(Ending::ModelUnpriced("gpt-5".into())),
         Ending::ModelUnpriced(_) => Some(Ending::Stopped),
-        Ending::Stopped => Some(Ending::ProtocolError("a reason".into())),
+        Ending::Stopped => Some(Ending::Unwatched),
+        Ending::Unwatched => Some(Ending::CallEnded),
+        Ending::CallEnded => Some(Ending::ProtocolError("a reason".into())),
         Ending::ProtocolError(_) => None,
     }
 }

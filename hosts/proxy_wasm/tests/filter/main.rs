@@ -26,5 +26,6 @@ mod rest_usage;
 mod sealed_calls;
 mod secret_limits;
 mod secrets;
+mod sidebands;
 mod slots;
 mod upstream;
