@@ -339,12 +339,16 @@ fn what_a_sideband_of_a_secrets_call_tells_draws_on_the_secrets_limits() {
     call.property("xds\0cluster_name", "cluster");
     call.property("request\0host", "api.example.com");
     call.property("request\0path", "/v1/realtime/calls");
-    call.respond(201, [("location", "/v1/realtime/calls/rtc_1")]);
+    let begun = call.respond(201, [("location", "/v1/realtime/calls/rtc_1")]);
     drop(call);
-    let by_secret = vm.upgrade(JOIN).line("authorization", &secret).send();
-    by_secret.upstream();
-    by_secret.respond(101, ACCEPTED);
-    let by_token = joined(&vm, &[]);
+    let location = begun.lines.all("location").concat();
+    let join = location.replace("/calls/", "?call_id=");
+    let by_secret = vm.upgrade(&join).line("authorization", &secret).send();
+    let by_token = vm.upgrade(&join).authenticated().send();
+    for sideband in [&by_secret, &by_token] {
+        sideband.upstream();
+        sideband.respond(101, ACCEPTED);
+    }
     for sideband in [&by_secret, &by_token] {
         sideband.send_upstream(&done("resp_1"));
         assert_eq!(sideband.closed_with(), None, "253 of 300, told twice");
@@ -356,6 +360,6 @@ fn what_a_sideband_of_a_secrets_call_tells_draws_on_the_secrets_limits() {
     vm.answer_http_call(Some(200));
     let [record] = ask(&vm, "sessions").try_into().unwrap();
     assert_eq!((tokens(&record), &record["close"]["limit"]), (506, &"secret.max_tokens".into()));
-    let again = vm.upgrade(JOIN).line("authorization", &secret).send();
+    let again = vm.upgrade(&join).line("authorization", &secret).send();
     assert_eq!(again.refused(), refusal(429, "budget_exceeded"));
 }
