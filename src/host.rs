@@ -25,9 +25,6 @@ pub trait StreamHost {
 
     /// All lines of a map; none if it cannot be read now.
     fn headers(&self, of: HeaderMap) -> Headers;
-
-    /// The first line of a name; `None` if there is none.
-    fn header(&self, of: HeaderMap, name: &str) -> Option<Vec<u8>>;
 }
 
 /// What a host offers a worker, outside of any stream.
@@ -72,8 +69,6 @@ pub enum Attribute {
     Cluster,
     /// Who answered: `via_upstream`, or what Envoy says of a response of its own.
     ResponseCodeDetails,
-    /// All lines of a response header, joined by commas.
-    ResponseHeader(&'static str),
 }
 
 /// The header lines of a stream.
@@ -85,6 +80,8 @@ pub enum HeaderMap {
     RequestTrailers,
     /// The response's, `:status` among them.
     Response,
+    /// The response's trailers.
+    ResponseTrailers,
 }
 
 /// A request of the filter's own, without a body.

@@ -106,6 +106,12 @@ pub(super) fn credential_denial(error: CredentialError) -> Denial {
     }
 }
 
+pub(super) fn token_elsewhere() -> Denial {
+    let message = "A token stands where it cannot be taken out: in the path, the authority, the content type, or a parameter \
+                   that is read here. Send it in a slot alone.";
+    Denial::new(DenialCode::MalformedCredentials, message)
+}
+
 pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial {
     let (code, message) = match limit {
         Limit::CallerConcurrentSessions => {
@@ -137,6 +143,11 @@ pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial 
 pub(super) fn unreadable_body() -> Denial {
     let message =
         "The body must be one JSON object, without a content coding, that names its model once and by a string.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn foreign_charset() -> Denial {
+    let message = "JSON is sent in UTF-8 (RFC 8259 section 8.1): leave the charset out of `content-type`.";
     Denial::new(DenialCode::MalformedRequest, message)
 }
 
@@ -213,6 +224,10 @@ pub(super) fn invalid_mint_response(why: InvalidMintResponse) -> Denial {
         DenialCode::InvalidUpstreamResponse,
         format!("The provider's answer {what}; no client secret was made."),
     )
+}
+
+pub(super) fn unreadable_response() -> Denial {
+    Denial::new(DenialCode::InvalidUpstreamResponse, "The gateway cannot read the head of the provider's answer.")
 }
 
 pub(super) fn too_long(claim: &str) -> Denial {
