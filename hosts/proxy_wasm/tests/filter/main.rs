@@ -13,6 +13,7 @@ mod budgets;
 mod calls;
 mod control;
 mod conversations;
+mod crossing;
 mod fixture;
 mod host;
 mod invariants;
