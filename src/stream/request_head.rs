@@ -84,6 +84,11 @@ impl Line {
             Self::Connection => 15,
         }
     }
+
+    /// Whether it is the message's own, and is checked or set as a whole elsewhere: what it addresses, what makes an upgrade.
+    fn is_of_the_message(self) -> bool {
+        matches!(self, Self::Method | Self::Target | Self::Authority | Self::Upgrade | Self::Connection)
+    }
 }
 
 /// The header lines of a request, and which of them matter.
@@ -210,12 +215,14 @@ impl RequestHead {
     /// The same, without a look at the lists of these names.
     fn stripped_but(&self, presented: &PresentedTokens<'_>, lists: &[&[u8]]) -> Edits {
         let mut edits = Edits::default();
-        let mut stripped = self.lines.iter().filter(|read| read.is_stripped).map(|read| read.number).peekable();
+        let mut known = self.lines.iter().peekable();
         for (number, (name, value)) in self.headers.iter().enumerate() {
-            if stripped.next_if_eq(&number).is_some() || lists.contains(&name) || is_of_the_message(name) {
+            let read = known.next_if(|read| read.number == number);
+            if read.is_some_and(|read| read.is_stripped || read.line.is_of_the_message()) {
                 continue;
             }
-            if presented.stand_in(value) {
+            // Few lines hold one: what else is to be asked of them is asked last.
+            if presented.stand_in(value) && !lists.contains(&name) && !name.starts_with(b":") {
                 let kept: Vec<_> = self.headers.all(name).filter(|value| !presented.stand_in(value)).collect();
                 put(&mut edits, name, kept);
             }
@@ -293,12 +300,6 @@ fn put(edits: &mut Edits, name: &[u8], kept: Vec<&[u8]>) {
     } else {
         edits.set(name.to_owned(), HeaderValue::Plain(kept.join(b", ".as_slice())));
     }
-}
-
-/// Whether a line is the message's own, and is checked or set as a whole elsewhere: pseudo-headers, and what makes an
-/// upgrade.
-fn is_of_the_message(name: &[u8]) -> bool {
-    name.starts_with(b":") || matches!(name, b"upgrade" | b"connection")
 }
 
 #[cfg(test)]

@@ -21,10 +21,10 @@ pub(crate) struct SessionMeter {
     /// What the client may not change.
     pub lock: Lock,
     /// The only models that the client may name, if its secret binds it to some.
-    minted_models: Option<MintedModels>,
+    minted_models: Option<Box<MintedModels>>,
     bounds: SessionBounds,
     /// Its part in what all sessions of its client secret may use.
-    share: Option<Share>,
+    share: Option<Box<Share>>,
     /// Prices, one of which its models must have: dollars limit it.
     prices: Option<Arc<PriceList>>,
     meter: Meter,
@@ -41,9 +41,9 @@ impl SessionMeter {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
             lock: admission.lock().clone(),
-            minted_models: admission.binding_models().cloned(),
+            minted_models: admission.binding_models().cloned().map(Box::new),
             bounds: admission.bounds(),
-            share: admission.share,
+            share: admission.share.map(Box::new),
             prices: admission.prices.clone(),
             meter: Meter::new(model),
             responses: Responses::default(),
