@@ -21,3 +21,11 @@ pub struct OpenedSecret {
     /// The upstream's own secret; without one, the provider's key is used.
     pub upstream: Option<Secret>,
 }
+
+impl OpenedSecret {
+    /// Bytes that are held beside the secret itself.
+    pub fn held(&self) -> usize {
+        let texts = [&self.model, &self.user, &self.origin].into_iter().flatten().map(String::capacity);
+        texts.sum::<usize>() + self.upstream.as_ref().map_or(0, |upstream| upstream.expose().len())
+    }
+}

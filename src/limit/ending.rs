@@ -21,6 +21,8 @@ pub enum Ending {
     ModelNotAllowed(String),
     /// An operator, or the event service, stops it.
     Stopped,
+    /// The client's message needs memory, and the worker's streams hold as much as they may.
+    Overloaded,
     /// Frames or messages that cannot be followed, and why.
     ProtocolError(Cow<'static, str>),
 }
@@ -33,6 +35,7 @@ impl Ending {
             Self::Budget => 4429,
             Self::FieldLocked(_) | Self::ModelNotAllowed(_) => 4403,
             Self::Stopped => 4410,
+            Self::Overloaded => 1009,
             Self::ProtocolError(_) => 1002,
         }
     }
@@ -46,6 +49,7 @@ impl Ending {
             Self::FieldLocked(_) => "field_locked",
             Self::ModelNotAllowed(_) => "model_not_allowed",
             Self::Stopped => "session_stopped",
+            Self::Overloaded => "overloaded",
             Self::ProtocolError(_) => "protocol_error",
         }
     }
@@ -59,6 +63,7 @@ impl Ending {
             Self::FieldLocked(field) => format!("`{field}` may not be changed in this session.").into(),
             Self::ModelNotAllowed(model) => format!("The model `{model}` may not be used in this session.").into(),
             Self::Stopped => "This session was stopped by its operator.".into(),
+            Self::Overloaded => "The gateway has no memory left for this message. Open a new session to go on.".into(),
             Self::ProtocolError(why) => format!("What was sent cannot be followed: {why}.").into(),
         }
     }
@@ -109,6 +114,7 @@ mod tests {
             (Ending::FieldLocked("tools".into()), 4403, "field_locked"),
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
             (Ending::Stopped, 4410, "session_stopped"),
+            (Ending::Overloaded, 1009, "overloaded"),
             (Ending::ProtocolError("why".into()), 1002, "protocol_error"),
         ] {
             assert_eq!((ending.close_code(), ending.code()), (close_code, code));

@@ -54,6 +54,18 @@ impl BodyMeter {
         !matches!(&self.body, Body::Json(message) if message.has_failed())
     }
 
+    /// Bytes that are held beside the meter itself.
+    pub fn held(&self) -> usize {
+        match &self.body {
+            Body::Awaited => 0,
+            Body::Json(message) => size_of::<UpstreamMessage>().saturating_add(message.held()),
+            Body::Stream { stream, .. } => {
+                let chat = stream.chat.as_ref().map_or(0, |_| size_of::<Report>());
+                size_of::<Stream>().saturating_add(stream.message.held()).saturating_add(chat)
+            }
+        }
+    }
+
     /// Reads a chunk of the body, as the upstream sent it and not compressed. Returns what it has meant, without
     /// [`MeterEvent::Ignored`].
     pub fn read(&mut self, chunk: &[u8], meter: &mut Meter, prices: &PriceList) -> Vec<MeterEvent> {

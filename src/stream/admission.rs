@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, limit_denial, missing_token, origin_not_allowed, route_not_allowed, token_denial,
+    credential_denial, limit_denial, missing_token, origin_not_allowed, overloaded, route_not_allowed, token_denial,
     unreadable_body, unsupported_content_type,
 };
 use super::request_head::{BodyKind, Line, RequestHead};
@@ -18,6 +18,7 @@ use crate::denial::Denial;
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::limit::SessionLimits;
+use crate::memory::{Full, MemoryAccount, Reservation};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Policy, Provider};
@@ -138,8 +139,26 @@ impl Admission {
         self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.limits.tighten(&policy))
     }
 
+    /// Takes the memory of what begins or waits now, with so many bytes beside the admission.
+    ///
+    /// # Errors
+    ///
+    /// If the worker's streams hold so much that nothing new may begin.
+    pub(crate) fn reserve(&self, bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
+        let client_secret = self.client_secret.as_ref().map_or(0, OpenedSecret::held);
+        let held = size_of::<Self>().saturating_add(client_secret).saturating_add(bytes);
+        memory.admit(held).map_err(|Full| overloaded())
+    }
+
+    /// Whether there is memory for what it will hold: as a session, while its answer is read or while that is sealed.
+    fn check_memory(&self, memory: &MemoryAccount) -> Result<(), Denial> {
+        let holds = self.endpoint.begins_session() || self.is_counted() || matches!(self.endpoint, Endpoint::Mint(_));
+        if holds { self.reserve(0, memory).map(drop) } else { Ok(()) }
+    }
+
     /// The last of all checks: whether the caller may start this now. Only a session has a handle.
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
+        self.check_memory(&cx.worker.memory)?;
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = if self.endpoint.begins_session() {
             sessions.admit(&self.caller, || host.now()).map(Some)

@@ -16,6 +16,7 @@ use crate::denial::Denial;
 use crate::endpoint::{Mint, Path};
 use crate::http::{Edits, HeaderValue};
 use crate::local_reply::LocalReply;
+use crate::memory::Reservation;
 use crate::metrics::{Metric, MintedBy};
 use crate::protocol::RequestBody;
 
@@ -29,6 +30,8 @@ pub(crate) struct WaitingForBody {
     pub offer: SubprotocolOffer,
     /// Why its headers wait.
     pub need: BodyNeed,
+    /// What it holds while they do.
+    pub _reservation: Reservation,
 }
 
 /// What a request with a body comes to.
@@ -77,7 +80,7 @@ impl WholeRequest<'_> {
             read.set_model(resolved);
         }
         let asked = include_usage(&admission, &head.target(), upstream.provider, read.as_mut())?;
-        let meter = RestMeter::new(&admission, &upstream, asked);
+        let meter = RestMeter::new(&admission, &upstream, asked, &cx.worker.memory);
         let replaced = read.and_then(RequestBody::edited);
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };

@@ -1,7 +1,9 @@
 //! A client secret on its way: what its request said, until the upstream's response is sealed.
 
 use super::admission::Admission;
-use super::denials::{invalid_mint_response, mint_denial, route_not_allowed, too_long, unkept_limits, unsealable};
+use super::denials::{
+    invalid_mint_response, mint_denial, overloaded, route_not_allowed, too_long, unkept_limits, unsealable,
+};
 use super::upstream::Upstream;
 use crate::client_secret::claims::{ClaimTooLong, Claims, SecretLimits, unix_seconds};
 use crate::client_secret::sealing::Sealed;
@@ -13,6 +15,7 @@ use crate::denial::Denial;
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::http::decoded;
+use crate::memory::{MemoryAccount, Overdrawn, Reservation};
 
 /// What is kept of a mint request for its response.
 pub(crate) struct Minting {
@@ -31,6 +34,7 @@ pub(crate) struct Sealing {
     content_encoding: Vec<u8>,
     /// At most [`MAX_RESPONSE`] bytes.
     body: Vec<u8>,
+    reservation: Reservation,
 }
 
 /// What becomes of a mint request.
@@ -121,17 +125,19 @@ impl Minting {
 
 impl Sealing {
     /// A response of which no body has come yet.
-    pub(crate) fn new(minting: Box<Minting>, content_encoding: Vec<u8>) -> Self {
-        Self { minting, content_encoding, body: Vec::new() }
+    pub(crate) fn new(minting: Box<Minting>, content_encoding: Vec<u8>, memory: &MemoryAccount) -> Self {
+        let reservation = memory.reserve(size_of::<Self>() + size_of::<Minting>());
+        Self { minting, content_encoding, body: Vec::new(), reservation }
     }
 
-    /// Adds more of the body, unless that makes it too long.
+    /// Adds more of the body, unless that makes it too long, or there is no memory for it.
     pub(crate) fn gather(&mut self, chunk: &[u8]) -> Result<(), Denial> {
         if self.body.len().saturating_add(chunk.len()) > MAX_RESPONSE {
             return Err(invalid_mint_response(InvalidMintResponse::TooLong));
         }
         self.body.extend_from_slice(chunk);
-        Ok(())
+        let held = size_of::<Self>() + size_of::<Minting>() + self.content_encoding.capacity() + self.body.capacity();
+        self.reservation.hold(held).map_err(|Overdrawn| overloaded())
     }
 
     /// The whole body, with the secret sealed.

@@ -36,7 +36,7 @@ use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{unread_body, unreadable_body};
+use denials::{overloaded, unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::RequestHead;
@@ -201,6 +201,8 @@ impl Stream {
         let (head, waiting) = *waiting;
         let completed = match is_unreadable {
             true => Err(unreadable_body()),
+            // It is read within this callback, and so beside what the account has, but for no more than that could have.
+            false if size > cx.worker.memory.limit() => Err(overloaded()),
             // A body that cannot be read may name a model: it is not the same as none.
             false => read()
                 .ok_or_else(unread_body)

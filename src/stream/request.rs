@@ -79,7 +79,9 @@ pub(crate) fn check(
     let request = GuardedRequest { plan, policy, head, offer: &offer };
     let admission = Admission::new(&request, endpoint, cx.host)?;
     if let Some(need) = admission.body_need(head, ends)? {
-        let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need };
+        let held = size_of::<(RequestHead, WaitingForBody)>() + head.held() + path.text().len() + offer.held();
+        let _reservation = admission.reserve(held, &cx.worker.memory)?;
+        let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need, _reservation };
         return Ok(RequestDecision::Wait(waiting));
     }
     let admitted = Admitted { plan, head, path, offer };
@@ -107,6 +109,7 @@ impl Admitted<'_> {
         let Self { plan, head, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let reservation = admission.reserve(offer.held(), &cx.worker.memory)?;
         let handle = match admission.endpoint.sideband_of() {
             Some(id) => call::join(CallName { provider: &upstream.provider.name, id: id.as_str() }, &admission, cx)?,
             None => admission.start(cx)?,
@@ -129,7 +132,7 @@ impl Admitted<'_> {
             edits.remove("sec-websocket-extensions");
         }
         let provider = upstream.provider.clone();
-        let awaited = Awaited::WebSocket(Handshake::new(offer, supplies_key), followed);
+        let awaited = Awaited::WebSocket(Handshake::new(offer, supplies_key, reservation), followed);
         Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
     }
 
@@ -154,7 +157,8 @@ impl Admitted<'_> {
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
-        let awaited = Awaited::of_rest(&admission.endpoint, RestMeter::new(&admission, &upstream, StreamUsage::AsSent));
+        let meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &cx.worker.memory);
+        let awaited = Awaited::of_rest(&admission.endpoint, meter);
         let provider = upstream.provider.clone();
         Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
     }
@@ -176,7 +180,7 @@ fn follow(
         Box::new(SidebandOf::new(id.clone(), provider_key))
     });
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
+    let relay = WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now());
     FollowedWebSocket { relay: Box::new(relay), sideband }
 }
 

@@ -98,7 +98,7 @@ impl Stream {
             Some(200..=299) => {
                 let content_encoding = response.content_encoding();
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Replied) {
-                    self.state = State::Sealing(Box::new(Sealing::new(minting, content_encoding)));
+                    self.state = State::Sealing(Box::new(Sealing::new(minting, content_encoding, &cx.worker.memory)));
                 }
                 ResponseAction::Hold
             }
@@ -120,6 +120,9 @@ impl Stream {
             }
             self.state = State::Relaying(relay, sideband);
             edits.remove("sec-websocket-extensions");
+        } else if let State::Forwarded(sent) = &mut self.state {
+            // Nothing more is to be known of a session that is not metered.
+            (sent.awaited, sent.admission.client_secret) = (Awaited::Nothing, None);
         }
         ResponseAction::Edit(edits)
     }

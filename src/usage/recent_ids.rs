@@ -12,6 +12,11 @@ pub(super) struct RecentIds {
 const CAPACITY: usize = 64;
 
 impl RecentIds {
+    /// Bytes that are held.
+    pub(super) fn held(&self) -> usize {
+        self.hashes.capacity().saturating_mul(size_of::<u64>())
+    }
+
     /// Notes an id, and says whether it is new.
     pub(super) fn insert(&mut self, id: impl Hash) -> bool {
         let mut hasher = DefaultHasher::new();

@@ -15,6 +15,7 @@ mod fixture;
 mod host;
 mod invariants;
 mod limits;
+mod memory;
 mod metrics;
 mod models;
 mod paths;
