@@ -139,26 +139,27 @@ impl Admission {
         self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.limits.tighten(&policy))
     }
 
-    /// Takes the memory of what begins or waits now, with so many bytes beside the admission.
+    /// Bytes that are held beside the admission itself.
+    pub(crate) fn held(&self) -> usize {
+        self.client_secret.as_ref().map_or(0, OpenedSecret::held)
+    }
+
+    /// Takes so many bytes for what goes on now. What will hold more as a session, while its answer is read or while that is
+    /// sealed is refused where nothing new may begin; all else is not.
     ///
     /// # Errors
     ///
-    /// If the worker's streams hold so much that nothing new may begin.
+    /// If the worker's streams hold so much.
     pub(crate) fn reserve(&self, bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
-        let client_secret = self.client_secret.as_ref().map_or(0, OpenedSecret::held);
-        let held = size_of::<Self>().saturating_add(client_secret).saturating_add(bytes);
-        memory.admit(held).map_err(|Full| overloaded())
-    }
-
-    /// Whether there is memory for what it will hold: as a session, while its answer is read or while that is sealed.
-    fn check_memory(&self, memory: &MemoryAccount) -> Result<(), Denial> {
-        let holds = self.endpoint.begins_session() || self.is_counted() || matches!(self.endpoint, Endpoint::Mint(_));
-        if holds { self.reserve(0, memory).map(drop) } else { Ok(()) }
+        match &self.endpoint {
+            endpoint if endpoint.begins_session() || self.is_counted() => admit(bytes, memory),
+            Endpoint::Mint(_) => admit(bytes, memory),
+            _ => Ok(memory.reserve(bytes)),
+        }
     }
 
     /// The last of all checks: whether the caller may start this now. Only a session has a handle.
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
-        self.check_memory(&cx.worker.memory)?;
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = if self.endpoint.begins_session() {
             sessions.admit(&self.caller, || host.now()).map(Some)
@@ -204,6 +205,15 @@ impl Admission {
 }
 
 /// Whose token it is. A caller's own token may begin as client secrets do.
+/// Takes so many bytes for what begins or waits.
+///
+/// # Errors
+///
+/// If the worker's streams hold so much that nothing new may.
+pub(crate) fn admit(bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
+    memory.admit(bytes).map_err(|Full| overloaded())
+}
+
 fn identify(
     plan: &Plan,
     policy: &Policy,

@@ -85,10 +85,11 @@ impl WholeRequest<'_> {
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits_with_body(credential.as_ref(), replaced.as_deref());
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         admission.start(cx)?;
         let provider = upstream.provider.clone();
         let awaited = Awaited::of_rest(&admission.endpoint, meter);
-        let forwarded = Forwarded { admission, provider, awaited };
+        let forwarded = Forwarded { admission, provider, awaited, reservation };
         Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced))
     }
 
@@ -100,7 +101,7 @@ impl WholeRequest<'_> {
         let request = mint::parse(mint, body)?;
         let upstream = Upstream::resolve(admission, path, request.model(), true)?;
         admission.start(cx)?;
-        match mint::request(secrets, admission, &request, &upstream, cx.host)? {
+        match mint::request(secrets, admission, &request, &upstream, cx)? {
             Minted::Reply(body) => {
                 cx.worker.sessions.metrics.add(Metric::SecretMinted(MintedBy::Gateway));
                 let reply = LocalReply::json(200, body.into_bytes());

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::upstream_headers::UpstreamResponse;
 use crate::credential::{Subprotocol, SubprotocolOffer};
 use crate::http::{Edits, HeaderValue, trim};
-use crate::memory::Reservation;
 use crate::secret::Secret;
 
 /// What the client offered.
@@ -14,13 +13,12 @@ pub(crate) struct Handshake {
     offer: SubprotocolOffer,
     /// Whether the filter added the `sec-websocket-key` that HTTP/2 does without.
     key_supplied: bool,
-    _reservation: Reservation,
 }
 
 impl Handshake {
     /// Keeps what the 101 needs.
-    pub(crate) fn new(offer: SubprotocolOffer, key_supplied: bool, reservation: Reservation) -> Self {
-        Self { offer, key_supplied, _reservation: reservation }
+    pub(crate) fn new(offer: SubprotocolOffer, key_supplied: bool) -> Self {
+        Self { offer, key_supplied }
     }
 
     /// The edits of a 101: it selects a subprotocol that the client offered, or none if it offered none.

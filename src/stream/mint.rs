@@ -1,6 +1,7 @@
 //! A client secret on its way: what its request said, until the upstream's response is sealed.
 
 use super::admission::Admission;
+use super::context::Context;
 use super::denials::{
     invalid_mint_response, mint_denial, overloaded, route_not_allowed, too_long, unkept_limits, unsealable,
 };
@@ -15,7 +16,7 @@ use crate::denial::Denial;
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::http::decoded;
-use crate::memory::{MemoryAccount, Overdrawn, Reservation};
+use crate::memory::{Overdrawn, Reservation};
 
 /// What is kept of a mint request for its response.
 pub(crate) struct Minting {
@@ -26,6 +27,7 @@ pub(crate) struct Minting {
     gateway: GatewayObject,
     issued_at: u64,
     expires_at: u64,
+    reservation: Reservation,
 }
 
 /// A mint request's response on its way back: gathered, to be sealed.
@@ -34,7 +36,6 @@ pub(crate) struct Sealing {
     content_encoding: Vec<u8>,
     /// At most [`MAX_RESPONSE`] bytes.
     body: Vec<u8>,
-    reservation: Reservation,
 }
 
 /// What becomes of a mint request.
@@ -51,8 +52,9 @@ pub(crate) fn request(
     admission: &Admission,
     request: &MintRequest<'_>,
     upstream: &Upstream<'_>,
-    host: &dyn StreamHost,
+    cx: &Context<'_>,
 ) -> Result<Minted, Denial> {
+    let host = cx.host;
     if !admission.policy.is_metered && request.gateway.limits != SecretLimits::default() {
         return Err(unkept_limits());
     }
@@ -66,6 +68,7 @@ pub(crate) fn request(
         gateway: request.gateway.clone(),
         issued_at: now,
         expires_at: request.expires_at(now, max_ttl),
+        reservation: admission.reserve(Minting::size(admission, request, upstream), &cx.worker.memory)?,
     };
     let body = request.rewrite(upstream.model, max_ttl);
     match secrets.minting {
@@ -86,6 +89,13 @@ pub(crate) fn parse(kind: Mint, body: &[u8]) -> Result<MintRequest<'_>, Denial> 
 }
 
 impl Minting {
+    /// How many bytes it holds.
+    fn size(admission: &Admission, request: &MintRequest<'_>, upstream: &Upstream<'_>) -> usize {
+        let names = [&admission.caller.name, &upstream.provider.name, &admission.policy.name];
+        let names: usize = names.into_iter().map(String::len).sum();
+        size_of::<Self>() + names + upstream.model.map_or(0, str::len) + request.gateway.held()
+    }
+
     /// The provider that is asked.
     pub(crate) fn provider(&self) -> &str {
         &self.provider
@@ -125,9 +135,8 @@ impl Minting {
 
 impl Sealing {
     /// A response of which no body has come yet.
-    pub(crate) fn new(minting: Box<Minting>, content_encoding: Vec<u8>, memory: &MemoryAccount) -> Self {
-        let reservation = memory.reserve(size_of::<Self>() + size_of::<Minting>());
-        Self { minting, content_encoding, body: Vec::new(), reservation }
+    pub(crate) fn new(minting: Box<Minting>, content_encoding: Vec<u8>) -> Self {
+        Self { minting, content_encoding, body: Vec::new() }
     }
 
     /// Adds more of the body, unless that makes it too long, or there is no memory for it.
@@ -137,7 +146,7 @@ impl Sealing {
         }
         self.body.extend_from_slice(chunk);
         let held = size_of::<Self>() + size_of::<Minting>() + self.content_encoding.capacity() + self.body.capacity();
-        self.reservation.hold(held).map_err(|Overdrawn| overloaded())
+        self.minting.reservation.hold(held).map_err(|Overdrawn| overloaded())
     }
 
     /// The whole body, with the secret sealed.

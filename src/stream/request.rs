@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::action::DetailedReply;
-use super::admission::{Admission, GuardedRequest};
+use super::admission::{Admission, GuardedRequest, admit};
 use super::body::WaitingForBody;
 use super::call::{self, CallRequest, SidebandOf};
 use super::context::Context;
@@ -79,8 +79,8 @@ pub(crate) fn check(
     let request = GuardedRequest { plan, policy, head, offer: &offer };
     let admission = Admission::new(&request, endpoint, cx.host)?;
     if let Some(need) = admission.body_need(head, ends)? {
-        let held = size_of::<(RequestHead, WaitingForBody)>() + head.held() + path.text().len() + offer.held();
-        let _reservation = admission.reserve(held, &cx.worker.memory)?;
+        let beside = head.held() + path.text().len() + offer.held() + admission.held();
+        let _reservation = admit(size_of::<(RequestHead, WaitingForBody)>() + beside, &cx.worker.memory)?;
         let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need, _reservation };
         return Ok(RequestDecision::Wait(waiting));
     }
@@ -109,7 +109,7 @@ impl Admitted<'_> {
         let Self { plan, head, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
-        let reservation = admission.reserve(offer.held(), &cx.worker.memory)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, offer.held()), &cx.worker.memory)?;
         let handle = match admission.endpoint.sideband_of() {
             Some(id) => call::join(CallName { provider: &upstream.provider.name, id: id.as_str() }, &admission, cx)?,
             None => admission.start(cx)?,
@@ -132,14 +132,15 @@ impl Admitted<'_> {
             edits.remove("sec-websocket-extensions");
         }
         let provider = upstream.provider.clone();
-        let awaited = Awaited::WebSocket(Handshake::new(offer, supplies_key, reservation), followed);
-        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+        let awaited = Awaited::WebSocket(Handshake::new(offer, supplies_key), followed);
+        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 
     fn call(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx)?;
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
@@ -147,12 +148,13 @@ impl Admitted<'_> {
         let provider_key = call::provider_key(&admission, &upstream, credential, cx.host);
         let provider = upstream.provider.clone();
         let awaited = Awaited::Call(CallRequest { model: upstream.model.map(str::to_owned), provider_key });
-        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 
     fn rest(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, path, offer } = self;
         let upstream = Upstream::resolve(&admission, &path, None, false)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx)?;
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
@@ -160,7 +162,7 @@ impl Admitted<'_> {
         let meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &cx.worker.memory);
         let awaited = Awaited::of_rest(&admission.endpoint, meter);
         let provider = upstream.provider.clone();
-        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 }
 

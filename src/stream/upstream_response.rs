@@ -98,7 +98,7 @@ impl Stream {
             Some(200..=299) => {
                 let content_encoding = response.content_encoding();
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Replied) {
-                    self.state = State::Sealing(Box::new(Sealing::new(minting, content_encoding, &cx.worker.memory)));
+                    self.state = State::Sealing(Box::new(Sealing::new(minting, content_encoding)));
                 }
                 ResponseAction::Hold
             }
@@ -121,8 +121,8 @@ impl Stream {
             self.state = State::Relaying(relay, sideband);
             edits.remove("sec-websocket-extensions");
         } else if let State::Forwarded(sent) = &mut self.state {
-            // Nothing more is to be known of a session that is not metered.
-            (sent.awaited, sent.admission.client_secret) = (Awaited::Nothing, None);
+            // A session that is not metered.
+            sent.forget();
         }
         ResponseAction::Edit(edits)
     }
@@ -131,7 +131,7 @@ impl Stream {
     fn start_call(&mut self, location: &[u8], cx: &mut Context<'_>) {
         let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::CallUnnamed) else { return };
         let Some(id) = CallId::in_location(location) else { return };
-        let Forwarded { admission, provider, awaited: Awaited::Call(request) } = *sent else { return };
+        let Forwarded { admission, provider, awaited: Awaited::Call(request), .. } = *sent else { return };
         let started_call = StartedCall::new(&id, request, &admission, &provider, cx.host);
         if let Some(handle) = &mut self.handle {
             let began = admission.began(&provider, SessionKind::WebRtc);
