@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::local_reply::LocalReply;
+use crate::usage::Limit;
 
 /// What the methods of a 405 are to be chosen from: upstreams know no others.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
@@ -127,13 +128,30 @@ pub struct Denial {
     pub code: DenialCode,
     message: Cow<'static, str>,
     param: Option<Cow<'static, str>>,
+    limit: Option<Limit>,
     retry_after: Option<u64>,
+    subject: Option<Box<Subject>>,
+}
+
+/// Who was denied, and what for, as far as that was known by then. It is for operators, not for the client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// Whose token it was.
+    pub caller: Option<String>,
+    /// The user whom the client secret names.
+    pub user: Option<String>,
+    /// The route's policy.
+    pub policy: Option<String>,
+    /// The provider that would serve it.
+    pub provider: Option<String>,
+    /// The model that it names.
+    pub model: Option<String>,
 }
 
 impl Denial {
     /// A denial with a message for people. It must hold nothing that a client sent as a credential.
     pub fn new(code: DenialCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), param: None, retry_after: None }
+        Self { code, message: message.into(), param: None, limit: None, retry_after: None, subject: None }
     }
 
     /// Names the parameter that is at fault.
@@ -141,9 +159,37 @@ impl Denial {
         Self { param: Some(param.into()), ..self }
     }
 
+    /// Names the limit that is reached.
+    pub fn limit(self, limit: Limit) -> Self {
+        Self { param: Some(limit.as_str().into()), limit: Some(limit), ..self }
+    }
+
     /// Says in how many seconds it is worth a new try.
     pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    /// Says whose request it is and what for; what was said before stays.
+    pub fn of(self, subject: Subject) -> Self {
+        let known = self.subject.map_or_else(Subject::default, |known| *known);
+        let subject = Subject {
+            caller: known.caller.or(subject.caller),
+            user: known.user.or(subject.user),
+            policy: known.policy.or(subject.policy),
+            provider: known.provider.or(subject.provider),
+            model: known.model.or(subject.model),
+        };
+        Self { subject: Some(Box::new(subject)), ..self }
+    }
+
+    /// Whose request it is and what for, if anything of that was known.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.subject.as_deref()
+    }
+
+    /// The limit that is reached, if it is one.
+    pub fn reached(&self) -> Option<Limit> {
+        self.limit
     }
 
     /// What the client gets.
@@ -175,5 +221,25 @@ mod tests {
             r#"{"error":{"message":"Too fast.","type":"rate_limit_error","param":"model","code":"rate_limit_exceeded"}}"#
         );
         assert_eq!(DenialCode::ExpiredGatewayToken.details(), "realtime_byok.expired_gateway_token");
+    }
+
+    #[test]
+    fn what_is_known_of_a_denial_grows_and_the_client_hears_nothing_of_it() {
+        let text = |text: &str| Some(text.to_owned());
+        let named = Subject { model: text("m"), provider: text("openai"), ..Subject::default() };
+        let by = Subject { caller: text("web-app"), model: text("other"), ..Subject::default() };
+        let denial = Denial::new(DenialCode::ModelNotAllowed, "No.").of(named).of(by);
+        let want =
+            Subject { caller: text("web-app"), model: text("m"), provider: text("openai"), ..Subject::default() };
+        assert_eq!(denial.subject(), Some(&want));
+        assert!(!String::from_utf8(denial.local_reply().body).unwrap().contains("web-app"));
+    }
+
+    #[test]
+    fn a_limits_denial_names_it() {
+        let denial = Denial::new(DenialCode::BudgetExceeded, "Spent.").limit(Limit::CallerCostPerDay);
+        let body = String::from_utf8(denial.local_reply().body).unwrap();
+        assert!(body.contains(r#""param":"caller.cost_usd_per_day""#), "{body}");
+        assert_eq!(denial.reached(), Some(Limit::CallerCostPerDay));
     }
 }

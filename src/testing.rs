@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::credential::{Access, Caller};
 use crate::limit::{CallerLimits, SessionLimits};
 use crate::name_rule::NameRule;
-use crate::policy::{Credential, Policy, Provider, ProviderKind};
+use crate::policy::{CallRules, Credential, Policy, Provider, ProviderKind};
 use crate::protocol::Lock;
 use crate::usage::{Input, MicroUsd, Output, Record, RecordId, SessionKind, Status, Tally, Timestamp, Tokens, Traffic};
 
@@ -37,6 +37,7 @@ pub(crate) fn policy() -> Policy {
         aliases: vec![],
         limits: SessionLimits::default(),
         lock: Lock::default(),
+        calls: CallRules::default(),
         is_metered: true,
     }
 }
@@ -59,6 +60,7 @@ pub(crate) fn record(id: u128, started: u64) -> Record {
         usage: Tally::response(Tokens {
             input: Input { text: 9000, audio: 100, ..Input::default() },
             output: Output { text: 300, audio: 2000 },
+            ..Tokens::default()
         }),
         cost_usd: MicroUsd(410_000),
         frames: Traffic { client: 4100, upstream: 3900 },

@@ -8,7 +8,7 @@ mod hangup;
 use std::time::{Duration, SystemTime};
 
 use crate::host::CalloutId;
-use crate::limit::Ending;
+use crate::limit::{Ending, SessionBounds};
 use crate::process::{CallMark, CallName, SessionHandle, Sessions};
 use crate::usage::{Close, ClosedBy, Record, Status};
 
@@ -38,8 +38,8 @@ pub struct Call {
     pub record: Record,
     /// When it began.
     pub started: SystemTime,
-    /// How long it may last.
-    pub max_duration: Option<Duration>,
+    /// What it may use up. Only its duration is known here.
+    pub bounds: SessionBounds,
     /// The request that ends it; none where the filter does not know the provider's key.
     pub hangup: Option<Hangup>,
     /// Its handle among the sessions of the process.
@@ -147,8 +147,8 @@ impl Calls {
 
 impl Call {
     /// A call that began at `started`.
-    pub fn new(record: Record, started: SystemTime, max_duration: Option<Duration>) -> Self {
-        Self { record, started, max_duration, hangup: None, handle: None, stopping: None }
+    pub fn new(record: Record, started: SystemTime, bounds: SessionBounds) -> Self {
+        Self { record, started, bounds, hangup: None, handle: None, stopping: None }
     }
 
     /// The upstream's name for it.
@@ -216,13 +216,12 @@ impl Call {
 
     fn ending(&self, sessions: &Sessions, now: SystemTime) -> Option<Ending> {
         let requested = self.handle.as_ref().and_then(|handle| sessions.ending(handle));
-        let is_overdue = self.max_duration.is_some_and(|limit| self.lasted(now) >= limit);
-        requested.or(is_overdue.then_some(Ending::MaxDuration))
+        requested.or_else(|| self.bounds.overdue(self.started, now).map(Ending::Limit))
     }
 
     /// Somebody else has ended it.
     fn hung_up(&mut self, sessions: &mut Sessions, now: SystemTime) {
-        self.stop(Close { by: ClosedBy::Client, code: NORMAL_CLOSURE, reason: String::new() }, now);
+        self.stop(Close { by: ClosedBy::Client, code: NORMAL_CLOSURE, reason: String::new(), limit: None }, now);
         self.close(sessions, now);
     }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::control::Request;
 use crate::credential::Caller;
 use crate::http::Target;
-use crate::limit::CallerLimits;
+use crate::limit::{CallerLimits, Limit, SessionLimits};
 use crate::metrics::SessionLabels;
 use crate::process::shared_data::memory::Memory;
 use crate::secret::Secret;
@@ -59,7 +59,7 @@ impl Worker {
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
         let sessions = &mut self.sessions;
-        let mut handle = sessions.admit(&web_app(), || at(100)).unwrap_or_else(|_| panic!("there is room"));
+        let mut handle = sessions.admit(&web_app(), None, || at(100)).unwrap_or_else(|_| panic!("there is room"));
         let began = SessionLabels {
             caller: &record.caller,
             policy: &record.policy,
@@ -68,7 +68,8 @@ impl Worker {
         };
         sessions.opened(&mut handle, began, &|| record.clone(), at(100));
         let hangup = Some(hangup(record.upstream_id.as_deref().unwrap_or_default()));
-        let mut call = Call::new(record, at(100), max_duration.map(Duration::from_secs));
+        let limits = SessionLimits { max_duration: max_duration.map(Duration::from_secs), ..SessionLimits::default() };
+        let mut call = Call::new(record, at(100), SessionBounds::new(&limits, None));
         (call.hangup, call.handle) = (hangup, Some(handle));
         call
     }
@@ -82,7 +83,7 @@ impl Worker {
     fn joined(&self, number: u128) -> Call {
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(77, 100) };
-        let mut call = Call::new(record, at(101), None);
+        let mut call = Call::new(record, at(101), SessionBounds::default());
         call.hangup = Some(hangup(&format!("rtc_{number}")));
         call
     }
@@ -99,7 +100,7 @@ impl Worker {
 
     fn has_room(&mut self, now: u64) -> bool {
         let sessions = &mut self.sessions;
-        let handle = sessions.admit(&web_app(), || at(now));
+        let handle = sessions.admit(&web_app(), None, || at(now));
         let has_room = handle.is_ok();
         if let Ok(handle) = handle {
             sessions.close(handle, None, at(now));
@@ -149,6 +150,10 @@ fn closed(by: &str, code: u16, reason: &str) -> Value {
     json!({ "by": by, "code": code, "reason": reason })
 }
 
+fn overdue() -> Value {
+    json!({ "by": "gateway", "code": 4408, "reason": "max_duration_exceeded", "limit": "session.max_duration" })
+}
+
 fn one(id: &str, status: &str, close: Value) -> Vec<(String, String, Value)> {
     vec![(id.into(), status.into(), close)]
 }
@@ -172,7 +177,7 @@ fn a_call_is_stopping_and_counts_until_its_provider_has_ended_it() {
         let record = &worker.ask("GET", "?status=closed", 108)["data"][0];
         assert_eq!((&record["upstream_id"], &record["kind"]), (&"rtc_1".into(), &"webrtc".into()));
         assert_eq!(record["duration_ms"], 7_000);
-        assert_eq!(record["close"], closed("gateway", 4408, "max_duration_exceeded"));
+        assert_eq!(record["close"], overdue());
         assert_eq!(worker.tick(200), (Overdue::default(), vec![]));
     }
 }
@@ -228,7 +233,7 @@ fn a_call_that_outlives_what_any_may_is_forgotten() {
     worker.answered(1, Some(503), 7_299);
     assert_eq!(worker.tick(7_300).1.len(), 0);
     assert!(worker.calls.0.is_empty());
-    let want = [("rtc_2", closed("gateway", 4408, "max_duration_exceeded")), ("rtc_1", Value::Null)];
+    let want = [("rtc_2", overdue()), ("rtc_1", Value::Null)];
     assert_eq!(worker.listed(7_300), want.map(|(id, close)| (id.to_owned(), "closed".to_owned(), close)));
 }
 
@@ -273,7 +278,7 @@ fn a_call_that_others_end_is_over_at_once_on_its_worker_and_at_the_next_tick_of_
     workers[0].tick(109);
     assert!(workers[0].calls.0.is_empty());
     let closes = workers[1].listed(110).into_iter().map(|(id, _, close)| (id, close)).collect::<Vec<_>>();
-    let want = [("rtc_2", closed("gateway", 4408, "max_duration_exceeded")), ("rtc_1", closed("client", 1000, ""))];
+    let want = [("rtc_2", overdue()), ("rtc_1", closed("client", 1000, ""))];
     assert_eq!(closes, want.map(|(id, close)| (id.to_owned(), close)));
 }
 
@@ -284,7 +289,7 @@ fn a_call_ends_as_the_session_did_that_joined_it_wherever_it_began() {
     for number in [1, 2] {
         workers[0].begin(number, None);
     }
-    let budget = Ending::Budget.close();
+    let budget = Ending::Limit(Limit::SessionTokens).close();
     workers[0].end(1, budget.clone());
     workers[1].end(2, budget.clone());
     workers[1].end(3, budget);
@@ -294,8 +299,8 @@ fn a_call_ends_as_the_session_did_that_joined_it_wherever_it_began() {
         workers[0].answered(token, Some(200), 103);
     }
     let closes = workers[0].listed(104).into_iter().map(|(id, _, close)| (id, close)).collect::<Vec<_>>();
-    let want =
-        [("rtc_2", closed("gateway", 4410, "session_stopped")), ("rtc_1", closed("gateway", 4429, "budget_exceeded"))];
+    let spent = json!({ "by": "gateway", "code": 4429, "reason": "budget_exceeded", "limit": "session.max_tokens" });
+    let want = [("rtc_2", closed("gateway", 4410, "session_stopped")), ("rtc_1", spent)];
     assert_eq!(closes, want.map(|(id, close)| (id.to_owned(), close)));
 }
 
@@ -308,7 +313,7 @@ fn a_session_that_joins_a_call_counts_as_that() {
     let found = worker.sessions.find_call(name("rtc_1"));
     assert_eq!(found.map(|record| record.caller), Some("web-app".into()));
     let sessions = &mut worker.sessions;
-    let handle = sessions.join(&web_app(), || at(100)).unwrap_or_else(|_| panic!("it does not count"));
+    let handle = sessions.join(&web_app(), None, || at(100)).unwrap_or_else(|_| panic!("it does not count"));
     sessions.close(handle, None, at(100));
     assert!(!worker.has_room(100), "and gives none back");
 }
@@ -318,7 +323,7 @@ fn of_too_many_calls_the_oldest_must_end() {
     let mut worker = Worker::only();
     let call = |number: usize| {
         let record = Record { upstream_id: Some(format!("rtc_{number}")), ..record(1, 1) };
-        let mut call = Call::new(record, at(100), None);
+        let mut call = Call::new(record, at(100), SessionBounds::default());
         call.hangup = Some(hangup(&format!("rtc_{number}")));
         call
     };

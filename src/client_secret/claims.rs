@@ -16,6 +16,9 @@
 //! | 10 | most tokens | number, optional |
 //! | 11 | highest cost | number, millionths of a US dollar, optional |
 //! | 12 | the upstream's secret | bytes, optional |
+//! | 13 | most sessions | number, optional |
+//! | 14 | locked fields | text, optional: their paths, a line feed between two |
+//! | 15 | the model that transcribes | text, optional |
 //!
 //! A number is an unsigned LEB128 of at most 64 bits in its shortest form. Bytes stand after their count, a number;
 //! text is bytes in UTF-8. A tag that is not in the table makes the whole void: what is unknown might be a limit, and an
@@ -29,8 +32,14 @@ pub const MAX_TEXT: usize = 512;
 /// The longest secret of an upstream, in bytes.
 pub const MAX_UPSTREAM_SECRET: usize = 4096;
 
-/// The most bytes that encoded claims take: six texts, five numbers, one secret.
-pub(super) const MAX_ENCODED: usize = 6 * (3 + MAX_TEXT) + 5 * (1 + 10) + (3 + MAX_UPSTREAM_SECRET);
+/// The longest text of locked fields, in bytes.
+pub const MAX_LOCK: usize = 2048;
+
+/// What stands between two locked fields.
+pub const LOCK_SEPARATOR: &str = "\n";
+
+/// The most bytes that encoded claims take: seven texts, six numbers, one lock, one secret.
+pub(super) const MAX_ENCODED: usize = 7 * (3 + MAX_TEXT) + 6 * (1 + 10) + (3 + MAX_LOCK) + (3 + MAX_UPSTREAM_SECRET);
 
 mod tag {
     pub(crate) const CALLER: u8 = 1;
@@ -45,6 +54,9 @@ mod tag {
     pub(crate) const MAX_TOKENS: u8 = 10;
     pub(crate) const MAX_COST: u8 = 11;
     pub(crate) const UPSTREAM: u8 = 12;
+    pub(crate) const MAX_SESSIONS: u8 = 13;
+    pub(crate) const LOCK: u8 = 14;
+    pub(crate) const TRANSCRIPTION_MODEL: u8 = 15;
 }
 
 /// What a client secret says, borrowed from whoever knows it: the configuration when it is sealed, the opened secret
@@ -68,21 +80,27 @@ pub struct Claims<'a> {
     pub user: Option<&'a str>,
     /// The only page that may use it.
     pub origin: Option<&'a str>,
-    /// The limits of each session that it opens, beside the policy's.
+    /// The limits of what it opens, beside the policy's.
     pub limits: SecretLimits,
     /// The upstream's own client secret; none if the provider's key is to be used.
     pub upstream: Option<&'a [u8]>,
+    /// Paths of session fields that its holder may not change, [`LOCK_SEPARATOR`] between two.
+    pub lock: Option<&'a str>,
+    /// The model that was asked for beside `model`, to transcribe.
+    pub transcription_model: Option<&'a str>,
 }
 
-/// Limits of one session; `None` does not limit.
+/// Limits of what a secret opens; `None` does not limit.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct SecretLimits {
-    /// How long it may last, in whole milliseconds when sealed.
+    /// How long each session may last, in whole milliseconds when sealed.
     pub max_duration: Option<Duration>,
-    /// How many tokens it may use, input and output.
+    /// How many tokens all sessions together may use, input and output.
     pub max_tokens: Option<u64>,
-    /// What it may cost, in millionths of a US dollar.
+    /// What all sessions together may cost, in millionths of a US dollar.
     pub max_cost_micro_usd: Option<u64>,
+    /// How many sessions it opens.
+    pub max_sessions: Option<u64>,
 }
 
 /// The claim of this name is longer than a secret may hold.
@@ -115,6 +133,9 @@ impl<'a> Claims<'a> {
         put_number(out, tag::MAX_TOKENS, self.limits.max_tokens);
         put_number(out, tag::MAX_COST, self.limits.max_cost_micro_usd);
         put_bytes(out, tag::UPSTREAM, self.upstream);
+        put_number(out, tag::MAX_SESSIONS, self.limits.max_sessions);
+        put_bytes(out, tag::LOCK, self.lock.map(str::as_bytes));
+        put_bytes(out, tag::TRANSCRIPTION_MODEL, self.transcription_model.map(str::as_bytes));
         Ok(())
     }
 
@@ -122,7 +143,7 @@ impl<'a> Claims<'a> {
     /// place is left over, and refused.
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, MalformedClaims> {
         let mut reader = Reader(bytes);
-        let claims = Self {
+        let mut claims = Self {
             caller: reader.text(tag::CALLER)?.ok_or(MalformedClaims)?,
             provider: reader.text(tag::PROVIDER)?.ok_or(MalformedClaims)?,
             policy: reader.text(tag::POLICY)?.ok_or(MalformedClaims)?,
@@ -135,9 +156,15 @@ impl<'a> Claims<'a> {
                 max_duration: reader.number(tag::MAX_DURATION)?.map(Duration::from_millis),
                 max_tokens: reader.number(tag::MAX_TOKENS)?,
                 max_cost_micro_usd: reader.number(tag::MAX_COST)?,
+                max_sessions: None,
             },
             upstream: reader.bytes(tag::UPSTREAM, MAX_UPSTREAM_SECRET)?,
+            lock: None,
+            transcription_model: None,
         };
+        claims.limits.max_sessions = reader.number(tag::MAX_SESSIONS)?;
+        claims.lock = reader.text_of(tag::LOCK, MAX_LOCK)?;
+        claims.transcription_model = reader.text(tag::TRANSCRIPTION_MODEL)?;
         if reader.0.is_empty() { Ok(claims) } else { Err(MalformedClaims) }
     }
 
@@ -149,6 +176,7 @@ impl<'a> Claims<'a> {
             ("model", self.model),
             ("user", self.user),
             ("origin", self.origin),
+            ("transcription model", self.transcription_model),
         ];
         for (name, text) in texts {
             if text.is_some_and(|text| text.len() > MAX_TEXT) {
@@ -157,6 +185,9 @@ impl<'a> Claims<'a> {
         }
         if self.upstream.is_some_and(|secret| secret.len() > MAX_UPSTREAM_SECRET) {
             return Err(ClaimTooLong("upstream"));
+        }
+        if self.lock.is_some_and(|lock| lock.len() > MAX_LOCK) {
+            return Err(ClaimTooLong("lock"));
         }
         Ok(())
     }
@@ -197,7 +228,11 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self, tag: u8) -> Result<Option<&'a str>, MalformedClaims> {
-        let bytes = self.bytes(tag, MAX_TEXT)?;
+        self.text_of(tag, MAX_TEXT)
+    }
+
+    fn text_of(&mut self, tag: u8, longest: usize) -> Result<Option<&'a str>, MalformedClaims> {
+        let bytes = self.bytes(tag, longest)?;
         bytes.map(|bytes| str::from_utf8(bytes).map_err(|_| MalformedClaims)).transpose()
     }
 
@@ -256,12 +291,14 @@ pub(super) mod tests {
         model: None,
         user: None,
         origin: None,
-        limits: SecretLimits { max_duration: None, max_tokens: None, max_cost_micro_usd: None },
+        limits: SecretLimits { max_duration: None, max_tokens: None, max_cost_micro_usd: None, max_sessions: None },
         upstream: None,
+        lock: None,
+        transcription_model: None,
     };
 
-    /// Claims with everything.
-    pub(crate) const FULL: Claims<'_> = Claims {
+    /// Claims with everything that a secret of the first release could say.
+    pub(crate) const FORMER: Claims<'_> = Claims {
         model: Some("gpt-realtime-2025-08-28"),
         user: Some("u_123"),
         origin: Some("https://app.example.com"),
@@ -269,9 +306,18 @@ pub(super) mod tests {
             max_duration: Some(Duration::from_secs(300)),
             max_tokens: Some(20_000),
             max_cost_micro_usd: Some(500_000),
+            max_sessions: None,
         },
         upstream: Some(b"ek_68af296e8e408191a1120ab6383263c2"),
         ..LEAST
+    };
+
+    /// Claims with everything.
+    pub(crate) const FULL: Claims<'_> = Claims {
+        limits: SecretLimits { max_sessions: Some(1), ..FORMER.limits },
+        lock: Some("instructions\naudio.output.voice"),
+        transcription_model: Some("gpt-4o-transcribe"),
+        ..FORMER
     };
 
     fn encoded(claims: &Claims<'_>) -> Vec<u8> {
@@ -284,13 +330,15 @@ pub(super) mod tests {
     fn claims_are_written_as_documented() {
         let least = b"\x01\x07web-app\x02\x06openai\x03\x05voice\x04\x80\xd7\xbc\xc5\x06\x05\xd8\xdb\xbc\xc5\x06";
         assert_eq!(encoded(&LEAST), least);
-        let full = [
+        let former = [
             least.as_slice(),
             b"\x06\x17gpt-realtime-2025-08-28\x07\x05u_123\x08\x17https://app.example.com",
             b"\x09\xe0\xa7\x12\x0a\xa0\x9c\x01\x0b\xa0\xc2\x1e",
             b"\x0c\x23ek_68af296e8e408191a1120ab6383263c2",
         ];
-        assert_eq!(encoded(&FULL), full.concat());
+        assert_eq!(encoded(&FORMER), former.concat());
+        let more = [b"\x0d\x01".as_slice(), b"\x0e\x1finstructions\naudio.output.voice", b"\x0f\x11gpt-4o-transcribe"];
+        assert_eq!(encoded(&FULL), [former.concat(), more.concat()].concat());
     }
 
     #[test]
@@ -300,7 +348,11 @@ pub(super) mod tests {
             assert_eq!(Claims::decode(&least[..end]), Err(MalformedClaims), "{end}");
         }
         for more in [
-            &b"\x0d\x01"[..],
+            &b"\x10\x01"[..],
+            b"\x0d\x01\x0d\x01",
+            b"\x0d\x01\x0c\x01x",
+            b"\x0f\x01m\x0e\x01f",
+            b"\x0e\x01\xff",
             b"\x00",
             b"\xff\x00",
             b"\x05\x01",
@@ -324,7 +376,9 @@ pub(super) mod tests {
             max_duration: Some(Duration::MAX),
             max_tokens: Some(u64::MAX),
             max_cost_micro_usd: Some(u64::MAX),
+            max_sessions: Some(u64::MAX),
         };
+        let lock = "x".repeat(MAX_LOCK);
         let (text, upstream) = (text.as_str(), Some(&secret[..]));
         let longest = Claims {
             caller: text,
@@ -337,10 +391,13 @@ pub(super) mod tests {
             origin: Some(text),
             limits,
             upstream,
+            lock: Some(&lock),
+            transcription_model: Some(text),
         };
         assert_eq!(encoded(&longest).len(), MAX_ENCODED);
 
         let (text, secret) = ("x".repeat(MAX_TEXT + 1), [b'x'; MAX_UPSTREAM_SECRET + 1]);
+        let lock = "x".repeat(MAX_LOCK + 1);
         for (claims, name) in [
             (Claims { caller: &text, ..LEAST }, "caller"),
             (Claims { provider: &text, ..LEAST }, "provider"),
@@ -349,6 +406,8 @@ pub(super) mod tests {
             (Claims { user: Some(&text), ..LEAST }, "user"),
             (Claims { origin: Some(&text), ..LEAST }, "origin"),
             (Claims { upstream: Some(&secret), ..LEAST }, "upstream"),
+            (Claims { lock: Some(&lock), ..LEAST }, "lock"),
+            (Claims { transcription_model: Some(&text), ..LEAST }, "transcription model"),
         ] {
             assert_eq!(claims.encode(&mut Vec::new()), Err(ClaimTooLong(name)));
         }
@@ -361,8 +420,8 @@ pub(super) mod tests {
         fn what_is_written_is_read_back(
             texts in [".{0,40}", ".{0,40}", ".{0,40}"],
             times in any::<[u64; 2]>(),
-            optional in [of(".{0,40}"), of(".{0,40}"), of(".{0,40}")],
-            limits in [of(any::<u64>()), of(any::<u64>()), of(any::<u64>())],
+            optional in [of(".{0,40}"), of(".{0,40}"), of(".{0,40}"), of(".{0,40}"), of(".{0,40}")],
+            limits in [of(any::<u64>()), of(any::<u64>()), of(any::<u64>()), of(any::<u64>())],
             upstream in of(prop::collection::vec(any::<u8>(), 0..300)),
         ) {
             let claims = Claims {
@@ -378,8 +437,11 @@ pub(super) mod tests {
                     max_duration: limits[0].map(Duration::from_millis),
                     max_tokens: limits[1],
                     max_cost_micro_usd: limits[2],
+                    max_sessions: limits[3],
                 },
                 upstream: upstream.as_deref(),
+                lock: optional[3].as_deref(),
+                transcription_model: optional[4].as_deref(),
             };
             let bytes = encoded(&claims);
             prop_assert_eq!(Claims::decode(&bytes), Ok(claims));

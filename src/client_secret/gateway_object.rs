@@ -4,16 +4,18 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::claims::{MAX_TEXT, SecretLimits};
+use super::claims::{LOCK_SEPARATOR, MAX_LOCK, MAX_TEXT, SecretLimits};
 use crate::json::edit::Edits;
 use crate::json::{Decimal, for_each_member, string};
-use crate::limit::SessionLimits;
+use crate::limit::SharedLimits;
+use crate::protocol::{Lock, SessionField};
 use crate::usage::MicroUsd;
 
 const MAX_COST_MICRO_USD: u128 = 1_000_000_000_000_000;
 
 /// ```json
-/// {"user": "u_123", "max_duration": "5m", "max_tokens": 20000, "max_cost_usd": 0.5, "origin": "https://app.example.com"}
+/// {"user": "u_123", "max_duration": "5m", "max_tokens": 20000, "max_cost_usd": 0.5, "origin": "https://app.example.com",
+///  "max_sessions": 1, "lock": ["instructions"]}
 /// ```
 ///
 /// All members are optional; no other is known.
@@ -23,8 +25,10 @@ pub struct GatewayObject {
     pub user: Option<String>,
     /// The only page that may use the secret, as a browser writes it in `Origin`.
     pub origin: Option<String>,
-    /// Limits for each session of the secret, beside the policy's.
+    /// Limits for what the secret opens, beside the policy's.
     pub limits: SecretLimits,
+    /// Paths of session fields that the secret's holder may not change, as claims hold them.
+    pub lock: Option<String>,
 }
 
 impl GatewayObject {
@@ -40,7 +44,7 @@ pub struct InvalidGatewayObject {
     /// The field, as a path from the body's top: `gateway.max_tokens`.
     pub param: Cow<'static, str>,
     /// What it must be, for the client.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
 }
 
 impl GatewayObject {
@@ -62,8 +66,14 @@ impl GatewayObject {
         edits.remove(member.clone());
     }
 
+    /// Whether only frames that are followed can tell that its holder keeps to it.
+    pub fn needs_metering(&self) -> bool {
+        self.lock.is_some() || self.limits.need_metering()
+    }
+
     fn member(&mut self, name: &str, value: &str) -> Result<(), InvalidGatewayObject> {
-        let SecretLimits { max_duration, max_tokens, max_cost_micro_usd } = &mut self.limits;
+        let SecretLimits { max_duration, max_tokens, max_cost_micro_usd, max_sessions } = &mut self.limits;
+        const WHOLE: &str = "It must be a whole number above zero.";
         match name {
             "user" => set(&mut self.user, value, "gateway.user", user, "It must be a string of 1 to 512 bytes."),
             "origin" => {
@@ -74,8 +84,12 @@ impl GatewayObject {
                 let expected = "It must be a duration above zero, such as \"90s\" or \"5m\".";
                 set(max_duration, value, "gateway.max_duration", duration, expected)
             }
-            "max_tokens" => {
-                set(max_tokens, value, "gateway.max_tokens", tokens, "It must be a whole number above zero.")
+            "max_tokens" => set(max_tokens, value, "gateway.max_tokens", whole, WHOLE),
+            "max_sessions" => set(max_sessions, value, "gateway.max_sessions", whole, WHOLE),
+            "lock" if self.lock.is_some() => Err(invalid("gateway.lock", "It must not be given twice.")),
+            "lock" => {
+                self.lock = Some(lock(value)?);
+                Ok(())
             }
             "max_cost_usd" => {
                 let expected = "It must be a number of US dollars above zero, such as 0.5.";
@@ -83,28 +97,23 @@ impl GatewayObject {
             }
             _ => {
                 let param: String = format!("gateway.{name}").chars().take(64).collect();
-                Err(invalid(param, "Known are user, origin, max_duration, max_tokens and max_cost_usd."))
+                let known = "Known are user, origin, max_duration, max_tokens, max_cost_usd, max_sessions and lock.";
+                Err(invalid(param, known))
             }
         }
     }
 }
 
 impl SecretLimits {
-    /// A policy's limits, and a secret's where those are tighter: it can lower them, never raise them.
-    pub fn tighten(&self, policy: &SessionLimits) -> SessionLimits {
-        SessionLimits {
-            max_duration: tighter(policy.max_duration, self.max_duration),
-            idle_timeout: policy.idle_timeout,
-            max_tokens: tighter(policy.max_tokens, self.max_tokens),
-            max_cost: tighter(policy.max_cost, self.max_cost_micro_usd.map(MicroUsd)),
-        }
+    /// Those that hold for all sessions together.
+    pub fn shared(&self) -> SharedLimits {
+        let Self { max_duration: _, max_tokens, max_cost_micro_usd, max_sessions } = *self;
+        SharedLimits { max_sessions, max_tokens, max_cost: max_cost_micro_usd.map(MicroUsd) }
     }
-}
 
-fn tighter<T: Ord>(policy: Option<T>, secret: Option<T>) -> Option<T> {
-    match (policy, secret) {
-        (Some(policy), Some(secret)) => Some(policy.min(secret)),
-        (policy, secret) => policy.or(secret),
+    /// Whether only frames that are followed can tell when one is reached.
+    pub fn need_metering(&self) -> bool {
+        self.max_duration.is_some() || self.shared().has_budget()
     }
 }
 
@@ -119,8 +128,33 @@ fn set<T>(
     if field.replace(value).is_some() { Err(invalid(param, "It must not be given twice.")) } else { Ok(()) }
 }
 
-fn invalid(param: impl Into<Cow<'static, str>>, message: &'static str) -> InvalidGatewayObject {
-    InvalidGatewayObject { param: param.into(), message }
+fn invalid(param: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> InvalidGatewayObject {
+    InvalidGatewayObject { param: param.into(), message: message.into() }
+}
+
+/// Reads a list of session fields, each of which some kind of session has: what locks nothing is a mistake.
+fn lock(value: &str) -> Result<String, InvalidGatewayObject> {
+    let Ok(fields) = serde_json::from_str::<Vec<String>>(value) else {
+        return Err(invalid("gateway.lock", "It must be a list of session fields, such as [\"instructions\"]."));
+    };
+    if fields.is_empty() {
+        return Err(invalid("gateway.lock", "It must name a field at least, or be left out."));
+    }
+    for (index, field) in fields.iter().enumerate() {
+        let wrong = match SessionField::of(field) {
+            SessionField::Known if !field.contains(char::is_control) && Lock::new([field]).is_ok() => continue,
+            SessionField::SlipOf(meant) => format!("No session has this field; {meant} may be meant."),
+            SessionField::Known | SessionField::Unknown => {
+                "It must be a field of a session, such as instructions or audio.output.voice.".to_owned()
+            }
+        };
+        return Err(invalid(format!("gateway.lock[{index}]"), wrong));
+    }
+    let lock = fields.join(LOCK_SEPARATOR);
+    if lock.len() > MAX_LOCK {
+        return Err(invalid("gateway.lock", "Together its fields must not be longer than 2048 bytes."));
+    }
+    Ok(lock)
 }
 
 fn user(value: &str) -> Option<String> {
@@ -133,8 +167,8 @@ fn duration(value: &str) -> Option<Duration> {
     humantime::parse_duration(&string(value).ok()?).ok().filter(|limit| *limit >= Duration::from_millis(1))
 }
 
-fn tokens(value: &str) -> Option<u64> {
-    value.parse().ok().filter(|tokens| *tokens > 0)
+fn whole(value: &str) -> Option<u64> {
+    value.parse().ok().filter(|count| *count > 0)
 }
 
 fn micro_usd(value: &str) -> Option<u64> {
@@ -177,7 +211,7 @@ mod tests {
             ("{}", GatewayObject::default()),
             (
                 r#"{"user":"u_123","max_duration":"5m","max_tokens":20000,"max_cost_usd":0.5,
-                    "origin":"https://app.example.com"}"#,
+                    "origin":"https://app.example.com","max_sessions":1,"lock":["instructions","audio.output.voice"]}"#,
                 GatewayObject {
                     user: Some("u_123".into()),
                     origin: Some("https://app.example.com".into()),
@@ -185,7 +219,9 @@ mod tests {
                         max_duration: Some(Duration::from_secs(300)),
                         max_tokens: Some(20_000),
                         max_cost_micro_usd: Some(500_000),
+                        max_sessions: Some(1),
                     },
+                    lock: Some("instructions\naudio.output.voice".into()),
                 },
             ),
             (r#"{"us\u0065r":"\u00e9"}"#, GatewayObject { user: Some("é".into()), ..Default::default() }),
@@ -223,6 +259,24 @@ mod tests {
             (r#"{"max_cost_usd":1e-9}"#, "gateway.max_cost_usd"),
             (r#"{"max_cost_usd":1e12}"#, "gateway.max_cost_usd"),
             (r#"{"max_cost_usd":1e400}"#, "gateway.max_cost_usd"),
+            (r#"{"max_sessions":0}"#, "gateway.max_sessions"),
+            (r#"{"max_sessions":1.5}"#, "gateway.max_sessions"),
+            (r#"{"max_sessions":"1"}"#, "gateway.max_sessions"),
+            (r#"{"max_sessions":1,"max_sessions":1}"#, "gateway.max_sessions"),
+            (r#"{"max_session":1}"#, "gateway.max_session"),
+            (r#"{"lock":null}"#, "gateway.lock"),
+            (r#"{"lock":"instructions"}"#, "gateway.lock"),
+            (r#"{"lock":[]}"#, "gateway.lock"),
+            (r#"{"lock":[1]}"#, "gateway.lock"),
+            (r#"{"lock":["tools"],"lock":["tools"]}"#, "gateway.lock"),
+            (r#"{"lock":["instruction"]}"#, "gateway.lock[0]"),
+            (r#"{"lock":["tools","colour"]}"#, "gateway.lock[1]"),
+            (r#"{"lock":["tools","Instructions"]}"#, "gateway.lock[1]"),
+            (r#"{"lock":[""]}"#, "gateway.lock[0]"),
+            (r#"{"lock":["tools.*"]}"#, "gateway.lock[0]"),
+            (r#"{"lock":["tools[0]"]}"#, "gateway.lock[0]"),
+            (r#"{"lock":["tools.a\nb"]}"#, "gateway.lock[0]"),
+            (r#"{"lock":["audio..voice"]}"#, "gateway.lock[0]"),
             (r#"{"user":"u_123","max_cost":1}"#, "gateway.max_cost"),
             (r#"{"User":"u_123"}"#, "gateway.User"),
             (r#"{"":1}"#, "gateway."),
@@ -233,6 +287,27 @@ mod tests {
         assert_eq!(GatewayObject::parse(&long).unwrap_err().param.chars().count(), 64);
         let long = format!(r#"{{"user":"{}"}}"#, "u".repeat(MAX_TEXT + 1));
         assert_eq!(GatewayObject::parse(&long).unwrap_err().param, "gateway.user");
+        let long = format!(r#"{{"lock":["tools.{}"]}}"#, "t".repeat(MAX_LOCK));
+        assert_eq!(GatewayObject::parse(&long).unwrap_err().param, "gateway.lock");
+    }
+
+    #[test]
+    fn a_slip_in_a_lock_is_told_what_was_meant() {
+        let wrong = GatewayObject::parse(r#"{"lock":["instruction"]}"#).unwrap_err();
+        assert!(wrong.message.contains("instructions may be meant"), "{}", wrong.message);
+    }
+
+    #[test]
+    fn only_the_number_of_sessions_can_be_kept_without_reading_them() {
+        for (object, want) in [
+            (r#"{"user":"u","origin":"https://a.example","max_sessions":1}"#, false),
+            (r#"{"max_tokens":1}"#, true),
+            (r#"{"max_cost_usd":1}"#, true),
+            (r#"{"max_duration":"1s"}"#, true),
+            (r#"{"lock":["tools"]}"#, true),
+        ] {
+            assert_eq!(GatewayObject::parse(object).unwrap().needs_metering(), want, "{object}");
+        }
     }
 
     #[test]

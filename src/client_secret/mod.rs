@@ -5,7 +5,7 @@
 //! response ─> MintResponse     the upstream's secret; the response with the sealed one in its place
 //!             local_response   the response where no upstream mints
 //! secret ───> sealing, claims  what it says, readable to holders of the sealing key alone
-//!             OpenedSecret     what a request that came with it may do
+//!             OpenedSecret     what a request that came with it may do, and MintedModels what it may name
 //! ```
 
 pub mod claims;
@@ -18,7 +18,7 @@ pub mod sealing;
 
 pub use gateway_object::{GatewayObject, InvalidGatewayObject};
 pub use local::local_response;
-pub use opened::OpenedSecret;
+pub use opened::{MintedModels, OpenedSecret};
 pub use request::{DEFAULT_TTL, MintRequest, MintRequestError};
 pub use response::{InvalidMintResponse, MAX_RESPONSE, MintResponse};
 
@@ -27,10 +27,19 @@ fn sealed_for_tests() -> sealing::Sealed {
     use claims::{Claims, SecretLimits};
     use sealing::{SealingKey, SealingKeys};
 
-    let limits = SecretLimits::default();
-    let (model, user, origin, upstream) = (None, None, None, None);
-    let (caller, provider, policy) = ("web-app", "openai", "voice");
-    let claims =
-        Claims { caller, provider, policy, issued_at: 0, expires_at: 99, model, user, origin, limits, upstream };
+    let claims = Claims {
+        caller: "web-app",
+        provider: "openai",
+        policy: "voice",
+        issued_at: 0,
+        expires_at: 99,
+        model: None,
+        user: None,
+        origin: None,
+        limits: SecretLimits::default(),
+        upstream: None,
+        lock: None,
+        transcription_model: None,
+    };
     SealingKeys::new(SealingKey::from_bytes(&[7; 32]).unwrap(), Vec::new()).seal(&claims, &[9; 24]).unwrap()
 }

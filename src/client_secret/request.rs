@@ -26,6 +26,7 @@ pub struct MintRequest<'a> {
     /// The `gateway` member.
     gateway_member: Option<Range<u64>>,
     model: Option<(String, Range<u64>)>,
+    transcription_model: Option<String>,
     /// How many seconds the secret should be good.
     ttl: Option<u64>,
     ttl_place: TtlPlace,
@@ -231,6 +232,12 @@ impl Found {
         Ok((!name.is_empty()).then(|| (name, span.clone())))
     }
 
+    /// The model that is to transcribe beside the session's own.
+    fn transcription_model(&self, endpoint: Mint) -> Option<String> {
+        let place = if endpoint.is_legacy() { Place::FormerTranscription } else { Place::Transcription };
+        self.model_at(place).and_then(|(_, name, _)| name.clone()).filter(|name| !name.is_empty())
+    }
+
     fn ttl(&self, endpoint: Mint) -> Result<(Option<u64>, TtlPlace), MintRequestError> {
         let expiry = match endpoint {
             Mint::ClientSecrets | Mint::TranslationClientSecrets => Expiry::Top,
@@ -279,17 +286,23 @@ impl<'a> MintRequest<'a> {
             });
         }
         let model = found.model(endpoint)?;
+        let transcription_model = found.transcription_model(endpoint);
         let (ttl, ttl_place) = found.ttl(endpoint)?;
         let (gateway_member, gateway) = found.gateway.unzip();
         let place = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
         let gateway = gateway.and_then(|span| body.get(place(span.start)..place(span.end)));
         let gateway = gateway.map(GatewayObject::parse).transpose()?.unwrap_or_default();
-        Ok(Self { gateway, body, span: found.span, gateway_member, model, ttl, ttl_place })
+        Ok(Self { gateway, body, span: found.span, gateway_member, model, transcription_model, ttl, ttl_place })
     }
 
     /// The model's name as the backend wrote it.
     pub fn model(&self) -> Option<&str> {
         self.model.as_ref().map(|(name, _)| name.as_str())
+    }
+
+    /// The name of the model that is to transcribe, if the session has another of its own.
+    pub fn transcription_model(&self) -> Option<&str> {
+        self.transcription_model.as_deref().filter(|name| Some(*name) != self.model())
     }
 
     /// When the secret should expire if it is minted at `now`, both in Unix seconds: as asked for, or

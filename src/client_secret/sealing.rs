@@ -194,15 +194,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::client_secret::claims::tests::{FULL, LEAST};
+    use crate::client_secret::claims::tests::{FORMER, FULL, LEAST};
 
     const KEY: &[u8] = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     const NONCE: Nonce = *b"@ABCDEFGHIJKLMNOPQRSTUVW";
     const SEALED_LEAST: &str = "ek_AecDASdAQUJDREVGR0hJSktMTU5PUFFSU1RVVlfVPnIVss0YZv_2gdHf-Qvz-7mosnwwMP9usSr5zAImSM1\
                                 Fx2gybj4rpBkgvKDuV9jhO3ko";
-    const SEALED_FULL: &str = "ek_AecDASdAQUJDREVGR0hJSktMTU5PUFFSU1RVVlfVPnIVss0YZv_2gdHf-Qvz-7mosnwwMP9usSr5zAImSM1F\
+    /// As it was sealed before there were more claims.
+    const SEALED_FORMER: &str = "ek_AecDASdAQUJDREVGR0hJSktMTU5PUFFSU1RVVlfVPnIVss0YZv_2gdHf-Qvz-7mosnwwMP9usSr5zAImSM1F\
                                x2hTheNgi5-GKWu2rpj2DlDaX7eBsYbEJcYrtUkhBRrKQRykLbzxc8PF81b9n4bpY1NJUBQbNY1k-6hs04I0fxdV\
                                ue7LdMOtQf8sSP-z_pUh5x-vu4U4j28jG_Yaru5jd2-z6OWIk5LEAwqVtXVXHxCFgAVvPSE6RcfuGw";
+    const SEALED_FULL: &str = "ek_AecDASdAQUJDREVGR0hJSktMTU5PUFFSU1RVVlfVPnIVss0YZv_2gdHf-Qvz-7mosnwwMP9usSr5zAImSM1\
+                               Fx2hTheNgi5-GKWu2rpj2DlDaX7eBsYbEJcYrtUkhBRrKQRykLbzxc8PF81b9n4bpY1NJUBQbNY1k-6hs04I0f\
+                               xdVue7LdMOtQf8sSP-z_pUh5x-vu4U4j28jG_Yaru5jd2-z6OWIk5LEAwqV01HgOAGRRlguaC5eyNZTqADQTJh\
+                               t01AtlQohiLrtHbhVneTl24b8ldm6hu9z_Xv7WfrYlNbG04y9MJOYeSOrEk2PfkdjAA";
     const NOW: u64 = LEAST.issued_at;
 
     fn key(seed: u8) -> SealingKey {
@@ -219,7 +224,7 @@ mod tests {
 
     #[test]
     fn secrets_are_sealed_and_opened_as_documented() {
-        for (claims, sealed) in [(LEAST, SEALED_LEAST), (FULL, SEALED_FULL)] {
+        for (claims, sealed) in [(LEAST, SEALED_LEAST), (FORMER, SEALED_FORMER), (FULL, SEALED_FULL)] {
             assert_eq!(vector_keys().seal(&claims, &NONCE).unwrap().expose(), sealed);
             let mut plaintext = Plaintext::default();
             assert_eq!(vector_keys().open(sealed.as_bytes(), NOW, &mut plaintext), Ok(claims));

@@ -241,6 +241,8 @@ pub struct Policy {
     /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`. One that nearly is a
     /// field of a known session is an error, one that no known session has a warning.
     pub lock: Option<Vec<String>>,
+    /// What clients may do with calls (WebRTC, SIP).
+    pub calls: Option<Calls>,
     /// Whether the WebSockets of the route are followed, and what they and REST answers use counted; they are without
     /// this. `session` and `lock` need it.
     pub meter: Option<bool>,
@@ -249,9 +251,9 @@ pub struct Policy {
 impl Policy {
     /// Whether there is any setting beside `auth`.
     pub fn has_others_than_auth(&self) -> bool {
-        let Self { auth: _, provider, providers, models, aliases, session, lock, meter } = self;
+        let Self { auth: _, provider, providers, models, aliases, session, lock, calls, meter } = self;
         let is_handled = provider.is_some() || providers.is_some() || models.is_some() || !aliases.0.is_empty();
-        is_handled || session.is_some() || lock.is_some() || meter.is_some()
+        is_handled || session.is_some() || lock.is_some() || calls.is_some() || meter.is_some()
     }
 }
 
@@ -276,7 +278,42 @@ pub struct SessionLimits {
     pub max_cost_usd: Option<f64>,
 }
 
-/// USD per million tokens.
+/// What clients may do with calls (WebRTC, SIP).
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields, default))]
+pub struct Calls {
+    /// Whether a call may go on that no sideband watches although a limit of tokens or dollars holds: `refuse` hangs up a
+    /// call that none has joined within 10 seconds, or that none is left with.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "refuse")))]
+    pub unwatched: Permission,
+    /// Whether a call may be named by the provider's own id although there are `sealing_keys`, which make ids of the
+    /// gateway's own: webhooks of SIP calls tell the provider's.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "refuse")))]
+    pub raw_ids: Permission,
+    /// How many sidebands a call may have at a time.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
+    pub sidebands: u32,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { unwatched: Permission::default(), raw_ids: Permission::default(), sidebands: 1 }
+    }
+}
+
+/// Whether something may be done.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "snake_case"))]
+pub enum Permission {
+    /// It may not.
+    #[default]
+    Refuse,
+    /// It may.
+    Allow,
+}
+
+/// USD per million tokens, and per minute of audio. It names one rate at least.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Price {
@@ -284,6 +321,8 @@ pub struct Price {
     pub input_text: Option<f64>,
     /// Text that goes in and was cached; without it, as `input_text`.
     pub input_cached_text: Option<f64>,
+    /// Text that goes in and is written to the provider's cache; without it, as `input_text`.
+    pub input_cache_write_text: Option<f64>,
     /// Audio that goes in.
     pub input_audio: Option<f64>,
     /// Audio that goes in and was cached; without it, as `input_audio`.
@@ -296,6 +335,8 @@ pub struct Price {
     pub output_text: Option<f64>,
     /// Audio that comes out.
     pub output_audio: Option<f64>,
+    /// A minute of audio, where the provider tells a duration instead of tokens, as of `whisper-1`.
+    pub audio_minute: Option<f64>,
 }
 
 /// Secrets for clients that are worthless elsewhere.

@@ -1,6 +1,6 @@
 //! Limits of a caller: sessions at a time and per minute, tokens and dollars in a day.
 
-use crate::usage::{MicroUsd, Tally};
+use crate::usage::{Limit, MicroUsd, Tally};
 
 /// What a caller may use up; `None` does not limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,36 +15,14 @@ pub struct CallerLimits {
     pub cost_per_day: Option<MicroUsd>,
 }
 
-/// Which of a caller's limits is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallerLimit {
-    /// Sessions at a time.
-    Sessions,
-    /// Sessions per minute.
-    Rate,
-    /// The day's tokens or dollars.
-    Budget,
-}
-
 /// Nothing can start now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exceeded {
     /// Why.
-    pub limit: CallerLimit,
+    pub limit: Limit,
     /// When to try again, in seconds: when there is room in the minute, or at midnight UTC. Nobody knows when a session
     /// will end; then it is a few seconds.
     pub retry_after: u64,
-}
-
-impl CallerLimit {
-    /// What a client is told.
-    pub fn message(self) -> &'static str {
-        match self {
-            Self::Sessions => "Too many sessions are open. End one, or try again later.",
-            Self::Rate => "Too many sessions were started within a minute. Try again later.",
-            Self::Budget => "Today's budget is used up. It begins anew at midnight UTC.",
-        }
-    }
 }
 
 impl CallerLimits {
@@ -53,9 +31,14 @@ impl CallerLimits {
         self.tokens_per_day.is_some() || self.cost_per_day.is_some()
     }
 
-    /// Whether the day's budget is used up.
-    pub fn is_spent(&self, usage: &Tally, cost: MicroUsd) -> bool {
-        self.tokens_per_day.is_some_and(|limit| super::tokens(usage) >= limit)
-            || self.cost_per_day.is_some_and(|limit| cost >= limit)
+    /// Which part of the day's budget is used up, if one is.
+    pub fn spent(&self, usage: &Tally, cost: MicroUsd) -> Option<Limit> {
+        if self.tokens_per_day.is_some_and(|limit| super::tokens(usage) >= limit) {
+            Some(Limit::CallerTokensPerDay)
+        } else if self.cost_per_day.is_some_and(|limit| cost >= limit) {
+            Some(Limit::CallerCostPerDay)
+        } else {
+            None
+        }
     }
 }

@@ -4,17 +4,14 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use crate::usage::{Close, ClosedBy};
+use crate::usage::{Close, ClosedBy, Limit};
 
 /// Why this gateway ends a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// It lasts longer than it may.
-    MaxDuration,
-    /// Nothing has come for too long. Nothing can be written then: the session is cut, and its client is told nothing.
-    IdleTimeout,
-    /// The tokens or dollars of the session, or of its caller's day, are used up.
-    Budget,
+    /// A limit is reached. Where it is [`Limit::SessionIdle`], nothing can be written: the session is cut, and its client
+    /// is told nothing.
+    Limit(Limit),
     /// The client would change this field, which is locked.
     FieldLocked(String),
     /// The client asks for this model, or the session is one of it, and it may not be used.
@@ -31,8 +28,8 @@ impl Ending {
     /// The Close frame's status code.
     pub fn close_code(&self) -> u16 {
         match self {
-            Self::MaxDuration | Self::IdleTimeout => 4408,
-            Self::Budget => 4429,
+            Self::Limit(Limit::SessionDuration | Limit::SecretDuration | Limit::SessionIdle) => 4408,
+            Self::Limit(_) => 4429,
             Self::FieldLocked(_) | Self::ModelNotAllowed(_) => 4403,
             Self::Stopped => 4410,
             Self::Overloaded => 1009,
@@ -43,9 +40,9 @@ impl Ending {
     /// `error.code` of the event, the Close frame's reason, and the name in metrics.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::MaxDuration => "max_duration_exceeded",
-            Self::IdleTimeout => "idle_timeout",
-            Self::Budget => "budget_exceeded",
+            Self::Limit(Limit::SessionDuration | Limit::SecretDuration) => "max_duration_exceeded",
+            Self::Limit(Limit::SessionIdle) => "idle_timeout",
+            Self::Limit(_) => "budget_exceeded",
             Self::FieldLocked(_) => "field_locked",
             Self::ModelNotAllowed(_) => "model_not_allowed",
             Self::Stopped => "session_stopped",
@@ -54,12 +51,28 @@ impl Ending {
         }
     }
 
+    /// The limit that is reached, if it is one.
+    pub fn limit(&self) -> Option<Limit> {
+        if let Self::Limit(limit) = self { Some(*limit) } else { None }
+    }
+
     /// What the client is told.
     pub fn message(&self) -> Cow<'static, str> {
         match self {
-            Self::MaxDuration => "This session has lasted as long as it may. Open a new one to go on.".into(),
-            Self::IdleTimeout => "Nothing was sent in this session for too long. Open a new one to go on.".into(),
-            Self::Budget => "The budget of this session, or of today, is used up.".into(),
+            Self::Limit(limit) => match limit {
+                Limit::SessionDuration | Limit::SecretDuration => {
+                    "This session has lasted as long as it may. Open a new one to go on."
+                }
+                Limit::SessionIdle => "Nothing was sent in this session for too long. Open a new one to go on.",
+                Limit::SecretTokens | Limit::SecretCost | Limit::SecretSessions => {
+                    "What this client secret may use is used up. Mint a new one."
+                }
+                Limit::CallerTokensPerDay | Limit::CallerCostPerDay => {
+                    "Today's budget is used up. It begins anew at midnight UTC."
+                }
+                _ => "The budget of this session is used up. Open a new one to go on.",
+            }
+            .into(),
             Self::FieldLocked(field) => format!("`{field}` may not be changed in this session.").into(),
             Self::ModelNotAllowed(model) => format!("The model `{model}` may not be used in this session.").into(),
             Self::Stopped => "This session was stopped by its operator.".into(),
@@ -89,7 +102,7 @@ impl Ending {
             r#type: "session_limit_exceeded",
             code: self.code(),
             message: &message,
-            param: None,
+            param: self.limit().map(Limit::as_str),
             event_id: None,
         };
         serde_json::to_vec(&Event { r#type: "error", event_id, error }).unwrap_or_default()
@@ -97,7 +110,7 @@ impl Ending {
 
     /// How the session's record says that it ended.
     pub fn close(&self) -> Close {
-        Close { by: ClosedBy::Gateway, code: self.close_code(), reason: self.code().to_owned() }
+        Close { by: ClosedBy::Gateway, code: self.close_code(), reason: self.code().to_owned(), limit: self.limit() }
     }
 }
 
@@ -108,9 +121,12 @@ mod tests {
     #[test]
     fn each_ending_has_the_codes_of_the_contract() {
         for (ending, close_code, code) in [
-            (Ending::MaxDuration, 4408, "max_duration_exceeded"),
-            (Ending::IdleTimeout, 4408, "idle_timeout"),
-            (Ending::Budget, 4429, "budget_exceeded"),
+            (Ending::Limit(Limit::SessionDuration), 4408, "max_duration_exceeded"),
+            (Ending::Limit(Limit::SecretDuration), 4408, "max_duration_exceeded"),
+            (Ending::Limit(Limit::SessionIdle), 4408, "idle_timeout"),
+            (Ending::Limit(Limit::SessionTokens), 4429, "budget_exceeded"),
+            (Ending::Limit(Limit::SecretCost), 4429, "budget_exceeded"),
+            (Ending::Limit(Limit::CallerTokensPerDay), 4429, "budget_exceeded"),
             (Ending::FieldLocked("tools".into()), 4403, "field_locked"),
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
             (Ending::Stopped, 4410, "session_stopped"),
@@ -118,7 +134,8 @@ mod tests {
             (Ending::ProtocolError("why".into()), 1002, "protocol_error"),
         ] {
             assert_eq!((ending.close_code(), ending.code()), (close_code, code));
-            assert_eq!(ending.close(), Close { by: ClosedBy::Gateway, code: close_code, reason: code.into() });
+            let limit = ending.limit();
+            assert_eq!(ending.close(), Close { by: ClosedBy::Gateway, code: close_code, reason: code.into(), limit });
         }
     }
 
@@ -132,5 +149,16 @@ mod tests {
                 r#""message":"`to\"ols` may not be changed in this session.","param":null,"event_id":null}}"#
             )
         );
+    }
+
+    #[test]
+    fn the_event_and_the_record_name_the_limit_that_was_reached() {
+        for limit in Limit::ALL {
+            let ending = Ending::Limit(limit);
+            let event: serde_json::Value = serde_json::from_slice(&ending.event("event_1")).unwrap();
+            assert_eq!(event["error"]["param"], limit.as_str());
+            assert_eq!(ending.close().limit, Some(limit));
+        }
+        assert_eq!(Ending::Stopped.close().limit, None);
     }
 }

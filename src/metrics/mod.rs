@@ -8,7 +8,7 @@ mod statistics;
 use std::cmp::Ordering;
 
 use crate::denial::DenialCode;
-use crate::limit::Ending;
+use crate::limit::Limit;
 use crate::policy::Policy;
 use crate::usage::{ClosedBy, MicroUsd, Record, SessionKind, Tally};
 
@@ -35,9 +35,14 @@ pub enum Metric<'a> {
     SessionBegan(SessionLabels<'a>),
     /// `ended_total`: a session that ended.
     SessionEnded {
+        /// Whose token opened it.
+        caller: &'a str,
         /// Its policy.
         policy: &'a str,
-        /// The error code of a limit; else `client` or `upstream`, whichever closed it; else `disconnected`.
+        /// The limit that it has reached, if it has one.
+        limit: Option<Limit>,
+        /// The error code of a limit, or Envoy's name for why it cut the connection; `client` or `upstream`, whichever
+        /// closed it; `disconnected` where a side went without a Close frame.
         reason: &'a str,
     },
     /// `session_duration_ms`, a histogram: how long a session took, in milliseconds.
@@ -66,7 +71,14 @@ pub enum Metric<'a> {
         model: &'a str,
     },
     /// `rejected_total`: a request that was refused here, or whose answer was.
-    Rejected(DenialCode),
+    Rejected {
+        /// Why.
+        code: DenialCode,
+        /// Whose it is, if that is known.
+        caller: Option<&'a str>,
+        /// The limit that is reached, if it is one.
+        limit: Option<Limit>,
+    },
     /// `memory_bytes`, a gauge: what the streams of all workers hold.
     Memory,
     /// `secrets_minted_total`.
@@ -172,7 +184,6 @@ impl Metrics {
         self.declare(Metric::Memory);
         let policy = policy.name.as_str();
         self.declare(Metric::SessionsActive { policy, kind: SessionKind::WebSocket });
-        self.declare(Metric::SessionEnded { policy, reason: Ending::Budget.code() });
     }
 
     /// Makes something known that has not happened, so that its first time is an increase.
@@ -202,11 +213,13 @@ impl Metrics {
     /// A session that began has ended; what it used was measured while it ran.
     pub fn session_ended(&mut self, stats: SessionStatistics, record: &Record) {
         let reason = record.close.as_ref().map_or("disconnected", |close| match close.by {
+            ClosedBy::Client | ClosedBy::Upstream if close.is_abnormal() => "disconnected",
             ClosedBy::Client => "client",
             ClosedBy::Upstream => "upstream",
             ClosedBy::Gateway => &close.reason,
         });
-        self.add(Metric::SessionEnded { policy: &record.policy, reason });
+        let limit = record.close.as_ref().and_then(|close| close.limit);
+        self.add(Metric::SessionEnded { caller: &record.caller, policy: &record.policy, reason, limit });
         self.stats.add(stats.duration, in_envoy(record.duration_ms));
         self.stats.add(stats.active, -1);
     }
@@ -294,8 +307,9 @@ fn statistic(metric: Metric<'_>) -> (&'static str, StatisticKind, Vec<(&'static 
             let labels = vec![("caller", caller), ("policy", policy), ("provider", provider), ("kind", carrier(kind))];
             ("sessions_total", Counter, labels)
         }
-        Metric::SessionEnded { policy, reason } => {
-            ("ended_total", Counter, vec![("policy", policy), ("reason", reason)])
+        Metric::SessionEnded { caller, policy, reason, limit } => {
+            let labels = [("caller", caller), ("policy", policy), ("reason", reason)];
+            ("ended_total", Counter, labels.into_iter().chain(limit.map(of_limit)).collect())
         }
         Metric::SessionDuration { policy, kind } => {
             ("session_duration_ms", Histogram, vec![("policy", policy), ("kind", carrier(kind))])
@@ -305,7 +319,10 @@ fn statistic(metric: Metric<'_>) -> (&'static str, StatisticKind, Vec<(&'static 
             ("tokens_total", Counter, labels)
         }
         Metric::Cost { caller, model } => ("cost_micro_usd_total", Counter, vec![("caller", caller), ("model", model)]),
-        Metric::Rejected(code) => ("rejected_total", Counter, vec![("code", code.as_str())]),
+        Metric::Rejected { code, caller, limit } => {
+            let labels = [Some(("code", code.as_str())), caller.map(|caller| ("caller", caller)), limit.map(of_limit)];
+            ("rejected_total", Counter, labels.into_iter().flatten().collect())
+        }
         Metric::Memory => ("memory_bytes", Gauge, vec![]),
         Metric::SecretMinted(by) => {
             let mode = match by {
@@ -322,6 +339,10 @@ fn statistic(metric: Metric<'_>) -> (&'static str, StatisticKind, Vec<(&'static 
             ("upstream_rejected_total", Counter, vec![("provider", provider), ("credential", credential)])
         }
     }
+}
+
+fn of_limit(limit: Limit) -> (&'static str, &'static str) {
+    ("limit", limit.as_str())
 }
 
 fn carrier(kind: SessionKind) -> &'static str {

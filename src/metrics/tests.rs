@@ -43,7 +43,19 @@ fn record(close: Option<Close>) -> Record {
 fn a_name_has_its_labels_in_front() {
     use StatisticKind::Counter;
     for (metric, stat) in [
-        (Metric::Rejected(DenialCode::NoPolicy), "code=no_policy;rejected_total"),
+        (Metric::Rejected { code: DenialCode::NoPolicy, caller: None, limit: None }, "code=no_policy;rejected_total"),
+        (
+            Metric::Rejected { code: DenialCode::RouteNotAllowed, caller: Some("web-app"), limit: None },
+            "code=route_not_allowed;caller=web-app;rejected_total",
+        ),
+        (
+            Metric::Rejected {
+                code: DenialCode::BudgetExceeded,
+                caller: Some("web-app"),
+                limit: Some(Limit::CallerTokensPerDay),
+            },
+            "code=budget_exceeded;caller=web-app;limit=caller.tokens_per_day;rejected_total",
+        ),
         (Metric::SecretMinted(MintedBy::Provider), "mode=sealed;secrets_minted_total"),
         (Metric::SecretMinted(MintedBy::Gateway), "mode=local;secrets_minted_total"),
         (
@@ -76,7 +88,7 @@ fn a_session_counts_where_it_begins_and_where_it_ends() {
     metrics.session_ended(stats, &record(None));
     let duration = "policy=voice;kind=webrtc;session_duration_ms".to_owned();
     let ended = [
-        ("policy=voice;reason=disconnected;ended_total".into(), StatisticKind::Counter, Some(1)),
+        ("caller=web-app;policy=voice;reason=disconnected;ended_total".into(), StatisticKind::Counter, Some(1)),
         (active(), StatisticKind::Gauge, Some(-1)),
         (duration, StatisticKind::Histogram, Some(1500)),
     ];
@@ -85,14 +97,20 @@ fn a_session_counts_where_it_begins_and_where_it_ends() {
 
 #[test]
 fn only_the_gateways_own_words_become_a_reason() {
-    for (by, reason) in
-        [(ClosedBy::Client, "client"), (ClosedBy::Upstream, "upstream"), (ClosedBy::Gateway, "budget_exceeded")]
-    {
+    let limit = Some(Limit::SecretTokens);
+    for (by, code, limit, labels) in [
+        (ClosedBy::Client, 1000, None, "reason=client;"),
+        (ClosedBy::Upstream, 1000, None, "reason=upstream;"),
+        (ClosedBy::Client, 1006, None, "reason=disconnected;"),
+        (ClosedBy::Upstream, 1006, None, "reason=disconnected;"),
+        (ClosedBy::Gateway, 4429, limit, "reason=budget_exceeded;limit=secret.max_tokens;"),
+        (ClosedBy::Gateway, 1006, None, "reason=budget_exceeded;"),
+    ] {
         let mut metrics = Metrics::default();
         let stats = metrics.session_began(began(SessionKind::WebSocket));
-        metrics.session_ended(stats, &record(Some(Close { by, code: 1000, reason: "budget_exceeded".into() })));
-        let stat = format!("policy=voice;reason={reason};ended_total");
-        assert!(changes(&mut metrics).contains(&(stat, StatisticKind::Counter, Some(1))), "{reason}");
+        metrics.session_ended(stats, &record(Some(Close { by, code, reason: "budget_exceeded".into(), limit })));
+        let stat = format!("caller=web-app;policy=voice;{labels}ended_total");
+        assert!(changes(&mut metrics).contains(&(stat, StatisticKind::Counter, Some(1))), "{labels}");
     }
 }
 
@@ -101,6 +119,7 @@ fn every_token_counts_once() {
     let mut usage = Tally::response(Tokens {
         input: Input { text: 7, audio: 15, image: 3, cached_text: 6, cached_audio: 4, cached_image: 2 },
         output: Output { text: 11, audio: 13 },
+        ..Tokens::default()
     });
     usage.add(&Tally::transcription(Transcription { tokens: 9, milliseconds: 0 }));
     let mut metrics = Metrics::default();

@@ -1,5 +1,6 @@
 //! What holds on a route: its policy, the provider that serves a request, and the model that it is for.
 
+mod call_rules;
 mod key_pool;
 mod model;
 mod provider;
@@ -11,6 +12,7 @@ use crate::limit::SessionLimits;
 use crate::name_rule::NameRule;
 use crate::protocol::Lock;
 
+pub use call_rules::{CallRules, Permission};
 pub use key_pool::{Key, KeyPool};
 pub use model::{Resolved, in_path, in_query};
 pub use provider::{Credential, Placement, Provider, ProviderKind};
@@ -50,6 +52,8 @@ pub struct Policy {
     pub limits: SessionLimits,
     /// Session fields that a client may not change.
     pub lock: Lock,
+    /// What clients may do with calls.
+    pub calls: CallRules,
     /// Whether sessions are followed, and what they use counted.
     pub is_metered: bool,
 }

@@ -9,7 +9,7 @@ use super::counters::{Counters, Moment, Used};
 use super::peers::Peers;
 use super::shared_data::{Contended, CorruptKeys, SharedData};
 use crate::credential::Caller;
-use crate::limit::{CallerLimit, Exceeded};
+use crate::limit::{Exceeded, Limit};
 use crate::usage::{MicroUsd, Tally, Timestamp};
 
 /// This worker's part in the counting.
@@ -49,7 +49,7 @@ impl CallerUsage {
     ///
     /// The limit of the caller's that leaves no room for one more session.
     pub fn start(&mut self, peers: Peers<'_>, caller: &Caller, now: SystemTime) -> Result<(), Exceeded> {
-        let uncounted = Exceeded { limit: CallerLimit::Sessions, retry_after: RETRY_CONTENDED };
+        let uncounted = Exceeded { limit: Limit::CallerConcurrentSessions, retry_after: RETRY_CONTENDED };
         let me = peers.me().ok_or(uncounted)?;
         let moment = Moment::from(now);
         let (local, corrupt_keys) = self.local(&caller.name);
@@ -57,7 +57,7 @@ impl CallerUsage {
         let written = local.write(peers, corrupt_keys, moment, &mut |counters, open| {
             checked = counters.check(&caller.limits, moment);
             // A dead worker's sessions stand in nobody's way, and are looked for only where they would.
-            if checked.is_err_and(|exceeded| exceeded.limit == CallerLimit::Sessions) {
+            if checked.is_err_and(|exceeded| exceeded.limit == Limit::CallerConcurrentSessions) {
                 counters.forget(&|worker| peers.is_gone(worker));
                 checked = counters.check(&caller.limits, moment);
             }
@@ -84,18 +84,18 @@ impl CallerUsage {
         local.flush(peers, corrupt_keys, now.into());
     }
 
-    /// Counts what a session or a REST exchange has used; true if that uses up the budget of today in these limits.
+    /// Counts what a session or a REST exchange has used. Gives the limit of today's budget that is used up, if one is.
     pub fn add(
         &mut self,
         peers: Peers<'_>,
         caller: &Caller,
         (usage, cost): (&Tally, MicroUsd),
         now: SystemTime,
-    ) -> bool {
+    ) -> Option<Limit> {
         let (local, corrupt_keys) = self.local(&caller.name);
         local.add(&Used { sessions: 0, usage: *usage, cost }, now.into());
         local.flush(peers, corrupt_keys, now.into());
-        caller.limits.is_spent(&local.seen.usage, local.seen.cost)
+        caller.limits.spent(&local.seen.usage, local.seen.cost)
     }
 
     /// Whether a REST exchange may begin.
@@ -113,13 +113,13 @@ impl CallerUsage {
         self.read(shared_data, &caller.name, moment).check_budget(&caller.limits, moment)
     }
 
-    /// Whether the budget of today in these limits was used up when the caller's use was last looked at: at the last
-    /// tick, or since. Says nothing of callers without open sessions here.
-    pub fn is_over_budget(&self, caller: &Caller) -> bool {
+    /// The limit of today's budget that was used up when the caller's use was last looked at: at the last tick, or since.
+    /// Says nothing of callers without open sessions here.
+    pub fn spent(&self, caller: &Caller) -> Option<Limit> {
         let at = self.callers.binary_search_by(|local| local.caller.as_str().cmp(&caller.name));
         at.ok()
             .and_then(|at| self.callers.get(at))
-            .is_some_and(|local| caller.limits.is_spent(&local.seen.usage, local.seen.cost))
+            .and_then(|local| caller.limits.spent(&local.seen.usage, local.seen.cost))
     }
 
     /// Writes what is unwritten, puts right what is wrong, and looks at what was used. To be called every second.
@@ -194,7 +194,11 @@ mod tests {
     }
 
     fn tokens(text: u64) -> Tally {
-        Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
+        Tally::response(Tokens {
+            input: Input { text, ..Input::default() },
+            output: Output::default(),
+            ..Tokens::default()
+        })
     }
 
     fn web(limits: &CallerLimits) -> Caller {
@@ -212,7 +216,7 @@ mod tests {
             Self { shared_data, heartbeats: Heartbeats::new(id), callers: CallerUsage::default() }
         }
 
-        fn start(&mut self, limits: &CallerLimits) -> Result<(), CallerLimit> {
+        fn start(&mut self, limits: &CallerLimits) -> Result<(), Limit> {
             self.heartbeats.join(self.shared_data);
             let peers = Peers::new(self.shared_data, &self.heartbeats);
             self.callers.start(peers, &web(limits), now()).map_err(|exceeded| exceeded.limit)
@@ -222,7 +226,7 @@ mod tests {
             self.callers.end(Peers::new(self.shared_data, &self.heartbeats), "web", now());
         }
 
-        fn add(&mut self, limits: &CallerLimits, usage: u64) -> bool {
+        fn add(&mut self, limits: &CallerLimits, usage: u64) -> Option<Limit> {
             let used = (&tokens(usage), MicroUsd(usage * 10));
             self.callers.add(Peers::new(self.shared_data, &self.heartbeats), &web(limits), used, now())
         }
@@ -251,10 +255,10 @@ mod tests {
         let (mut one, mut other) = (Worker::new(&shared_data, 1), Worker::new(&shared_data, 2));
         assert_eq!(one.start(&concurrent(2)), Ok(()));
         assert_eq!(other.start(&concurrent(2)), Ok(()));
-        assert_eq!(one.start(&concurrent(2)), Err(CallerLimit::Sessions));
+        assert_eq!(one.start(&concurrent(2)), Err(Limit::CallerConcurrentSessions));
         other.end();
         assert_eq!(one.start(&concurrent(2)), Ok(()));
-        assert_eq!(other.start(&concurrent(2)), Err(CallerLimit::Sessions));
+        assert_eq!(other.start(&concurrent(2)), Err(Limit::CallerConcurrentSessions));
     }
 
     #[test]
@@ -267,14 +271,14 @@ mod tests {
         for _ in 0..GONE_AFTER {
             idle.tick();
             new.tick();
-            assert_eq!(new.start(&concurrent(2)), Err(CallerLimit::Sessions));
+            assert_eq!(new.start(&concurrent(2)), Err(Limit::CallerConcurrentSessions));
         }
         new.tick();
         assert_eq!(new.start(&concurrent(2)), Ok(()));
         for _ in 0..10 {
             idle.tick();
             new.tick();
-            assert_eq!(new.start(&concurrent(2)), Err(CallerLimit::Sessions));
+            assert_eq!(new.start(&concurrent(2)), Err(Limit::CallerConcurrentSessions));
         }
     }
 
@@ -288,7 +292,7 @@ mod tests {
         slow.tick();
         assert_eq!(slow.open(), 2);
         other.end();
-        assert_eq!(other.start(&concurrent(1)), Err(CallerLimit::Sessions));
+        assert_eq!(other.start(&concurrent(1)), Err(Limit::CallerConcurrentSessions));
         slow.end();
         assert_eq!(other.start(&concurrent(1)), Ok(()));
     }
@@ -303,7 +307,7 @@ mod tests {
         let contested = Contested(shared_data.clone());
         let peers = Peers::new(&contested, &worker.heartbeats);
         let refused = worker.callers.start(peers, &web(&concurrent(9)), now());
-        assert_eq!(refused, Err(Exceeded { limit: CallerLimit::Sessions, retry_after: 1 }));
+        assert_eq!(refused, Err(Exceeded { limit: Limit::CallerConcurrentSessions, retry_after: 1 }));
         worker.callers.end(peers, "web", now());
         let used = (&tokens(7), MicroUsd(1));
         worker.callers.add(peers, &web(&concurrent(2)), used, now());
@@ -316,7 +320,7 @@ mod tests {
     fn a_worker_without_a_slot_starts_nothing() {
         let contested = Contested(Memory::default());
         let mut worker = Worker::new(&contested, 1);
-        assert_eq!(worker.start(&CallerLimits::default()), Err(CallerLimit::Sessions));
+        assert_eq!(worker.start(&CallerLimits::default()), Err(Limit::CallerConcurrentSessions));
     }
 
     #[test]
@@ -326,18 +330,18 @@ mod tests {
         let limits = tokens_per_day(100);
         one.start(&limits).unwrap();
         other.start(&limits).unwrap();
-        assert!(!one.add(&limits, 60));
+        assert_eq!(one.add(&limits, 60), None);
         other.tick();
-        assert!(!other.callers.is_over_budget(&web(&limits)));
-        assert!(one.add(&limits, 40));
+        assert_eq!(other.callers.spent(&web(&limits)), None);
+        assert_eq!(one.add(&limits, 40), Some(Limit::CallerTokensPerDay));
         other.tick();
-        assert!(other.callers.is_over_budget(&web(&limits)));
-        assert!(one.callers.is_over_budget(&web(&limits)));
-        assert_eq!(one.start(&limits), Err(CallerLimit::Budget));
+        assert_eq!(other.callers.spent(&web(&limits)), Some(Limit::CallerTokensPerDay));
+        assert_eq!(one.callers.spent(&web(&limits)), Some(Limit::CallerTokensPerDay));
+        assert_eq!(one.start(&limits), Err(Limit::CallerTokensPerDay));
         let refused = other.callers.check_budget(&shared_data, &web(&limits), now()).unwrap_err();
-        assert_eq!(refused, Exceeded { limit: CallerLimit::Budget, retry_after: 3600 });
+        assert_eq!(refused, Exceeded { limit: Limit::CallerTokensPerDay, retry_after: 3600 });
         other.tick_at(at(MIDNIGHT));
-        assert!(!other.callers.is_over_budget(&web(&limits)));
+        assert_eq!(other.callers.spent(&web(&limits)), None);
         assert_eq!(other.callers.usage(&shared_data, "web", at(MIDNIGHT)).usage, Tally::default());
     }
 
@@ -348,13 +352,13 @@ mod tests {
         let (old, new) = (tokens_per_day(100), tokens_per_day(1000));
         worker.start(&old).unwrap();
         worker.start(&new).unwrap();
-        assert!(!worker.add(&new, 500), "the old limits cut a new session");
-        assert!(worker.add(&old, 1), "the new limits spare an old session");
+        assert_eq!(worker.add(&new, 500), None, "the old limits cut a new session");
+        assert!(worker.add(&old, 1).is_some(), "the new limits spare an old session");
         worker.tick();
-        let is_over = |worker: &Worker<'_>, limits: &CallerLimits| worker.callers.is_over_budget(&web(limits));
+        let is_over = |worker: &Worker<'_>, limits: &CallerLimits| worker.callers.spent(&web(limits)).is_some();
         assert!(is_over(&worker, &old) && !is_over(&worker, &new));
         assert!(!is_over(&worker, &concurrent(1)));
-        assert_eq!((worker.start(&old), worker.start(&new)), (Err(CallerLimit::Budget), Ok(())));
+        assert_eq!((worker.start(&old), worker.start(&new)), (Err(Limit::CallerTokensPerDay), Ok(())));
         assert!(is_over(&worker, &old) && !is_over(&worker, &new));
     }
 
@@ -414,14 +418,14 @@ mod tests {
         worker.tick();
         assert_eq!(worker.callers.take_corrupt_keys(), [key]);
         assert_eq!(worker.open(), 1);
-        assert_eq!(worker.start(&concurrent(1)), Err(CallerLimit::Sessions));
+        assert_eq!(worker.start(&concurrent(1)), Err(Limit::CallerConcurrentSessions));
     }
 
     #[test]
     fn a_caller_without_sessions_is_not_kept() {
         let shared_data = Memory::default();
         let mut worker = Worker::new(&shared_data, 1);
-        assert_eq!(worker.start(&concurrent(0)), Err(CallerLimit::Sessions));
+        assert_eq!(worker.start(&concurrent(0)), Err(Limit::CallerConcurrentSessions));
         worker.add(&CallerLimits::default(), 1);
         worker.start(&concurrent(1)).unwrap();
         worker.tick();

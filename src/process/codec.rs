@@ -68,6 +68,12 @@ impl<'a> Reader<'a> {
         Ok(byte)
     }
 
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Corrupt> {
+        let (array, rest) = self.0.split_first_chunk().ok_or(Corrupt)?;
+        self.0 = rest;
+        Ok(*array)
+    }
+
     pub(crate) fn number(&mut self) -> Result<u64, Corrupt> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::codec::{Corrupt, Reader, put_number, put_usage};
 use super::heartbeat::WorkerSlot;
 use super::sliding_minute::SlidingMinute;
-use crate::limit::{CallerLimit, CallerLimits, Exceeded};
+use crate::limit::{CallerLimits, Exceeded, Limit};
 use crate::usage::{MicroUsd, Tally};
 
 /// What a caller has used in a day.
@@ -88,20 +88,20 @@ impl Counters {
     pub(super) fn check(&self, limits: &CallerLimits, now: Moment) -> Result<(), Exceeded> {
         self.check_budget(limits, now)?;
         if limits.concurrent_sessions.is_some_and(|limit| self.open() >= u64::from(limit)) {
-            return Err(Exceeded { limit: CallerLimit::Sessions, retry_after: RETRY_SESSIONS });
+            return Err(Exceeded { limit: Limit::CallerConcurrentSessions, retry_after: RETRY_SESSIONS });
         }
         match limits.sessions_per_minute.and_then(|limit| self.starts.wait(limit, now.0)) {
-            Some(retry_after) => Err(Exceeded { limit: CallerLimit::Rate, retry_after }),
+            Some(retry_after) => Err(Exceeded { limit: Limit::CallerSessionsPerMinute, retry_after }),
             None => Ok(()),
         }
     }
 
     /// Whether there is something left of the day's budget.
     pub(super) fn check_budget(&self, limits: &CallerLimits, now: Moment) -> Result<(), Exceeded> {
-        if limits.is_spent(&self.used.usage, self.used.cost) {
-            return Err(Exceeded { limit: CallerLimit::Budget, retry_after: now.until_midnight() });
+        match limits.spent(&self.used.usage, self.used.cost) {
+            Some(limit) => Err(Exceeded { limit, retry_after: now.until_midnight() }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Counts a start.
@@ -189,7 +189,11 @@ mod tests {
     }
 
     fn used(tokens: u64, cost: u64) -> Used {
-        let tokens = Tokens { input: Input { text: tokens, ..Input::default() }, output: Output::default() };
+        let tokens = Tokens {
+            input: Input { text: tokens, ..Input::default() },
+            output: Output::default(),
+            ..Tokens::default()
+        };
         Used { sessions: 0, usage: Tally::response(tokens), cost: MicroUsd(cost) }
     }
 
@@ -213,17 +217,17 @@ mod tests {
         for (limits, want) in [
             (NONE, Ok(())),
             (CallerLimits { concurrent_sessions: Some(4), ..NONE }, Ok(())),
-            (CallerLimits { concurrent_sessions: Some(3), ..NONE }, exceeded(CallerLimit::Sessions, 5)),
-            (CallerLimits { concurrent_sessions: Some(0), ..NONE }, exceeded(CallerLimit::Sessions, 5)),
+            (CallerLimits { concurrent_sessions: Some(3), ..NONE }, exceeded(Limit::CallerConcurrentSessions, 5)),
+            (CallerLimits { concurrent_sessions: Some(0), ..NONE }, exceeded(Limit::CallerConcurrentSessions, 5)),
             (CallerLimits { sessions_per_minute: Some(3), ..NONE }, Ok(())),
-            (CallerLimits { sessions_per_minute: Some(2), ..NONE }, exceeded(CallerLimit::Rate, 61)),
+            (CallerLimits { sessions_per_minute: Some(2), ..NONE }, exceeded(Limit::CallerSessionsPerMinute, 60)),
             (CallerLimits { tokens_per_day: Some(101), ..NONE }, Ok(())),
-            (CallerLimits { tokens_per_day: Some(100), ..NONE }, exceeded(CallerLimit::Budget, 900)),
+            (CallerLimits { tokens_per_day: Some(100), ..NONE }, exceeded(Limit::CallerTokensPerDay, 900)),
             (CallerLimits { cost_per_day: Some(MicroUsd(5001)), ..NONE }, Ok(())),
-            (CallerLimits { cost_per_day: Some(MicroUsd(5000)), ..NONE }, exceeded(CallerLimit::Budget, 900)),
+            (CallerLimits { cost_per_day: Some(MicroUsd(5000)), ..NONE }, exceeded(Limit::CallerCostPerDay, 900)),
             (
                 CallerLimits { concurrent_sessions: Some(1), tokens_per_day: Some(1), ..NONE },
-                exceeded(CallerLimit::Budget, 900),
+                exceeded(Limit::CallerTokensPerDay, 900),
             ),
         ] {
             assert_eq!(counters().check(&limits, NOW), want, "{limits:?}");

@@ -5,6 +5,7 @@
 //! - [`SharedData`]: bytes by key, which all workers read and write
 //! - [`Heartbeats`]: which workers are there, and which are gone; [`Peers`]: both as one value
 //! - [`CallerUsage`]: what callers use, and whether they may start something
+//! - [`SharedTallies`]: what sessions draw on limits that they share, each by its [`Share`]
 //! - [`Registry`]: the records of all sessions
 //!
 //! Nothing here waits for another worker: a change that others get in the way of is tried again a number of times, and
@@ -19,7 +20,9 @@ mod heartbeat;
 mod peers;
 pub(crate) mod registry;
 pub(crate) mod shared_data;
+mod shared_tally;
 mod sliding_minute;
+mod tally_page;
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +31,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::credential::Caller;
-use crate::limit::{CallerLimits, Ending, Exceeded};
+use crate::limit::{CallerLimits, Drawn, Ending, Exceeded, Limit};
 use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
 use crate::usage::{MicroUsd, Record, SessionKind, Tally};
 use codec::{Reader, put_bytes};
@@ -40,12 +43,15 @@ pub use heartbeat::{Heartbeats, WorkerSlot};
 pub use peers::Peers;
 pub use registry::{CallMark, CallName, Filter, Notices, Registry};
 pub use shared_data::{CasMismatch, Contended, CorruptKeys, Entry, SharedData};
+pub use shared_tally::{Share, SharedTallies};
+pub use tally_page::TallyKey;
 
 /// One in every VM, whatever the number of its root contexts.
 pub struct Sessions {
     pub(super) shared_data: Box<dyn SharedData + Send>,
     pub(super) heartbeats: Heartbeats,
     pub(super) callers: CallerUsage,
+    pub(super) tallies: SharedTallies,
     pub(super) registry: Registry,
     /// What this worker has measured.
     pub metrics: Metrics,
@@ -65,6 +71,8 @@ pub struct Sessions {
 /// A session that was let in. It must be given back by [`Sessions::close`], however far it came.
 pub struct SessionHandle {
     caller: Arc<Caller>,
+    /// Its part in limits that several sessions share.
+    share: Option<Share>,
     number: u32,
     slot: Option<RecordSlot>,
     /// What it is counted in, once it is opened.
@@ -87,6 +95,7 @@ impl Sessions {
             shared_data,
             heartbeats: Heartbeats::new(random),
             callers: CallerUsage::default(),
+            tallies: SharedTallies::default(),
             registry: Registry::default(),
             metrics: Metrics::default(),
             is_listed: false,
@@ -121,34 +130,65 @@ impl Sessions {
         let _ = update(&*self.shared_data, &listed_key(), &mut |bytes| bytes.is_empty().then(|| vec![1]));
     }
 
-    /// Lets a session of a caller in, unless one of the caller's limits is reached. `now` is asked only for one that has
-    /// limits.
+    /// Lets a session of a caller in, unless one of the caller's limits is reached, or one that it shares. `now` is asked
+    /// only for one that has limits.
     ///
     /// # Errors
     ///
-    /// The limit of the caller's that leaves no room for one more session.
-    pub fn admit(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
-        if is_limited(caller) {
-            self.heartbeats.join(&*self.shared_data);
-            self.callers.start(Peers::new(&*self.shared_data, &self.heartbeats), caller, now())?;
+    /// The limit that leaves no room for one more session.
+    pub fn admit(
+        &mut self,
+        caller: &Arc<Caller>,
+        share: Option<&Share>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Result<SessionHandle, Exceeded> {
+        let is_limited = is_limited(caller);
+        if is_limited || share.is_some() {
+            let now = now();
+            // Whoever's share is used up must not use up the caller's starts.
+            share.map_or(Ok(()), |share| self.tallies.check(&*self.shared_data, share, now))?;
+            if is_limited {
+                self.heartbeats.join(&*self.shared_data);
+                self.callers.start(Peers::new(&*self.shared_data, &self.heartbeats), caller, now)?;
+            }
+            // Between the two looks at it, another worker may have been faster.
+            let admitted = share.map_or(Ok(()), |share| self.tallies.admit(&*self.shared_data, share, now));
+            if let Err(exceeded) = admitted {
+                if is_limited {
+                    self.callers.end(Peers::new(&*self.shared_data, &self.heartbeats), &caller.name, now);
+                }
+                return Err(exceeded);
+            }
         }
-        Ok(self.handle(caller, Counts::AsOne))
+        Ok(self.handle(caller, share, Counts::AsOne))
     }
 
     /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
-    /// up.
+    /// up, or one that it shares.
     ///
     /// # Errors
     ///
-    /// The budget of the day that is used up.
-    pub fn join(&mut self, caller: &Arc<Caller>, now: impl FnOnce() -> SystemTime) -> Result<SessionHandle, Exceeded> {
-        self.check_budget(caller, now)?;
-        Ok(self.handle(caller, Counts::WithItsCall))
+    /// The limit on tokens or dollars that is used up.
+    pub fn join(
+        &mut self,
+        caller: &Arc<Caller>,
+        share: Option<&Share>,
+        now: impl FnOnce() -> SystemTime,
+    ) -> Result<SessionHandle, Exceeded> {
+        if let Some(share) = share {
+            let now = now();
+            self.check_budget(caller, || now)?;
+            self.tallies.join(&*self.shared_data, share, now)?;
+        } else {
+            self.check_budget(caller, now)?;
+        }
+        Ok(self.handle(caller, share, Counts::WithItsCall))
     }
 
-    fn handle(&mut self, caller: &Arc<Caller>, counts: Counts) -> SessionHandle {
+    fn handle(&mut self, caller: &Arc<Caller>, share: Option<&Share>, counts: Counts) -> SessionHandle {
         self.last = self.last.wrapping_add(1);
-        SessionHandle { caller: caller.clone(), number: self.last, slot: None, stats: None, counts }
+        let (caller, share) = (caller.clone(), share.copied());
+        SessionHandle { caller, share, number: self.last, slot: None, stats: None, counts }
     }
 
     /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
@@ -184,23 +224,38 @@ impl Sessions {
         }
     }
 
-    /// Counts what a session or a REST exchange has used; true if the caller's budget of today is used up.
-    pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> bool {
+    /// Counts what a session or a REST exchange has used. Gives the limit of its caller's day that is used up, if one is.
+    pub fn used(&mut self, caller: &Caller, model: &str, used: (&Tally, MicroUsd), now: SystemTime) -> Option<Limit> {
         self.metrics.used(&caller.name, model, used);
-        self.is_counted(caller) && self.callers.add(Peers::new(&*self.shared_data, &self.heartbeats), caller, used, now)
+        if !self.is_counted(caller) {
+            return None;
+        }
+        self.callers.add(Peers::new(&*self.shared_data, &self.heartbeats), caller, used, now)
     }
 
-    /// Whether a caller's budget of today was used up when it was last looked at, at the last tick or since.
-    pub fn is_over_budget(&self, caller: &Caller) -> bool {
-        self.callers.is_over_budget(caller)
+    /// The limit of a caller's day that was used up when it was last looked at, at the last tick or since.
+    pub fn spent(&self, caller: &Caller) -> Option<Limit> {
+        self.callers.spent(caller)
     }
 
-    /// Why a session must end, if others say so: the operator, or its caller's other sessions.
+    /// Counts what a session has used as drawn on limits that it shares. Gives the one that is used up, if one is.
+    pub fn draw(&mut self, share: &Share, (usage, cost): (&Tally, MicroUsd), now: SystemTime) -> Option<Limit> {
+        self.tallies.add(&*self.shared_data, share, Drawn::used(usage, cost), now)
+    }
+
+    /// The limit on shared tokens or dollars that was used up when it was last looked at, at the last tick or since.
+    pub fn drawn(&self, share: &Share) -> Option<Limit> {
+        self.tallies.spent(share)
+    }
+
+    /// Why a session must end, if others say so: the operator, its caller's other sessions, or those that it shares limits
+    /// with.
     pub fn ending(&self, handle: &SessionHandle) -> Option<Ending> {
         if self.notices.stops.binary_search(&handle.number).is_ok() {
             return Some(Ending::Stopped);
         }
-        self.is_over_budget(&handle.caller).then_some(Ending::Budget)
+        let of_share = || handle.share.as_ref().and_then(|share| self.drawn(share));
+        self.spent(&handle.caller).or_else(of_share).map(Ending::Limit)
     }
 
     /// The record of a call of any worker's that has not ended.
@@ -235,6 +290,9 @@ impl Sessions {
         if let (Some(slot), Some(record)) = (handle.slot, record) {
             self.registry.end(Peers::new(&*self.shared_data, &self.heartbeats), slot, record);
         }
+        if let Some(share) = &handle.share {
+            self.tallies.end(&*self.shared_data, share, now);
+        }
         if handle.counts == Counts::AsOne && is_limited(&handle.caller) {
             self.callers.end(Peers::new(&*self.shared_data, &self.heartbeats), &handle.caller.name, now);
         }
@@ -249,6 +307,7 @@ impl Sessions {
         // Each session ends once.
         self.notices.stops.clear();
         self.callers.tick(Peers::new(&*self.shared_data, &self.heartbeats), now);
+        self.tallies.tick(&*self.shared_data, now);
         self.look_whether_listed();
         true
     }
@@ -268,6 +327,7 @@ impl Sessions {
     pub fn take_corrupt_keys(&mut self) -> Vec<String> {
         let mut keys = self.heartbeats.take_corrupt_keys();
         keys.extend(self.callers.take_corrupt_keys());
+        keys.extend(self.tallies.take_corrupt_keys());
         keys.extend(self.registry.take_corrupt_keys());
         keys
     }

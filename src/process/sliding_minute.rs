@@ -29,7 +29,8 @@ impl SlidingMinute {
         }
     }
 
-    /// In how many seconds there is room for one more under this limit; `None` is now.
+    /// In how many seconds it is worth to try again under this limit, 1 to 60; `None` is now. Room that comes within the
+    /// second after a whole minute is told as 60: by then most of what was counted in that second has left.
     pub(super) fn wait(&self, limit: u32, now: u64) -> Option<u64> {
         let limit = u64::from(limit);
         let mut count: u64 = self.seconds.iter().map(|(_, count)| u64::from(*count)).sum();
@@ -39,7 +40,7 @@ impl SlidingMinute {
         for (second, leaving) in &self.seconds {
             count -= u64::from(*leaving);
             if count < limit {
-                return Some((second + SECONDS + 1).saturating_sub(now).max(1));
+                return Some((second + SECONDS + 1).saturating_sub(now).clamp(1, SECONDS));
             }
         }
         Some(SECONDS)
@@ -84,7 +85,7 @@ mod tests {
             (110, 2, Some(51)),
             (160, 2, Some(1)),
             (161, 2, None),
-            (110, 1, Some(61)),
+            (110, 1, Some(60)),
             (110, 0, Some(60)),
         ] {
             let mut window = window.clone();
@@ -98,7 +99,7 @@ mod tests {
         let mut window = SlidingMinute::default();
         window.add(100_000);
         window.add(100);
-        assert_eq!(window.wait(1, 100), Some(61));
+        assert_eq!(window.wait(1, 100), Some(60));
         assert_eq!(window.seconds, [(100, 1)]);
     }
 
@@ -119,10 +120,14 @@ mod tests {
                         taken.push(millis);
                     }
                     Some(wait) => {
-                        prop_assert!((1..=61).contains(&wait));
+                        prop_assert!((1..=60).contains(&wait));
                         let mut later = window.clone();
-                        later.advance(now + wait);
-                        prop_assert_eq!(later.wait(limit, now + wait), None);
+                        later.advance(now + wait + 1);
+                        prop_assert_eq!(later.wait(limit, now + wait + 1), None);
+                        if wait < 60 {
+                            later.advance(now + wait);
+                            prop_assert_eq!(later.wait(limit, now + wait), None);
+                        }
                         later = window.clone();
                         later.advance(now + wait - 1);
                         prop_assert!(later.wait(limit, now + wait - 1).is_some());

@@ -25,6 +25,10 @@ pub enum EventType {
     InputAudioTranscriptionCompleted,
     /// `transcript.text.done`: a streamed transcription over REST has ended.
     TranscriptTextDone,
+    /// `message_start`: a message of Anthropic's has begun, over REST.
+    MessageStart,
+    /// `message_delta`: how much that message has used so far.
+    MessageDelta,
     /// Anything else, or no event at all.
     Other,
 }
@@ -42,6 +46,8 @@ impl EventType {
             b"response.failed" => Self::ResponseFailed,
             b"conversation.item.input_audio_transcription.completed" => Self::InputAudioTranscriptionCompleted,
             b"transcript.text.done" => Self::TranscriptTextDone,
+            b"message_start" => Self::MessageStart,
+            b"message_delta" => Self::MessageDelta,
             _ => Self::Other,
         }
     }
@@ -64,7 +70,7 @@ mod tests {
     use super::super::{Relevance, UpstreamMessage};
     use super::*;
 
-    const NAMES: [(&str, EventType); 10] = [
+    const NAMES: [(&str, EventType); 12] = [
         ("session.created", EventType::SessionCreated),
         ("session.updated", EventType::SessionUpdated),
         ("transcription_session.updated", EventType::SessionUpdated),
@@ -75,6 +81,8 @@ mod tests {
         ("response.failed", EventType::ResponseFailed),
         ("conversation.item.input_audio_transcription.completed", EventType::InputAudioTranscriptionCompleted),
         ("transcript.text.done", EventType::TranscriptTextDone),
+        ("message_start", EventType::MessageStart),
+        ("message_delta", EventType::MessageDelta),
     ];
 
     #[test]

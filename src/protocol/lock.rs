@@ -35,6 +35,14 @@ impl Lock {
         Ok(Self { names: names.into(), paths: Arc::new(compiled) })
     }
 
+    /// These paths are locked too.
+    ///
+    /// # Errors
+    /// If one is no path of a single field.
+    pub fn with<'a>(&'a self, paths: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
+        Self::new(self.names.iter().map(String::as_str).chain(paths))
+    }
+
     /// Whether nothing is locked.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()

@@ -15,6 +15,7 @@ mod lock;
 mod request_body;
 mod rest_body;
 mod session_field;
+mod streamed_message;
 mod upstream_event;
 mod usage;
 mod usage_chunk;

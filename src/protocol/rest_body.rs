@@ -1,8 +1,9 @@
 //! The usage of a REST response, read while its body passes by.
 
+use super::streamed_message::StreamedMessage;
 use super::upstream_event::{Data, UpstreamMessage};
 use crate::http::{SseItem, SseReader};
-use crate::usage::{Meter, MeterEvent, PriceList, Report, Reported, UsageError};
+use crate::usage::{Meter, MeterEvent, PriceList, Report, Reported};
 
 /// Reads the body of one REST response and counts what it tells on a [`Meter`]. It may be of any size, and nothing is kept
 /// of it but names and numbers.
@@ -26,13 +27,15 @@ enum Body {
 #[derive(Debug, Default)]
 struct Stream {
     /// The event that comes.
-    message: UpstreamMessage,
+    event: UpstreamMessage,
     /// How much of `[DONE]` it is, while it is nothing else.
     done: Option<usize>,
     /// A response has begun and its usage has not been told.
     is_open: bool,
-    /// Usage of a chat completion. The last one told is the whole one, and is counted when the stream ends.
-    chat: Option<Box<Report>>,
+    /// Usage of a chat completion and the like. The last one told is the whole one, and is counted when the stream ends.
+    usage: Option<Box<Report>>,
+    /// A message of Anthropic's, counted likewise.
+    message: Option<Box<StreamedMessage>>,
 }
 
 /// What ends a stream of chat completions, where the data of an event would stand.
@@ -60,8 +63,9 @@ impl BodyMeter {
             Body::Awaited => 0,
             Body::Json(message) => size_of::<UpstreamMessage>().saturating_add(message.held()),
             Body::Stream { stream, .. } => {
-                let chat = stream.chat.as_ref().map_or(0, |_| size_of::<Report>());
-                size_of::<Stream>().saturating_add(stream.message.held()).saturating_add(chat)
+                let usage = stream.usage.as_ref().map_or(0, |_| size_of::<Report>());
+                let message = stream.message.as_ref().map_or(0, |_| size_of::<StreamedMessage>());
+                size_of::<Stream>().saturating_add(stream.event.held()).saturating_add(usage + message)
             }
         }
     }
@@ -108,10 +112,10 @@ impl Stream {
                 let matched = self.done.unwrap_or_default();
                 let is_done = DONE.get(matched..).is_some_and(|rest| rest.starts_with(data));
                 self.done = is_done.then_some(matched + data.len()).or(Some(DONE.len() + 1));
-                self.message.feed(data);
+                self.event.feed(data);
             }
             SseItem::End => {
-                let data = self.message.end_data();
+                let data = self.event.end_data();
                 match self.done.take() {
                     Some(matched) if matched == DONE.len() => self.finish(meter, prices, all),
                     _ => self.end_event(data, meter, prices, all),
@@ -128,8 +132,18 @@ impl Stream {
                 self.is_open = true;
                 return;
             }
-            Data::ChatUsage { report, .. } => {
-                self.chat = Some(report);
+            Data::Usage { report, .. } => {
+                // What cannot be read says less than what came before it.
+                if report.flaw.is_none() || self.usage.as_ref().is_none_or(|known| known.flaw.is_some()) {
+                    self.usage = Some(report);
+                }
+                return;
+            }
+            Data::Message(later) => {
+                match &mut self.message {
+                    Some(message) => message.go_on(*later),
+                    None => self.message = Some(later),
+                }
                 return;
             }
         };
@@ -144,10 +158,10 @@ impl Stream {
 
     fn finish(&mut self, meter: &mut Meter, prices: &PriceList, all: &mut Vec<MeterEvent>) {
         let is_open = std::mem::take(&mut self.is_open);
-        match self.chat.take() {
-            Some(report) => note(all, meter.add(Reported::Usage(report), prices)),
-            None if is_open => all.push(MeterEvent::Rejected(UsageError::Missing("usage"))),
-            None => {}
+        let message = self.message.take().map(|message| Box::new(message.report()));
+        let unreported = is_open.then(|| Box::new(Report::without_usage()));
+        if let Some(report) = self.usage.take().or(message).or(unreported) {
+            note(all, meter.add(Reported::Usage(report), prices));
         }
     }
 }
@@ -163,7 +177,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::usage::Tally;
+    use crate::usage::{Tally, UsageError};
 
     fn read(mut body: BodyMeter, chunks: &[&[u8]]) -> (Tally, Vec<MeterEvent>) {
         let (mut meter, prices) = (Meter::new(None), PriceList::default());
@@ -207,12 +221,12 @@ mod tests {
         for stream in [CHAT, RESPONSES] {
             let begun = &stream[..stream.find("usage\":{").unwrap()];
             let (tally, metered) = read(BodyMeter::event_stream(), &[begun.as_bytes()]);
-            assert_eq!(tally, Tally::default());
-            let reported = MeterEvent::Rejected(UsageError::Missing("usage"));
-            assert!(
-                metered.contains(&reported) || metered.contains(&MeterEvent::Rejected(UsageError::Malformed)),
-                "{metered:?}"
-            );
+            assert_eq!((tally.total_tokens, tally.responses), (0, u64::from(stream == CHAT)));
+            let is_reported = |metered: &MeterEvent| match metered {
+                MeterEvent::Counted(counted) => counted.flaw == Some(UsageError::Missing("usage")),
+                metered => *metered == MeterEvent::Rejected(UsageError::Malformed),
+            };
+            assert!(metered.iter().any(is_reported), "{metered:?}");
         }
         let error = b"data: {\"error\":{\"message\":\"no\"}}\n\ndata: [DONE]\n\n";
         assert_eq!(read(BodyMeter::event_stream(), &[error]).1, []);

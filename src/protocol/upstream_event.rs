@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
 use super::event_type::EventType;
+use super::streamed_message::StreamedMessage;
 use super::usage::{UsageField, UsageFields, usage_paths};
 use crate::json::matcher::{Bounds, Kind, Matcher, OtherCase, Unreadable, Value};
 use crate::json::paths::Paths;
@@ -48,7 +49,7 @@ enum Field {
     FormerTranscriptionModel,
     /// `response`
     Response,
-    /// Of `response`, or at the top.
+    /// Of `response` or `message`, or at the top.
     Id(Level),
     Status(Level),
     Model(Level),
@@ -62,6 +63,8 @@ enum Field {
 enum Level {
     /// In an event's `response`.
     Response,
+    /// In an event's `message`: Anthropic's.
+    Message,
     /// It is the whole, or the event is its usage.
     Top,
 }
@@ -88,6 +91,8 @@ static PATHS: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
         ("response.id", Field::Id(Level::Response)),
         ("response.status", Field::Status(Level::Response)),
         ("response.model", Field::Model(Level::Response)),
+        ("message.id", Field::Id(Level::Message)),
+        ("message.model", Field::Model(Level::Message)),
         ("id", Field::Id(Level::Top)),
         ("status", Field::Status(Level::Top)),
         ("model", Field::Model(Level::Top)),
@@ -97,7 +102,8 @@ static PATHS: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
     .map(|(path, field)| (path.into(), field))
     .into();
     for (name, field) in usage_paths() {
-        for (usage, level) in [("response.usage", Level::Response), ("usage", Level::Top)] {
+        let levels = [("response.usage", Level::Response), ("message.usage", Level::Message), ("usage", Level::Top)];
+        for (usage, level) in levels {
             let path = if name.is_empty() { usage.into() } else { format!("{usage}.{name}").into() };
             paths.push((path, Field::Usage(level, field)));
         }
@@ -126,8 +132,9 @@ struct Fields {
     former_transcription: Transcription,
     response: Option<Shape>,
     object: Option<BodyObject>,
-    choices: Option<Choices>,
+    has_choices: bool,
     in_response: Made,
+    in_message: Made,
     at_top: Made,
 }
 
@@ -162,13 +169,6 @@ enum BodyObject {
     Response,
     List,
     Other,
-}
-
-/// The `choices` of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Choices {
-    None,
-    Some,
 }
 
 impl UpstreamMessage {
@@ -245,7 +245,7 @@ impl UpstreamMessage {
             (None, Some(_)) => return Reported::Unreadable(UsageError::Malformed),
         };
         match event_type {
-            EventType::Other => return Reported::Nothing,
+            EventType::Other | EventType::MessageStart | EventType::MessageDelta => return Reported::Nothing,
             EventType::ResponseCreated => return Reported::ResponseStarted,
             _ => {}
         }
@@ -263,24 +263,37 @@ impl UpstreamMessage {
     /// follow.
     pub fn end_data(&mut self) -> Data {
         let data = match self.found.event_type {
-            Some(event_type) if event_type != EventType::Other => Data::Event(self.event()),
-            _ => self.chunk(),
+            Some(EventType::MessageStart) => self.message(Level::Message),
+            Some(EventType::MessageDelta) => self.message(Level::Top),
+            Some(EventType::Other) => self.untyped(false),
+            None => self.untyped(true),
+            Some(_) => Data::Event(self.event()),
         };
         self.reset();
         data
     }
 
-    fn chunk(&mut self) -> Data {
+    /// What tells its usage in an event that is known by nothing else. A chunk of a chat completion has no type; other
+    /// events that do, such as the last one of an image, say more than their usage.
+    fn untyped(&mut self, is_chunk: bool) -> Data {
         let Ok(mut fields) = self.fields() else { return Data::Event(Reported::Nothing) };
-        match fields.choices {
-            None => Data::Event(Reported::Nothing),
-            Some(choices) if fields.at_top.usage.is_there() => {
-                let is_alone = choices == Choices::None && fields.at_top.usage.is_object();
-                let used = fields.at_top.usage.response();
-                Data::ChatUsage { report: Box::new(fields.at_top.report(used)), is_alone }
-            }
-            Some(_) => Data::ChatChoices,
+        if fields.at_top.usage.is_there() {
+            let is_alone = is_chunk && !fields.has_choices && fields.at_top.usage.is_object();
+            let usage = &fields.at_top.usage;
+            // A transcription's would be known by its type.
+            let used = usage.response();
+            return Data::Usage { report: Box::new(fields.at_top.report(Ok(used))), is_alone };
         }
+        if fields.has_choices { Data::ChatChoices } else { Data::Event(Reported::Nothing) }
+    }
+
+    /// A message of Anthropic's begins, or has gone on: its usage so far.
+    fn message(&mut self, level: Level) -> Data {
+        let Ok(mut fields) = self.fields() else { return Data::Event(Reported::Nothing) };
+        let made = fields.made(level);
+        let usage = std::mem::take(&mut made.usage);
+        let message = StreamedMessage::new((made.id.take(), made.model.take()), usage, level == Level::Top);
+        Data::Message(Box::new(message))
     }
 
     /// What the whole says, as the body of a REST response; nothing where it carries no usage and need not.
@@ -290,10 +303,9 @@ impl UpstreamMessage {
         let used = match (usage.is_there(), fields.object) {
             (true, _) if usage.is_of_transcription() => usage.transcription(),
             // Embeddings write nothing.
-            (true, Some(BodyObject::List)) => usage.reading(),
-            (true, _) => usage.response(),
-            (false, Some(BodyObject::ChatCompletion)) => Err(UsageError::Missing("usage")),
-            (false, Some(BodyObject::Response)) => fields.at_top.without_usage(),
+            (true, Some(BodyObject::List)) => Ok(usage.reading()),
+            (true, _) => Ok(usage.response()),
+            (false, Some(BodyObject::ChatCompletion | BodyObject::Response)) => Ok(fields.at_top.without_usage()),
             (false, _) => return Reported::Nothing,
         };
         Reported::Usage(Box::new(fields.at_top.report(used)))
@@ -312,13 +324,15 @@ pub enum Data {
     Event(Reported),
     /// A chunk of a chat completion, without usage.
     ChatChoices,
-    /// A chunk of a chat completion, with the usage so far.
-    ChatUsage {
+    /// Something with the usage so far, such as a chunk of a chat completion.
+    Usage {
         /// The usage.
         report: Box<Report>,
-        /// Whether the chunk has nothing else.
+        /// Whether it is a chunk that has nothing else.
         is_alone: bool,
     },
+    /// A message of Anthropic's has begun or gone on.
+    Message(Box<StreamedMessage>),
 }
 
 impl Default for UpstreamMessage {
@@ -375,11 +389,7 @@ impl Fields {
                 });
             }
             Field::Choices => {
-                self.choices = match value {
-                    Value::Null => None,
-                    Value::Array { is_empty: true } => Some(Choices::None),
-                    _ => Some(Choices::Some),
-                }
+                self.has_choices = !matches!(value, Value::Null | Value::Array { is_empty: true });
             }
         }
     }
@@ -387,6 +397,7 @@ impl Fields {
     fn made(&mut self, level: Level) -> &mut Made {
         match level {
             Level::Response => &mut self.in_response,
+            Level::Message => &mut self.in_message,
             Level::Top => &mut self.at_top,
         }
     }
@@ -416,7 +427,7 @@ impl Fields {
         }
         let made = &mut self.in_response;
         let used = if made.usage.is_there() { made.usage.response() } else { made.without_usage() };
-        let mut report = made.report(used);
+        let mut report = made.report(Ok(used));
         report.id = report.id.or_else(|| named(IdKind::Event, self.event_id.take()));
         Reported::Usage(Box::new(report))
     }
@@ -428,21 +439,19 @@ impl Fields {
         let usage = &self.at_top.usage;
         let used = if usage.is_there() { usage.transcription() } else { Err(UsageError::Missing("usage")) };
         let id = item.or_else(|| named(IdKind::Event, self.event_id.take()));
-        Reported::Usage(Box::new(Report { id, model: None, used }))
+        Reported::Usage(Box::new(Report::new(id, None, used)))
     }
 }
 
 impl Made {
-    /// A response that did not complete may lack its usage; it is still a response.
-    fn without_usage(&self) -> Result<ReportedUsage, UsageError> {
-        match self.is_incomplete {
-            true => Ok(ReportedUsage::Response(Tokens::default())),
-            false => Err(UsageError::Missing("usage")),
-        }
+    /// A response that did not complete may lack its usage. With or without, it is a response.
+    fn without_usage(&self) -> (ReportedUsage, Option<UsageError>) {
+        let flaw = (!self.is_incomplete).then_some(UsageError::Missing("usage"));
+        (ReportedUsage::Response(Tokens::default()), flaw)
     }
 
-    fn report(&mut self, used: Result<ReportedUsage, UsageError>) -> Report {
-        Report { id: named(IdKind::Response, self.id.take()), model: self.model.take(), used }
+    fn report(&mut self, used: Result<(ReportedUsage, Option<UsageError>), UsageError>) -> Report {
+        Report::new(named(IdKind::Response, self.id.take()), self.model.take(), used)
     }
 }
 

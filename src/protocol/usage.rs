@@ -1,15 +1,18 @@
-//! Usage as upstreams report it, in three dialects, read into one form or rejected.
+//! Usage as upstreams report it, in four dialects, read into one form.
 //!
-//! | | Realtime | Responses | chat completions |
-//! |---|---|---|---|
-//! | read | `input_tokens` | `input_tokens` | `prompt_tokens` |
-//! | of which | `input_token_details` | `input_tokens_details` | `prompt_tokens_details` |
-//! | written | `output_tokens` | `output_tokens` | `completion_tokens` |
-//! | of which | `output_token_details` | `output_tokens_details` | `completion_tokens_details` |
+//! | | Realtime | Responses | chat completions | Anthropic |
+//! |---|---|---|---|---|
+//! | read | `input_tokens` | `input_tokens` | `prompt_tokens` | `input_tokens`, and what is cached |
+//! | of which | `input_token_details` | `input_tokens_details` | `prompt_tokens_details` | `cache_read_input_tokens`, `cache_creation_input_tokens` |
+//! | written | `output_tokens` | `output_tokens` | `completion_tokens` | `output_tokens` |
+//! | of which | `output_token_details` | `output_tokens_details` | `completion_tokens_details` | |
 //!
 //! Tokens whose modality is not told count as text, cached ones first as text, then as audio, then as image, as far as
-//! there are any. What `total_tokens` has beyond input and output is reasoning that some upstreams count apart: it
+//! there are any. What `total_tokens` has beyond input and output is reasoning where some upstream counts that apart: it
 //! counts as output text.
+//!
+//! Numbers that do not add up are counted all the same: input and output as told, what details have beyond them not at all,
+//! and a flaw says so. Of details that are too many, the dearest modality is kept first.
 
 use crate::json::matcher::Value;
 use crate::json::{Decimal, ONE};
@@ -39,6 +42,9 @@ pub(super) enum Sum {
     Prompt,
     Output,
     Completion,
+    /// Anthropic's, which are no part of its `input_tokens`.
+    CacheRead,
+    CacheCreation,
 }
 
 /// What was read or what was written.
@@ -67,6 +73,7 @@ pub(super) enum Part {
     CachedText,
     CachedAudio,
     CachedImage,
+    CacheWrite,
 }
 
 /// The members of a `usage` object, by their paths in it.
@@ -82,6 +89,8 @@ pub(super) fn usage_paths() -> Vec<(String, UsageField)> {
         ("prompt_tokens", Sum::Prompt),
         ("output_tokens", Sum::Output),
         ("completion_tokens", Sum::Completion),
+        ("cache_read_input_tokens", Sum::CacheRead),
+        ("cache_creation_input_tokens", Sum::CacheCreation),
     ];
     paths.extend(sums.map(|(name, sum)| (name.to_owned(), UsageField::Sum(sum))));
     let details = [
@@ -100,6 +109,7 @@ pub(super) fn usage_paths() -> Vec<(String, UsageField)> {
                 ("audio_tokens", Part::Audio),
                 ("image_tokens", Part::Image),
                 ("cached_tokens", Part::Cached),
+                ("cache_write_tokens", Part::CacheWrite),
                 ("cached_tokens_details.text_tokens", Part::CachedText),
                 ("cached_tokens_details.audio_tokens", Part::CachedAudio),
                 ("cached_tokens_details.image_tokens", Part::CachedImage),
@@ -124,7 +134,7 @@ pub(super) struct UsageFields {
     is_malformed: bool,
     kind: Option<UsageKind>,
     seconds: Option<Count>,
-    sums: [Option<Count>; 5],
+    sums: [Option<Count>; 7],
     input: Details,
     output: Details,
 }
@@ -142,7 +152,7 @@ enum UsageKind {
 struct Details {
     dialect: Option<Dialect>,
     is_malformed: bool,
-    parts: [Option<Count>; 8],
+    parts: [Option<Count>; 9],
 }
 
 /// What stands where a count should.
@@ -212,27 +222,49 @@ impl UsageFields {
         matches!(self.kind, Some(UsageKind::Tokens | UsageKind::Duration))
     }
 
-    /// As the usage of a response.
-    pub(super) fn response(&self) -> Result<ReportedUsage, UsageError> {
-        let (input, output) = self.tokens()?;
-        Ok(ReportedUsage::Response(Tokens { input, output: output.ok_or(UsageError::Missing(OUTPUT))? }))
+    /// As the usage of a response, and why that may not be all.
+    pub(super) fn response(&self) -> (ReportedUsage, Option<UsageError>) {
+        let (tokens, flaw) = self.tokens(Some(UsageError::Missing(OUTPUT)));
+        (ReportedUsage::Response(tokens), flaw)
     }
 
     /// As the usage of what need not write anything.
-    pub(super) fn reading(&self) -> Result<ReportedUsage, UsageError> {
-        let (input, output) = self.tokens()?;
-        Ok(ReportedUsage::Response(Tokens { input, output: output.unwrap_or_default() }))
+    pub(super) fn reading(&self) -> (ReportedUsage, Option<UsageError>) {
+        let (tokens, flaw) = self.tokens(None);
+        (ReportedUsage::Response(tokens), flaw)
     }
 
     /// As the usage of a transcription, which is told in tokens or as a duration.
-    pub(super) fn transcription(&self) -> Result<ReportedUsage, UsageError> {
-        let is_duration = self.kind.map_or(self.seconds.is_some(), |kind| kind == UsageKind::Duration);
-        if is_duration && !self.is_malformed {
-            let milliseconds = count(self.seconds, SECONDS)?.ok_or(UsageError::Missing(SECONDS))?;
-            return Ok(ReportedUsage::TranscriptionDuration { milliseconds });
+    ///
+    /// # Errors
+    /// If nothing of it can be read.
+    pub(super) fn transcription(&self) -> Result<(ReportedUsage, Option<UsageError>), UsageError> {
+        if self.is_malformed {
+            return Err(UsageError::Malformed);
         }
-        let (input, output) = self.tokens()?;
-        Ok(ReportedUsage::Transcription(Tokens { input, output: output.ok_or(UsageError::Missing(OUTPUT))? }))
+        let is_duration = self.kind.map_or(self.seconds.is_some(), |kind| kind == UsageKind::Duration);
+        if is_duration {
+            let milliseconds = count(self.seconds, SECONDS)?.ok_or(UsageError::Missing(SECONDS))?;
+            return Ok((ReportedUsage::TranscriptionDuration { milliseconds }, None));
+        }
+        let [_, input, prompt, output, completion, ..] = self.sums;
+        if input.or(prompt).or(output).or(completion).is_none() {
+            return Err(UsageError::Missing(INPUT));
+        }
+        let (tokens, flaw) = self.tokens(Some(UsageError::Missing(OUTPUT)));
+        Ok((ReportedUsage::Transcription(tokens), flaw))
+    }
+
+    /// A later report of the same response, in a stream whose counts only grow.
+    pub(super) fn grow(&mut self, later: &Self) {
+        self.is_there |= later.is_there;
+        self.is_malformed |= later.is_malformed;
+        for (sum, later) in self.sums.iter_mut().zip(later.sums) {
+            *sum = match (*sum, later) {
+                (Some(Count::Is(before)), Some(Count::Is(now))) => Some(Count::Is(before.max(now))),
+                (before, now) => now.or(before),
+            };
+        }
     }
 
     fn details(&mut self, side: Side) -> &mut Details {
@@ -242,19 +274,76 @@ impl UsageFields {
         }
     }
 
-    /// What has been read and, if that is told, written.
-    fn tokens(&self) -> Result<(Input, Option<Output>), UsageError> {
-        if self.is_malformed {
-            return Err(UsageError::Malformed);
+    /// What has been read and written. `unwritten` is what it means that nothing is told of the latter.
+    fn tokens(&self, unwritten: Option<UsageError>) -> (Tokens, Option<UsageError>) {
+        let mut flaws = Flaws(self.is_malformed.then_some(UsageError::Malformed));
+        let [total, input, prompt, output, completion, cache_read, cache_creation] = self.sums;
+        let read = flaws.count(input.or(prompt), INPUT);
+        let written = flaws.count(output.or(completion), OUTPUT);
+        if read.is_none() {
+            flaws.note(UsageError::Missing(INPUT));
         }
-        let [total, input, prompt, output, completion] = self.sums;
-        let input = count(input.or(prompt), INPUT)?.ok_or(UsageError::Missing(INPUT))?;
-        let output = count(output.or(completion), OUTPUT)?;
-        let reported = input + output.unwrap_or(0);
-        let apart =
-            count(total, TOTAL)?.unwrap_or(reported).checked_sub(reported).ok_or(UsageError::Exceeded(TOTAL))?;
-        let output = output.map(|output| self.output.output(output + apart)).transpose()?;
-        Ok((self.input.input(input)?, output))
+        if let (None, Some(unwritten)) = (written, unwritten) {
+            flaws.note(unwritten);
+        }
+        // Whoever tells these beside `prompt_tokens` has them in there.
+        let is_apart = input.is_some();
+        let mut cache = |count, field| flaws.count(count, field).filter(|_| is_apart).unwrap_or(0);
+        let (cached, cache_write) =
+            (cache(cache_read, "cache_read_input_tokens"), cache(cache_creation, "cache_creation_input_tokens"));
+        let (read, written) = (read.unwrap_or(0) + cached + cache_write, written.unwrap_or(0));
+        let apart = self.reasoning_apart(total, read + written, &mut flaws);
+        let (input, written_to_cache) = self.input.input(read, cached, &mut flaws);
+        let output = self.output.output(written + apart, &mut flaws);
+        let room = input.text - input.cached_text;
+        let cache_write_text = flaws.cut(cache_write + written_to_cache, room, "cache_write_tokens");
+        (Tokens { input, output, cache_write_text }, flaws.0)
+    }
+
+    /// What the total has beyond what was told: reasoning, unless that is known to be something else.
+    fn reasoning_apart(&self, total: Option<Count>, reported: u64, flaws: &mut Flaws) -> u64 {
+        let Some(total) = flaws.count(total, TOTAL) else { return 0 };
+        let Some(apart) = total.checked_sub(reported) else {
+            flaws.note(UsageError::Exceeded(TOTAL));
+            return 0;
+        };
+        let reasoning = self.output.part(Part::Reasoning);
+        let [_, _, prompt, ..] = self.sums;
+        let is_reasoning = match reasoning {
+            Some(Count::Is(reasoning)) if reasoning > 0 => reasoning == apart,
+            // Gemini tells its thoughts nowhere else.
+            _ => prompt.is_some(),
+        };
+        if is_reasoning || apart == 0 {
+            return apart;
+        }
+        flaws.note(UsageError::Short(TOTAL));
+        0
+    }
+}
+
+/// The first reason why a usage may not be all.
+struct Flaws(Option<UsageError>);
+
+impl Flaws {
+    fn note(&mut self, flaw: UsageError) {
+        self.0.get_or_insert(flaw);
+    }
+
+    /// So many, if that is told in a way that can be.
+    fn count(&mut self, reported: Option<Count>, field: &'static str) -> Option<u64> {
+        count(reported, field).unwrap_or_else(|flaw| {
+            self.note(flaw);
+            None
+        })
+    }
+
+    /// So many of them as there is room for.
+    fn cut(&mut self, reported: u64, room: u64, field: &'static str) -> u64 {
+        if reported > room {
+            self.note(UsageError::Exceeded(field));
+        }
+        reported.min(room)
     }
 }
 
@@ -282,58 +371,73 @@ impl Details {
         self.dialect == Some(dialect)
     }
 
-    fn part(&self, part: Part, name: &'static str) -> Result<Option<u64>, UsageError> {
-        count(self.parts.get(part as usize).copied().flatten(), name)
+    fn part(&self, part: Part) -> Option<Count> {
+        self.parts.get(part as usize).copied().flatten()
     }
 
-    fn input(&self, total: u64) -> Result<Input, UsageError> {
+    /// So many of `room`, which then has less.
+    fn take(&self, part: Part, room: &mut u64, (name, whole): (&'static str, &'static str), flaws: &mut Flaws) -> u64 {
+        let reported = flaws.count(self.part(part), name).unwrap_or(0);
+        let taken = flaws.cut(reported, *room, whole);
+        *room -= taken;
+        taken
+    }
+
+    fn note_shape(&self, flaws: &mut Flaws) {
         if self.is_malformed {
-            return Err(UsageError::Malformed);
+            flaws.note(UsageError::Malformed);
         }
-        let text = self.part(Part::Text, "text_tokens")?.unwrap_or(0);
-        let audio = self.part(Part::Audio, "audio_tokens")?.unwrap_or(0);
-        let image = self.part(Part::Image, "image_tokens")?.unwrap_or(0);
-        let unreported = total.checked_sub(text + audio + image).ok_or(UsageError::Exceeded(INPUT))?;
-        self.cached(Input { text: text + unreported, audio, image, ..Input::default() })
     }
 
-    fn cached(&self, input: Input) -> Result<Input, UsageError> {
-        let total = self.part(Part::Cached, CACHED)?;
-        let text = self.part(Part::CachedText, "cached text_tokens")?.unwrap_or(0);
-        let audio = self.part(Part::CachedAudio, "cached audio_tokens")?.unwrap_or(0);
-        let image = self.part(Part::CachedImage, "cached image_tokens")?.unwrap_or(0);
-        let reported = text + audio + image;
-        let mut unreported = total.unwrap_or(reported).checked_sub(reported).ok_or(UsageError::Exceeded(CACHED))?;
-        let mut fill = |cached: u64, all: u64, field: &'static str| {
-            let room = all.checked_sub(cached).ok_or(UsageError::Exceeded(field))?;
-            let more = room.min(unreported);
-            unreported -= more;
-            Ok(cached + more)
+    /// By modality, `cached` of it told elsewhere; and how much of it was written to a cache.
+    fn input(&self, total: u64, cached: u64, flaws: &mut Flaws) -> (Input, u64) {
+        self.note_shape(flaws);
+        let mut rest = total;
+        let audio = self.take(Part::Audio, &mut rest, ("audio_tokens", INPUT), flaws);
+        let image = self.take(Part::Image, &mut rest, ("image_tokens", INPUT), flaws);
+        let mut unreported = rest;
+        self.take(Part::Text, &mut unreported, ("text_tokens", INPUT), flaws);
+        let input = Input { text: rest, audio, image, ..Input::default() };
+        let written = flaws.count(self.part(Part::CacheWrite), "cache_write_tokens").unwrap_or(0);
+        (self.cached(input, cached, flaws), written)
+    }
+
+    fn cached(&self, input: Input, cached: u64, flaws: &mut Flaws) -> Input {
+        let reported = flaws.count(self.part(Part::Cached), CACHED).map(|reported| reported.saturating_add(cached));
+        let total = reported.or((cached > 0).then_some(cached));
+        let mut rest = total.unwrap_or(u64::MAX);
+        let mut part = |part, name, all: u64, flaws: &mut Flaws| {
+            let taken = self.take(part, &mut rest, (name, CACHED), flaws);
+            flaws.cut(taken, all, name)
         };
-        let (cached_text, cached_audio, cached_image) = (
-            fill(text, input.text, "text_tokens")?,
-            fill(audio, input.audio, "audio_tokens")?,
-            fill(image, input.image, "image_tokens")?,
-        );
-        if unreported > 0 {
-            return Err(UsageError::Exceeded(INPUT));
-        }
-        Ok(Input { cached_text, cached_audio, cached_image, ..input })
+        let cached_text = part(Part::CachedText, "cached text_tokens", input.text, flaws);
+        let cached_audio = part(Part::CachedAudio, "cached audio_tokens", input.audio, flaws);
+        let cached_image = part(Part::CachedImage, "cached image_tokens", input.image, flaws);
+        let mut unreported = total.map_or(0, |total| total - (cached_text + cached_audio + cached_image).min(total));
+        let mut fill = |cached: u64, all: u64| {
+            let more = (all - cached).min(unreported);
+            unreported -= more;
+            cached + more
+        };
+        let input = Input {
+            cached_text: fill(cached_text, input.text),
+            cached_audio: fill(cached_audio, input.audio),
+            cached_image: fill(cached_image, input.image),
+            ..input
+        };
+        flaws.cut(unreported, 0, INPUT);
+        input
     }
 
-    fn output(&self, total: u64) -> Result<Output, UsageError> {
-        if self.is_malformed {
-            return Err(UsageError::Malformed);
+    fn output(&self, total: u64, flaws: &mut Flaws) -> Output {
+        self.note_shape(flaws);
+        let mut rest = total;
+        let audio = self.take(Part::Audio, &mut rest, ("audio_tokens", OUTPUT), flaws);
+        for (part, name) in [(Part::Text, "text_tokens"), (Part::Reasoning, "reasoning_tokens")] {
+            let mut text = rest;
+            self.take(part, &mut text, (name, OUTPUT), flaws);
         }
-        let text = self.part(Part::Text, "text_tokens")?.unwrap_or(0);
-        let audio = self.part(Part::Audio, "audio_tokens")?.unwrap_or(0);
-        let reasoning = self.part(Part::Reasoning, "reasoning_tokens")?.unwrap_or(0);
-        let unreported = total.checked_sub(text + audio).ok_or(UsageError::Exceeded(OUTPUT))?;
-        let text = text + unreported;
-        if reasoning > text {
-            return Err(UsageError::Exceeded(OUTPUT));
-        }
-        Ok(Output { text, audio })
+        Output { text: rest, audio }
     }
 }
 

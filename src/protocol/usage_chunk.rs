@@ -143,7 +143,7 @@ fn is_usage_chunk(event: &[u8]) -> bool {
     let mut judge = |item: SseItem<'_>| match item {
         SseItem::Data(data) => message.feed(data),
         SseItem::End => {
-            is_one |= matches!(message.end_data(), Data::ChatUsage { is_alone: true, .. });
+            is_one |= matches!(message.end_data(), Data::Usage { is_alone: true, .. });
         }
     };
     let mut reader = SseReader::new();

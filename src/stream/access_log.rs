@@ -1,12 +1,15 @@
 //! The fields of the access log: what is known of a stream's session, call or REST exchange at its end.
 
 use super::rest::RestUsage;
-use crate::usage::{MicroUsd, Record};
+use crate::denial::{Denial, Subject};
+use crate::usage::{ClosedBy, Limit, MicroUsd, Record};
 
 /// What a stream came to, as the access log shows it.
 pub enum AccessLog {
     /// Nothing is known of it but what Envoy knows.
     Nothing,
+    /// A request that was denied, or whose response was.
+    Denied(Box<Denial>),
     /// A session that is over.
     Session(Box<Record>),
     /// A call that has begun, and goes on.
@@ -25,12 +28,15 @@ impl AccessLog {
         };
         match self {
             Self::Nothing => {}
+            Self::Denied(denial) => denied(denial, put),
             Self::Call(record) => names(record, put),
             Self::Session(record) => {
                 names(record, put);
                 if let Some(close) = &record.close {
                     put("realtime_byok.code", &close.code.to_string());
-                    put("realtime_byok.close", &close.reason);
+                    put("realtime_byok.limit", close.limit.map(Limit::as_str).unwrap_or_default());
+                    put("realtime_byok.close", close.by.as_str());
+                    put("realtime_byok.reason", &close.reason);
                 }
                 put("realtime_byok.duration", &record.duration_ms.to_string());
                 amounts(record.usage.total_tokens, record.cost_usd, put);
@@ -46,6 +52,19 @@ impl AccessLog {
             }
         }
     }
+}
+
+fn denied(denial: &Denial, put: &mut dyn FnMut(&'static str, &str)) {
+    if let Some(Subject { caller, user, policy, provider, model }) = denial.subject() {
+        put("realtime_byok.caller", caller.as_deref().unwrap_or_default());
+        put("realtime_byok.user", user.as_deref().unwrap_or_default());
+        put("realtime_byok.policy", policy.as_deref().unwrap_or_default());
+        put("realtime_byok.provider", provider.as_deref().unwrap_or_default());
+        put("realtime_byok.model", model.as_deref().unwrap_or_default());
+    }
+    put("realtime_byok.code", denial.code.as_str());
+    put("realtime_byok.limit", denial.reached().map(Limit::as_str).unwrap_or_default());
+    put("realtime_byok.close", ClosedBy::Gateway.as_str());
 }
 
 fn names(record: &Record, put: &mut dyn FnMut(&'static str, &str)) {

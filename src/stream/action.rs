@@ -75,8 +75,8 @@ impl From<BodyAction> for ResponseAction {
     }
 }
 
-impl From<Denial> for DetailedReply {
-    fn from(denial: Denial) -> Self {
+impl From<&Denial> for DetailedReply {
+    fn from(denial: &Denial) -> Self {
         Self { reply: denial.local_reply(), details: denial.code.details().into() }
     }
 }

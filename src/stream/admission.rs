@@ -5,24 +5,26 @@ use std::time::SystemTime;
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, limit_denial, missing_token, origin_not_allowed, overloaded, route_not_allowed, token_denial,
-    unreadable_body, unsupported_content_type,
+    credential_denial, limit_denial, missing_token, model_out_of_sight, origin_not_allowed, overloaded,
+    route_not_allowed, token_denial, unreadable_body, unsupported_content_type,
 };
 use super::request_head::{BodyKind, Line, RequestHead};
-use crate::client_secret::OpenedSecret;
 use crate::client_secret::claims::{Claims, unix_seconds};
-use crate::client_secret::sealing::{OpenError, PREFIX, Plaintext};
+use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
+use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
 use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
-use crate::limit::SessionLimits;
+use crate::json::paths::InvalidPath;
+use crate::limit::SessionBounds;
 use crate::memory::{Full, MemoryAccount, Reservation};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Policy, Provider};
-use crate::process::SessionHandle;
+use crate::process::{SessionHandle, Share, TallyKey};
+use crate::protocol::Lock;
 use crate::secret::Secret;
 use crate::usage::{MicroUsd, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
 
@@ -33,9 +35,18 @@ pub(crate) struct Admission {
     /// Who sent it, or minted the secret that it came with.
     pub caller: Arc<Caller>,
     /// What that secret says, if it came with one.
-    pub client_secret: Option<OpenedSecret>,
+    pub client_secret: Option<Box<OpenedSecret>>,
+    /// Its part in what all sessions of that secret may use up together, if that is limited.
+    pub share: Option<Share>,
     /// What it addresses.
     pub endpoint: Endpoint,
+}
+
+/// Who sent a request, and under which policy: what outlasts its admission.
+pub(crate) struct Identity {
+    policy: Arc<Policy>,
+    caller: Arc<Caller>,
+    user: Option<String>,
 }
 
 /// A request of a guarded route, its form being right.
@@ -71,14 +82,28 @@ impl Admission {
         let GuardedRequest { plan, policy, head, offer } = *request;
         let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
-        let (caller, client_secret) = identify(plan, policy, &token, host)?;
-        check_endpoint(plan, &endpoint, client_secret.is_some())?;
-        if !caller.policies.allows(&policy.name) {
+        let Identified { caller, client_secret, share } = identify(plan, policy, &token, host)?;
+        let admission = Self { policy: policy.clone(), caller, client_secret, share, endpoint };
+        match admission.check(plan, head) {
+            Ok(()) => Ok(admission),
+            Err(denial) => Err(denial.of(admission.identity().subject())),
+        }
+    }
+
+    /// What its sender may address, and from where.
+    fn check(&self, plan: &Plan, head: &RequestHead) -> Result<(), Denial> {
+        check_endpoint(plan, &self.endpoint, self.client_secret.as_deref())?;
+        if !self.caller.policies.allows(&self.policy.name) {
             return Err(route_not_allowed());
         }
-        let page = client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
-        check_origins(head, &caller.origins, page)?;
-        Ok(Self { policy: policy.clone(), caller, client_secret, endpoint })
+        let page = self.client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
+        check_origins(head, &self.caller.origins, page)
+    }
+
+    /// Who sent it, and under which policy.
+    pub(crate) fn identity(&self) -> Identity {
+        let user = self.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone());
+        Identity { policy: self.policy.clone(), caller: self.caller.clone(), user }
     }
 
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
@@ -111,6 +136,7 @@ impl Admission {
             (Endpoint::Mint(mint), BodyKind::Json) => Ok(Some(BodyNeed::Mint(*mint))),
             // SDP names no model; a form could.
             (Endpoint::StartCall, BodyKind::Sdp) => Ok(None),
+            (Endpoint::StartCall, _) if self.binding_models().is_some() => Err(model_out_of_sight()),
             (Endpoint::StartCall, _) if has_rule => Err(unreadable_body()),
             (Endpoint::StartCall, _) => Ok(None),
             _ if ends => Ok(None),
@@ -133,25 +159,31 @@ impl Admission {
         }
     }
 
-    /// What a session may use up: the policy's limits, and the client secret's where those are tighter.
-    pub(crate) fn limits(&self) -> SessionLimits {
-        let policy = self.policy.limits;
-        self.client_secret.as_ref().map_or(policy, |client_secret| client_secret.limits.tighten(&policy))
+    /// What a session may use up by itself: the policy's limits, and the client secret's where that is tighter.
+    pub(crate) fn bounds(&self) -> SessionBounds {
+        let secret = self.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration);
+        SessionBounds::new(&self.policy.limits, secret)
+    }
+
+    /// The session fields that may not be changed: the policy's, and the client secret's beside them.
+    pub(crate) fn lock(&self) -> &Lock {
+        self.client_secret.as_ref().map_or(&self.policy.lock, |client_secret| &client_secret.lock)
     }
 
     /// Bytes that are held beside the admission itself.
     pub(crate) fn held(&self) -> usize {
-        self.client_secret.as_ref().map_or(0, OpenedSecret::held)
+        self.client_secret.as_ref().map_or(0, |client_secret| size_of::<OpenedSecret>() + client_secret.held())
     }
 
     /// Takes so many bytes for what goes on now. What will hold more as a session, while its answer is read or while that is
-    /// sealed is refused where nothing new may begin; all else is not.
+    /// sealed is refused where nothing new may begin; all else is not, and least of all what ends a call.
     ///
     /// # Errors
     ///
     /// If the worker's streams hold so much.
     pub(crate) fn reserve(&self, bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
         match &self.endpoint {
+            endpoint if endpoint.hung_up().is_some() => Ok(memory.reserve(bytes)),
             endpoint if endpoint.begins_session() || self.is_counted() => admit(bytes, memory),
             Endpoint::Mint(_) => admit(bytes, memory),
             _ => Ok(memory.reserve(bytes)),
@@ -162,7 +194,7 @@ impl Admission {
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
         let started = if self.endpoint.begins_session() {
-            sessions.admit(&self.caller, || host.now()).map(Some)
+            sessions.admit(&self.caller, self.share.as_ref(), || host.now()).map(Some)
         } else {
             sessions.check_budget(&self.caller, || host.now()).map(|()| None)
         };
@@ -198,13 +230,32 @@ impl Admission {
         }
     }
 
+    /// The models that it may name, and no others, wherever a model can be named; none where others keep to that.
+    pub(crate) fn binding_models(&self) -> Option<&MintedModels> {
+        self.client_secret.as_deref().and_then(OpenedSecret::binding_models)
+    }
+
     /// The upstream's own secret that this request came with, sealed.
     pub(crate) fn upstream_secret(&self) -> Option<&Secret> {
         self.client_secret.as_ref().and_then(|client_secret| client_secret.upstream.as_ref())
     }
 }
 
-/// Whose token it is. A caller's own token may begin as client secrets do.
+impl Identity {
+    /// The same, for whoever asks who was denied.
+    pub(crate) fn subject(&self) -> Subject {
+        let (caller, policy) = (Some(self.caller.name.clone()), Some(self.policy.name.clone()));
+        Subject { caller, user: self.user.clone(), policy, ..Subject::default() }
+    }
+}
+
+/// Whose token it is, and what that says.
+struct Identified {
+    caller: Arc<Caller>,
+    client_secret: Option<Box<OpenedSecret>>,
+    share: Option<Share>,
+}
+
 /// Takes so many bytes for what begins or waits.
 ///
 /// # Errors
@@ -214,52 +265,54 @@ pub(crate) fn admit(bytes: usize, memory: &MemoryAccount) -> Result<Reservation,
     memory.admit(bytes).map_err(|Full| overloaded())
 }
 
-fn identify(
-    plan: &Plan,
-    policy: &Policy,
-    token: &[u8],
-    host: &dyn StreamHost,
-) -> Result<(Arc<Caller>, Option<OpenedSecret>), Denial> {
+/// Whose token it is. A caller's own token may begin as client secrets do.
+fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -> Result<Identified, Denial> {
     if let Some(secrets) = plan.secrets.as_ref().filter(|_| token.starts_with(PREFIX)) {
         let mut plaintext = Plaintext::default();
         match secrets.keys.open(token, unix_seconds(host.now()), &mut plaintext) {
-            Ok(claims) => return identify_by_secret(plan, policy, &claims),
+            Ok(claims) => return identify_by_secret(plan, policy, &claims, token),
             Err(OpenError::Expired) => return Err(token_denial(TokenError::Expired)),
             Err(OpenError::NotSealed | OpenError::Invalid) => {}
         }
     }
     let caller = plan.callers.find(token, || host.now()).map_err(token_denial)?;
-    Ok((caller.clone(), None))
+    Ok(Identified { caller: caller.clone(), client_secret: None, share: None })
 }
 
-fn identify_by_secret(
-    plan: &Plan,
-    policy: &Policy,
-    claims: &Claims<'_>,
-) -> Result<(Arc<Caller>, Option<OpenedSecret>), Denial> {
+fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) -> Result<Identified, Denial> {
     let caller = plan.callers.named(claims.caller).ok_or_else(|| token_denial(TokenError::Invalid))?;
     let provider = policy.providers().find(|provider| provider.name == claims.provider);
     let provider = provider.filter(|_| policy.name == claims.policy).ok_or_else(route_not_allowed)?;
-    let client_secret = OpenedSecret {
-        provider: provider.clone(),
-        model: claims.model.map(str::to_owned),
-        user: claims.user.map(str::to_owned),
-        origin: claims.origin.map(str::to_owned),
-        limits: claims.limits,
-        upstream: claims.upstream.map(|secret| Secret::new(secret.to_vec())),
-    };
-    Ok((caller.clone(), Some(client_secret)))
+    // Minted when the policy was still metered: what cannot be kept is not promised.
+    if !policy.is_metered && (claims.lock.is_some() || claims.limits.need_metering()) {
+        return Err(route_not_allowed());
+    }
+    let client_secret = OpenedSecret::new(claims, policy, provider);
+    let client_secret = client_secret.map_err(|InvalidPath(_)| token_denial(TokenError::Invalid))?;
+    let limits = claims.limits.shared();
+    let share = (!limits.is_none()).then(|| Share {
+        key: TallyKey::of(token),
+        limits,
+        kept_until: claims.expires_at.saturating_add(CLOCK_SKEW),
+    });
+    Ok(Identified { caller: caller.clone(), client_secret: Some(Box::new(client_secret)), share })
 }
 
 /// Whether the endpoint may be addressed: minting where it is on, and with a client secret only what that is for.
-fn check_endpoint(plan: &Plan, endpoint: &Endpoint, has_client_secret: bool) -> Result<(), Denial> {
+fn check_endpoint(plan: &Plan, endpoint: &Endpoint, client_secret: Option<&OpenedSecret>) -> Result<(), Denial> {
     let mints = plan.secrets.as_ref().is_some_and(|secrets| secrets.minting != MintMode::Off);
     match endpoint {
         Endpoint::Forbidden => Err(route_not_allowed()),
         Endpoint::Mint(_) if !mints => Err(route_not_allowed()),
-        _ if has_client_secret && !endpoint.takes_client_secrets() => Err(route_not_allowed()),
+        _ if client_secret.is_some() && !endpoint.takes_client_secrets() => Err(route_not_allowed()),
+        Endpoint::StartCall if client_secret.is_some_and(locks_what_a_call_could_change) => Err(route_not_allowed()),
         _ => Ok(()),
     }
+}
+
+/// Whether a secret locks fields. The data channel of a call passes the gateway by, so that nobody could keep to that.
+fn locks_what_a_call_could_change(client_secret: &OpenedSecret) -> bool {
+    client_secret.has_lock
 }
 
 /// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,
@@ -286,6 +339,6 @@ pub(super) mod testing {
 
     /// A request of web-app's under a policy.
     pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
-        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, endpoint }
+        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, share: None, endpoint }
     }
 }

@@ -86,7 +86,7 @@ impl WholeRequest<'_> {
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits_with_body(credential.as_ref(), replaced.as_deref());
         let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
-        admission.start(cx)?;
+        admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let provider = upstream.provider.clone();
         let awaited = Awaited::of_rest(&admission.endpoint, meter);
         let forwarded = Forwarded { admission, provider, awaited, reservation };
@@ -100,8 +100,9 @@ impl WholeRequest<'_> {
         let secrets = plan.secrets.as_ref().ok_or_else(route_not_allowed)?;
         let request = mint::parse(mint, body)?;
         let upstream = Upstream::resolve(admission, path, request.model(), true)?;
-        admission.start(cx)?;
-        match mint::request(secrets, admission, &request, &upstream, cx)? {
+        let denied = |denial: Denial| denial.of(upstream.subject());
+        admission.start(cx).map_err(denied)?;
+        match mint::request(secrets, admission, &request, &upstream, cx).map_err(denied)? {
             Minted::Reply(body) => {
                 cx.worker.sessions.metrics.add(Metric::SecretMinted(MintedBy::Gateway));
                 let reply = LocalReply::json(200, body.into_bytes());

@@ -12,6 +12,7 @@ use crate::denial::Denial;
 use crate::endpoint::CallId;
 use crate::host::{Attribute, StreamHost};
 use crate::http::Target;
+use crate::limit::SessionBounds;
 use crate::policy::{Placement, Provider};
 use crate::process::{CallName, SessionHandle};
 use crate::secret::Secret;
@@ -50,7 +51,11 @@ pub(crate) fn join(
     if known.caller != admission.caller.name || !is_users {
         return Err(route_not_allowed());
     }
-    cx.worker.sessions.join(&admission.caller, || cx.host.now()).map(Some).map_err(limit_denial)
+    cx.worker
+        .sessions
+        .join(&admission.caller, admission.share.as_ref(), || cx.host.now())
+        .map(Some)
+        .map_err(limit_denial)
 }
 
 /// The key that ends a call which a request begins or joins: the one that the request goes on with. If that is the
@@ -83,7 +88,7 @@ impl StartedCall {
             model,
             ..admission.record(host.random_bytes().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
         };
-        Self { call: Call::new(record, started, admission.limits().max_duration), provider_key }
+        Self { call: Call::new(record, started, admission.bounds()), provider_key }
     }
 
     /// Its record as it begins.
@@ -111,7 +116,7 @@ impl SidebandOf {
         let hangup = hangup(self.id.as_str(), b"/calls", self.provider_key, host);
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };
-        let mut call = Call::new(record, now, None);
+        let mut call = Call::new(record, now, SessionBounds::default());
         call.hangup = hangup;
         call
     }

@@ -16,11 +16,14 @@
 use std::time::{Duration, SystemTime};
 
 use crate::limit::Ending;
-use crate::usage::{Close, ClosedBy};
+use crate::usage::{Close, Limit};
 use crate::ws::{CloseCode, CloseFrame, ProtocolError, Sender, text_frame};
 
 /// How long a side may take to close after it got its Close frame.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How much earlier than a second after the last one a tick may come: a grace of whole seconds must not take one more for it.
+const EARLY: Duration = Duration::from_millis(100);
 
 /// How long the upstream may take to answer a Close before its client gets one without that. More than the time between
 /// two ticks, since `now` may be as old as the last.
@@ -119,7 +122,7 @@ impl Closing {
 
     /// How the session's record says that it ended.
     pub(crate) fn close(&self) -> Close {
-        Close { by: ClosedBy::Gateway, code: self.close.code().value(), reason: self.ending.code().to_owned() }
+        Close { code: self.close.code().value(), ..self.ending.close() }
     }
 
     /// The upstream answered the handshake only now: from here on there is somebody to tell.
@@ -172,9 +175,9 @@ impl Closing {
             return false;
         }
         let patience = match (&self.ending, self.client_side) {
-            (Ending::IdleTimeout, _) => Duration::ZERO,
+            (Ending::Limit(Limit::SessionIdle), _) => Duration::ZERO,
             (Ending::Stopped, ClientSide::AtBoundary) => STOP_GRACE,
-            _ => GRACE,
+            _ => GRACE.saturating_sub(EARLY),
         };
         waited >= patience
     }

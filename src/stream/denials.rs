@@ -5,7 +5,7 @@ use crate::config::Plan;
 use crate::credential::{CredentialError, TokenError};
 use crate::denial::{Denial, DenialCode};
 use crate::endpoint::{InvalidPath, NoEndpoint};
-use crate::limit::{CallerLimit, Exceeded};
+use crate::limit::{Exceeded, Limit};
 
 /// The answer to a request whose body has come, and cannot be had from Envoy.
 pub(super) fn unread_body() -> Denial {
@@ -82,12 +82,31 @@ pub(super) fn credential_denial(error: CredentialError) -> Denial {
 }
 
 pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial {
-    let reason = match limit {
-        CallerLimit::Sessions => DenialCode::SessionLimitExceeded,
-        CallerLimit::Rate => DenialCode::RateLimitExceeded,
-        CallerLimit::Budget => DenialCode::BudgetExceeded,
+    let (code, message) = match limit {
+        Limit::CallerConcurrentSessions => {
+            (DenialCode::SessionLimitExceeded, "Too many sessions are open. End one, or try again later.")
+        }
+        Limit::SecretSessions => {
+            (DenialCode::SessionLimitExceeded, "This client secret has been used as often as it may. Mint a new one.")
+        }
+        Limit::CallSidebands => (
+            DenialCode::SessionLimitExceeded,
+            "This call has as many sidebands as it may. End one, or try again later.",
+        ),
+        Limit::CallerSessionsPerMinute => {
+            (DenialCode::RateLimitExceeded, "Too many sessions were started within a minute. Try again later.")
+        }
+        Limit::CallerTokensPerDay | Limit::CallerCostPerDay => {
+            (DenialCode::BudgetExceeded, "Today's budget is used up. It begins anew at midnight UTC.")
+        }
+        Limit::SecretTokens | Limit::SecretCost | Limit::SecretDuration => {
+            (DenialCode::BudgetExceeded, "What this client secret may use is used up. Mint a new one.")
+        }
+        Limit::SessionTokens | Limit::SessionCost | Limit::SessionDuration | Limit::SessionIdle => {
+            (DenialCode::BudgetExceeded, "The budget of this session is used up. Open a new one to go on.")
+        }
     };
-    Denial::new(reason, limit.message()).retry_after(retry_after)
+    Denial::new(code, message).limit(limit).retry_after(retry_after)
 }
 
 pub(super) fn unreadable_body() -> Denial {
@@ -123,6 +142,12 @@ pub(super) fn origin_not_allowed() -> Denial {
 
 pub(super) fn model_of_another_secret() -> Denial {
     let message = "This client secret was minted for another model. Leave `model` out, or mint a secret for this one.";
+    Denial::new(DenialCode::ModelNotAllowed, message).param("model")
+}
+
+pub(super) fn model_out_of_sight() -> Denial {
+    let message = "This client secret was minted for one model, and only SDP is known to name no other: send the offer as \
+                   `application/sdp`.";
     Denial::new(DenialCode::ModelNotAllowed, message).param("model")
 }
 

@@ -11,6 +11,7 @@ use super::upstream::Upstream;
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
+use crate::denial::Subject;
 use crate::endpoint::{CallId, Endpoint};
 use crate::http::{Edits, HeaderValue, Param, ParamEdit};
 use crate::memory::Reservation;
@@ -85,6 +86,12 @@ impl Forwarded {
     pub(crate) fn presented(&self) -> Presented {
         if self.admission.upstream_secret().is_some() { Presented::ClientSecret } else { Presented::Key }
     }
+
+    /// Who sent it, and what it was for.
+    pub(crate) fn subject(&self) -> Subject {
+        let model = self.awaited.model().map(str::to_owned);
+        Subject { provider: Some(self.provider.name.clone()), model, ..self.admission.identity().subject() }
+    }
 }
 
 impl Awaited {
@@ -94,6 +101,17 @@ impl Awaited {
             (Some(id), meter) => Self::HangUp(id.clone(), meter),
             (None, Some(meter)) => Self::Usage(meter),
             (None, None) => Self::Nothing,
+        }
+    }
+
+    /// The model of the request, if it is known.
+    fn model(&self) -> Option<&str> {
+        match self {
+            Self::WebSocket(_, followed) => followed.as_ref()?.relay.model(),
+            Self::Call(request) => request.model.as_deref(),
+            Self::Usage(meter) => meter.model(),
+            Self::HangUp(_, meter) => meter.as_ref()?.model(),
+            Self::Nothing => None,
         }
     }
 

@@ -6,13 +6,13 @@ use super::denials::{
     invalid_mint_response, mint_denial, overloaded, route_not_allowed, too_long, unkept_limits, unsealable,
 };
 use super::upstream::Upstream;
-use crate::client_secret::claims::{ClaimTooLong, Claims, SecretLimits, unix_seconds};
+use crate::client_secret::claims::{ClaimTooLong, Claims, unix_seconds};
 use crate::client_secret::sealing::Sealed;
 use crate::client_secret::{
     GatewayObject, InvalidMintResponse, MAX_RESPONSE, MintRequest, MintResponse, local_response,
 };
 use crate::config::{MintMode, Plan, Secrets};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::http::decoded;
@@ -24,6 +24,7 @@ pub(crate) struct Minting {
     provider: String,
     policy: String,
     model: Option<String>,
+    transcription_model: Option<String>,
     gateway: GatewayObject,
     issued_at: u64,
     expires_at: u64,
@@ -55,7 +56,7 @@ pub(crate) fn request(
     cx: &Context<'_>,
 ) -> Result<Minted, Denial> {
     let host = cx.host;
-    if !admission.policy.is_metered && request.gateway.limits != SecretLimits::default() {
+    if !admission.policy.is_metered && request.gateway.needs_metering() {
         return Err(unkept_limits());
     }
     let max_ttl = secrets.max_ttl.as_secs();
@@ -65,6 +66,7 @@ pub(crate) fn request(
         provider: upstream.provider.name.clone(),
         policy: admission.policy.name.clone(),
         model: upstream.model.map(str::to_owned),
+        transcription_model: request.transcription_model().map(str::to_owned),
         gateway: request.gateway.clone(),
         issued_at: now,
         expires_at: request.expires_at(now, max_ttl),
@@ -101,6 +103,17 @@ impl Minting {
         &self.provider
     }
 
+    /// Who asked for the secret, and what it was to be for.
+    pub(crate) fn subject(&self) -> Subject {
+        Subject {
+            caller: Some(self.caller.clone()),
+            user: self.gateway.user.clone(),
+            policy: Some(self.policy.clone()),
+            provider: Some(self.provider.clone()),
+            model: self.model.clone(),
+        }
+    }
+
     /// The body that the client gets for the upstream's.
     pub(crate) fn answer(&self, secrets: &Secrets, body: &[u8], host: &dyn StreamHost) -> Result<Vec<u8>, Denial> {
         let answer = MintResponse::parse(body).map_err(invalid_mint_response)?;
@@ -127,6 +140,8 @@ impl Minting {
             origin: self.gateway.origin.as_deref(),
             limits: self.gateway.limits,
             upstream,
+            lock: self.gateway.lock.as_deref(),
+            transcription_model: self.transcription_model.as_deref(),
         };
         let nonce = host.random_bytes().ok_or_else(unsealable)?;
         secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))
@@ -134,6 +149,11 @@ impl Minting {
 }
 
 impl Sealing {
+    /// Who asked for the secret, and what it was to be for.
+    pub(crate) fn subject(&self) -> Subject {
+        self.minting.subject()
+    }
+
     /// A response of which no body has come yet.
     pub(crate) fn new(minting: Box<Minting>, content_encoding: Vec<u8>) -> Self {
         Self { minting, content_encoding, body: Vec::new() }

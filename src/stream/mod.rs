@@ -11,6 +11,7 @@ mod context;
 mod denials;
 mod forward;
 mod handshake;
+mod lost_connection;
 mod mint;
 mod request;
 mod request_head;
@@ -27,7 +28,7 @@ mod websocket;
 use std::time::SystemTime;
 
 use crate::denial::Denial;
-use crate::host::{HeaderMap, Level};
+use crate::host::{Attribute, HeaderMap, Level};
 use crate::http::Edits;
 use crate::metrics::Metric;
 use crate::process::Sessions;
@@ -65,7 +66,7 @@ impl Stream {
                 self.handle = handle;
                 (State::Forwarded(sent), RequestAction::Forward(edits, None))
             }
-            Err(denial) => (State::Replied, self.deny(denial, &head, cx.worker)),
+            Err(denial) => (State::Replied, self.deny_head(denial, &head, cx.worker)),
         };
         self.state = state;
         action
@@ -121,10 +122,10 @@ impl Stream {
     /// none.
     pub fn deny_waiting(&mut self, denial: Denial, worker: &mut WorkerState) -> Option<(Edits, DetailedReply)> {
         let State::WaitingForBody(waiting) = &self.state else { return None };
-        worker.sessions.metrics.add(Metric::Rejected(denial.code));
+        let denial = denial.of(waiting.1.admission.identity().subject());
         let edits = edits_of_denied(&self.plan, &waiting.0);
         self.state = State::Replied;
-        Some((edits, denial.into()))
+        Some((edits, self.deny(denial, worker)))
     }
 
     /// Time passed. Says whether the stream is to be reset now; it is said once.
@@ -158,13 +159,15 @@ impl Stream {
             }
             (State::Relaying(relay, sideband) | State::Cut(relay, sideband), handle) => {
                 let now = host.now();
-                let record = relay.record(Status::Closed, now);
+                let mut record = relay.record(Status::Closed, now);
+                let ended_here = record.close.clone().filter(|close| close.by == ClosedBy::Gateway);
+                let details = || host.attribute(Attribute::ResponseCodeDetails).unwrap_or_default();
+                record.close = record.close.or_else(|| lost_connection::close(&details()));
                 if let Some(handle) = handle {
                     sessions.close(handle, Some(&record), now);
                 }
-                let closed_here = record.close.as_ref().filter(|close| close.by == ClosedBy::Gateway);
-                if let (Some(sideband), Some(close)) = (sideband, closed_here) {
-                    calls.end(sideband.end(&record, host, now), close.clone(), sessions, now);
+                if let (Some(sideband), Some(close)) = (sideband, ended_here) {
+                    calls.end(sideband.end(&record, host, now), close, sessions, now);
                 }
                 AccessLog::Session(Box::new(record))
             }
@@ -176,7 +179,7 @@ impl Stream {
                     let message = "a call has begun whose answer names none in `location`: it cannot be ended";
                     cx.worker.log(Level::Warn, format_args!("{message}"));
                 }
-                AccessLog::Nothing
+                self.denied.take().map_or(AccessLog::Nothing, AccessLog::Denied)
             }
         }
     }
@@ -199,6 +202,7 @@ impl Stream {
             return RequestAction::Reset;
         };
         let (head, waiting) = *waiting;
+        let identity = waiting.admission.identity();
         let completed = match is_unreadable {
             true => Err(unreadable_body()),
             // It is read within this callback, and so beside what the account has, but for no more than that could have.
@@ -218,13 +222,22 @@ impl Stream {
                 RequestAction::Forward(edits, Some(body))
             }
             Ok(BodyDecision::Reply(reply)) => RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan, &head)),
-            Err(denial) => self.deny(denial, &head, cx.worker),
+            Err(denial) => self.deny_head(denial.of(identity.subject()), &head, cx.worker),
         }
     }
 
-    fn deny(&self, denial: Denial, head: &RequestHead, worker: &mut WorkerState) -> RequestAction {
-        worker.sessions.metrics.add(Metric::Rejected(denial.code));
-        RequestAction::Reply(Box::new(denial.into()), edits_of_denied(&self.plan, head))
+    fn deny_head(&mut self, denial: Denial, head: &RequestHead, worker: &mut WorkerState) -> RequestAction {
+        let edits = edits_of_denied(&self.plan, head);
+        RequestAction::Reply(Box::new(self.deny(denial, worker)), edits)
+    }
+
+    /// Counts a denial, and keeps it for the access log.
+    pub(in crate::stream) fn deny(&mut self, denial: Denial, worker: &mut WorkerState) -> DetailedReply {
+        let caller = denial.subject().and_then(|subject| subject.caller.as_deref());
+        worker.sessions.metrics.add(Metric::Rejected { code: denial.code, caller, limit: denial.reached() });
+        let reply = DetailedReply::from(&denial);
+        self.denied = Some(Box::new(denial));
+        reply
     }
 }
 

@@ -21,11 +21,11 @@ use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::control::Request;
 use crate::credential::{SubprotocolOffer, bearer};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
 use crate::http::{Edits, HeaderValue};
-use crate::policy::{Guard, Placement, Route};
+use crate::policy::{Guard, Placement, Policy, Route};
 use crate::process::{CallName, SessionHandle};
 use crate::secret::{Digest, Secret};
 
@@ -75,25 +75,13 @@ pub(crate) fn check(
     let target = head.target();
     let (endpoint, path) = Endpoint::read(head.method(), &target, head.last(Line::Upgrade)).map_err(no_endpoint)?;
     let Some(Guard::On(policy)) = guard else { return Err(no_policy()) };
-    let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway).map_err(credential_denial)?;
+    let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway)
+        .map_err(|error| credential_denial(error).of(under(policy)))?;
     let request = GuardedRequest { plan, policy, head, offer: &offer };
-    let admission = Admission::new(&request, endpoint, cx.host)?;
-    if let Some(need) = admission.body_need(head, ends)? {
-        let beside = head.held() + path.text().len() + offer.held() + admission.held();
-        let _reservation = admit(size_of::<(RequestHead, WaitingForBody)>() + beside, &cx.worker.memory)?;
-        let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need, _reservation };
-        return Ok(RequestDecision::Wait(waiting));
-    }
+    let admission = Admission::new(&request, endpoint, cx.host).map_err(|denial| denial.of(under(policy)))?;
+    let identity = admission.identity();
     let admitted = Admitted { plan, head, path, offer };
-    match &admission.endpoint {
-        Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket => admitted.websocket(admission, cx),
-        Endpoint::StartCall => admitted.call(admission, cx),
-        // The one waits for its body, the other was denied.
-        Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
-        Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
-            admitted.rest(admission, cx)
-        }
-    }
+    admitted.decide(admission, ends, cx).map_err(|denial| denial.of(identity.subject()))
 }
 
 /// A request that needs no body to be judged.
@@ -105,15 +93,36 @@ struct Admitted<'a> {
 }
 
 impl Admitted<'_> {
+    /// `ends` says that no body follows.
+    fn decide(self, admission: Admission, ends: bool, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+        if let Some(need) = admission.body_need(self.head, ends)? {
+            let Self { head, path, offer, .. } = self;
+            let beside = head.held() + path.text().len() + offer.held() + admission.held();
+            let _reservation = admit(size_of::<(RequestHead, WaitingForBody)>() + beside, &cx.worker.memory)?;
+            let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need, _reservation };
+            return Ok(RequestDecision::Wait(waiting));
+        }
+        match &admission.endpoint {
+            Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket => self.websocket(admission, cx),
+            Endpoint::StartCall => self.call(admission, cx),
+            // The one waits for its body, the other was denied.
+            Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
+            Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
+                self.rest(admission, cx)
+            }
+        }
+    }
+
     fn websocket(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
         let reservation = admission.reserve(Forwarded::size(&admission, offer.held()), &cx.worker.memory)?;
         let handle = match admission.endpoint.sideband_of() {
-            Some(id) => call::join(CallName { provider: &upstream.provider.name, id: id.as_str() }, &admission, cx)?,
-            None => admission.start(cx)?,
+            Some(id) => call::join(CallName { provider: &upstream.provider.name, id: id.as_str() }, &admission, cx),
+            None => admission.start(cx),
         };
+        let handle = handle.map_err(|denial| denial.of(upstream.subject()))?;
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let mut edits = outgoing.edits(credential.as_ref());
@@ -141,7 +150,7 @@ impl Admitted<'_> {
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
         let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
-        let handle = admission.start(cx)?;
+        let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
@@ -155,7 +164,7 @@ impl Admitted<'_> {
         let Self { plan, head, path, offer } = self;
         let upstream = Upstream::resolve(&admission, &path, None, false)?;
         let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
-        let handle = admission.start(cx)?;
+        let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
@@ -192,6 +201,11 @@ fn route(plan: &Plan, host: &dyn StreamHost) -> Route {
         None if plan.policies.need_names() => Route::Name(host.attribute(Attribute::RouteName).unwrap_or_default()),
         None => Route::Unnamed,
     }
+}
+
+/// All that is known of a request whose sender is not.
+fn under(policy: &Policy) -> Subject {
+    Subject { policy: Some(policy.name.clone()), ..Subject::default() }
 }
 
 fn is_http1(host: &dyn StreamHost) -> bool {

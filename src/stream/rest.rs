@@ -21,7 +21,7 @@ use crate::http::{Edits, is_json, media_type, trim};
 use crate::memory::{MemoryAccount, Reservation};
 use crate::policy::{Policy, Provider};
 use crate::protocol::{BodyMeter, UsageChunkFilter};
-use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Tally, UsageError};
+use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Tally, Transcription, UsageError};
 
 /// One exchange, from its request on.
 pub(crate) struct RestMeter {
@@ -31,6 +31,7 @@ pub(crate) struct RestMeter {
     meter: Meter,
     phase: Phase,
     gap: Option<UsageGap>,
+    is_unpriced: bool,
     reservation: Reservation,
 }
 
@@ -50,12 +51,15 @@ pub struct RestUsage {
     pub cost: MicroUsd,
     /// Why that may not be all.
     pub gap: Option<UsageGap>,
+    /// Whether some of it cost nothing for want of a price.
+    pub is_unpriced: bool,
 }
 
 impl RestUsage {
     /// Whether the response reported anything. What was not reported is not known, and need not be nothing.
     pub(crate) fn is_reported(&self) -> bool {
-        self.usage != Tally::default()
+        let has_amounts = self.usage.total_tokens > 0 || self.usage.transcription != Transcription::default();
+        has_amounts || (self.gap.is_none() && self.usage.responses > 0)
     }
 }
 
@@ -96,9 +100,15 @@ impl RestMeter {
                 meter: Meter::new(upstream.model),
                 phase: Phase::AwaitingHeaders(asked),
                 gap: None,
+                is_unpriced: false,
                 reservation: memory.reserve(size_of::<Self>()),
             })
         })
+    }
+
+    /// The request's model, else the response's, if one is known.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.meter.model()
     }
 
     /// The response's headers came.
@@ -139,7 +149,7 @@ impl RestMeter {
     pub(crate) fn pass(&mut self, bytes: &[u8], ends: bool, prices: &PriceList) -> BodyAction {
         let Phase::Reading { body, unasked, .. } = &mut self.phase else { return BodyAction::Pass };
         let metered = body.read(bytes, &mut self.meter, prices);
-        note(&mut self.gap, &metered);
+        note((&mut self.gap, &mut self.is_unpriced), &metered);
         let mut passed = unasked.as_mut().map(|unasked| unasked.pass(bytes, ends));
         // What is read is little, whatever the answer says. Only what is withheld can be refused.
         let read = size_of::<Self>() + self.meter.held() + body.held();
@@ -157,7 +167,7 @@ impl RestMeter {
     pub(crate) fn end(mut self, prices: &PriceList) -> RestUsage {
         if let Phase::Reading { body, is_stream, .. } = self.phase {
             let metered = body.finish(&mut self.meter, prices);
-            note(&mut self.gap, &metered);
+            note((&mut self.gap, &mut self.is_unpriced), &metered);
             if is_stream && *self.meter.tally() == Tally::default() {
                 self.gap.get_or_insert(UsageGap::Unreported);
             }
@@ -170,6 +180,7 @@ impl RestMeter {
             usage: *self.meter.tally(),
             cost: self.meter.cost(),
             gap: self.gap,
+            is_unpriced: self.is_unpriced,
         }
     }
 }
@@ -184,13 +195,19 @@ impl fmt::Display for UsageGap {
     }
 }
 
-/// Keeps the first reason why something could not be counted.
-fn note(gap: &mut Option<UsageGap>, all: &[MeterEvent]) {
-    let rejected = all.iter().find_map(|metered| match metered {
-        MeterEvent::Rejected(rejected) => Some(UsageGap::Rejected(*rejected)),
-        _ => None,
-    });
-    *gap = gap.or(rejected);
+/// Keeps the first reason why something could not be counted, or not all of it, and whether something had no price.
+fn note((gap, is_unpriced): (&mut Option<UsageGap>, &mut bool), all: &[MeterEvent]) {
+    for metered in all {
+        let rejected = match metered {
+            MeterEvent::Rejected(rejected) => Some(*rejected),
+            MeterEvent::Counted(usage) => {
+                *is_unpriced |= usage.unpriced;
+                usage.flaw
+            }
+            _ => None,
+        };
+        *gap = gap.or(rejected.map(UsageGap::Rejected));
+    }
 }
 
 #[cfg(test)]
@@ -270,6 +287,8 @@ mod tests {
         for (name, model, response) in [
             ("chat-sse", "gpt-5", EVENTS),
             ("responses-sse", "gpt-5", EVENTS),
+            ("anthropic-sse", "claude-sonnet-4-5", EVENTS),
+            ("anthropic-json", "claude-sonnet-4-5", JSON),
             ("chat-json-audio", "gpt-4o-audio-preview", JSON),
             ("responses-json", "gpt-5", JSON),
         ] {
@@ -290,13 +309,21 @@ mod tests {
         let recorded = load("chat-sse.jsonl");
         let unasked: String =
             recorded.lines().filter(|line| !line.contains(r#""choices":[]"#)).map(|line| format!("{line}\n")).collect();
-        let (stream, want) = (event_stream(&recorded), event_stream(&unasked));
-        assert!(want.len() < stream.len());
-        for cut in 0..=stream.len() {
-            let chunks = [&stream.as_bytes()[..cut], &stream.as_bytes()[cut..], b""];
-            let (used, got) = pass(rest("gpt-5", StreamUsage::Added), &EVENTS, &chunks);
-            assert_eq!((used.usage.total_tokens, used.gap), (2306, None), "cut at {cut}");
-            assert_eq!(String::from_utf8(got).unwrap(), want, "cut at {cut}");
+        for choices in [r#""choices":[],"#, r#""choices":null,"#, ""] {
+            let recorded = recorded.replace(r#""choices":[],"#, choices);
+            let (stream, want) = (event_stream(&recorded), event_stream(&unasked));
+            assert!(want.len() < stream.len());
+            let check = |chunks: &[&[u8]], cut| {
+                let (used, got) = pass(rest("gpt-5", StreamUsage::Added), &EVENTS, chunks);
+                assert_eq!((used.usage.total_tokens, used.gap), (2306, None), "{choices} cut at {cut}");
+                assert_eq!(String::from_utf8(got).unwrap(), want, "{choices} cut at {cut}");
+                let (used, got) = pass(rest("gpt-5", StreamUsage::AsSent), &EVENTS, chunks);
+                assert_eq!((used.usage.total_tokens, got), (2306, stream.clone().into_bytes()), "{choices}");
+            };
+            check(&stream.as_bytes().chunks(1).collect::<Vec<_>>(), 1);
+            for cut in 0..=stream.len() {
+                check(&[&stream.as_bytes()[..cut], &stream.as_bytes()[cut..], b""], cut);
+            }
         }
     }
 
@@ -385,7 +412,8 @@ mod tests {
         let (usage, many) = (r#""usage":{"input_tokens":1,"output_tokens":1}"#, r#""a":1,"#.repeat(200_000));
         let (long, full) = (format!(r#"{{"data":"{}",{usage}}}"#, "A".repeat(2 << 20)), format!("{{{many}{usage}}}"));
         let unasked = "data: {\"choices\":[{}]}\n\ndata: [DONE]\n\n".to_owned();
-        let missing = Some(UsageGap::Rejected(UsageError::Missing("usage")));
+        let rejected = |field| Some(UsageGap::Rejected(UsageError::Missing(field)));
+        let (missing, untold, cut_short) = (rejected("usage"), rejected("input_tokens"), rejected("output_tokens"));
         for (body, response, gap) in [
             (load("responses-json.jsonl"), JSON, None),
             (r#"{"object":"list","data":[]}"#.into(), JSON, None),
@@ -395,7 +423,9 @@ mod tests {
             (r#"{"object":"response","status":"queued","usage":null}"#.into(), JSON, missing),
             (unasked, EVENTS, missing),
             (cut(&event_stream(&load("responses-sse.jsonl"))), EVENTS, missing),
-            ("data: {\"type\":\"message_start\"}\n\n".into(), EVENTS, Some(UsageGap::Unreported)),
+            ("data: {\"type\":\"message_start\"}\n\n".into(), EVENTS, untold),
+            (cut(&event_stream(&load("anthropic-sse.jsonl"))), EVENTS, cut_short),
+            ("data: {\"type\":\"error\"}\n\n".into(), EVENTS, Some(UsageGap::Unreported)),
         ] {
             let (used, got) = pass(rest("gpt-5", StreamUsage::AsSent), &response, &[body.as_bytes()]);
             assert_eq!(used.gap, gap, "{:.80}", body);

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::admission::Admission;
+use crate::client_secret::MintedModels;
 use crate::credential::Caller;
-use crate::limit::{Ending, Progress, SessionLimits};
+use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::Policy;
-use crate::process::Sessions;
-use crate::protocol::{ClientMessage, ModelRole};
+use crate::process::{Sessions, Share};
+use crate::protocol::{ClientMessage, Lock, ModelRole, RequestedModel};
 use crate::usage::{Meter, MeterEvent, PriceList, Reported};
 
 /// The rules of one session, and how much it has used.
@@ -17,7 +18,13 @@ pub(crate) struct SessionMeter {
     pub policy: Arc<Policy>,
     /// Whose token opened it.
     pub caller: Arc<Caller>,
-    limits: SessionLimits,
+    /// What the client may not change.
+    pub lock: Lock,
+    /// The only models that the client may name, if its secret binds it to some.
+    minted_models: Option<MintedModels>,
+    bounds: SessionBounds,
+    /// Its part in what all sessions of its client secret may use.
+    share: Option<Share>,
     meter: Meter,
     responses: Responses,
     /// Nothing has judged its model: the request named none.
@@ -31,7 +38,10 @@ impl SessionMeter {
         Self {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
-            limits: admission.limits(),
+            lock: admission.lock().clone(),
+            minted_models: admission.binding_models().cloned(),
+            bounds: admission.bounds(),
+            share: admission.share,
             meter: Meter::new(model),
             responses: Responses::default(),
             is_of_any_model: model.is_none(),
@@ -46,7 +56,8 @@ impl SessionMeter {
 
     /// Whether a rule depends on what the client says.
     pub(crate) fn inspects_client(&self) -> bool {
-        !self.policy.lock.is_empty() || self.policy.models.is_restricted() || self.caller.models.is_restricted()
+        let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
+        has_rule || self.minted_models.is_some() || !self.lock.is_empty()
     }
 
     /// Why a client's message may not pass, if it may not.
@@ -55,9 +66,7 @@ impl SessionMeter {
             Ok(event) => event,
             Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
         };
-        let is_forbidden = |name: &str| !self.is_allowed(name);
-        let forbidden =
-            event.models.into_iter().find(|model| model.role == ModelRole::Response && is_forbidden(&model.name));
+        let forbidden = event.models.into_iter().find(|model| !self.may_be_named(model));
         event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
     }
 
@@ -70,14 +79,19 @@ impl SessionMeter {
         now: SystemTime,
     ) -> Option<Ending> {
         let metered = self.meter.add(reported, prices);
-        self.is_incomplete |= matches!(metered, MeterEvent::Rejected(_));
-        let is_over_budget = self.responses.count(&metered, &self.caller, sessions, now);
-        let is_spent = is_over_budget
-            .map(|is_over_budget| is_over_budget || self.limits.is_spent(self.meter.tally(), self.meter.cost()));
+        self.is_incomplete |= match &metered {
+            MeterEvent::Counted(counted) => counted.flaw.is_some(),
+            MeterEvent::Rejected(_) => true,
+            MeterEvent::Ignored | MeterEvent::ResponseStarted | MeterEvent::Session => false,
+        };
+        let counted = self.responses.count(&metered, &self.caller, sessions, now);
+        let spent = counted
+            .and_then(|of_caller| of_caller.or_else(|| self.bounds.spent(self.meter.tally(), self.meter.cost())));
+        let spent = self.draw(&metered, sessions, now).or(spent);
         let model = self.meter.model().filter(|_| self.is_of_any_model && metered == MeterEvent::Session);
         let forbidden = model.filter(|model| !self.is_allowed(model));
         let ending = forbidden.map(|model| Ending::ModelNotAllowed(model.to_owned()));
-        ending.or((is_spent == Some(true)).then_some(Ending::Budget))
+        ending.or(spent.map(Ending::Limit))
     }
 
     /// Something was said that could not be counted.
@@ -93,7 +107,24 @@ impl SessionMeter {
     /// The limit that has been reached, if one has.
     pub(crate) fn check(&self, started: SystemTime, last_activity: SystemTime, now: SystemTime) -> Option<Ending> {
         let progress = Progress { started, last_activity, usage: self.meter.tally(), cost: self.meter.cost() };
-        self.limits.check(&progress, now)
+        self.bounds.check(&progress, now)
+    }
+
+    /// Draws on what the session shares with others. Gives, of an event that begins or ends something, the limit of theirs
+    /// that is used up, if one is.
+    fn draw(&self, metered: &MeterEvent, sessions: &mut Sessions, now: SystemTime) -> Option<Limit> {
+        let share = self.share.as_ref()?;
+        match metered {
+            MeterEvent::Counted(counted) => sessions.draw(share, (&counted.usage, counted.cost), now),
+            MeterEvent::ResponseStarted => sessions.drawn(share),
+            MeterEvent::Rejected(_) | MeterEvent::Ignored | MeterEvent::Session => None,
+        }
+    }
+
+    fn may_be_named(&self, model: &RequestedModel) -> bool {
+        let RequestedModel { role, name } = model;
+        let is_minted_for = self.minted_models.as_ref().is_none_or(|minted| minted.allows(*role, name));
+        is_minted_for && (*role == ModelRole::Transcription || self.is_allowed(name))
     }
 
     fn is_allowed(&self, model: &str) -> bool {
@@ -108,15 +139,15 @@ struct Responses {
 }
 
 impl Responses {
-    /// Counts what an event has used. Says, of an event that begins or ends something, whether the caller's budget of
-    /// today is used up.
+    /// Counts what an event has used. Gives, of an event that begins or ends something, the limit of the caller's day that
+    /// is used up, if one is.
     fn count(
         &mut self,
         metered: &MeterEvent,
         caller: &Caller,
         sessions: &mut Sessions,
         now: SystemTime,
-    ) -> Option<bool> {
+    ) -> Option<Option<Limit>> {
         match metered {
             MeterEvent::Counted(counted) => {
                 self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
@@ -125,7 +156,7 @@ impl Responses {
             }
             MeterEvent::ResponseStarted => {
                 self.open = self.open.saturating_add(1);
-                Some(sessions.is_over_budget(caller))
+                Some(sessions.spent(caller))
             }
             MeterEvent::Rejected(_) => {
                 self.open = self.open.saturating_sub(1);

@@ -24,6 +24,7 @@ use super::request_head::RequestHead;
 use super::rest::{RestMeter, RestUsage};
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
+use crate::denial::Denial;
 use crate::process::{SessionHandle, Sessions};
 
 /// One HTTP stream.
@@ -32,6 +33,8 @@ pub struct Stream {
     pub(super) state: State,
     /// Its handle among the sessions of the process, from its admission to its end.
     pub(super) handle: Option<SessionHandle>,
+    /// Why it was denied, if it was.
+    pub(super) denied: Option<Box<Denial>>,
 }
 
 /// What a stream is in.
@@ -68,7 +71,7 @@ pub(super) enum State {
 impl Stream {
     /// A stream that nothing has been seen of, under the configuration of this moment.
     pub fn new(plan: Arc<Plan>) -> Self {
-        Self { plan, state: State::Arrived, handle: None }
+        Self { plan, state: State::Arrived, handle: None, denied: None }
     }
 
     /// A REST exchange is over, in whatever way: counts what it has used, once.

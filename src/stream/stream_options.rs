@@ -92,7 +92,7 @@ mod tests {
         let (endpoint, _) = Endpoint::read(b"POST", &target, None).unwrap();
         let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
         let (policy, caller) = (Arc::new(policy()), Arc::new(Caller { limits, ..caller() }));
-        let admission = Admission { policy, caller, client_secret: None, endpoint };
+        let admission = Admission { policy, caller, client_secret: None, share: None, endpoint };
         let provider = Provider { kind, ..provider() };
         let asked = read_body(&admission, body.as_bytes())
             .and_then(|mut body| include_usage(&admission, &target, &provider, body.as_mut()));

@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use super::admission::Admission;
 use super::denials::{model_of_another_secret, route_not_allowed};
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::Path;
 use crate::http::Target;
 use crate::policy::{Provider, in_path, in_query};
+use crate::protocol::ModelRole;
+
+/// How much of the name of a denied request's model is logged, in bytes.
+const MAX_MODEL: usize = 128;
 
 /// Who serves a request, and by which name the model is known there.
 pub(crate) struct Upstream<'a> {
@@ -31,6 +35,16 @@ impl<'a> Upstream<'a> {
         named: Option<&'a str>,
         has_body: bool,
     ) -> Result<Self, Denial> {
+        let of_model = |denial: Denial| denial.of(Subject { model: named.map(shown), ..Subject::default() });
+        Self::judge(admission, path, named, has_body).map_err(of_model)
+    }
+
+    fn judge(
+        admission: &'a Admission,
+        path: &Path<'_>,
+        named: Option<&'a str>,
+        has_body: bool,
+    ) -> Result<Self, Denial> {
         let (policy, caller) = (&admission.policy, &admission.caller.models);
         let (explicit, named) = match named.map(|name| policy.resolve(name)) {
             Some(resolved) => (resolved.provider, Some(resolved.model)),
@@ -41,7 +55,7 @@ impl<'a> Upstream<'a> {
             Some(secret) if explicit.is_some_and(|provider| provider.name != secret.provider.name) => {
                 return Err(route_not_allowed());
             }
-            Some(secret) => (&secret.provider, secret.model.as_deref()),
+            Some(secret) => (&secret.provider, secret.models.session.as_deref()),
         };
         if let (Some(named), Some(minted_for)) = (named, minted_for)
             && named != minted_for
@@ -52,6 +66,9 @@ impl<'a> Upstream<'a> {
         let mut is_named = model.is_some();
         for model in in_path(path, &provider.kind) {
             is_named = true;
+            if admission.binding_models().is_some_and(|minted| !minted.allows(ModelRole::Response, model)) {
+                return Err(model_of_another_secret());
+            }
             policy.check_model(Some(model), caller)?;
         }
         if model.is_some() || (admission.endpoint.must_name_model(has_body) && !is_named) {
@@ -59,6 +76,18 @@ impl<'a> Upstream<'a> {
         }
         Ok(Self { provider, model })
     }
+
+    /// What is known of a request to it that is denied after all.
+    pub(crate) fn subject(&self) -> Subject {
+        let (provider, model) = (Some(self.provider.name.clone()), self.model.map(shown));
+        Subject { provider, model, ..Subject::default() }
+    }
+}
+
+/// A model's name, which may be of any length, as logs show it.
+fn shown(model: &str) -> String {
+    let (model, _) = model.split_at(model.floor_char_boundary(MAX_MODEL));
+    model.to_owned()
 }
 
 /// The model that the query of a session's request names.

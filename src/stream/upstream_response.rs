@@ -9,7 +9,7 @@ use super::mint::Sealing;
 use super::state::{State, Stream};
 use super::upstream_headers::UpstreamResponse;
 use crate::client_secret::InvalidMintResponse;
-use crate::denial::Denial;
+use crate::denial::{Denial, Subject};
 use crate::endpoint::CallId;
 use crate::http::{Edits, HeaderValue};
 use crate::metrics::{Metric, MintedBy, Presented};
@@ -177,8 +177,13 @@ impl Stream {
     }
 
     fn replace(&mut self, denial: Denial, cx: &mut Context<'_>) -> ResponseAction {
-        cx.worker.sessions.metrics.add(Metric::Rejected(denial.code));
+        let subject = match &self.state {
+            State::Forwarded(sent) => sent.subject(),
+            State::Minting(minting) => minting.subject(),
+            State::Sealing(sealing) => sealing.subject(),
+            _ => Subject::default(),
+        };
         self.state = State::ResponseReplaced;
-        ResponseAction::Reply(Box::new(denial.into()))
+        ResponseAction::Reply(Box::new(self.deny(denial.of(subject), cx.worker)))
     }
 }

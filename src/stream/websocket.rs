@@ -40,8 +40,11 @@ pub(crate) struct WebSocketRelay {
     /// The same of the upstream's, while it may matter.
     upstream_message: Option<Box<UpstreamMessage>>,
     started: Option<SystemTime>,
+    /// When messages last passed, as far as a tick has seen.
     last_activity: SystemTime,
-    /// Whether something came since the last tick; its time is told only then.
+    /// How much of messages had passed by then. Pings and pongs are none: they keep a connection up, not a session.
+    passed: u64,
+    /// Whether anything came since the last tick.
     is_active: bool,
     closing: Option<Closing>,
     /// How it ended, by whoever was first.
@@ -73,11 +76,17 @@ impl WebSocketRelay {
             meter,
             started: None,
             last_activity: now,
+            passed: 0,
             is_active: false,
             closing: None,
             closed: None,
             reservation: memory.reserve(held),
         }
+    }
+
+    /// Its model, if one is known.
+    pub(crate) fn model(&self) -> Option<&str> {
+        self.meter.meter().model()
     }
 
     /// The upstream accepted it.
@@ -111,7 +120,7 @@ impl WebSocketRelay {
         let size = buffer.size();
         let Self { meter, client, client_message, closed, .. } = &mut *self;
         let mut pass = client.pass(buffer);
-        let message = || Box::new(ClientMessage::new(&meter.policy.lock));
+        let message = || Box::new(ClientMessage::new(&meter.lock));
         while let Some(event) = pass.next(&mut |piece| {
             client_message.get_or_insert_with(message).feed(piece);
             Interest::Stream
@@ -233,7 +242,9 @@ impl WebSocketRelay {
     /// Time passed; `requested` is why it must end, if others say so. Says whether the connection is to be cut now.
     pub(crate) fn tick(&mut self, requested: Option<Ending>, now: SystemTime) -> bool {
         let Some(started) = self.started else { return false };
-        if std::mem::take(&mut self.is_active) {
+        self.is_active = false;
+        let passed = self.client.counts().of_messages().saturating_add(self.upstream.counts().of_messages());
+        if std::mem::replace(&mut self.passed, passed) != passed {
             self.last_activity = now;
         }
         if self.closing.is_none() {
@@ -391,7 +402,7 @@ impl InsertionPoint {
 fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
     // RFC 6455 section 7.1.5: a Close frame without a code counts as 1005.
     let (code, reason) = frame.map_or((1005, ""), |frame| (frame.code().value(), frame.reason()));
-    Close { by, code, reason: reason.to_owned() }
+    Close { by, code, reason: reason.to_owned(), limit: None }
 }
 
 /// Reads more of an upstream's message, unless it does not matter.

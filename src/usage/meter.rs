@@ -46,6 +46,8 @@ pub struct Usage {
     pub cost: MicroUsd,
     /// Whether some of it cost nothing for want of a price.
     pub unpriced: bool,
+    /// Why it may not be all that was used.
+    pub flaw: Option<UsageError>,
 }
 
 impl Meter {
@@ -74,6 +76,11 @@ impl Meter {
         [&self.session_model, &self.request_model, &self.response_model, &self.transcription_model]
             .into_iter()
             .find_map(Option::as_deref)
+    }
+
+    /// The model that transcribes the user's audio, once `session.created` or `session.updated` has told it.
+    pub fn transcription_model(&self) -> Option<&str> {
+        self.transcription_model.as_deref()
     }
 
     /// Bytes that are held beside the meter itself.
@@ -110,7 +117,7 @@ impl Meter {
         self.tally.add(&usage);
         self.cost.add(cost);
         let cost = MicroUsd(self.cost().0.saturating_sub(before.0));
-        MeterEvent::Counted(Usage { model, usage, cost, unpriced: !is_priced })
+        MeterEvent::Counted(Usage { model, usage, cost, unpriced: !is_priced, flaw: report.flaw })
     }
 
     /// The model that this is priced as, its cost, and whether that is all of it.
@@ -130,8 +137,8 @@ impl Meter {
             (ReportedUsage::Response(tokens) | ReportedUsage::Transcription(tokens), None) => {
                 (Cost::default(), *tokens == Tokens::default())
             }
-            // Prices are per token.
-            (ReportedUsage::TranscriptionDuration { milliseconds }, _) => (Cost::default(), *milliseconds == 0),
+            (ReportedUsage::TranscriptionDuration { milliseconds }, Some(price)) => price.cost_of_audio(*milliseconds),
+            (ReportedUsage::TranscriptionDuration { milliseconds }, None) => (Cost::default(), *milliseconds == 0),
         };
         (model.to_owned(), cost, is_priced)
     }
@@ -165,6 +172,7 @@ mod tests {
                 price(r#"{"input_text":4,"input_audio":32,"output_text":16,"output_audio":64}"#),
             ),
             ("gpt-4o-transcribe".to_owned(), price(r#"{"input_audio":6,"output_text":10}"#)),
+            ("whisper-1".to_owned(), price(r#"{"audio_minute":0.006}"#)),
             ("text-only".to_owned(), price(r#"{"input_text":1,"output_text":2}"#)),
         ])
     }
@@ -213,26 +221,34 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_did_not_complete_may_lack_its_usage() {
-        for (status, usage, metered) in [
-            ("cancelled", "null", true),
-            ("failed", "null", true),
-            ("incomplete", "null", true),
-            ("completed", "null", false),
-            ("cancelled", r#"{"input_tokens":"1"}"#, false),
+    fn every_response_counts_and_one_that_did_not_complete_may_lack_its_usage() {
+        use UsageError::*;
+        for (status, usage, flaw, tokens) in [
+            ("cancelled", "null", None, 0),
+            ("failed", "null", None, 0),
+            ("incomplete", "null", None, 0),
+            ("completed", "null", Some(Missing("usage")), 0),
+            ("completed", "7", Some(Malformed), 0),
+            (
+                "completed",
+                r#"{"input_tokens":132,"output_tokens":121,"total_tokens":252}"#,
+                Some(Exceeded("total_tokens")),
+                253,
+            ),
+            ("cancelled", r#"{"input_tokens":"1","output_tokens":2}"#, Some(NotANumber("input_tokens")), 2),
         ] {
             let event = format!(r#"{{"type":"response.done","response":{{"status":"{status}","usage":{usage}}}}}"#);
             let mut meter = Meter::new(None);
-            let counts = matches!(meter.event(event.as_bytes(), &prices()), MeterEvent::Counted(_));
-            assert_eq!((counts, meter.tally().responses), (metered, u64::from(metered)), "{event}");
+            let counted = counted(meter.event(event.as_bytes(), &prices()));
+            assert_eq!((counted.flaw, counted.usage.total_tokens), (flaw, tokens), "{event}");
+            assert_eq!((meter.tally().responses, meter.tally().total_tokens), (1, tokens), "{event}");
         }
     }
 
     #[test]
-    fn rejected_usage_leaves_no_trace_and_is_reported_once() {
+    fn what_says_nothing_of_usage_leaves_no_trace() {
         let mut meter = Meter::new(Some("gpt-realtime"));
         for (event, reason) in [
-            (done("resp_1", r#"{"input_tokens":-3,"output_tokens":2}"#), UsageError::Negative("input_tokens")),
             (br#"{"type":"response.done"}"#.to_vec(), UsageError::Missing("response")),
             (br#"{"type":"response.done","response":[]}"#.to_vec(), UsageError::Malformed),
             (br#"{"type":"response.done","response":{}"#.to_vec(), UsageError::Malformed),
@@ -246,8 +262,6 @@ mod tests {
         ] {
             assert_eq!(meter.event(&event, &prices()), MeterEvent::Rejected(reason));
         }
-        let repeated = done("resp_1", r#"{"input_tokens":-3,"output_tokens":2}"#);
-        assert_eq!(meter.event(&repeated, &prices()), MeterEvent::Ignored);
         assert_eq!((*meter.tally(), meter.cost()), (Tally::default(), MicroUsd(0)));
     }
 
@@ -314,6 +328,9 @@ mod tests {
         let mut meter = Meter::new(Some("gpt-realtime"));
         assert!(counted(meter.event(seconds, &prices())).unpriced);
         assert_eq!((meter.tally().transcription.milliseconds, meter.cost()), (1500, MicroUsd(0)));
+        let mut meter = Meter::new(Some("whisper-1"));
+        assert!(!counted(meter.event(seconds, &prices())).unpriced);
+        assert_eq!((meter.tally().transcription.milliseconds, meter.cost()), (1500, MicroUsd(150)));
         let nothing = done("resp_2", r#"{"input_tokens":0,"output_tokens":0}"#);
         assert!(!counted(Meter::new(Some("unknown")).event(&nothing, &prices())).unpriced);
     }
@@ -354,17 +371,20 @@ mod tests {
         for (body, metered) in [
             (r#"{"object":"list","data":[]}"#, MeterEvent::Ignored),
             (r#"{"error":{"message":"no"}}"#, MeterEvent::Ignored),
-            (
-                r#"{"id":"resp_1","object":"response","status":"queued","usage":null}"#,
-                MeterEvent::Rejected(UsageError::Missing("usage")),
-            ),
-            (r#"{"object":"chat.completion"}"#, MeterEvent::Rejected(UsageError::Missing("usage"))),
-            (r#"{"object":"response","status":"completed"}"#, MeterEvent::Rejected(UsageError::Missing("usage"))),
-            (r#"{"usage":{"input_tokens":1}}"#, MeterEvent::Rejected(UsageError::Missing("output_tokens"))),
-            (r#"{"usage":5}"#, MeterEvent::Rejected(UsageError::Malformed)),
+            (r#"{"usage":{"type":"tokens"}}"#, MeterEvent::Rejected(UsageError::Missing("input_tokens"))),
             ("[]", MeterEvent::Rejected(UsageError::Malformed)),
         ] {
             assert_eq!(Meter::new(None).body(body.as_bytes(), &prices()), metered, "{body}");
+        }
+        for (body, flaw) in [
+            (r#"{"id":"resp_1","object":"response","status":"queued","usage":null}"#, UsageError::Missing("usage")),
+            (r#"{"object":"chat.completion"}"#, UsageError::Missing("usage")),
+            (r#"{"object":"response","status":"completed"}"#, UsageError::Missing("usage")),
+            (r#"{"usage":{"input_tokens":1}}"#, UsageError::Missing("output_tokens")),
+            (r#"{"usage":5}"#, UsageError::Malformed),
+        ] {
+            let counted = counted(Meter::new(None).body(body.as_bytes(), &prices()));
+            assert_eq!((counted.flaw, counted.usage.responses), (Some(flaw), 1), "{body}");
         }
     }
 

@@ -4,8 +4,10 @@
 //! [`Record`] says what is known.
 //!
 //! - [`Tally`]: counters by modality
+//! - [`Limit`]: the names of what can be used up
 //! - [`Price`]: what tokens cost, exact to the micro-dollar
 
+mod limit;
 mod meter;
 mod price;
 mod recent_ids;
@@ -13,6 +15,7 @@ mod record;
 pub(crate) mod report;
 mod tally;
 
+pub use limit::{Limit, UnknownLimit};
 pub use meter::{Meter, MeterEvent, Usage};
 pub use price::{InvalidRate, MicroUsd, Price, PriceList, Rate};
 pub use record::{Close, ClosedBy, Record, RecordId, SessionKind, Status, Timestamp, Traffic};

@@ -29,6 +29,8 @@ pub struct Price {
     pub input_text: Option<Rate>,
     /// Text out of the upstream's cache; without it, as `input_text`.
     pub input_cached_text: Option<Rate>,
+    /// Text that is written to the upstream's cache; without it, as `input_text`.
+    pub input_cache_write_text: Option<Rate>,
     /// Audio that is read.
     pub input_audio: Option<Rate>,
     /// Audio out of the upstream's cache; without it, as `input_audio`.
@@ -41,6 +43,8 @@ pub struct Price {
     pub output_text: Option<Rate>,
     /// Audio that is written.
     pub output_audio: Option<Rate>,
+    /// A minute of audio, in dollars, where the upstream tells durations.
+    pub audio_minute: Option<Rate>,
 }
 
 /// Prices by model.
@@ -84,7 +88,8 @@ impl Price {
     pub(crate) fn cost(&self, tokens: &Tokens) -> (Cost, bool) {
         let (input, output) = (&tokens.input, &tokens.output);
         let charges = [
-            (input.text.saturating_sub(input.cached_text), self.input_text),
+            (input.text.saturating_sub(input.cached_text).saturating_sub(tokens.cache_write_text), self.input_text),
+            (tokens.cache_write_text, self.input_cache_write_text.or(self.input_text)),
             (input.cached_text, self.input_cached_text.or(self.input_text)),
             (input.audio.saturating_sub(input.cached_audio), self.input_audio),
             (input.cached_audio, self.input_cached_audio.or(self.input_audio)),
@@ -100,6 +105,22 @@ impl Price {
     }
 }
 
+impl Price {
+    /// What this much audio costs, and whether that has a price.
+    pub(crate) fn cost_of_audio(&self, milliseconds: u64) -> (Cost, bool) {
+        const MILLISECONDS: u128 = 60_000;
+        let micro_per_minute = u128::from(self.audio_minute.map_or(0, |rate| rate.0));
+        let pico_minutes =
+            u128::from(milliseconds).saturating_mul(micro_per_minute).saturating_mul(u128::from(PICO_PER_MICRO));
+        (Cost(pico_minutes / MILLISECONDS), milliseconds == 0 || self.audio_minute.is_some())
+    }
+
+    /// Whether anything has a price.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl PriceList {
     /// Prices by glob over models' names, where `*` stands for any characters and `?` for one.
     pub fn new(prices: impl IntoIterator<Item = (String, Price)>) -> Self {
@@ -108,6 +129,11 @@ impl PriceList {
             (glob, matcher, price)
         };
         Self { prices: prices.into_iter().map(compile).collect() }
+    }
+
+    /// Whether nothing has a price.
+    pub fn is_empty(&self) -> bool {
+        self.prices.is_empty()
     }
 
     /// The price under the longest glob that matches; among equally long ones, the alphabetically first.
@@ -165,6 +191,7 @@ mod tests {
         let tokens = Tokens {
             input: Input { text: 100, audio: 1000, image: 10, cached_text: 60, cached_audio: 400, cached_image: 5 },
             output: Output { text: 7, audio: 3 },
+            cache_write_text: 0,
         };
         let mut price = Price {
             input_text: rate(4.0),
@@ -186,9 +213,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_to_a_cache_is_a_part_and_costs_its_own_price_or_that_of_text() {
+        let input = Input { text: 2512, cached_text: 2000, ..Input::default() };
+        let tokens = Tokens { input, output: Output::default(), cache_write_text: 500 };
+        let mut price = Price { input_text: rate(3.0), input_cached_text: rate(0.3), ..Price::default() };
+        // 12·3 + 2000·0.3 + 500·3
+        assert_eq!(price.cost(&tokens), (Cost(2_136_000_000), true));
+        price.input_cache_write_text = rate(3.75);
+        assert_eq!(price.cost(&tokens), (Cost(2_511_000_000), true));
+    }
+
+    #[test]
+    fn audio_that_is_told_in_seconds_costs_by_the_minute() {
+        let price = Price { audio_minute: rate(0.006), ..Price::default() };
+        for (milliseconds, pico) in [(60_000, 6_000_000_000), (1, 100_000), (0, 0)] {
+            assert_eq!(price.cost_of_audio(milliseconds), (Cost(pico), true));
+        }
+        assert_eq!(Price::default().cost_of_audio(1), (Cost(0), false));
+        assert_eq!(price.cost_of_audio(u64::MAX).0.to_micro_usd(), MicroUsd(1_844_674_407_370_955_162));
+    }
+
+    #[test]
     fn a_million_small_charges_do_not_drift() {
         let price = Price { input_text: rate(0.1), ..Price::default() };
-        let one = Tokens { input: Input { text: 1, ..Input::default() }, output: Output::default() };
+        let one =
+            Tokens { input: Input { text: 1, ..Input::default() }, output: Output::default(), cache_write_text: 0 };
         let mut cost = Cost::default();
         for _ in 0..1_000_000 {
             cost.add(price.cost(&one).0);
@@ -199,8 +248,11 @@ mod tests {
     #[test]
     fn sums_saturate() {
         let price = Price { input_text: rate(1e9), output_text: rate(1e9), ..Price::default() };
-        let all =
-            Tokens { input: Input { text: u64::MAX, ..Input::default() }, output: Output { text: u64::MAX, audio: 0 } };
+        let all = Tokens {
+            input: Input { text: u64::MAX, ..Input::default() },
+            output: Output { text: u64::MAX, audio: 0 },
+            cache_write_text: 0,
+        };
         let mut cost = price.cost(&all).0;
         assert_eq!(cost.to_micro_usd(), MicroUsd(u64::MAX));
         cost.0 = u128::MAX;

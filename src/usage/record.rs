@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::limit::Limit;
 use super::price::MicroUsd;
 use super::tally::Tally;
 
@@ -46,7 +47,7 @@ pub struct Record {
     pub frames: Traffic,
     /// Bytes that came from either side.
     pub bytes: Traffic,
-    /// How it ended; null while it is open, and where no side closed before its connection was gone.
+    /// How it ended; null while it is open.
     pub close: Option<Close>,
     /// The usage is not all: some of the session could not be followed. Left out when false.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -89,11 +90,14 @@ pub struct Traffic {
 pub struct Close {
     /// Who ended it.
     pub by: ClosedBy,
-    /// The Close frame's status code; 1005 when it had none, 1006 when its worker was lost (RFC 6455, section 7.4.1). A call
-    /// that the client's side has hung up has 1000.
+    /// The Close frame's status code; 1005 when it had none, 1006 when there was no Close frame (RFC 6455, section 7.4.1). A
+    /// call that the client's side has hung up has 1000.
     pub code: u16,
-    /// The Close frame's reason.
+    /// The Close frame's reason; of a session that Envoy has cut, Envoy's name for why.
     pub reason: String,
+    /// The limit that was reached, where one was. Left out where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
 }
 
 /// Who ended a session.
@@ -104,8 +108,31 @@ pub enum ClosedBy {
     Client,
     /// The upstream.
     Upstream,
-    /// This gateway: a limit, a policy, an operator.
+    /// This gateway: a limit, a policy, an operator, Envoy.
     Gateway,
+}
+
+impl Close {
+    /// Of a session that no Close frame ended (RFC 6455, section 7.4.1).
+    pub fn abnormal(by: ClosedBy, reason: impl Into<String>) -> Self {
+        Self { by, code: ABNORMAL_CLOSURE, reason: reason.into(), limit: None }
+    }
+
+    /// Whether no Close frame ended the session.
+    pub fn is_abnormal(&self) -> bool {
+        self.code == ABNORMAL_CLOSURE
+    }
+}
+
+impl ClosedBy {
+    /// As records and logs have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Gateway => "gateway",
+        }
+    }
 }
 
 /// A session's id: `rb_` and 32 lowercase hex digits.
@@ -125,6 +152,9 @@ pub struct InvalidRecordId;
 
 const ID_PREFIX: &str = "rb_";
 const ID_DIGITS: usize = 32;
+
+/// RFC 6455 section 7.4.1: the connection was closed without a Close frame.
+const ABNORMAL_CLOSURE: u16 = 1006;
 
 /// The last millisecond of the year 9999, the last that RFC 3339 can write.
 const LAST_MILLI: u64 = 253_402_300_799_999;
@@ -223,7 +253,7 @@ mod tests {
             duration_ms: 81234,
             usage: Tally::default(),
             bytes: Traffic::default(),
-            close: Some(Close { by: ClosedBy::Client, code: 1000, reason: String::new() }),
+            close: Some(Close { by: ClosedBy::Client, code: 1000, reason: String::new(), limit: None }),
             ..testing::record(0xab, 0)
         }
     }

@@ -19,6 +19,8 @@ pub enum UsageError {
     TooLarge(&'static str),
     /// The parts of this field are together more than it says.
     Exceeded(&'static str),
+    /// This field says more than its parts are together.
+    Short(&'static str),
 }
 
 impl fmt::Display for UsageError {
@@ -30,6 +32,7 @@ impl fmt::Display for UsageError {
             Self::Negative(field) => write!(formatter, "{field} is negative"),
             Self::TooLarge(field) => write!(formatter, "{field} is over 2^53"),
             Self::Exceeded(field) => write!(formatter, "the parts of {field} exceed it"),
+            Self::Short(field) => write!(formatter, "the parts of {field} fall short of it"),
         }
     }
 }
@@ -102,6 +105,26 @@ pub struct Report {
     pub model: Option<String>,
     /// What was used, or why that cannot be counted.
     pub used: Result<ReportedUsage, UsageError>,
+    /// Why what was used may not be all: numbers that do not add up, or are not there.
+    pub flaw: Option<UsageError>,
+}
+
+impl Report {
+    /// A report by this id and model of what was used, and why that may not be all; or why it cannot be counted.
+    pub(crate) fn new(
+        id: Option<(IdKind, String)>,
+        model: Option<String>,
+        used: Result<(ReportedUsage, Option<UsageError>), UsageError>,
+    ) -> Self {
+        let flaw = used.as_ref().ok().and_then(|(_, flaw)| *flaw);
+        Self { id, model, used: used.map(|(used, _)| used), flaw }
+    }
+
+    /// A response of which nothing was told.
+    pub(crate) fn without_usage() -> Self {
+        let nothing = ReportedUsage::Response(Tokens::default());
+        Self::new(None, None, Ok((nothing, Some(UsageError::Missing("usage")))))
+    }
 }
 
 /// What an id is of.

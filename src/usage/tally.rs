@@ -68,6 +68,8 @@ pub struct Tokens {
     pub input: Input,
     /// What was written.
     pub output: Output,
+    /// Those of the input's text that were written to the upstream's cache, which some charge apart.
+    pub cache_write_text: u64,
 }
 
 impl Input {
@@ -141,6 +143,7 @@ mod tests {
         Tokens {
             input: Input { text: 7, audio: 5, image: 3, cached_text: 6, cached_audio: 4, cached_image: 2 },
             output: Output { text: 11, audio: 13 },
+            cache_write_text: 0,
         }
     }
 

@@ -32,8 +32,18 @@ pub struct Counts {
     pub frames: u64,
     /// Data messages that have ended.
     pub messages: u64,
+    /// Bytes of data messages' payloads that have passed, those of one under way among them.
+    pub data: u64,
     /// Pings that have ended.
     pub pings: u64,
     /// Pongs that have ended.
     pub pongs: u64,
+}
+
+impl Counts {
+    /// How much of messages has passed: a number that goes up with each of them, and while one is under way.
+    #[must_use]
+    pub fn of_messages(&self) -> u64 {
+        self.data.saturating_add(self.messages)
+    }
 }

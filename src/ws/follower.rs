@@ -358,8 +358,12 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
 
     fn pass_payload(&mut self, count: usize) {
         self.cursor.advance(count);
-        self.follower.counts.bytes += count as u64;
-        self.follower.frame.left -= count as u64;
+        let follower = &mut *self.follower;
+        follower.counts.bytes += count as u64;
+        follower.frame.left -= count as u64;
+        if let OpCode::Continuation | OpCode::Text | OpCode::Binary = follower.frame.header.opcode {
+            follower.counts.data += count as u64;
+        }
     }
 }
 

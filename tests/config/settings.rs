@@ -261,6 +261,44 @@ fn a_limit_in_dollars_needs_prices() {
 }
 
 #[test]
+fn a_price_names_a_rate() {
+    let want = "prices.gpt*: names no rate, such as input_text; a model of this price would cost nothing";
+    assert_errors([("prices", json!({ "gpt*": {} }))], &[want]);
+    for rate in ["input_text", "input_cache_write_text", "audio_minute"] {
+        assert_errors([("prices", json!({ "gpt*": { rate: 0 } }))], &[]);
+    }
+    let too_low = json!({ "whisper-1": { "audio_minute": -1 } });
+    assert_errors(
+        [("prices", too_low)],
+        &["prices.whisper-1.audio_minute: found -1, expected US dollars for a minute of audio, from 0"],
+    );
+}
+
+#[test]
+fn rules_for_calls_are_words_and_a_number_of_sidebands() {
+    for calls in
+        [json!({}), json!({ "raw_ids": "allow" }), json!({ "unwatched": "allow", "raw_ids": "refuse", "sidebands": 3 })]
+    {
+        assert_errors([("policies.voice.calls", calls)], &[]);
+    }
+    for (member, value, error) in [
+        ("raw_ids", json!("allowed"), "found \"allowed\", expected one of refuse, allow"),
+        ("unwatched", json!(true), "found true, expected one of refuse, allow"),
+        ("sidebands", json!(0), "found 0, expected at least 1"),
+        ("sidebands", json!(-1), "found -1, expected a whole number from 0"),
+        ("side_bands", json!(1), "unknown setting; known here: unwatched, raw_ids, sidebands; did you mean sidebands?"),
+    ] {
+        let calls = json!({ member: value });
+        assert_errors([("policies.voice.calls", calls)], &[&format!("policies.voice.calls.{member}: {error}")]);
+    }
+    let off = json!({ "auth": "off", "calls": {} });
+    assert_errors(
+        [("policies.voice", off)],
+        &["policies.voice: with auth \"off\" requests pass as they are; remove the other settings"],
+    );
+}
+
+#[test]
 fn a_locked_field_is_one_of_a_known_session() {
     for field in [
         "instructions",

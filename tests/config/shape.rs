@@ -11,15 +11,15 @@ fn an_unknown_setting_is_an_error_at_every_level() {
         ("gateway.cookie", "header, subprotocol, accept_provider_slot, strip_headers"),
         ("providers.openai.url", "kind, key, keys, organization, project, header, query"),
         ("callers.web-app.groups", "tokens, policies, models, origins, limits"),
-        ("policies.voice.timeout", "auth, provider, providers, models, aliases, session, lock, meter"),
+        ("policies.voice.timeout", "auth, provider, providers, models, aliases, session, lock, calls, meter"),
         ("client_secrets.ttl", "mode, sealing_keys, max_ttl"),
     ] {
         let want = format!("{location}: unknown setting; known here: {known}");
         assert_errors([(location, json!(1))], &[&want]);
     }
     let limits = "concurrent_sessions, sessions_per_minute, tokens_per_day, cost_usd_per_day";
-    let prices = "input_text, input_cached_text, input_audio, input_cached_audio, input_image, input_cached_image, \
-                  output_text, output_audio";
+    let prices = "input_text, input_cached_text, input_cache_write_text, input_audio, input_cached_audio, \
+                  input_image, input_cached_image, output_text, output_audio, audio_minute";
     for (location, known) in [
         ("callers.web-app.limits.sessions", limits),
         ("policies.voice.session.duration", "max_duration, idle_timeout, max_tokens, max_cost_usd"),
@@ -197,7 +197,7 @@ fn all_errors_come_at_once_with_the_indexes_that_were_written() {
             "gateway.strip_headers[0]: found 1, expected a string",
             "gateway.strip_headers[2]: found false, expected a string",
             "policies.default.modles: unknown setting; known here: auth, provider, providers, models, aliases, session, \
-             lock, meter; did you mean models?",
+             lock, calls, meter; did you mean models?",
             "providers.broken.kind: found \"nobody\", expected one of openai, azure_openai, xai, gemini, anthropic, custom",
             "providers.openai.organization: not an identifier such as org-a1b2",
             "policies.voice.providers[1]: no provider is named \"azure-us\"; known: azure-eu, broken, openai",

@@ -35,6 +35,8 @@ function assertMinted(secret) {
   assert.equal(claims.user, 'u_123');
   assert.equal(claims.max_duration_ms, 300_000);
   assert.equal(claims.origin, 'https://app.example.com');
+  assert.equal(claims.max_sessions, 1);
+  assert.equal(claims.lock, 'instructions');
   assert.ok(!openai.requests().at(-1).text().includes('u_123'));
 }
 
@@ -79,7 +81,7 @@ describe('a client secret', () => {
   });
 
   test('takes no argument `gateway` in Python', async () => {
-    const text = python.text.replace(/extra_body=\{"gateway": (.*)\},\n/, 'gateway=$1,\n');
+    const text = python.text.replace('extra_body={"gateway": gateway}', 'gateway=gateway');
     await assert.rejects(inPython(text), /unexpected keyword argument 'gateway'/);
   });
 });

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use realtime_byok::denial::DenialCode;
-use realtime_byok::limit::Ending;
+use realtime_byok::limit::{Ending, Limit};
 
 use crate::markdown::{code, table};
 use crate::repository;
@@ -39,13 +39,14 @@ fn follows(reason: DenialCode) -> Option<DenialCode> {
         DenialCode::RateLimitExceeded => Some(DenialCode::BudgetExceeded),
         DenialCode::BudgetExceeded => Some(DenialCode::ProviderKeyRejected),
         DenialCode::ProviderKeyRejected => Some(DenialCode::BodyUnavailable),
-        DenialCode::BodyUnavailable => None,
+        DenialCode::BodyUnavailable => Some(DenialCode::Overloaded),
+        DenialCode::Overloaded => None,
     }
 }
 
 /// Every ending. What `follows_ending` leaves out does not compile.
 fn endings() -> Vec<Ending> {
-    let mut endings = vec![Ending::MaxDuration];
+    let mut endings = vec![Ending::Limit(Limit::SessionDuration)];
     while let Some(next) = follows_ending(endings.last().unwrap()) {
         endings.push(next);
     }
@@ -55,12 +56,13 @@ fn endings() -> Vec<Ending> {
 /// The ending after another, in the order of their declaration. A new one needs a row in the table too.
 fn follows_ending(ending: &Ending) -> Option<Ending> {
     match ending {
-        Ending::MaxDuration => Some(Ending::IdleTimeout),
-        Ending::IdleTimeout => Some(Ending::Budget),
-        Ending::Budget => Some(Ending::FieldLocked("instructions".into())),
+        Ending::Limit(Limit::SessionDuration) => Some(Ending::Limit(Limit::SessionIdle)),
+        Ending::Limit(Limit::SessionIdle) => Some(Ending::Limit(Limit::SessionTokens)),
+        Ending::Limit(_) => Some(Ending::FieldLocked("instructions".into())),
         Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
         Ending::ModelNotAllowed(_) => Some(Ending::Stopped),
-        Ending::Stopped => Some(Ending::ProtocolError("a reason".into())),
+        Ending::Stopped => Some(Ending::Overloaded),
+        Ending::Overloaded => Some(Ending::ProtocolError("a reason".into())),
         Ending::ProtocolError(_) => None,
     }
 }

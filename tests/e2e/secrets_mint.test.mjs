@@ -115,21 +115,25 @@ describe('the gateway object', () => {
     max_tokens: 20000,
     max_cost_usd: 0.5,
     origin: 'https://app.example.com',
+    max_sessions: 1,
+    lock: ['instructions', 'audio.output.voice'],
   };
   for (const name of names) {
     test(`is removed and sealed: ${name}`, async () => {
       const { seen, claims } = await minted(name, { json: { gateway: said } });
       assert.deepEqual(sentBody(seen), mintBodies[name]);
       assert.equal(seen.header('content-length'), String(seen.body.length));
-      const { user, origin, max_duration_ms, max_tokens, max_cost_micro_usd } = claims;
+      const { user, origin, max_duration_ms, max_tokens, max_cost_micro_usd, max_sessions, lock } = claims;
       assert.deepEqual(
-        { user, origin, max_duration_ms, max_tokens, max_cost_micro_usd },
+        { user, origin, max_duration_ms, max_tokens, max_cost_micro_usd, max_sessions, lock },
         {
           user: 'u_123',
           origin: said.origin,
           max_duration_ms: 300_000,
           max_tokens: 20_000,
           max_cost_micro_usd: 500_000,
+          max_sessions: 1,
+          lock: 'instructions\naudio.output.voice',
         },
       );
     });
@@ -179,6 +183,14 @@ describe('the gateway object', () => {
     ['gateway.origin', { origin: 'https://app.example.com/' }],
     ['gateway.origin', { origin: '*' }],
     ['gateway.origin', { origin: '' }],
+    ['gateway.max_sessions', { max_sessions: 0 }],
+    ['gateway.max_sessions', { max_sessions: 1.5 }],
+    ['gateway.max_sessions', { max_sessions: '1' }],
+    ['gateway.lock', { lock: 'instructions' }],
+    ['gateway.lock', { lock: [] }],
+    ['gateway.lock', { lock: [1] }],
+    ['gateway.lock[0]', { lock: ['instruction'] }],
+    ['gateway.lock[1]', { lock: ['tools', 'colour'] }],
   ];
   for (const [param, gatewayObject] of wrong) {
     test(`that is wrong is refused: ${JSON.stringify(gatewayObject).slice(0, 60)}`, async () => {

@@ -90,7 +90,7 @@ describe('aimock over WebSockets', () => {
       client.send({ type: 'response.create', response: { output_modalities: ['text'] } });
       assert.equal(await client.closed, 1006);
       const { caller, close, code } = await client.record();
-      assert.deepEqual([caller, close, code], ['single', null, null]);
+      assert.deepEqual([caller, close, code], ['single', 'upstream', '1006']);
       assert.ok(client.events.length > 1, 'what came before was passed on');
     }
   });

@@ -46,8 +46,9 @@ async function chatter({ client, upstream }) {
 }
 
 async function recordOf(session) {
-  const { code, close: reason, ...others } = await session.record();
-  return { ending: [code, reason], ...others };
+  const { code, limit, close, reason, ...others } = await session.record();
+  assert.equal(close, 'gateway');
+  return { ending: [code, reason], limit, ...others };
 }
 
 describe('the budget', { concurrency: 16 }, () => {
@@ -142,14 +143,15 @@ describe('the duration', { concurrency: 16 }, () => {
 
 describe('an idle session', { concurrency: 16 }, () => {
   for (const speaker of ['client', 'upstream']) {
-    test(`is one in which not even the ${speaker} speaks, and is cut`, async () => {
+    test(`is one in which not even the ${speaker} says anything, and is cut, pings or not`, async () => {
       const session = await open({ target: target('idle') });
       for (let count = 0; count < 10; count += 1) {
-        session[speaker].send(ping, '');
+        session[speaker].send(text, '{}');
         await sleep(300);
       }
-      assert.ok(!session.client.hasEnded(), 'it goes on while something comes');
-      await session.client.ended({ timeoutMs: 5_000 });
+      assert.ok(!session.client.hasEnded(), 'it goes on while something is said');
+      const pings = setInterval(() => session[speaker].send(ping, ''), 200);
+      await session.client.ended({ timeoutMs: 5_000 }).finally(() => clearInterval(pings));
       assert.ok(!session.client.frames().some(({ opcode }) => opcode === close), 'nothing can be written');
       assert.deepEqual((await recordOf(session)).ending, ['4408', 'idle_timeout']);
     });

@@ -43,8 +43,8 @@ async function refused({ policy, bytes, closeCode, code, given = request(policy)
   await session.upstream.ended({ timeoutMs: 8_000 });
   const { frames } = parseFrames(session.upstream.received());
   assert.deepEqual(textMessages(frames), [], 'the upstream got no message');
-  const { code: logged, close } = await session.record();
-  assert.deepEqual([logged, close], [String(closeCode), code]);
+  const { code: logged, close, reason } = await session.record();
+  assert.deepEqual([logged, close, reason], [String(closeCode), 'gateway', code]);
 }
 
 /** The client can be told only where the upstream says something, which it does, once it has had time to hear. */

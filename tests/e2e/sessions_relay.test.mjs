@@ -178,7 +178,7 @@ describe('what the access log says of a session', () => {
     assert.deepEqual(others, {
       caller: 'web-app', user: null, policy: 'default', provider: 'openai', model: 'gpt-realtime',
       // 46,920 and 391 for responses, 170 for the transcription, in micro-dollars.
-      tokens: '1600', cost: '0.047481', code: '1000', close: 'bye',
+      tokens: '1600', cost: '0.047481', code: '1000', limit: null, close: 'client', reason: 'bye',
     });
   });
   test('a message in fragments counts, wherever its type stands', async () => {

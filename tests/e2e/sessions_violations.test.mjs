@@ -74,7 +74,7 @@ describe('of the client', { concurrency: 16 }, () => {
         upstream.socket.end();
         await client.ended();
         assertClosed(upstream, good, 1002);
-        const { code, close: reason, tokens } = await record();
+        const { code, reason, tokens } = await record();
         assert.deepEqual([code, reason, tokens], ['1002', 'protocol_error', '1500']);
       });
     }
@@ -119,7 +119,7 @@ describe('of the upstream', { concurrency: 16 }, () => {
         assert.ok(upstream.received().equals(answer), 'what the client still said has passed, and its answer');
         upstream.socket.end();
         await client.ended();
-        const { code, close: reason, tokens } = await record();
+        const { code, reason, tokens } = await record();
         assert.deepEqual([code, reason, tokens], ['1002', 'protocol_error', place === 'alone' ? '0' : '1500']);
       });
     }
@@ -159,7 +159,8 @@ test('an abrupt end of either side ends the other', async () => {
     await sleep(20);
     session[gone].destroy();
     await session[left].ended();
-    assert.equal((await session.record()).code, null);
+    const { code, close, reason } = await session.record();
+    assert.deepEqual([code, close, reason], ['1006', gone, null]);
   }
 });
 

@@ -57,6 +57,24 @@ fn the_model_is_found_where_each_shape_has_it() {
 }
 
 #[test]
+fn a_model_that_transcribes_beside_the_sessions_own_is_found() {
+    let both = r#"{"session":{"type":"realtime","model":"a","audio":{"input":{"transcription":{"model":"w"}}}}}"#;
+    let legacy = r#"{"model":"a","input_audio_transcription":{"model":"w"}}"#;
+    for (endpoint, body, want) in [
+        (ClientSecrets, both, Some("w")),
+        (TranslationClientSecrets, both, Some("w")),
+        (Sessions, legacy, Some("w")),
+        (ClientSecrets, legacy, None),
+        (ClientSecrets, r#"{"session":{"model":"a"}}"#, None),
+        (ClientSecrets, r#"{"session":{"model":"w","audio":{"input":{"transcription":{"model":"w"}}}}}"#, None),
+        (ClientSecrets, r#"{"session":{"audio":{"input":{"transcription":{"model":"w"}}}}}"#, None),
+        (TranscriptionSessions, r#"{"input_audio_transcription":{"model":"w"}}"#, None),
+    ] {
+        assert_eq!(parse(endpoint, body).unwrap().transcription_model(), want, "{body}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_or_stands_twice_is_refused() {
     for (endpoint, body, param) in [
         (ClientSecrets, "", None),

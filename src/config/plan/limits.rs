@@ -59,24 +59,33 @@ impl Builder<'_> {
     }
 
     fn price(&mut self, path: &Path, raw: &raw::Price) -> Price {
-        let mut rate = |name: &str, usd: Option<f64>| {
+        let mut is_given = false;
+        let mut rate_of = |name: &str, usd: Option<f64>, what: &str| {
             let usd = usd?;
+            is_given = true;
             let rate = Rate::try_from(usd).ok();
             if rate.is_none() {
-                let message = format!("found {usd}, expected US dollars for a million tokens, from 0");
-                self.error(&path.key(name), message);
+                self.error(&path.key(name), format!("found {usd}, expected US dollars for {what}, from 0"));
             }
             rate
         };
-        Price {
+        let audio_minute = rate_of("audio_minute", raw.audio_minute, "a minute of audio");
+        let mut rate = |name: &str, usd: Option<f64>| rate_of(name, usd, "a million tokens");
+        let price = Price {
             input_text: rate("input_text", raw.input_text),
             input_cached_text: rate("input_cached_text", raw.input_cached_text),
+            input_cache_write_text: rate("input_cache_write_text", raw.input_cache_write_text),
             input_audio: rate("input_audio", raw.input_audio),
             input_cached_audio: rate("input_cached_audio", raw.input_cached_audio),
             input_image: rate("input_image", raw.input_image),
             input_cached_image: rate("input_cached_image", raw.input_cached_image),
             output_text: rate("output_text", raw.output_text),
             output_audio: rate("output_audio", raw.output_audio),
+            audio_minute,
+        };
+        if !is_given {
+            self.error(path, "names no rate, such as input_text; a model of this price would cost nothing");
         }
+        price
     }
 }

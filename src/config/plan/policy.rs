@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Builder, listed};
 use crate::config::{Path, raw};
 use crate::json::paths::InvalidPath;
-use crate::policy::{Guard, Policy, Provider, ProviderKind};
+use crate::policy::{CallRules, Guard, Permission, Policy, Provider, ProviderKind};
 use crate::protocol::{Lock, SessionField};
 
 impl Builder<'_> {
@@ -39,6 +39,7 @@ impl Builder<'_> {
             aliases: raw.aliases.0.clone(),
             limits,
             lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
+            calls: self.calls(&path.key("calls"), raw.calls.as_ref()),
             is_metered: self.metered(path, raw),
         };
         let is_unknown = |provider: &&Arc<Provider>| matches!(provider.kind, ProviderKind::Gemini);
@@ -90,6 +91,18 @@ impl Builder<'_> {
             }
         }
         is_metered
+    }
+
+    fn calls(&mut self, path: &Path, raw: Option<&raw::Calls>) -> CallRules {
+        let Some(raw) = raw else { return CallRules::default() };
+        let permission = |raw| match raw {
+            raw::Permission::Refuse => Permission::Refused,
+            raw::Permission::Allow => Permission::Allowed,
+        };
+        if raw.sidebands == 0 {
+            self.error(&path.key("sidebands"), "found 0, expected at least 1");
+        }
+        CallRules { unwatched: permission(raw.unwatched), raw_ids: permission(raw.raw_ids), sidebands: raw.sidebands }
     }
 
     fn lock(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Lock {

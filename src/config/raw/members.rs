@@ -75,20 +75,30 @@ map!(Policy {
     aliases = Named::default(),
     session,
     lock,
+    calls,
     meter,
 });
+
+map!(Calls {
+    unwatched = Permission::default(),
+    raw_ids = Permission::default(),
+    sidebands = Calls::default().sidebands,
+});
+choice!(Permission { "refuse" => Refuse, "allow" => Allow });
 
 map!(SessionLimits { max_duration, idle_timeout, max_tokens, max_cost_usd });
 
 map!(Price {
     input_text,
     input_cached_text,
+    input_cache_write_text,
     input_audio,
     input_cached_audio,
     input_image,
     input_cached_image,
     output_text,
     output_audio,
+    audio_minute,
 });
 
 map!(ClientSecrets { mode = SecretMode::default(), sealing_keys = Vec::new(), max_ttl });

@@ -158,7 +158,7 @@ impl World {
     }
 
     fn open(&mut self, record: &Record) -> SessionHandle {
-        let mut handle = self.sessions.admit(&caller(), now).unwrap_or_else(|_| panic!("there is room"));
+        let mut handle = self.sessions.admit(&caller(), None, now).unwrap_or_else(|_| panic!("there is room"));
         self.sessions.opened(&mut handle, began(record), &|| record.clone(), now());
         handle
     }
@@ -212,7 +212,7 @@ fn what_runs_elsewhere_is_listed_though_nobody_there_was_configured_to() {
     let shared_data = Memory::default();
     let mut elsewhere = Sessions::new(Box::new(shared_data.clone()), 2);
     let open = |sessions: &mut Sessions, id| {
-        let mut handle = sessions.admit(&caller(), now).unwrap_or_else(|_| panic!("there is room"));
+        let mut handle = sessions.admit(&caller(), None, now).unwrap_or_else(|_| panic!("there is room"));
         sessions.opened(&mut handle, began(&record(id, 50)), &|| record(id, 50), now());
         handle
     };
@@ -278,7 +278,7 @@ fn usage_is_listed_by_caller_for_today() {
     let mut world = World::new();
     world.open(&record(1, 1));
     let used = (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000));
-    assert!(!world.sessions.used(&caller(), "gpt-realtime", used, now()));
+    assert_eq!(world.sessions.used(&caller(), "gpt-realtime", used, now()), None);
     let (status, body) = world.ask("GET", "/usage");
     assert_eq!((status, &body["object"], body["data"].as_array().unwrap().len()), (200, &"list".into(), 2));
     let row = &body["data"][1];

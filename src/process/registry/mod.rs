@@ -62,9 +62,6 @@ const LEFT_BEHIND: usize = usize::MAX;
 /// The reason in the record of a session whose worker died.
 const WORKER_LOST: &str = "worker_lost";
 
-/// No Close frame was seen (RFC 6455 section 7.4.1).
-const ABNORMAL_CLOSURE: u16 = 1006;
-
 /// More records of ended sessions are not kept for the ring.
 const MAX_DEFERRED: usize = ended_ring::LISTED;
 
@@ -337,8 +334,8 @@ fn left_behind(record: Record) -> Record {
     if record.status == Status::Closed {
         return record;
     }
-    let close = Close { by: ClosedBy::Gateway, code: ABNORMAL_CLOSURE, reason: WORKER_LOST.to_owned() };
-    Record { status: Status::Closed, close: Some(close), incomplete: true, ..record }
+    let close = Some(Close::abnormal(ClosedBy::Gateway, WORKER_LOST));
+    Record { status: Status::Closed, close, incomplete: true, ..record }
 }
 
 fn is_left_behind(record: &Record) -> bool {

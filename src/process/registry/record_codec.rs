@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::process::codec::{Corrupt, Reader, put_bytes, put_number, put_usage};
-use crate::usage::{Close, ClosedBy, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
+use crate::usage::{Close, ClosedBy, Limit, Record, RecordId, SessionKind, Status, Timestamp, Traffic, UnknownLimit};
 
 /// No text of a record takes more bytes in shared data; what is longer is cut.
 const MAX_TEXT: usize = 512;
@@ -180,7 +180,7 @@ fn text(reader: &mut Reader<'_>) -> Result<Option<String>, Corrupt> {
 }
 
 fn put_close(out: &mut Vec<u8>, close: Option<&Close>) {
-    let Some(Close { by, code, reason }) = close else { return out.push(0) };
+    let Some(Close { by, code, reason, limit }) = close else { return out.push(0) };
     out.push(match by {
         ClosedBy::Client => 1,
         ClosedBy::Upstream => 2,
@@ -188,6 +188,7 @@ fn put_close(out: &mut Vec<u8>, close: Option<&Close>) {
     });
     put_number(out, u64::from(*code));
     put_text(out, Some(reason));
+    put_text(out, limit.map(Limit::as_str));
 }
 
 fn close(reader: &mut Reader<'_>) -> Result<Option<Close>, Corrupt> {
@@ -199,7 +200,9 @@ fn close(reader: &mut Reader<'_>) -> Result<Option<Close>, Corrupt> {
         _ => return Err(Corrupt),
     };
     let code = u16::try_from(reader.number()?).map_err(|_| Corrupt)?;
-    Ok(Some(Close { by, code, reason: text(reader)?.ok_or(Corrupt)? }))
+    let reason = text(reader)?.ok_or(Corrupt)?;
+    let limit = text(reader)?.map(|name| name.parse()).transpose().map_err(|UnknownLimit| Corrupt)?;
+    Ok(Some(Close { by, code, reason, limit }))
 }
 
 #[cfg(test)]
@@ -218,11 +221,16 @@ mod tests {
             upstream_id: None,
             user: Some(String::new()),
             model: None,
-            close: Some(Close { by: ClosedBy::Upstream, code: 1011, reason: "é".into() }),
+            close: Some(Close { by: ClosedBy::Upstream, code: 1011, reason: "é".into(), limit: None }),
             incomplete: true,
             ..record(u128::MAX, 0)
         };
-        for record in [open, closed] {
+        let limit = Some(Limit::SessionCost);
+        let limited = Record {
+            close: Some(Close { by: ClosedBy::Gateway, code: 4429, reason: "budget_exceeded".into(), limit }),
+            ..closed.clone()
+        };
+        for record in [open, closed, limited] {
             let bytes = encode(&record, record.status);
             assert_eq!(decode(&bytes), Ok(record.clone()));
             assert_eq!((id(&bytes), is_closed(&bytes)), (Some(record.id), record.status == Status::Closed));

@@ -84,7 +84,7 @@ fn short(record: &Record) -> (u32, Status) {
 }
 
 fn closed(id: u32) -> Record {
-    let close = Close { by: ClosedBy::Client, code: 1000, reason: String::new() };
+    let close = Close { by: ClosedBy::Client, code: 1000, reason: String::new(), limit: None };
     Record { status: Status::Closed, close: Some(close), ..record(id.into(), id.into()) }
 }
 
@@ -233,7 +233,7 @@ fn a_dead_workers_sessions_are_shown_as_closed_and_go_to_the_ring() {
     assert_eq!(late.stop(&id(5)), []);
     late.registry.tick(Peers::new(&shared_data, &late.heartbeats));
     let found = WorkerSlot::new(&shared_data, 4).find(5).unwrap();
-    let close = Close { by: ClosedBy::Gateway, code: 1006, reason: "worker_lost".into() };
+    let close = Close { by: ClosedBy::Gateway, code: 1006, reason: "worker_lost".into(), limit: None };
     assert_eq!((found.status, found.close, found.incomplete), (Status::Closed, Some(close), true));
     assert_eq!(late.list().len(), 40);
     late.begin(100);

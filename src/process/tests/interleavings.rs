@@ -164,11 +164,15 @@ fn id(session: u32) -> RecordId {
 }
 
 fn tokens(text: u64) -> Tally {
-    Tally::response(Tokens { input: Input { text, ..Input::default() }, output: Output::default() })
+    Tally::response(Tokens {
+        input: Input { text, ..Input::default() },
+        output: Output::default(),
+        ..Tokens::default()
+    })
 }
 
 fn closed(session: u32) -> Record {
-    let close = Close { by: ClosedBy::Client, code: 1000, reason: String::new() };
+    let close = Close { by: ClosedBy::Client, code: 1000, reason: String::new(), limit: None };
     Record { close: Some(close), ..record(session.into(), 1_000_000) }
 }
 
@@ -245,20 +249,36 @@ impl Worker {
     }
 }
 
-/// Plays one second. A worker that dies leaves nothing but what it has written.
+/// Plays one second.
 fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &Round, number: usize) {
+    let act = |worker: &mut Worker, at: usize, shared_data: &dyn SharedData| {
+        round.actions[at].iter().for_each(|action| worker.act(shared_data, truth, *action, number));
+        worker.tick(shared_data, truth, number);
+    };
+    for dead in take_turns(memory, workers, (&round.order, round.death), &act) {
+        truth.running.fetch_sub(dead.sessions.len() as u32, SeqCst);
+    }
+}
+
+/// Each worker acts, a step at a time and in this order; after so many steps one may die, which leaves nothing but what it
+/// has written. Gives those that died.
+pub(super) fn take_turns<W: Send>(
+    memory: &Memory,
+    workers: &mut [Option<W>],
+    (order, death): (&[usize], Option<(usize, usize)>),
+    act: &(dyn Fn(&mut W, usize, &dyn SharedData) + Sync),
+) -> Vec<W> {
     let gate = Gate::new(workers.len());
     let results: Vec<Result<(), Box<dyn Any + Send>>> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..workers.len())
             .zip(workers.iter_mut())
             .map(|(at, worker)| {
-                let (gate, actions) = (&gate, &round.actions[at]);
+                let gate = &gate;
                 scope.spawn(move || {
                     let shared_data = Gated { memory, gate, worker: at };
                     let result = catch_unwind(AssertUnwindSafe(|| {
                         if let Some(worker) = worker {
-                            actions.iter().for_each(|action| worker.act(&shared_data, truth, *action, number));
-                            worker.tick(&shared_data, truth, number);
+                            act(worker, at, &shared_data);
                         }
                     }));
                     gate.over(at);
@@ -266,13 +286,13 @@ fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &
                 })
             })
             .collect();
-        let mut order = round.order.iter().copied().cycle();
+        let mut order = order.iter().copied().cycle();
         for step in 0.. {
-            let phase = match round.death {
+            let phase = match death {
                 Some((when, _)) if when == step => Phase::Doomed,
                 _ => Phase::Running,
             };
-            let pick = match round.death {
+            let pick = match death {
                 Some((when, who)) if when == step => who,
                 _ => order.next().unwrap_or(step),
             };
@@ -282,16 +302,15 @@ fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &
         }
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
+    let mut dead = Vec::new();
     for (worker, result) in workers.iter_mut().zip(results) {
         match result {
             Ok(()) => {}
-            Err(payload) if payload.is::<Death>() => {
-                let dead = worker.take().unwrap();
-                truth.running.fetch_sub(dead.sessions.len() as u32, SeqCst);
-            }
+            Err(payload) if payload.is::<Death>() => dead.extend(worker.take()),
             Err(payload) => resume_unwind(payload),
         }
     }
+    dead
 }
 
 /// What was stopped in the round before has been told by now, if its worker lives and it has not ended.

@@ -194,6 +194,40 @@ fn an_idle_session_is_cut_at_once() {
 }
 
 #[test]
+fn pings_and_pongs_keep_no_session_open_and_a_message_under_way_does() {
+    let idle = || relay(SessionLimits { idle_timeout: Some(Duration::from_secs(5)), ..free() }, &[], NameRule::Any);
+    let masked = |opcode, fin| {
+        let mut bytes = Vec::new();
+        FrameHeader { fin, opcode, mask: Some(MASK), length: 0 }.encode(&mut bytes);
+        bytes
+    };
+    let (ping, pong) = (masked(OpCode::Ping, true), masked(OpCode::Pong, true));
+    let begun = masked(OpCode::Text, false);
+    let from_client = |seconds: u64, bytes: &[u8]| {
+        let mut relay = idle();
+        relay.client_bytes(begun.as_slice(), at(0));
+        (1..=seconds).find(|&second| {
+            relay.client_bytes(bytes, at(second));
+            relay.tick(None, at(second))
+        })
+    };
+    for bytes in [[ping, pong].concat(), masked(OpCode::Continuation, false)] {
+        assert_eq!(from_client(20, &bytes), Some(5));
+    }
+    let mut relay = idle();
+    relay.client_bytes([begun, masked(OpCode::Continuation, true)].concat().as_slice(), at(0));
+    assert_eq!((1..20).find(|&second| relay.tick(None, at(second))), Some(6), "an empty message is one");
+    let mut relay = idle();
+    let from_upstream = |relay: &mut WebSocketRelay, bytes: &[u8], second| {
+        relay.upstream_bytes(bytes, &prices(), &mut sessions(), at(second));
+        relay.tick(None, at(second))
+    };
+    let long = text_frame(&"x".repeat(100));
+    assert!((0..20).all(|second| !from_upstream(&mut relay, &long[second..=second], second as u64)));
+    assert!((20..24).all(|second| !from_upstream(&mut relay, b"", second)));
+}
+
+#[test]
 fn an_event_that_a_client_may_not_send_never_reaches_the_upstream() {
     for (text, code) in [
         (r#"{"type":"session.update","session":{"instructions":"x"}}"#, ("field_locked", 4403)),
@@ -423,4 +457,13 @@ fn a_client_that_knows_of_a_stop_has_its_grace() {
     };
     assert_eq!(event_and_close(&bytes), ("session_stopped".into(), 4410));
     assert!(!relay.tick(None, at(2)) && relay.tick(None, at(3)));
+}
+
+#[test]
+fn a_tick_that_comes_a_little_early_ends_the_grace() {
+    let mut relay = relay(SessionLimits { max_duration: Some(Duration::from_secs(1)), ..free() }, &[], NameRule::Any);
+    let millis = |millis| at(0) + Duration::from_millis(millis);
+    assert!(!relay.tick(None, millis(1_999)));
+    assert!(!relay.tick(None, millis(2_997)));
+    assert!(relay.tick(None, millis(3_995)));
 }

@@ -65,9 +65,9 @@ export function wasmFilter({
   };
 }
 
-/** What the filter leaves of a session for the access log. */
+/** What the filter leaves of a session or a refusal for the access log. */
 const sessionFields = [
-  'id', 'caller', 'user', 'policy', 'provider', 'model', 'code', 'duration', 'tokens', 'cost', 'close',
+  'id', 'caller', 'user', 'policy', 'provider', 'model', 'code', 'limit', 'close', 'reason', 'duration', 'tokens', 'cost',
 ];
 
 /** What the JSON access log of every test listener says about a request. */

@@ -66,6 +66,7 @@ export async function denied({ recorder, gateway }, request, code, sending) {
   assertDenial(answer, code);
   const entry = await gateway.envoy.accessLogOf(answer.case);
   assert.equal(entry.details, `realtime_byok.${code}`);
+  assert.deepEqual([entry.session.code, entry.session.close], [code, 'gateway'], 'the access log tells it');
   assert.equal(entry.upstream, null, 'no upstream was chosen');
   assert.deepEqual(recorder.requestsOf(answer.case), [], 'nothing reached the upstream');
   return answer;

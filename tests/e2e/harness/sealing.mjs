@@ -22,6 +22,9 @@ const claims = [
   ['max_tokens', Number],
   ['max_cost_micro_usd', Number],
   ['upstream', String],
+  ['max_sessions', Number],
+  ['lock', String],
+  ['transcription_model', String],
 ];
 
 /** A new sealing key, as a configuration holds it. */

@@ -92,15 +92,18 @@ export async function openSession({ gateway, upstream }, { headers = [], token =
   };
 }
 
-/** The client has got, at the end and in this order, the error event and the Close frame, and nothing after it. */
-export async function assertEnded(client, closeCode, code) {
+/**
+ * The client has got, at the end and in this order, the error event and the Close frame, and nothing after it; `limit` as
+ * `assertErrorEvent` takes it.
+ */
+export async function assertEnded(client, closeCode, code, limit) {
   const close = await client.frameCame(opcodes.close);
   assert.deepEqual(closeOf(close), { code: closeCode, reason: code });
   const frames = client.frames();
   assert.equal(frames.at(-1), frames.find(({ opcode }) => opcode === opcodes.close), 'nothing comes after the Close');
   const told = frames.at(-2);
   assert.deepEqual([told.opcode, told.isFinal], [opcodes.text, true]);
-  assertErrorEvent(told.payload.toString('utf8'), code);
+  assertErrorEvent(told.payload.toString('utf8'), code, limit);
 }
 
 /** The client has got, at the end, the Close frame of a violation, and no event before it. */
@@ -114,8 +117,11 @@ export async function assertBroken(client, closeCode = 1002) {
   assert.ok(!textMessages(frames).some((text) => text.includes('session_limit_exceeded')), 'no event is told');
 }
 
-/** The event has the contract's shape, key by key and in one compact object. */
-export function assertErrorEvent(text, code) {
+/** Whose limits there are, and of what. */
+const limitNames = /^(session|secret|caller)\.[a-z_]+$/;
+
+/** The event has the contract's shape, key by key and in one compact object; it names `limit`, or one if none is given. */
+export function assertErrorEvent(text, code, limit) {
   const event = JSON.parse(text);
   assert.equal(text, JSON.stringify(event));
   assert.deepEqual(Object.keys(event), ['type', 'event_id', 'error']);
@@ -125,7 +131,10 @@ export function assertErrorEvent(text, code) {
   assert.equal(event.error.type, 'session_limit_exceeded');
   assert.equal(event.error.code, code);
   assert.match(event.error.message, /^[A-Z`].*\.$/s, 'a sentence');
-  assert.deepEqual([event.error.param, event.error.event_id], [null, null]);
+  assert.equal(event.error.event_id, null);
+  if (limit !== undefined) assert.equal(event.error.param, limit);
+  else if (['budget_exceeded', 'max_duration_exceeded'].includes(code)) assert.match(event.error.param, limitNames);
+  else assert.equal(event.error.param, null);
 }
 
 async function startSocketUpstream({ converse = () => {} } = {}) {

@@ -73,7 +73,7 @@ fn what_is_no_session_does_not_count_as_one() {
 fn sessions_may_start_so_often_in_a_minute() {
     let vm = limited(json!({ "sessions_per_minute": 2 }));
     drop((open(&vm), open(&vm)));
-    assert_eq!(refused(&vm), ("rate_limit_exceeded".into(), "61".into()));
+    assert_eq!(refused(&vm), ("rate_limit_exceeded".into(), "60".into()));
     vm.wait(Duration::from_secs(60));
     assert_eq!(refused(&vm), ("rate_limit_exceeded".into(), "1".into()));
     vm.wait(Duration::from_secs(1));

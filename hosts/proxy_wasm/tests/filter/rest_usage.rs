@@ -82,6 +82,41 @@ fn a_stream_whose_body_is_read_is_asked_for_usage_that_its_client_does_not_see()
 }
 
 #[test]
+fn a_usage_chunk_counts_and_is_withheld_whatever_it_has_for_choices() {
+    let vm = metering();
+    for choices in ["\"choices\":[],", "\"choices\":null,", ""] {
+        let usage = USAGE.replace("\"choices\":[],", choices);
+        let exchange = vm.post(CHAT, STREAMED).with_policy("ruled").authenticated().send();
+        exchange.respond(200, EVENTS);
+        exchange.response_body([CHOICE, &usage, DONE].concat().as_bytes(), true);
+        assert_eq!(String::from_utf8(exchange.received()).unwrap(), [CHOICE, DONE].concat());
+        exchange.log();
+        assert_eq!(logged(&exchange)["tokens"], "13", "{choices}");
+    }
+}
+
+#[test]
+fn what_anthropic_s_cache_reads_and_writes_is_input() {
+    let vm = vm(json!({ "prices": { "claude*": { "input_text": 3, "input_cached_text": 0.3, "output_text": 15 } } }));
+    let usage = r#""usage":{"input_tokens":12,"cache_read_input_tokens":2000,"cache_creation_input_tokens":500,"output_tokens":9}"#;
+    let message = format!(r#"{{"type":"message","id":"msg_1","model":"claude-sonnet-4-5","content":[],{usage}}}"#);
+    let stream = format!(
+        "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{}}}\n\n\
+         event: message_delta\ndata: {{\"type\":\"message_delta\",\"usage\":{{\"output_tokens\":9}}}}\n\n\
+         event: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n",
+        message.replace("\"output_tokens\":9", "\"output_tokens\":1")
+    );
+    for (content_type, body) in [(JSON, &message), (EVENTS, &stream)] {
+        let exchange = vm.post("/v1/messages", "{}").authenticated().send();
+        exchange.respond(200, content_type);
+        exchange.response_body(body.as_bytes(), true);
+        exchange.log();
+        let logged = logged(&exchange);
+        assert_eq!((&logged["tokens"], &logged["cost"]), (&json!("2521"), &json!("0.002271")));
+    }
+}
+
+#[test]
 fn what_a_client_asks_for_itself_it_gets() {
     let vm = metering();
     let body = r#"{"model":"gpt-5","stream":true,"stream_options":{"include_usage":true}}"#;

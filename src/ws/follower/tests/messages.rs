@@ -97,6 +97,6 @@ fn pings_and_pongs_are_counted_and_nothing_else() {
     let bytes = server(&[(FIN, OpCode::Ping, b""), (FIN, OpCode::Pong, &[7; 125]), (FIN, OpCode::Ping, b"abc")]);
     let seen = see_wherever_cut(Sender::Server, 128, &bytes, stream);
     assert_eq!(seen.heard, []);
-    let expected = Counts { bytes: 2 + 127 + 5, frames: 3, messages: 0, pings: 2, pongs: 1 };
+    let expected = Counts { bytes: 2 + 127 + 5, frames: 3, messages: 0, data: 0, pings: 2, pongs: 1 };
     assert_eq!(seen.counts, expected);
 }
