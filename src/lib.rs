@@ -92,7 +92,7 @@
 //! | [`endpoint`] | what a request addresses: its method and path, read once into a closed list |
 //! | [`denial`], [`local_reply`] | the closed list of denials; what the filter answers by itself |
 //! | [`http`], [`ws`], [`json`] | header lines, targets, edits, server-sent events; frames; JSON as it passes |
-//! | [`memory`], [`secret`], [`spelling`] | what streams hold in memory together; key material; which known name was meant |
+//! | [`memory`], [`secret`], [`spelling`] | what streams hold in memory together, and when that is too much; key material; which known name was meant |
 #![forbid(unsafe_code)]
 
 pub mod call;

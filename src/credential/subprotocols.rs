@@ -117,6 +117,12 @@ impl SubprotocolOffer {
         Ok(Self { text: Secret::new(text), names })
     }
 
+    /// Bytes that are held beside the offer itself.
+    pub fn held(&self) -> usize {
+        let names = self.names.capacity().saturating_mul(size_of::<(Range<usize>, Subprotocol)>());
+        self.text.expose().len().saturating_add(names)
+    }
+
     /// Name and kind of each, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Subprotocol)> {
         self.names.iter().map(|(range, kind)| (self.text.expose().get(range.clone()).unwrap_or_default(), *kind))

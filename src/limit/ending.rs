@@ -24,6 +24,8 @@ pub enum Ending {
     Unwatched,
     /// The call that a WebSocket has joined is over.
     CallEnded,
+    /// The client's message needs memory, and the worker's streams hold as much as they may.
+    Overloaded,
     /// Frames or messages that cannot be followed, and why.
     ProtocolError(Cow<'static, str>),
 }
@@ -45,6 +47,7 @@ impl Ending {
             // There is no WebSocket to be closed.
             Self::Unwatched => NO_STATUS,
             Self::CallEnded => NORMAL_CLOSURE,
+            Self::Overloaded => 1009,
             Self::ProtocolError(_) => 1002,
         }
     }
@@ -60,6 +63,7 @@ impl Ending {
             Self::Stopped => "session_stopped",
             Self::Unwatched => "unwatched",
             Self::CallEnded => "call_ended",
+            Self::Overloaded => "overloaded",
             Self::ProtocolError(_) => "protocol_error",
         }
     }
@@ -98,6 +102,7 @@ impl Ending {
             Self::Stopped => "This session was stopped by its operator.".into(),
             Self::Unwatched => "No sideband tells what this call uses.".into(),
             Self::CallEnded => "The call is over.".into(),
+            Self::Overloaded => "The gateway has no memory left for this message. Open a new session to go on.".into(),
             Self::ProtocolError(why) => format!("What was sent cannot be followed: {why}.").into(),
         }
     }
@@ -154,6 +159,7 @@ mod tests {
             (Ending::Stopped, 4410, "session_stopped"),
             (Ending::Unwatched, 1005, "unwatched"),
             (Ending::CallEnded, 1000, "call_ended"),
+            (Ending::Overloaded, 1009, "overloaded"),
             (Ending::ProtocolError("why".into()), 1002, "protocol_error"),
         ] {
             assert_eq!((ending.close_code(), ending.code()), (close_code, code));

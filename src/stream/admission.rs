@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use super::context::{Context, WorkerState};
 use super::denials::{
     credential_denial, deferred, foreign_charset, limit_denial, locked_call, missing_token, model_out_of_sight,
-    origin_not_allowed, route_not_allowed, token_denial, token_elsewhere, unreadable_body, unreadable_live_call,
-    unsupported_content_type,
+    origin_not_allowed, overloaded, route_not_allowed, token_denial, token_elsewhere, unreadable_body,
+    unreadable_live_call, unsupported_content_type,
 };
 use super::named_call::{Claimant, NamedCall};
 use super::request_head::{BodyKind, Line, RequestHead};
@@ -23,6 +23,7 @@ use crate::host::StreamHost;
 use crate::http::Param;
 use crate::json::paths::InvalidPath;
 use crate::limit::{SessionBounds, SessionLimits};
+use crate::memory::{Full, MemoryAccount, Reservation};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider, ProviderKind};
@@ -282,6 +283,26 @@ impl Admission {
         provider.key_named(name, || host.roll())
     }
 
+    /// Bytes that are held beside the admission itself.
+    pub(crate) fn held(&self) -> usize {
+        self.client_secret.as_ref().map_or(0, |client_secret| size_of::<OpenedSecret>() + client_secret.held())
+    }
+
+    /// Takes so many bytes for what goes on now. What will hold more as a session, while its answer is read or while that is
+    /// sealed is refused where nothing new may begin; all else is not, and least of all what ends a call.
+    ///
+    /// # Errors
+    ///
+    /// If the worker's streams hold so much.
+    pub(crate) fn reserve(&self, bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
+        match &self.endpoint {
+            endpoint if endpoint.hangs_up() => Ok(memory.reserve(bytes)),
+            endpoint if endpoint.begins_session() || self.is_counted() => admit(bytes, memory),
+            Endpoint::Mint(_) => admit(bytes, memory),
+            _ => Ok(memory.reserve(bytes)),
+        }
+    }
+
     /// The last of all checks: whether the caller may start this now. Only a session has a handle.
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
@@ -370,6 +391,15 @@ struct Identified {
     caller: Arc<Caller>,
     client_secret: Option<Box<OpenedSecret>>,
     share: Option<Share>,
+}
+
+/// Takes so many bytes for what begins or waits.
+///
+/// # Errors
+///
+/// If the worker's streams hold so much that nothing new may.
+pub(crate) fn admit(bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
+    memory.admit(bytes).map_err(|Full| overloaded())
 }
 
 /// Whose token it is. A caller's own token may begin as client secrets do.

@@ -88,7 +88,7 @@ impl Stream {
             return Err(unnamed_call());
         };
         let subject = sent.subject();
-        let Forwarded { admission, provider, awaited: Awaited::Call(request) } = *sent else {
+        let Forwarded { admission, provider, awaited: Awaited::Call(request), .. } = *sent else {
             return Err(unnamed_call());
         };
         let now = cx.host.now();

@@ -16,6 +16,12 @@ pub(super) fn unread_body() -> Denial {
     Denial::new(DenialCode::BodyUnavailable, "The gateway cannot read this request's body. Send it again.")
 }
 
+/// The worker's streams hold as much as they may. What they hold can be gone at any moment.
+pub(super) fn overloaded() -> Denial {
+    let message = "The gateway has no memory left for this request. Send it again in a moment.";
+    Denial::new(DenialCode::Overloaded, message).retry_after(1)
+}
+
 pub(super) fn no_endpoint(why: NoEndpoint) -> Denial {
     let message = match why {
         NoEndpoint::Echo => {

@@ -42,7 +42,7 @@ use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{uncountable_body, unread_body, unreadable_body};
+use denials::{overloaded, uncountable_body, unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::{Line, RequestHead};
@@ -223,6 +223,8 @@ impl Stream {
         let identity = waiting.admission.identity();
         let completed = match refused {
             Some(denial) => Err(denial),
+            // It is read within this callback, and so beside what the account has, but for no more than that could have.
+            None if size > cx.worker.memory.limit() => Err(overloaded()),
             // A body that cannot be read may name a model: it is not the same as none.
             None => read()
                 .ok_or_else(unread_body)

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::action::DetailedReply;
-use super::admission::{Admission, GuardedRequest};
+use super::admission::{Admission, GuardedRequest, admit};
 use super::body::WaitingForBody;
 use super::call::{self, SidebandOf};
 use super::context::Context;
@@ -100,8 +100,11 @@ impl Admitted<'_> {
     /// `ends` says that no body follows.
     fn decide(self, admission: Admission, ends: bool, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         if let Some(need) = admission.body_need(self.head, ends)? {
-            let Self { path, offer, .. } = self;
-            return Ok(RequestDecision::Wait(WaitingForBody { admission, path: path.into_owned(), offer, need }));
+            let Self { head, path, offer, .. } = self;
+            let beside = head.held() + path.text().len() + offer.held() + admission.held();
+            let _reservation = admit(size_of::<(RequestHead, WaitingForBody)>() + beside, &cx.worker.memory)?;
+            let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need, _reservation };
+            return Ok(RequestDecision::Wait(waiting));
         }
         match &admission.endpoint {
             Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket => {
@@ -123,6 +126,7 @@ impl Admitted<'_> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, offer.held()), &cx.worker.memory)?;
         let role = if offer.is_of_watcher() { Role::Watcher } else { Role::Sideband };
         let begun = match (&admission.call, role) {
             // Nobody would keep the client's bytes from going on.
@@ -155,30 +159,33 @@ impl Admitted<'_> {
         }
         let provider = upstream.provider.clone();
         let awaited = Awaited::WebSocket(Handshake::new(offer, supplies_key), followed);
-        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 
     fn call(self, at: CallPath, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let (awaited, edits) = outgoing.call(at, None, cx.host);
         let provider = upstream.provider.clone();
-        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 
     fn rest(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, presented, path, offer } = self;
         let upstream = Upstream::resolve(&admission, &path, None, false)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
-        let awaited = Awaited::of_rest(&admission, RestMeter::new(&admission, &upstream, StreamUsage::AsSent));
+        let meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &cx.worker.memory);
+        let awaited = Awaited::of_rest(&admission, meter);
         let provider = upstream.provider.clone();
-        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 }
 
@@ -202,7 +209,7 @@ fn follow(
         _ => None,
     };
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let mut relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
+    let mut relay = WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now());
     if let Some(call) = joined {
         relay.join(call);
     }

@@ -173,6 +173,9 @@ impl Stream {
             }
             self.state = State::Relaying(relay, sideband);
             edits.remove("sec-websocket-extensions");
+        } else if let State::Forwarded(sent) = &mut self.state {
+            // A session that is not metered.
+            sent.forget();
         }
         ResponseAction::Edit(edits)
     }

@@ -16,7 +16,7 @@ use super::joined_call::JoinedCall;
 use super::session_meter::SessionMeter;
 use super::upstream::Upstream;
 use crate::limit::Ending;
-use crate::memory::Reservation;
+use crate::memory::{MemoryAccount, Overdrawn, Reservation};
 use crate::process::Sessions;
 use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
 use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
@@ -64,11 +64,12 @@ impl WebSocketRelay {
         admission: &Admission,
         upstream: &Upstream<'_>,
         id: u128,
-        reservation: Reservation,
+        memory: &MemoryAccount,
         now: SystemTime,
     ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
         let meter = SessionMeter::new(admission, upstream.model);
+        let held = size_of::<Self>() + meter.meter().held();
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
@@ -86,7 +87,7 @@ impl WebSocketRelay {
             closing: None,
             closed: None,
             watcher: None,
-            reservation,
+            reservation: memory.reserve(held),
         }
     }
 
@@ -120,7 +121,8 @@ impl WebSocketRelay {
     /// Bytes of the client's are on their way to the upstream.
     pub(crate) fn client_bytes(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
         let action = self.follow_client(buffer, now);
-        self.account();
+        // What is left is the upstream's: a part of what was held before.
+        self.account().ok();
         action
     }
 
@@ -166,8 +168,13 @@ impl WebSocketRelay {
                 return self.notify_upstream(from);
             }
         }
-        let (boundary, end) = (pass.message_boundary(), pass.position());
+        let (boundary, end, from) = (pass.message_boundary(), pass.position(), pass.frame_start());
         drop(pass);
+        if self.client_message.is_some() && self.account().is_err() {
+            self.client_message = None;
+            self.end(Closing::new(Ending::Overloaded, now));
+            return self.notify_upstream(from);
+        }
         match (boundary, self.closing.as_ref().map(Closing::upstream_side)) {
             (Some(_), Some(UpstreamSide::AtBoundary)) => self.notify_upstream(boundary),
             // What is left stands behind a Close.
@@ -207,7 +214,8 @@ impl WebSocketRelay {
         now: SystemTime,
     ) -> BodyAction {
         let action = self.follow_upstream(buffer, prices, sessions, now);
-        self.account();
+        // An upstream's message is within the session's share.
+        self.account().ok();
         action
     }
 
@@ -330,12 +338,13 @@ impl WebSocketRelay {
         }
     }
 
-    /// Tells what is held now of messages that are not complete.
-    fn account(&mut self) {
+    /// Tells what is held now, of messages that are not complete and beside that.
+    fn account(&mut self) -> Result<(), Overdrawn> {
         let client = self.client_message.as_ref().map_or(0, |message| size_of::<ClientMessage>() + message.held());
         let upstream =
             self.upstream_message.as_ref().map_or(0, |message| size_of::<UpstreamMessage>() + message.held());
-        self.reservation.hold(client + upstream);
+        let session = size_of::<Self>().saturating_add(self.meter.meter().held());
+        self.reservation.hold(session.saturating_add(client).saturating_add(upstream))
     }
 
     fn decide(&mut self, ending: Ending, now: SystemTime) {

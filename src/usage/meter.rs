@@ -85,6 +85,13 @@ impl Meter {
         self.transcription_model.as_deref()
     }
 
+    /// Bytes that are held beside the meter itself.
+    pub fn held(&self) -> usize {
+        let models = [&self.request_model, &self.session_model, &self.response_model, &self.transcription_model];
+        let names = models.into_iter().chain([&self.upstream_id]).flatten().map(String::capacity);
+        names.fold(self.recent.held(), usize::saturating_add)
+    }
+
     /// Counts what an upstream's message says, once.
     pub fn add(&mut self, reported: Reported, prices: &PriceList) -> MeterEvent {
         match reported {

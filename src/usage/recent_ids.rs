@@ -25,6 +25,11 @@ impl IdDigest {
 }
 
 impl RecentIds {
+    /// Bytes that are held.
+    pub(super) fn held(&self) -> usize {
+        self.digests.capacity().saturating_mul(size_of::<IdDigest>())
+    }
+
     /// Notes an id, and says whether it is new.
     pub(super) fn insert(&mut self, id: IdDigest) -> bool {
         if self.digests.contains(&id) {

@@ -14,7 +14,7 @@ impl Worker {
         let now = host.now();
         self.state.clock = now;
         self.answer_withheld(now);
-        self.state.sessions.metrics.flush();
+        self.state.flush_metrics();
         if !self.state.sessions.tick(now) {
             return;
         }

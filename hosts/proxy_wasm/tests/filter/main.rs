@@ -18,6 +18,7 @@ mod fixture;
 mod host;
 mod invariants;
 mod limits;
+mod memory;
 mod metrics;
 mod models;
 mod paths;
