@@ -55,6 +55,8 @@ pub struct Unsent;
 pub enum Attribute {
     /// The route's metadata `realtime_byok.policy`.
     RoutePolicy,
+    /// The route's metadata `realtime-byok.policy`: what is meant for [`RoutePolicy`](Self::RoutePolicy), and misspelt.
+    MisplacedPolicy,
     /// The route's name, which may be empty.
     RouteName,
     /// The protocol of the request, such as `HTTP/1.1`.

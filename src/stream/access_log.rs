@@ -118,7 +118,7 @@ mod tests {
         let value = |name| shown.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str());
         assert_eq!(value("realtime_byok.model"), Some("m\u{fffd}HTTP/1.1 200 caller=forged"));
         assert_eq!(value("realtime_byok.user"), Some("u\u{fffd}\u{fffd}\u{fffd}\u{fffd}[2J\u{e9}"));
-        assert_eq!(value("realtime_byok.close"), Some("bye\u{fffd}\u{fffd}\u{fffd}\u{fffd}"));
+        assert_eq!(value("realtime_byok.reason"), Some("bye\u{fffd}\u{fffd}\u{fffd}\u{fffd}"));
     }
 
     #[test]

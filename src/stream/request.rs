@@ -69,13 +69,14 @@ pub(crate) fn check(
     ends: bool,
     cx: &mut Context<'_>,
 ) -> Result<RequestDecision, Denial> {
-    let guard = plan.policies.find(&route(plan, cx.host));
+    let route = route(plan, cx.host);
+    let guard = plan.policies.find(&route);
     if let Some(Guard::Off) = guard {
         return Ok(RequestDecision::Untouched);
     }
     let target = head.target();
     let (endpoint, path) = Endpoint::read(head.method(), &target, head.last(Line::Upgrade)).map_err(no_endpoint)?;
-    let Some(Guard::On(policy)) = guard else { return Err(no_policy()) };
+    let Some(Guard::On(policy)) = guard else { return Err(without_policy(&route, cx)) };
     let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway)
         .map_err(|error| credential_denial(error).of(under(policy)))?;
     let request = GuardedRequest { plan, policy, head, path: &path, offer: &offer, presented };
@@ -196,6 +197,13 @@ fn route(plan: &Plan, host: &dyn StreamHost) -> Route {
         None if plan.policies.need_names() => Route::Name(host.attribute(Attribute::RouteName).unwrap_or_default()),
         None => Route::Unnamed,
     }
+}
+
+/// Denies a request to a route without a policy, which operators hear of too: it is theirs to mend.
+fn without_policy(route: &Route, cx: &mut Context<'_>) -> Denial {
+    let denial = no_policy(route, cx.host.attribute(Attribute::MisplacedPolicy).as_deref());
+    cx.worker.log_without_policy(denial.message(), cx.host.now());
+    denial
 }
 
 /// All that is known of a request whose sender is not.

@@ -36,14 +36,14 @@ pub struct Stream {
     pub(super) state: State,
     /// Its handle among the sessions of the process, from its admission to its end.
     pub(super) handle: Option<SessionHandle>,
+    /// Why it was denied, if it was.
+    pub(super) denied: Option<Box<Denial>>,
     /// What its client presents, if trailers may follow, in which that could stand again.
     pub(super) presented: PresentedTokens<'static>,
     /// What must not stand in what is left of its response.
     pub(super) redaction: Option<Redaction>,
     /// The edits of a response's head that is held back.
     pub(super) held_edits: Edits,
-    /// Why it was denied, if it was.
-    pub(super) denied: Option<Box<Denial>>,
 }
 
 /// What a stream is in.

@@ -96,7 +96,7 @@ impl Worker {
     /// Makes a configuration known, under which streams will be opened.
     pub fn adopt(&mut self, plan: &Plan, host: &dyn WorkerHost) {
         let sessions = &mut self.state.sessions;
-        sessions.add_callers(plan.callers.names());
+        sessions.add_callers(plan.callers.limits());
         if plan.control.is_some() {
             sessions.list_sessions();
         }

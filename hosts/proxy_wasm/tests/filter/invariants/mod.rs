@@ -2,6 +2,7 @@
 
 mod admission;
 mod bodies;
+mod callbacks;
 mod robustness;
 mod secrecy;
 
@@ -25,6 +26,15 @@ fn check<S: Strategy>(values: S, property: impl Fn(S::Value) -> Result<(), TestC
         let value = values.new_tree(&mut same).expect("a strategy has values").current();
         golden::case(index, || property(value).unwrap_or_else(|failure| panic!("{failure}")));
     }
+    golden::unrecorded(|| {
+        TestRunner::new(config).run(&values, property).unwrap_or_else(|failure| panic!("{failure}"));
+    });
+}
+
+/// The same without a record of any case.
+#[track_caller]
+fn check_unrecorded<S: Strategy>(values: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let config = Config { failure_persistence: None, ..Config::default() };
     golden::unrecorded(|| {
         TestRunner::new(config).run(&values, property).unwrap_or_else(|failure| panic!("{failure}"));
     });
