@@ -6,13 +6,16 @@ mod action;
 mod admission;
 mod body;
 mod call;
+mod call_response;
 mod closing;
 mod context;
 mod denials;
 mod forward;
 mod handshake;
+mod joined_call;
 mod lost_connection;
 mod mint;
+mod named_call;
 mod redaction;
 mod request;
 mod request_head;
@@ -20,6 +23,7 @@ mod rest;
 mod session_meter;
 mod state;
 mod stream_options;
+mod unnamed_call;
 mod upstream;
 mod upstream_headers;
 mod upstream_response;
@@ -33,12 +37,12 @@ use crate::host::{Attribute, HeaderMap, Level};
 use crate::http::Edits;
 use crate::metrics::Metric;
 use crate::process::Sessions;
-use crate::usage::{ClosedBy, Status};
+use crate::usage::Status;
 use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{unread_body, unreadable_body};
+use denials::{uncountable_body, unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::{Line, RequestHead};
@@ -138,7 +142,11 @@ impl Stream {
     pub fn tick(&mut self, sessions: &mut Sessions, now: SystemTime) -> bool {
         let (State::Relaying(relay, _), Some(handle)) = (&mut self.state, &self.handle) else { return false };
         let has_changed = relay.has_moved();
-        let is_overdue = relay.tick(sessions.ending(handle), now);
+        if has_changed {
+            sessions.moved(handle, now);
+        }
+        let requested = sessions.ending_of_joined(handle, now).or_else(|| sessions.ending(handle));
+        let is_overdue = relay.tick(requested, now);
         sessions.update(handle, has_changed, &|| relay.record(Status::Open, now));
         if is_overdue && let State::Relaying(relay, sideband) = std::mem::replace(&mut self.state, State::Replied) {
             self.state = State::Cut(relay, sideband);
@@ -166,24 +174,23 @@ impl Stream {
             (State::Relaying(relay, sideband) | State::Cut(relay, sideband), handle) => {
                 let now = host.now();
                 let mut record = relay.record(Status::Closed, now);
-                let ended_here = record.close.clone().filter(|close| close.by == ClosedBy::Gateway);
+                // Whatever has become of its connection, a call ends with what was ended here.
+                let ended_here = record.close.clone();
                 let details = || host.attribute(Attribute::ResponseCodeDetails).unwrap_or_default();
                 record.close = record.close.or_else(|| lost_connection::close(&details()));
                 if let Some(handle) = handle {
                     sessions.close(handle, Some(&record), now);
                 }
-                if let (Some(sideband), Some(close)) = (sideband, ended_here) {
+                if let (Some(sideband), Some(close)) = (sideband, ended_here)
+                    && sideband.ends_call(&close)
+                {
                     calls.end(sideband.end(&record, host, now), close, sessions, now);
                 }
                 AccessLog::Session(Box::new(record))
             }
-            (state, handle) => {
+            (_, handle) => {
                 if let Some(handle) = handle {
                     sessions.close(handle, None, host.now());
-                }
-                if matches!(state, State::CallUnnamed) {
-                    let message = "a call has begun whose answer names none in `location`: it cannot be ended";
-                    cx.worker.log(Level::Warn, format_args!("{message}"));
                 }
                 self.denied.take().map_or(AccessLog::Nothing, AccessLog::Denied)
             }
@@ -200,8 +207,13 @@ impl Stream {
         cx: &mut Context<'_>,
     ) -> RequestAction {
         let State::WaitingForBody(waiting) = &self.state else { return RequestAction::Reset };
-        let is_unreadable = waiting.1.need == BodyNeed::Empty && size > 0;
-        if !ends && !is_unreadable {
+        let unwanted = match waiting.1.need {
+            BodyNeed::Empty => Some(unreadable_body()),
+            BodyNeed::Nothing => Some(uncountable_body()),
+            BodyNeed::Model | BodyNeed::LiveModels | BodyNeed::Mint(_) => None,
+        };
+        let refused = unwanted.filter(|_| size > 0);
+        if !ends && refused.is_none() {
             return RequestAction::Hold;
         }
         let State::WaitingForBody(waiting) = std::mem::replace(&mut self.state, State::Replied) else {
@@ -209,15 +221,16 @@ impl Stream {
         };
         let (head, waiting) = *waiting;
         let identity = waiting.admission.identity();
-        let completed = match is_unreadable {
-            true => Err(unreadable_body()),
+        let completed = match refused {
+            Some(denial) => Err(denial),
             // A body that cannot be read may name a model: it is not the same as none.
-            false => read()
+            None => read()
                 .ok_or_else(unread_body)
                 .and_then(|body| WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)),
         };
         match completed {
-            Ok(BodyDecision::Forward(forwarded, edits, replaced)) => {
+            Ok(BodyDecision::Forward(forwarded, edits, replaced, handle)) => {
+                self.handle = handle;
                 self.state = State::Forwarded(forwarded);
                 RequestAction::Forward(edits, replaced)
             }

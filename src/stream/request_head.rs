@@ -20,6 +20,8 @@ pub(crate) enum BodyKind {
     CodedJson,
     /// `application/sdp`, the offer of a WebRTC call.
     Sdp,
+    /// `multipart/form-data`, by which files are sent.
+    Form,
     /// Anything else.
     Other,
 }
@@ -185,6 +187,7 @@ impl RequestHead {
         let content_type = self.last(Line::ContentType).unwrap_or_default();
         let media_type = media_type(content_type);
         let (is_json, is_sdp) = (is_json(media_type), media_type.eq_ignore_ascii_case(b"application/sdp"));
+        let is_form = media_type.eq_ignore_ascii_case(b"multipart/form-data");
         let coding = self.last(Line::ContentEncoding);
         let is_coded = coding.is_some_and(|coding| !trim(coding).eq_ignore_ascii_case(b"identity"));
         match (is_json, is_coded) {
@@ -192,6 +195,7 @@ impl RequestHead {
             (true, false) => BodyKind::Json,
             (true, true) => BodyKind::CodedJson,
             (false, _) if is_sdp => BodyKind::Sdp,
+            (false, _) if is_form => BodyKind::Form,
             (false, _) => BodyKind::Other,
         }
     }
@@ -396,7 +400,8 @@ mod tests {
             ("application/json; charset=latin1", Some("gzip"), BodyKind::ForeignJson),
             ("text/plain; charset=latin1", None, BodyKind::Other),
             ("Application/SDP", None, BodyKind::Sdp),
-            ("multipart/form-data; boundary=x", None, BodyKind::Other),
+            ("multipart/form-data; boundary=x", None, BodyKind::Form),
+            ("text/json", None, BodyKind::Other),
         ] {
             let coding = coding.map(|coding| ("content-encoding", coding));
             let lines: Vec<_> = [("content-type", content_type)].into_iter().chain(coding).collect();

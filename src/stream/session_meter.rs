@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::admission::Admission;
+use super::joined_call::JoinedCall;
 use crate::client_secret::MintedModels;
 use crate::credential::Caller;
 use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::Policy;
 use crate::process::{Sessions, Share};
 use crate::protocol::{ClientMessage, Lock, ModelRole, RequestedModel};
-use crate::usage::{Meter, MeterEvent, PriceList, Reported};
+use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Reported, Tally};
 
 /// The rules of one session, and how much it has used.
 pub(crate) struct SessionMeter {
@@ -21,12 +22,16 @@ pub(crate) struct SessionMeter {
     /// What the client may not change.
     pub lock: Lock,
     /// The only models that the client may name, if its secret binds it to some.
-    minted_models: Option<MintedModels>,
+    minted_models: Option<Box<MintedModels>>,
     bounds: SessionBounds,
     /// Its part in what all sessions of its client secret may use.
-    share: Option<Share>,
+    share: Option<Box<Share>>,
+    /// Prices, one of which its models must have: dollars limit it.
+    prices: Option<Arc<PriceList>>,
     meter: Meter,
     responses: Responses,
+    /// The call that it has joined, and is one session with.
+    call: Option<JoinedCall>,
     /// Nothing has judged its model: the request named none.
     is_of_any_model: bool,
     is_incomplete: bool,
@@ -39,25 +44,38 @@ impl SessionMeter {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
             lock: admission.lock().clone(),
-            minted_models: admission.binding_models().cloned(),
+            minted_models: admission.binding_models().cloned().map(Box::new),
             bounds: admission.bounds(),
-            share: admission.share,
+            share: admission.share.map(Box::new),
+            prices: admission.prices.clone(),
             meter: Meter::new(model),
             responses: Responses::default(),
+            call: None,
             is_of_any_model: model.is_none(),
             is_incomplete: false,
         }
     }
 
-    /// What was counted, and the names that were reported.
+    /// What it tells is a call's.
+    pub(crate) fn join(&mut self, call: JoinedCall) {
+        self.share = call.terms.share.map(Box::new);
+        self.call = Some(call);
+    }
+
+    /// The names that were reported.
     pub(crate) fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// What was counted, and what it costs; of a call, what this WebSocket was the first to tell.
+    pub(crate) fn used(&self) -> (&Tally, MicroUsd) {
+        self.call.as_ref().map_or((self.meter.tally(), self.meter.cost()), |call| (&call.usage, call.cost))
     }
 
     /// Whether a rule depends on what the client says.
     pub(crate) fn inspects_client(&self) -> bool {
         let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
-        has_rule || self.minted_models.is_some() || !self.lock.is_empty()
+        has_rule || self.prices.is_some() || self.minted_models.is_some() || !self.lock.is_empty()
     }
 
     /// Why a client's message may not pass, if it may not.
@@ -66,8 +84,11 @@ impl SessionMeter {
             Ok(event) => event,
             Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
         };
-        let forbidden = event.models.into_iter().find(|model| !self.may_be_named(model));
-        event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
+        let judge = |model: RequestedModel| match self.may_be_named(&model) {
+            true => self.unpriced(&model.name),
+            false => Some(Ending::ModelNotAllowed(model.name)),
+        };
+        event.locked.map(Ending::FieldLocked).or_else(|| event.models.into_iter().find_map(judge))
     }
 
     /// Counts what an upstream's event reports. Says why the session must end behind it, if it must.
@@ -84,14 +105,36 @@ impl SessionMeter {
             MeterEvent::Rejected(_) => true,
             MeterEvent::Ignored | MeterEvent::ResponseStarted | MeterEvent::Session => false,
         };
-        let counted = self.responses.count(&metered, &self.caller, sessions, now);
-        let spent = counted
-            .and_then(|of_caller| of_caller.or_else(|| self.bounds.spent(self.meter.tally(), self.meter.cost())));
-        let spent = self.draw(&metered, sessions, now).or(spent);
-        let model = self.meter.model().filter(|_| self.is_of_any_model && metered == MeterEvent::Session);
-        let forbidden = model.filter(|model| !self.is_allowed(model));
-        let ending = forbidden.map(|model| Ending::ModelNotAllowed(model.to_owned()));
-        ending.or(spent.map(Ending::Limit))
+        let is_first = self.tell_call(&metered, sessions);
+        let counted = self.responses.count(&metered, is_first, &self.caller, (sessions, now));
+        let spent = counted.and_then(|of_caller| of_caller.or_else(|| self.spent(sessions)));
+        let spent = self.draw(&metered, is_first, (sessions, now)).or(spent);
+        let forbidden = match metered {
+            MeterEvent::Session => self.forbidden(),
+            MeterEvent::Counted(counted) if counted.unpriced => {
+                if is_first && !prices.is_empty() {
+                    sessions.metrics.unpriced(&counted.model);
+                }
+                self.prices.is_some().then_some(Ending::ModelUnpriced(counted.model))
+            }
+            _ => None,
+        };
+        forbidden.or(spent.map(Ending::Limit))
+    }
+
+    /// Why a session whose names have become known may not be, if it may not.
+    fn forbidden(&self) -> Option<Ending> {
+        let model = self.meter.model();
+        let unasked = model.filter(|model| self.is_of_any_model && !self.is_allowed(model));
+        let not_allowed = unasked.map(|model| Ending::ModelNotAllowed(model.to_owned()));
+        let models = model.into_iter().chain(self.meter.transcription_model());
+        not_allowed.or_else(|| models.into_iter().find_map(|model| self.unpriced(model)))
+    }
+
+    /// Why a model may not be used that has no price, if it needs one.
+    fn unpriced(&self, model: &str) -> Option<Ending> {
+        let prices = self.prices.as_ref()?;
+        prices.price_of(model).is_none().then(|| Ending::ModelUnpriced(model.to_owned()))
     }
 
     /// Something was said that could not be counted.
@@ -104,19 +147,46 @@ impl SessionMeter {
         self.is_incomplete || (is_over && self.responses.open > 0)
     }
 
-    /// The limit that has been reached, if one has.
+    /// The limit that has been reached, if one has. Those of a call that it has joined are judged with the call.
     pub(crate) fn check(&self, started: SystemTime, last_activity: SystemTime, now: SystemTime) -> Option<Ending> {
+        if self.call.is_some() {
+            return None;
+        }
         let progress = Progress { started, last_activity, usage: self.meter.tally(), cost: self.meter.cost() };
         self.bounds.check(&progress, now)
     }
 
-    /// Draws on what the session shares with others. Gives, of an event that begins or ends something, the limit of theirs
-    /// that is used up, if one is.
-    fn draw(&self, metered: &MeterEvent, sessions: &mut Sessions, now: SystemTime) -> Option<Limit> {
+    /// Tells the call that it has joined what an event says. False if that was told before, and is not to be counted.
+    fn tell_call(&mut self, metered: &MeterEvent, sessions: &mut Sessions) -> bool {
+        let Some(call) = &mut self.call else { return true };
+        let model = self.meter.model().filter(|_| *metered == MeterEvent::Session);
+        sessions.call_reported(call.key, model, self.is_incomplete);
+        match metered {
+            MeterEvent::Counted(counted) => call.count(counted, sessions),
+            _ => true,
+        }
+    }
+
+    /// The limit on tokens or dollars that is used up: of the call that it has joined, or its own.
+    fn spent(&self, sessions: &Sessions) -> Option<Limit> {
+        match &self.call {
+            Some(call) => sessions.spent_by_call(call.key),
+            None => self.bounds.spent(self.meter.tally(), self.meter.cost()),
+        }
+    }
+
+    /// Draws on what the session shares with others, if it `is_first` to tell. Gives, of an event that begins or ends
+    /// something, the limit of theirs that is used up, if one is.
+    fn draw(
+        &self,
+        metered: &MeterEvent,
+        is_first: bool,
+        (sessions, now): (&mut Sessions, SystemTime),
+    ) -> Option<Limit> {
         let share = self.share.as_ref()?;
         match metered {
-            MeterEvent::Counted(counted) => sessions.draw(share, (&counted.usage, counted.cost), now),
-            MeterEvent::ResponseStarted => sessions.drawn(share),
+            MeterEvent::Counted(counted) if is_first => sessions.draw(share, (&counted.usage, counted.cost), now),
+            MeterEvent::Counted(_) | MeterEvent::ResponseStarted => sessions.drawn(share),
             MeterEvent::Rejected(_) | MeterEvent::Ignored | MeterEvent::Session => None,
         }
     }
@@ -144,13 +214,16 @@ impl Responses {
     fn count(
         &mut self,
         metered: &MeterEvent,
+        is_first: bool,
         caller: &Caller,
-        sessions: &mut Sessions,
-        now: SystemTime,
+        (sessions, now): (&mut Sessions, SystemTime),
     ) -> Option<Option<Limit>> {
         match metered {
             MeterEvent::Counted(counted) => {
                 self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
+                if !is_first {
+                    return Some(sessions.spent(caller));
+                }
                 let used = (&counted.usage, counted.cost);
                 Some(sessions.used(caller, &counted.model, used, now))
             }
