@@ -27,7 +27,7 @@ pub struct OpenedSecret {
     /// The name of the provider's key that minted the upstream's own secret, if it is one of several.
     pub key: Option<String>,
     /// The upstream's own secret; without one, the provider's key is used.
-    pub upstream: Option<Secret>,
+    pub upstream: Option<Arc<Secret>>,
 }
 
 /// The models that a client secret was minted for, as the provider calls them.
@@ -60,7 +60,7 @@ impl OpenedSecret {
             lock,
             has_lock: claims.lock.is_some(),
             key: text(claims.key),
-            upstream: claims.upstream.map(|secret| Secret::new(secret.to_vec())),
+            upstream: claims.upstream.map(|secret| Arc::new(Secret::new(secret.to_vec()))),
         })
     }
 

@@ -30,16 +30,17 @@ impl KeyPool {
 
     /// The key of this name.
     pub fn named(&self, name: &str) -> Option<&Arc<Secret>> {
-        self.keys().find(|key| key.name == name).map(|key| &key.value)
+        self.iter().find(|key| key.name == name).map(|key| &key.value)
     }
 
     /// The name of a key that was drawn from here, if it has one.
     pub fn name_of(&self, value: &Arc<Secret>) -> Option<&str> {
-        let drawn = self.keys().find(|key| Arc::ptr_eq(&key.value, value))?;
+        let drawn = self.iter().find(|key| Arc::ptr_eq(&key.value, value))?;
         (!drawn.name.is_empty()).then_some(&*drawn.name)
     }
 
-    fn keys(&self) -> impl Iterator<Item = &Key> {
+    /// All keys.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> + Clone {
         std::iter::once(&self.first).chain(&self.others)
     }
 

@@ -83,7 +83,9 @@ impl WholeRequest<'_> {
         let meter = RestMeter::new(&admission, &upstream, asked);
         let replaced = read.and_then(RequestBody::edited);
         let credential = admission.credential(upstream.provider, cx.host);
-        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let presented = head.presented(&plan.gateway);
+        let outgoing =
+            Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits_with_body(credential.as_ref(), replaced.as_deref());
         admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let provider = upstream.provider.clone();
@@ -115,7 +117,9 @@ impl WholeRequest<'_> {
         }
         let replaced = read.edited();
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
-        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let presented = head.presented(&plan.gateway);
+        let outgoing =
+            Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
         let (forwarded, edits) = outgoing.call(CallPath::Live, replaced.as_deref(), cx.host);
         let forwarded = Forwarded { awaited: forwarded, provider: upstream.provider.clone(), admission };
         Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced, handle))
@@ -140,7 +144,8 @@ impl WholeRequest<'_> {
                 let body = body.into_bytes();
                 let credential = admission.credential(upstream.provider, cx.host);
                 minting.set_key(credential.as_ref().and_then(|(_, key)| upstream.provider.key_name(key)));
-                let outgoing = Outgoing { plan, head, offer, admission, upstream: &upstream };
+                let presented = head.presented(&plan.gateway);
+                let outgoing = Outgoing { plan, head, presented: &presented, offer, admission, upstream: &upstream };
                 let mut edits = outgoing.edits_with_body(credential.as_ref(), Some(&body));
                 edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
                 Ok(BodyDecision::Mint(minting, edits, body))

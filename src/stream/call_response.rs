@@ -20,16 +20,21 @@ use crate::usage::SessionKind;
 
 impl Stream {
     /// The headers of a success came, in answer to a request that begins a call.
-    pub(super) fn response_to_call(&mut self, path: CallPath, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
+    pub(super) fn response_to_call(
+        &mut self,
+        path: CallPath,
+        ends: bool,
+        response: &UpstreamResponse<'_>,
+        cx: &mut Context<'_>,
+    ) -> ResponseAction {
         if path == CallPath::Live && !ends {
-            let content_encoding = UpstreamResponse(cx.host).content_encoding();
+            let content_encoding = response.content_encoding();
             if let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Replied) {
                 self.state = State::CallUnnamed(Box::new(UnnamedCall::new(sent, content_encoding)));
             }
             return ResponseAction::Hold;
         }
-        let location = UpstreamResponse(cx.host).location().unwrap_or_default();
-        match CallId::in_location(&location).filter(|_| path != CallPath::Live) {
+        match CallId::in_location(response.location().unwrap_or_default()).filter(|_| path != CallPath::Live) {
             Some(id) => self.start_call(&id, cx),
             None => self.unnamed_call(cx),
         }
