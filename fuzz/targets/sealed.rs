@@ -1,13 +1,15 @@
-//! Sealed client secrets: what was not sealed never opens, what was opens to the same, and no changed bit goes unnoticed.
+//! Sealed client secrets and ids of calls: what was not sealed never opens, what was opens to the same, and no changed bit goes unnoticed.
 //!
 //! Texts of claims stand on lines of their own: caller, provider, policy, model, user, origin, the upstream's secret, locked
-//! fields, the model of transcriptions.
+//! fields, the model of transcriptions, the name of a key.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use realtime_byok::call::sealed_id::CallClaims;
 use realtime_byok::client_secret::claims::{Claims, SecretLimits};
 use realtime_byok::client_secret::sealing::{PREFIX, Plaintext, SealingKey, SealingKeys};
+use realtime_byok::endpoint::CallId;
 
 use super::gateway::SECRETS;
 
@@ -26,6 +28,11 @@ pub fn run(bytes: &[u8]) {
         assert!(KEYS.open(&text, NOW, &mut Plaintext::default()).is_err(), "arbitrary bytes open");
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for prefix in ["", "rtc_", "live_"] {
+        if let Some(id) = CallId::parse(&format!("{prefix}{text}")) {
+            assert!(CallClaims::open(&id, &KEYS, &mut Plaintext::default()).is_err(), "arbitrary text names a call");
+        }
+    }
     let lines: Vec<_> = text.split('\n').collect();
     let line = |index: usize| lines.get(index).copied();
     let number = bytes.iter().fold(0_u64, |sum, byte| sum.wrapping_mul(257).wrapping_add((*byte).into()));
