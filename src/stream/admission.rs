@@ -1,27 +1,29 @@
 //! Who may do what: the checks of a guarded request, in the order of their precedence.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, limit_denial, missing_token, model_out_of_sight, origin_not_allowed, route_not_allowed,
-    token_denial, unreadable_body, unsupported_content_type,
+    credential_denial, foreign_charset, limit_denial, missing_token, model_out_of_sight, origin_not_allowed,
+    route_not_allowed, token_denial, token_elsewhere, unreadable_body, unsupported_content_type,
 };
 use super::request_head::{BodyKind, Line, RequestHead};
 use crate::client_secret::claims::{Claims, unix_seconds};
 use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
 use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
-use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
+use crate::credential::{Caller, PresentedTokens, SubprotocolOffer, TokenError, presented_token, stands_in};
 use crate::denial::{Denial, Subject};
-use crate::endpoint::{Endpoint, Mint};
+use crate::endpoint::{Endpoint, Mint, Path};
 use crate::host::StreamHost;
+use crate::http::Param;
 use crate::json::paths::InvalidPath;
 use crate::limit::{SessionBounds, SessionLimits};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
-use crate::policy::{Policy, Provider};
+use crate::policy::{Policy, Provider, ProviderKind};
 use crate::process::{SessionHandle, Share, TallyKey};
 use crate::protocol::Lock;
 use crate::secret::Secret;
@@ -56,8 +58,12 @@ pub(crate) struct GuardedRequest<'a> {
     pub policy: &'a Arc<Policy>,
     /// Its header lines.
     pub head: &'a RequestHead,
+    /// Its path.
+    pub path: &'a Path<'a>,
     /// The subprotocols that it offers.
     pub offer: &'a SubprotocolOffer,
+    /// All tokens that it presents.
+    pub presented: &'a PresentedTokens<'a>,
 }
 
 /// Why a request waits for its body.
@@ -71,6 +77,9 @@ pub(crate) enum BodyNeed {
     Mint(Mint),
 }
 
+/// Parameters of a query by which a request is judged, those that name its model aside.
+const JUDGED: [&str; 3] = ["api-version", "call_id", "intent"];
+
 impl Admission {
     /// Checks a request up to its model.
     ///
@@ -78,9 +87,11 @@ impl Admission {
     ///
     /// The first check that fails: the credentials' form, the caller, the route, the origin.
     pub(crate) fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, host: &dyn StreamHost) -> Result<Self, Denial> {
-        let GuardedRequest { plan, policy, head, offer } = *request;
-        let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
+        let GuardedRequest { plan, policy, head, offer, .. } = *request;
+        let query_keys = request.query_keys();
+        let token = presented_token(head.slots(), offer, &query_keys, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
+        request.check_places(&token)?;
         let Identified { caller, client_secret, share } = identify(plan, policy, &token, host)?;
         let admission = Self { policy: policy.clone(), caller, client_secret, share, endpoint };
         match admission.check(plan, head) {
@@ -129,6 +140,8 @@ impl Admission {
                 Err(route_not_allowed())
             }
             (Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket, _) => Ok(None),
+            (_, BodyKind::ForeignJson) if !ends => Err(foreign_charset()),
+            (Endpoint::Mint(_), BodyKind::ForeignJson) => Err(foreign_charset()),
             (Endpoint::Mint(_), BodyKind::Sdp | BodyKind::Other) => Err(unsupported_content_type()),
             (Endpoint::Mint(_), BodyKind::CodedJson) => Err(unreadable_body()),
             (Endpoint::Mint(_), BodyKind::Json) if ends => Err(unreadable_body()),
@@ -153,7 +166,7 @@ impl Admission {
         match kind {
             _ if !(is_strict || is_priced || may_be_named) => Ok(None),
             BodyKind::Json => Ok(Some(BodyNeed::Model)),
-            BodyKind::CodedJson => Err(unreadable_body()),
+            BodyKind::CodedJson | BodyKind::ForeignJson => Err(unreadable_body()),
             BodyKind::Sdp | BodyKind::Other => Ok(is_strict.then_some(BodyNeed::Empty)),
         }
     }
@@ -222,7 +235,31 @@ impl Admission {
 
     /// The upstream's own secret that this request came with, sealed.
     pub(crate) fn upstream_secret(&self) -> Option<&Secret> {
-        self.client_secret.as_ref().and_then(|client_secret| client_secret.upstream.as_ref())
+        self.client_secret.as_ref().and_then(|client_secret| client_secret.upstream.as_deref())
+    }
+}
+
+impl<'a> GuardedRequest<'a> {
+    /// What Google's SDK for JavaScript takes for a key, which it has no other place for on a Live WebSocket.
+    fn query_keys(&self) -> Vec<Cow<'a, [u8]>> {
+        if !(self.policy.has_kind(|kind| *kind == ProviderKind::Gemini) && self.path.is_googles()) {
+            return Vec::new();
+        }
+        self.head.target().params().filter(|param| param.is("key")).map(|param| param.bytes()).collect()
+    }
+
+    /// Whether a token stands where it cannot be taken out: in the path or the authority, or in what is judged here, which
+    /// must then be what the upstream judges too. Of those all tokens count, since a client can make up what is in a slot that
+    /// is only emptied; of the path and the authority only the one that lets it in.
+    fn check_places(&self, token: &[u8]) -> Result<(), Denial> {
+        let is_judged =
+            |param: &Param<'_>| self.policy.is_model_param(param) || JUDGED.iter().any(|name| param.is(name));
+        let is_elsewhere = stands_in(token, self.path.text().as_bytes())
+            || self.head.all(Line::Authority).any(|authority| stands_in(token, authority))
+            || self.head.all(Line::ContentType).any(|value| self.presented.stand_in(value))
+            || self.head.all(Line::ContentEncoding).any(|value| self.presented.stand_in(value))
+            || self.head.target().params().any(|param| self.presented.stand_in(param.raw()) && is_judged(&param));
+        if is_elsewhere { Err(token_elsewhere()) } else { Ok(()) }
     }
 }
 

@@ -80,7 +80,9 @@ impl WholeRequest<'_> {
         let meter = RestMeter::new(&admission, &upstream, asked);
         let replaced = read.and_then(RequestBody::edited);
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
-        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let presented = head.presented(&plan.gateway);
+        let outgoing =
+            Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits_with_body(credential.as_ref(), replaced.as_deref());
         admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let provider = upstream.provider.clone();
@@ -107,7 +109,8 @@ impl WholeRequest<'_> {
             Minted::Forward(body, minting) => {
                 let body = body.into_bytes();
                 let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
-                let outgoing = Outgoing { plan, head, offer, admission, upstream: &upstream };
+                let presented = head.presented(&plan.gateway);
+                let outgoing = Outgoing { plan, head, presented: &presented, offer, admission, upstream: &upstream };
                 let mut edits = outgoing.edits_with_body(credential.as_ref(), Some(&body));
                 edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
                 Ok(BodyDecision::Mint(minting, edits, body))

@@ -14,6 +14,7 @@ mod handshake;
 mod joined_call;
 mod lost_connection;
 mod mint;
+mod redaction;
 mod request;
 mod request_head;
 mod rest;
@@ -41,7 +42,7 @@ use body::{BodyDecision, WholeRequest};
 use denials::{unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
-use request_head::RequestHead;
+use request_head::{Line, RequestHead};
 use rest::RestUsage;
 use state::State;
 
@@ -58,13 +59,18 @@ impl Stream {
             self.state = State::Replied;
             return RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan, &head));
         }
-        let (state, action) = match request::check(&self.plan, &head, ends, cx) {
+        let presented = head.presented(&self.plan.gateway);
+        let (state, action) = match request::check(&self.plan, &head, &presented, ends, cx) {
             Ok(RequestDecision::Untouched) => (State::Untouched, RequestAction::Pass),
             Ok(RequestDecision::Wait(waiting)) => {
+                self.presented = presented.into_owned();
                 (State::WaitingForBody(Box::new((head, waiting))), RequestAction::Hold)
             }
             Ok(RequestDecision::Forward(sent, edits, handle)) => {
                 self.handle = handle;
+                if !ends && !head.has(Line::Upgrade) {
+                    self.presented = presented.into_owned();
+                }
                 (State::Forwarded(sent), RequestAction::Forward(edits, None))
             }
             Err(denial) => (State::Replied, self.deny_head(denial, &head, cx.worker)),
@@ -98,7 +104,7 @@ impl Stream {
             State::Untouched => Edits::default(),
             _ => {
                 let trailers = cx.host.headers(HeaderMap::RequestTrailers);
-                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped()
+                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped(&self.presented)
             }
         };
         let action = match self.state {

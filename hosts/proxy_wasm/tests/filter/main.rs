@@ -12,6 +12,7 @@ mod bodies;
 mod calls;
 mod control;
 mod conversations;
+mod crossing;
 mod fixture;
 mod host;
 mod invariants;

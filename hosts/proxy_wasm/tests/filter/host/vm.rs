@@ -63,6 +63,7 @@ impl Vm {
         initialize();
         let root = new_context();
         worker(|worker| {
+            worker.statuses.clear();
             worker.clock = u64::try_from(START.as_nanos()).unwrap();
             worker.configuration = configuration.to_vec();
             worker.log.clear();
@@ -132,6 +133,32 @@ impl Vm {
         call(self.root, &On::Tick, || exports::tick(self.root));
         let named = |(name, value): (&String, &i64)| name.ends_with(end).then(|| (name.clone(), *value));
         worker(|worker| worker.statistics.values().iter().filter_map(named).collect())
+    }
+
+    /// The configuration becomes another; false if the module refuses it.
+    pub fn reconfigure(&self, configuration: &[u8]) -> bool {
+        worker(|worker| worker.configuration = configuration.to_vec());
+        call(self.root, &On::Configure, || exports::configure(self.root, configuration.len()))
+    }
+
+    /// A queue of shared data that the module never asked for has something.
+    pub fn queue_ready(&self) {
+        call(self.root, &On::Tick, || exports::queue_ready(self.root, 1));
+    }
+
+    /// The next hostcalls of this thread's VMs return these, one after the other; 0 lets one do what it is for.
+    pub fn fail(&self, statuses: &[u32]) {
+        worker(|worker| worker.statuses = statuses.iter().copied().collect());
+    }
+
+    /// Says what is tried, which is shown where the module traps.
+    pub fn trying(&self, case: String) {
+        worker(|worker| worker.case = case);
+    }
+
+    /// The names of all statistics.
+    pub fn statistic_names(&self) -> Vec<String> {
+        worker(|worker| worker.statistics.values().keys().cloned().collect())
     }
 
     /// The requests that this thread's VMs sent by themselves.
