@@ -162,6 +162,35 @@ pub(super) fn ambiguous_stream() -> Denial {
     Denial::new(DenialCode::MalformedRequest, message)
 }
 
+pub(super) fn uncountable_body() -> Denial {
+    let message = "This caller has a budget of the day, and what this body asks for could not be counted. Send one JSON \
+                   object as `application/json`; files in a form need a caller without a limit in dollars.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn background() -> Denial {
+    let message = "This caller has a budget of the day, and a response in the background tells its usage only later, \
+                   where it could not be counted. Leave `background` out.";
+    Denial::new(DenialCode::MalformedRequest, message).param("background")
+}
+
+pub(super) fn deferred() -> Denial {
+    let message = "This caller has a budget of the day, and what is asked for here tells its usage only later, where it \
+                   could not be counted.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn unpriced_model() -> Denial {
+    let message = "This model is not allowed here: dollars are limited, and the gateway has no price for it. Choose one \
+                   that has a price, or have its price added to the gateway's `prices`.";
+    Denial::new(DenialCode::ModelNotAllowed, message).param("model")
+}
+
+pub(super) fn model_of_unknown_price() -> Denial {
+    let message = "Name a model: dollars are limited here, and what this costs depends on it.";
+    Denial::new(DenialCode::ModelRequired, message).param("model")
+}
+
 pub(super) fn ambiguous_version() -> Denial {
     Denial::new(DenialCode::MalformedRequest, "The query must name its `api-version` only once.").param("api-version")
 }
