@@ -126,6 +126,7 @@ pub(super) static SECRETS: LazyLock<[String; 2]> = LazyLock::new(|| {
             upstream,
             lock: None,
             transcription_model: None,
+            key: None,
         };
         keys.seal(&claims, &[9; 24]).expect("short claims").expose().to_owned()
     })

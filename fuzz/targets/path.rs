@@ -132,7 +132,9 @@ fn served(path: &[u8]) -> Served {
         let calls = path.strip_suffix(b"/hangup")?;
         let at = calls.iter().rposition(|&byte| byte == b'/')?;
         let id = std::str::from_utf8(&calls[at + 1..]).ok()?;
-        (calls[..at].ends_with(b"/realtime/calls") && CallId::parse(id).is_some()).then_some(())
+        let beginnings: [&[u8]; 3] = [b"/realtime/calls", b"/realtime/translations/calls", b"/live/sessions"];
+        let is_call = beginnings.iter().any(|begins| calls[..at].ends_with(begins));
+        (is_call && CallId::parse(id).is_some()).then_some(())
     };
     let calls = ["realtime/calls", "realtime/translations/calls", "live/sessions", "realtimertc", "realtime"];
     match () {
@@ -149,10 +151,10 @@ fn compare(seen: &Endpoint, served: &Served) {
     let agrees = match (served, seen) {
         (_, Endpoint::Forbidden) => true,
         (Served::Nothing, seen) => {
-            !matches!(seen, Endpoint::Mint(_) | Endpoint::StartCall | Endpoint::Call(_, CallAction::HangUp))
+            !matches!(seen, Endpoint::Mint(_) | Endpoint::StartCall(_) | Endpoint::Call(_, CallAction::HangUp))
         }
         (Served::Mint(mint), seen) => *seen == Endpoint::Mint(*mint),
-        (Served::Call, seen) => *seen == Endpoint::StartCall,
+        (Served::Call, seen) => matches!(seen, Endpoint::StartCall(_)),
         (Served::HangUp, seen) => matches!(seen, Endpoint::Call(_, CallAction::HangUp)),
         (Served::Secret, _) => false,
         (Served::Made, seen) => seen.creates(),

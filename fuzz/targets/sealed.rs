@@ -48,6 +48,7 @@ pub fn run(bytes: &[u8]) {
         upstream: line(6).map(str::as_bytes),
         lock: line(7),
         transcription_model: line(8),
+        key: line(9),
     };
     let nonce = std::array::from_fn(|index| bytes.get(index).copied().unwrap_or_default());
     for keys in [&*KEYS, &*OLDER] {

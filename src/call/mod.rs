@@ -4,6 +4,7 @@
 //! long.
 
 mod hangup;
+pub mod sealed_id;
 
 use std::time::{Duration, SystemTime};
 
@@ -161,7 +162,7 @@ impl Call {
     }
 
     /// It must end, unless it must already.
-    fn stop(&mut self, close: Close, now: SystemTime) {
+    pub fn stop(&mut self, close: Close, now: SystemTime) {
         self.stopping.get_or_insert(Stopping { close, asked: 0, due: now, callout: None });
     }
 

@@ -5,14 +5,14 @@ use std::time::SystemTime;
 
 use super::Context;
 use super::admission::Admission;
-use super::denials::{limit_denial, route_not_allowed};
+use super::denials::limit_denial;
 use super::upstream::Upstream;
 use crate::call::{Call, Hangup, ProviderKey};
 use crate::denial::Denial;
-use crate::endpoint::CallId;
+use crate::endpoint::{CallId, CallPath, SidebandPath};
 use crate::host::{Attribute, StreamHost};
 use crate::http::Target;
-use crate::limit::SessionBounds;
+use crate::limit::{Ending, SessionBounds};
 use crate::policy::{Placement, Provider};
 use crate::process::{CallName, SessionHandle};
 use crate::secret::Secret;
@@ -21,11 +21,14 @@ use crate::usage::{Record, SessionKind};
 /// A call that begins, and what ends it.
 pub(crate) struct StartedCall {
     call: Call,
+    path: CallPath,
     provider_key: Option<ProviderKey>,
 }
 
 /// What is kept of a request that begins a call until a response names it.
 pub(crate) struct CallRequest {
+    /// Where it was sent.
+    pub path: CallPath,
     /// The model, as the provider calls it, if the request names one.
     pub model: Option<String>,
     /// What ends the call; none where the filter does not know the provider's key.
@@ -35,21 +38,19 @@ pub(crate) struct CallRequest {
 /// A call that a WebSocket has joined, and what ends it.
 pub(crate) struct SidebandOf {
     id: CallId,
+    path: SidebandPath,
     provider_key: Option<ProviderKey>,
 }
 
-/// Whether a WebSocket may join a call, as the last of all checks. A call that is known is its caller's and its user's,
-/// and counts as the one session that both are.
+/// Whether the caller may join a call of its own, as the last of all checks. One that is known counts as the one session
+/// that both are.
 pub(crate) fn join(
     call: CallName<'_>,
     admission: &Admission,
     cx: &mut Context<'_>,
 ) -> Result<Option<SessionHandle>, Denial> {
-    let Some(known) = cx.worker.sessions.find_call(call) else { return admission.start(cx) };
-    let user = admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.as_ref());
-    let is_users = user.zip(known.user.as_ref()).is_none_or(|(user, known)| user == known);
-    if known.caller != admission.caller.name || !is_users {
-        return Err(route_not_allowed());
+    if cx.worker.sessions.find_call(call).is_none() {
+        return admission.start(cx);
     }
     cx.worker
         .sessions
@@ -67,7 +68,7 @@ pub(crate) fn provider_key(
     host: &dyn StreamHost,
 ) -> Option<ProviderKey> {
     let has_own = admission.upstream_secret().is_some();
-    let (placement, value) = if has_own { upstream.provider.credential(None, || host.roll()) } else { sent }?;
+    let (placement, value) = if has_own { admission.provider_key(upstream.provider, host) } else { sent }?;
     Some(ProviderKey { provider: upstream.provider.clone(), placement, value })
 }
 
@@ -81,14 +82,14 @@ impl StartedCall {
         host: &dyn StreamHost,
     ) -> Self {
         let started = host.now();
-        let CallRequest { model, provider_key } = request;
+        let CallRequest { path, model, provider_key } = request;
         let record = Record {
             kind: SessionKind::WebRtc,
             upstream_id: Some(id.as_str().to_owned()),
             model,
             ..admission.record(host.random_bytes().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
         };
-        Self { call: Call::new(record, started, admission.bounds()), provider_key }
+        Self { call: Call::new(record, started, admission.bounds()), path, provider_key }
     }
 
     /// Its record as it begins.
@@ -96,24 +97,29 @@ impl StartedCall {
         &self.call.record
     }
 
+    /// It must end as soon as it is known how.
+    pub(crate) fn stop(&mut self, now: SystemTime) {
+        self.call.stop(Ending::Stopped.close(), now);
+    }
+
     /// The stream that began it is over, and tells what ends the call.
     pub(crate) fn into_call(self, handle: Option<SessionHandle>, host: &dyn StreamHost) -> Call {
-        let Self { mut call, provider_key } = self;
-        call.hangup = hangup(call.id(), b"", provider_key, host);
+        let Self { mut call, path, provider_key } = self;
+        call.hangup = hangup(call.id(), &|of| path.collection(of), provider_key, host);
         call.handle = handle;
         call
     }
 }
 
 impl SidebandOf {
-    /// The call of this id.
-    pub(crate) fn new(id: CallId, provider_key: Option<ProviderKey>) -> Self {
-        Self { id, provider_key }
+    /// The call of this upstream's id, joined at this path.
+    pub(crate) fn new(id: CallId, path: SidebandPath, provider_key: Option<ProviderKey>) -> Self {
+        Self { id, path, provider_key }
     }
 
     /// The WebSocket that joined it was ended here, and the call must end with it.
     pub(crate) fn end(self, record: &Record, host: &dyn StreamHost, now: SystemTime) -> Call {
-        let hangup = hangup(self.id.as_str(), b"/calls", self.provider_key, host);
+        let hangup = hangup(self.id.as_str(), &|path| self.path.collection(path), self.provider_key, host);
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };
         let mut call = Call::new(record, now, SessionBounds::default());
@@ -122,14 +128,20 @@ impl SidebandOf {
     }
 }
 
-/// What ends a call, by what is known of the request that began or joined it; `below` is where calls are below its path.
-fn hangup(id: &str, below: &[u8], key: Option<ProviderKey>, host: &dyn StreamHost) -> Option<Hangup> {
+/// What ends a call, by what is known of the request that began or joined it; `collection` says of its path below which
+/// one the call stands.
+fn hangup(
+    id: &str,
+    collection: &dyn Fn(&[u8]) -> Vec<u8>,
+    key: Option<ProviderKey>,
+    host: &dyn StreamHost,
+) -> Option<Hangup> {
     let key = key?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
     let (cluster, authority) =
         (host.attribute(Attribute::Cluster).and_then(text)?, host.attribute(Attribute::Authority).and_then(text)?);
     let path = host.attribute(Attribute::Path)?;
     let target = Target::parse(&path);
-    let calls = [target.path.strip_suffix(b"/").unwrap_or(target.path), below].concat();
+    let calls = collection(target.path);
     Some(Hangup::new(id, cluster, authority, &Target { path: &calls, ..target }, &key))
 }

@@ -151,10 +151,45 @@ pub(super) fn foreign_charset() -> Denial {
     Denial::new(DenialCode::MalformedRequest, message)
 }
 
+pub(super) fn unreadable_live_call() -> Denial {
+    let message = "The body must be one JSON object, without a content coding, that names its model once, by a string, as \
+                   `session.model`; the query names none.";
+    Denial::new(DenialCode::MalformedRequest, message).param("session.model")
+}
+
 pub(super) fn ambiguous_stream() -> Denial {
     let message = "The body must say once whether it asks for a stream: `stream`, `stream_options` and its \
                    `include_usage` may each stand there only once.";
     Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn uncountable_body() -> Denial {
+    let message = "This caller has a budget of the day, and what this body asks for could not be counted. Send one JSON \
+                   object as `application/json`; files in a form need a caller without a limit in dollars.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn background() -> Denial {
+    let message = "This caller has a budget of the day, and a response in the background tells its usage only later, \
+                   where it could not be counted. Leave `background` out.";
+    Denial::new(DenialCode::MalformedRequest, message).param("background")
+}
+
+pub(super) fn deferred() -> Denial {
+    let message = "This caller has a budget of the day, and what is asked for here tells its usage only later, where it \
+                   could not be counted.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn unpriced_model() -> Denial {
+    let message = "This model is not allowed here: dollars are limited, and the gateway has no price for it. Choose one \
+                   that has a price, or have its price added to the gateway's `prices`.";
+    Denial::new(DenialCode::ModelNotAllowed, message).param("model")
+}
+
+pub(super) fn model_of_unknown_price() -> Denial {
+    let message = "Name a model: dollars are limited here, and what this costs depends on it.";
+    Denial::new(DenialCode::ModelRequired, message).param("model")
 }
 
 pub(super) fn ambiguous_version() -> Denial {
@@ -169,6 +204,34 @@ pub(super) fn unreported_stream() -> Denial {
 
 pub(super) fn route_not_allowed() -> Denial {
     Denial::new(DenialCode::RouteNotAllowed, "This gateway token or client secret may not be used on this route.")
+}
+
+pub(super) fn call_not_allowed() -> Denial {
+    let message = "This call is another caller's or user's, or its id is none that this gateway has made.";
+    Denial::new(DenialCode::RouteNotAllowed, message)
+}
+
+pub(super) fn raw_call_id() -> Denial {
+    let message = "Name the call by the id that this gateway gave for it: `location`, or `session.id`, of the response that \
+                   began it. The provider's own ids are refused here, unless the policy says `calls: { raw_ids: allow }`.";
+    Denial::new(DenialCode::RouteNotAllowed, message)
+}
+
+pub(super) fn locked_call() -> Denial {
+    let message = "Fields of the session are locked, and what is said in a call passes the gateway by, so that nothing could \
+                   keep them. Use a WebSocket.";
+    Denial::new(DenialCode::RouteNotAllowed, message)
+}
+
+pub(super) fn unnamed_call() -> Denial {
+    let message = "The provider's answer does not name the call that it began, which could be neither limited nor ended; \
+                   it is not passed on.";
+    Denial::new(DenialCode::InvalidUpstreamResponse, message)
+}
+
+pub(super) fn unsealable_call() -> Denial {
+    let message = "The gateway could not seal the id of this call, which is ended.";
+    Denial::new(DenialCode::InvalidUpstreamResponse, message)
 }
 
 pub(super) fn origin_not_allowed() -> Denial {

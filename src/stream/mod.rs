@@ -6,6 +6,7 @@ mod action;
 mod admission;
 mod body;
 mod call;
+mod call_response;
 mod closing;
 mod context;
 mod denials;
@@ -13,6 +14,7 @@ mod forward;
 mod handshake;
 mod lost_connection;
 mod mint;
+mod named_call;
 mod redaction;
 mod request;
 mod request_head;
@@ -20,6 +22,7 @@ mod rest;
 mod session_meter;
 mod state;
 mod stream_options;
+mod unnamed_call;
 mod upstream;
 mod upstream_headers;
 mod upstream_response;
@@ -38,7 +41,7 @@ use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{unread_body, unreadable_body};
+use denials::{uncountable_body, unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::{Line, RequestHead};
@@ -177,13 +180,9 @@ impl Stream {
                 }
                 AccessLog::Session(Box::new(record))
             }
-            (state, handle) => {
+            (_, handle) => {
                 if let Some(handle) = handle {
                     sessions.close(handle, None, host.now());
-                }
-                if matches!(state, State::CallUnnamed) {
-                    let message = "a call has begun whose answer names none in `location`: it cannot be ended";
-                    cx.worker.log(Level::Warn, format_args!("{message}"));
                 }
                 self.denied.take().map_or(AccessLog::Nothing, AccessLog::Denied)
             }
@@ -200,8 +199,13 @@ impl Stream {
         cx: &mut Context<'_>,
     ) -> RequestAction {
         let State::WaitingForBody(waiting) = &self.state else { return RequestAction::Reset };
-        let is_unreadable = waiting.1.need == BodyNeed::Empty && size > 0;
-        if !ends && !is_unreadable {
+        let unwanted = match waiting.1.need {
+            BodyNeed::Empty => Some(unreadable_body()),
+            BodyNeed::Nothing => Some(uncountable_body()),
+            BodyNeed::Model | BodyNeed::LiveModels | BodyNeed::Mint(_) => None,
+        };
+        let refused = unwanted.filter(|_| size > 0);
+        if !ends && refused.is_none() {
             return RequestAction::Hold;
         }
         let State::WaitingForBody(waiting) = std::mem::replace(&mut self.state, State::Replied) else {
@@ -209,15 +213,16 @@ impl Stream {
         };
         let (head, waiting) = *waiting;
         let identity = waiting.admission.identity();
-        let completed = match is_unreadable {
-            true => Err(unreadable_body()),
+        let completed = match refused {
+            Some(denial) => Err(denial),
             // A body that cannot be read may name a model: it is not the same as none.
-            false => read()
+            None => read()
                 .ok_or_else(unread_body)
                 .and_then(|body| WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)),
         };
         match completed {
-            Ok(BodyDecision::Forward(forwarded, edits, replaced)) => {
+            Ok(BodyDecision::Forward(forwarded, edits, replaced, handle)) => {
+                self.handle = handle;
                 self.state = State::Forwarded(forwarded);
                 RequestAction::Forward(edits, replaced)
             }

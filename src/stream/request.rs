@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::action::DetailedReply;
 use super::admission::{Admission, GuardedRequest};
 use super::body::WaitingForBody;
-use super::call::{self, CallRequest, SidebandOf};
+use super::call::{self, SidebandOf};
 use super::context::Context;
 use super::denials::{credential_denial, no_endpoint, no_policy, route_not_allowed};
 use super::forward::{Awaited, FollowedWebSocket, Forwarded, Outgoing};
@@ -22,7 +22,7 @@ use crate::config::Plan;
 use crate::control::Request;
 use crate::credential::{PresentedTokens, SubprotocolOffer, bearer};
 use crate::denial::{Denial, Subject};
-use crate::endpoint::{Endpoint, Path};
+use crate::endpoint::{CallPath, Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
 use crate::http::{Edits, HeaderValue};
 use crate::policy::{Guard, Placement, Policy, Route};
@@ -80,7 +80,7 @@ pub(crate) fn check(
     let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway)
         .map_err(|error| credential_denial(error).of(under(policy)))?;
     let request = GuardedRequest { plan, policy, head, path: &path, offer: &offer, presented };
-    let admission = Admission::new(&request, endpoint, cx.host).map_err(|denial| denial.of(under(policy)))?;
+    let admission = Admission::new(&request, endpoint, cx).map_err(|denial| denial.of(under(policy)))?;
     let identity = admission.identity();
     let admitted = Admitted { plan, head, presented, path, offer };
     admitted.decide(admission, ends, cx).map_err(|denial| denial.of(identity.subject()))
@@ -103,13 +103,18 @@ impl Admitted<'_> {
             return Ok(RequestDecision::Wait(WaitingForBody { admission, path: path.into_owned(), offer, need }));
         }
         match &admission.endpoint {
-            Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket => self.websocket(admission, cx),
-            Endpoint::StartCall => self.call(admission, cx),
+            Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket => {
+                self.websocket(admission, cx)
+            }
+            Endpoint::StartCall(path) => self.call(*path, admission, cx),
             // The one waits for its body, the other was denied.
             Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
-            Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
-                self.rest(admission, cx)
-            }
+            Endpoint::Call(..)
+            | Endpoint::Completions
+            | Endpoint::Creation
+            | Endpoint::Deferred
+            | Endpoint::Update
+            | Endpoint::Retrieve => self.rest(admission, cx),
         }
     }
 
@@ -117,12 +122,15 @@ impl Admitted<'_> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
-        let handle = match admission.endpoint.sideband_of() {
-            Some(id) => call::join(CallName { provider: &upstream.provider.name, id: id.as_str() }, &admission, cx),
+        let handle = match &admission.call {
+            Some(joined) => {
+                let name = CallName { provider: &upstream.provider.name, id: joined.id.as_str() };
+                call::join(name, &admission, cx)
+            }
             None => admission.start(cx),
         };
         let handle = handle.map_err(|denial| denial.of(upstream.subject()))?;
-        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+        let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let mut edits = outgoing.edits(credential.as_ref());
         if head.has(Line::ContentLength) {
@@ -144,17 +152,14 @@ impl Admitted<'_> {
         Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
     }
 
-    fn call(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+    fn call(self, at: CallPath, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
-        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
-        let edits = outgoing.edits(credential.as_ref());
-        let provider_key = call::provider_key(&admission, &upstream, credential, cx.host);
+        let (awaited, edits) = outgoing.call(at, None, cx.host);
         let provider = upstream.provider.clone();
-        let awaited = Awaited::Call(CallRequest { model: upstream.model.map(str::to_owned), provider_key });
         Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
     }
 
@@ -162,10 +167,10 @@ impl Admitted<'_> {
         let Self { plan, head, presented, path, offer } = self;
         let upstream = Upstream::resolve(&admission, &path, None, false)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
-        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+        let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
-        let awaited = Awaited::of_rest(&admission.endpoint, RestMeter::new(&admission, &upstream, StreamUsage::AsSent));
+        let awaited = Awaited::of_rest(&admission, RestMeter::new(&admission, &upstream, StreamUsage::AsSent));
         let provider = upstream.provider.clone();
         Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
     }
@@ -182,10 +187,13 @@ fn follow(
     credential: Option<(Placement, Arc<Secret>)>,
     cx: &Context<'_>,
 ) -> FollowedWebSocket {
-    let sideband = admission.endpoint.sideband_of().map(|id| {
-        let provider_key = call::provider_key(admission, upstream, credential, cx.host);
-        Box::new(SidebandOf::new(id.clone(), provider_key))
-    });
+    let sideband = match (&admission.call, &admission.endpoint) {
+        (Some(call), Endpoint::Sideband(_, path)) => {
+            let provider_key = call::provider_key(admission, upstream, credential, cx.host);
+            Some(Box::new(SidebandOf::new(call.id.clone(), *path, provider_key)))
+        }
+        _ => None,
+    };
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
     let relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
     FollowedWebSocket { relay: Box::new(relay), sideband }

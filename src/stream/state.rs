@@ -9,7 +9,7 @@
 //!          │                                       └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; locally Replied
 //!          └─ all checks pass ──────────────────────────────────▶ Forwarded ─┬─ its key is refused ─▶ ResponseReplaced
 //!                                                                            ├─ 101, and metered ───▶ Relaying ─ its time is up ▶ Cut
-//!                                                                            ├─ 201 to a call ──────▶ CallStarted
+//!                                                                            ├─ it begins a call ───▶ CallStarted
 //!                                                                            └─ a REST response ends ▶ Spent
 //! ```
 
@@ -23,12 +23,14 @@ use super::mint::{Minting, Sealing};
 use super::redaction::Redaction;
 use super::request_head::RequestHead;
 use super::rest::{RestMeter, RestUsage};
+use super::unnamed_call::UnnamedCall;
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::credential::PresentedTokens;
 use crate::denial::Denial;
 use crate::http::Edits;
 use crate::process::{SessionHandle, Sessions};
+use crate::usage::Tally;
 
 /// One HTTP stream.
 pub struct Stream {
@@ -62,8 +64,8 @@ pub(super) enum State {
     Cut(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
     /// The upstream began a call.
     CallStarted(Box<StartedCall>),
-    /// The upstream began a call, and did not say which.
-    CallUnnamed,
+    /// The upstream began a call; the response's body, which names it, is gathered.
+    CallUnnamed(Box<UnnamedCall>),
     /// A REST exchange whose usage was counted, and is over.
     Spent(Box<RestUsage>),
     /// On its way to the upstream, to mint; the answer is to be sealed.
@@ -99,8 +101,11 @@ impl Stream {
         now: impl FnOnce() -> SystemTime,
     ) -> Box<RestUsage> {
         let used = rest.end(&self.plan.prices);
-        if used.is_reported() {
-            let model = used.model.as_deref().unwrap_or_default();
+        let model = used.model.as_deref().unwrap_or_default();
+        if used.is_unpriced && !self.plan.prices.is_empty() {
+            sessions.metrics.unpriced(model);
+        }
+        if used.usage != Tally::default() {
             sessions.used(&used.caller, model, (&used.usage, used.cost), now());
         }
         Box::new(used)

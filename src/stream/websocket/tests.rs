@@ -31,7 +31,7 @@ fn relay(limits: SessionLimits, lock: &[&str], models: NameRule) -> WebSocketRel
 /// A session whose request named this model.
 fn live_of(limits: SessionLimits, lock: &[&str], models: NameRule, named: Option<&str>) -> WebSocketRelay {
     let policy = Policy { models, limits, lock: Lock::new(lock).unwrap(), ..testing::policy() };
-    let admission = admission(policy, Endpoint::Realtime { call_id: None });
+    let admission = admission(policy, Endpoint::Realtime);
     let upstream = Upstream { provider: &admission.policy.default_provider, model: named };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, MemoryAccount::default().reservation(), at(0));
     relay.start(at(0));
