@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode;
 
-use super::gateway::{BUDGET, KEYS, KIOSK, SECRETS, UPSTREAM_SECRET, WEB_APP};
+use super::gateway::{BUDGET, CALL, KEYS, KIOSK, SECRETS, UPSTREAM_CALL, UPSTREAM_SECRET, WEB_APP};
 use super::holds;
 use super::host::{Lines, all};
 
@@ -169,6 +169,22 @@ pub(super) fn assert_stripped(lines: &Lines, policy: &str, token: &[u8], input: 
 fn is_removed_param(name: &[u8], policy: &str) -> bool {
     let known = REMOVED_PARAMS.iter().filter(|known| **known != "subscription-key" || policy == "query");
     known.into_iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Where an action on a call, or its sideband, goes up, its owner asked for it; and under the name that its upstream knows.
+pub(super) fn assert_owned(asked: &Lines, sent: &Lines, token: &[u8]) {
+    let decoded = |lines| percent_decode(path(lines)).collect::<Vec<u8>>();
+    let (asked, sent) = (decoded(asked), decoded(sent));
+    let is_call = |path: &[u8]| {
+        let path = path.split(|&byte| byte == b'?').next().unwrap_or_default();
+        ["/hangup", "/refer", "/accept", "/reject"].iter().any(|end| path.ends_with(end.as_bytes()))
+            && holds(path, b"/realtime/calls/")
+    };
+    if is_call(&sent) || holds(&sent, UPSTREAM_CALL.as_bytes()) && !holds(&asked, UPSTREAM_CALL.as_bytes()) {
+        assert!(holds(&asked, CALL.as_bytes()), "a call goes up that is sealed for nobody");
+        assert!(token == WEB_APP.as_bytes() || holds(token, b"ek_"), "another's call goes up");
+        assert!(!holds(&sent, CALL.as_bytes()), "a sealed id goes up");
+    }
 }
 
 /// What an access log shows of a path that was answered here holds no credential.

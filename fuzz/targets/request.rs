@@ -1,7 +1,8 @@
 //! A request from its head to what becomes of it, and of a response that quotes all that its upstream got.
 //!
 //! ```text
-//! POLICY METHOD PATH            the route's policy by its name; {sealed} and {local} stand for client secrets
+//! POLICY METHOD PATH            the route's policy by its name; {sealed} and {local} stand for
+//!                               client secrets, {call} for the id of a call
 //! name: value                   header lines
 //!
 //! {"model":"gpt-realtime"}      after an empty line, a body
@@ -12,9 +13,9 @@ use realtime_byok::stream::{AccessLog, DetailedReply, RequestAction, ResponseAct
 use realtime_byok::worker::StreamId;
 
 use super::cuts;
-use super::gateway::{Gateway, SECRETS, assert_no_secret};
+use super::gateway::{CALL, Gateway, SECRETS, assert_no_secret};
 use super::host::{Host, Lines, Message, edit};
-use super::oracle::{admitting, assert_path_is_clean, assert_stripped};
+use super::oracle::{admitting, assert_owned, assert_path_is_clean, assert_stripped};
 
 /// What becomes of a request.
 #[derive(PartialEq, Debug)]
@@ -75,6 +76,7 @@ fn fate(host: &Host, policy: &str, pieces: &[&[u8]], ends: bool, input: &[u8]) -
             edit(&mut lines, &edits);
             let token = admitting(&host.request, policy);
             assert_stripped(&lines, policy, &token, input);
+            assert_owned(&host.request, &lines, &token);
             answer(&mut gateway, id, &lines, policy, input);
             Fate::Forwarded(lines, replaced.unwrap_or(body))
         }
@@ -138,21 +140,22 @@ fn answer(gateway: &mut Gateway, id: StreamId, sent: &Lines, policy: &str, input
     }
 }
 
-/// `bytes` with the secrets in their places, `{sealed}` and `{local}`.
+/// `bytes` with the secrets in their places, and a call's id.
 fn with_secrets(bytes: &[u8]) -> Vec<u8> {
+    let [sealed, local] = &*SECRETS;
+    let places = [(b"{sealed}".as_slice(), sealed), (b"{local}", local), (b"{call}", &CALL)];
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&first, after)) = rest.split_first() {
-        let [sealed, local] = &*SECRETS;
-        if let Some(after) = rest.strip_prefix(b"{sealed}") {
-            out.extend_from_slice(sealed.as_bytes());
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix(b"{local}") {
-            out.extend_from_slice(local.as_bytes());
-            rest = after;
-        } else {
-            out.push(first);
-            rest = after;
+        match places.iter().find_map(|(name, text)| Some((rest.strip_prefix(*name)?, *text))) {
+            Some((after, text)) => {
+                out.extend_from_slice(text.as_bytes());
+                rest = after;
+            }
+            None => {
+                out.push(first);
+                rest = after;
+            }
         }
     }
     out
