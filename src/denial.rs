@@ -51,6 +51,8 @@ pub enum DenialCode {
     ProviderKeyRejected,
     /// The request's body is needed before its headers go on, and Envoy does not hand it over.
     BodyUnavailable,
+    /// The worker's streams hold as much memory as they may.
+    Overloaded,
 }
 
 impl DenialCode {
@@ -70,6 +72,7 @@ impl DenialCode {
             Self::SessionLimitExceeded | Self::RateLimitExceeded | Self::BudgetExceeded => 429,
             Self::BodyUnavailable => 500,
             Self::ProviderKeyRejected | Self::InvalidUpstreamResponse => 502,
+            Self::Overloaded => 503,
         }
     }
 
@@ -96,6 +99,7 @@ impl DenialCode {
             Self::BudgetExceeded => "budget_exceeded",
             Self::ProviderKeyRejected => "provider_key_rejected",
             Self::BodyUnavailable => "body_unavailable",
+            Self::Overloaded => "overloaded",
         }
     }
 
@@ -105,7 +109,7 @@ impl DenialCode {
             401 => "authentication_error",
             403 => "permission_error",
             429 => "rate_limit_error",
-            500 => "server_error",
+            500 | 503 => "server_error",
             502 => "upstream_error",
             _ => "invalid_request_error",
         }

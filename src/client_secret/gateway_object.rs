@@ -31,6 +31,13 @@ pub struct GatewayObject {
     pub lock: Option<String>,
 }
 
+impl GatewayObject {
+    /// Bytes that are held beside the object itself.
+    pub fn held(&self) -> usize {
+        [&self.user, &self.origin].into_iter().flatten().map(String::capacity).sum()
+    }
+}
+
 /// What is wrong with a `gateway` object.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InvalidGatewayObject {

@@ -40,6 +40,13 @@ pub struct MintedModels {
 }
 
 impl OpenedSecret {
+    /// Bytes that are held beside the secret itself.
+    pub fn held(&self) -> usize {
+        let texts = [&self.models.session, &self.models.transcription, &self.user, &self.origin];
+        let texts: usize = texts.into_iter().flatten().map(String::capacity).sum();
+        texts + self.upstream.as_ref().map_or(0, |upstream| upstream.expose().len())
+    }
+
     /// What claims say of this provider's, under this policy.
     ///
     /// # Errors

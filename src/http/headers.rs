@@ -28,6 +28,11 @@ impl Headers {
         self.spans.len()
     }
 
+    /// Bytes that are held.
+    pub fn held(&self) -> usize {
+        self.buffer.capacity().saturating_add(self.spans.capacity().saturating_mul(size_of::<Span>()))
+    }
+
     /// All lines in order: name, value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.spans.iter().map(|span| (self.at(&span.name), self.at(&span.value)))

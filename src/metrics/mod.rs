@@ -84,6 +84,8 @@ pub enum Metric<'a> {
         /// The limit that is reached, if it is one.
         limit: Option<Limit>,
     },
+    /// `memory_bytes`, a gauge: what the streams of all workers hold.
+    Memory,
     /// `secrets_minted_total`.
     SecretMinted(MintedBy),
     /// `upstream_rejected_total`: an upstream refused what a request was sent on with.
@@ -151,12 +153,22 @@ pub struct Metrics {
     /// Sorted by their labels: nearly every session is like one before it.
     sessions: Vec<LabelledSessions>,
     models: Vec<String>,
+    /// What this worker's part of `memory_bytes` is.
+    memory: u64,
 }
 
 impl Metrics {
     /// Counts one more.
     pub fn add(&mut self, metric: Metric<'_>) {
         self.add_all(metric, 1);
+    }
+
+    /// This worker's streams hold so many bytes.
+    pub fn memory(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let before = std::mem::replace(&mut self.memory, bytes);
+        let id = self.statistic_id(Metric::Memory);
+        self.stats.add(id, in_envoy(bytes).saturating_sub(in_envoy(before)));
     }
 
     /// Makes due what has changed since the last time: one change of each counter and gauge, and each value of a histogram.
@@ -174,6 +186,7 @@ impl Metrics {
         for provider in policy.providers() {
             self.declare(Metric::UpstreamRejected { provider: &provider.name, credential: Presented::Key });
         }
+        self.declare(Metric::Memory);
         let policy = policy.name.as_str();
         self.declare(Metric::SessionsActive { policy, kind: SessionKind::WebSocket });
     }
@@ -322,6 +335,7 @@ fn statistic(metric: Metric<'_>) -> (&'static str, StatisticKind, Vec<(&'static 
             let labels = [Some(("code", code.as_str())), caller.map(|caller| ("caller", caller)), limit.map(of_limit)];
             ("rejected_total", Counter, labels.into_iter().flatten().collect())
         }
+        Metric::Memory => ("memory_bytes", Gauge, vec![]),
         Metric::SecretMinted(by) => {
             let mode = match by {
                 MintedBy::Provider => "sealed",

@@ -120,7 +120,11 @@ impl ClientMessage {
 
     /// Bytes that are held beside the message itself.
     pub fn held(&self) -> usize {
-        self.matcher.held()
+        let names = self.found.models.iter().map(|model| match model {
+            Model::Named(name) => name.capacity(),
+            Model::Absent | Model::NotText => 0,
+        });
+        names.fold(self.matcher.held(), usize::saturating_add)
     }
 
     /// What the whole asks for.

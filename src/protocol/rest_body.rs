@@ -57,6 +57,19 @@ impl BodyMeter {
         !matches!(&self.body, Body::Json(message) if message.has_failed())
     }
 
+    /// Bytes that are held beside the meter itself.
+    pub fn held(&self) -> usize {
+        match &self.body {
+            Body::Awaited => 0,
+            Body::Json(message) => size_of::<UpstreamMessage>().saturating_add(message.held()),
+            Body::Stream { stream, .. } => {
+                let usage = stream.usage.as_ref().map_or(0, |_| size_of::<Report>());
+                let message = stream.message.as_ref().map_or(0, |_| size_of::<StreamedMessage>());
+                size_of::<Stream>().saturating_add(stream.event.held()).saturating_add(usage + message)
+            }
+        }
+    }
+
     /// Reads a chunk of the body, as the upstream sent it and not compressed. Returns what it has meant, without
     /// [`MeterEvent::Ignored`].
     pub fn read(&mut self, chunk: &[u8], meter: &mut Meter, prices: &PriceList) -> Vec<MeterEvent> {

@@ -29,6 +29,9 @@ impl RequestBody<'_> {
 /// Longer events are no usage chunk.
 const MAX_WITHHELD: usize = 16 << 10;
 
+/// Room for this much is kept from one event to the next.
+const MAX_KEPT: usize = 2 << 10;
+
 /// Takes the usage chunk out of a stream of server-sent events, in whatever pieces it passes. An event that is not
 /// complete is withheld, up to a bound: its client could do nothing with it yet.
 #[derive(Debug)]
@@ -50,6 +53,17 @@ impl UsageChunkFilter {
         Self { withheld: Vec::new(), is_too_long: false, is_blank: true, after_cr: false, is_removed: false }
     }
 
+    /// Bytes that are held beside the filter itself.
+    pub fn held(&self) -> usize {
+        self.withheld.capacity()
+    }
+
+    /// Withholds nothing more of the event that passes, whatever it turns out to be, and gives what it has of that.
+    pub fn release(&mut self) -> Vec<u8> {
+        self.is_too_long |= !self.withheld.is_empty();
+        std::mem::take(&mut self.withheld)
+    }
+
     /// What of a chunk, and of what was withheld, goes on now. `ends` says that nothing follows.
     pub fn pass(&mut self, chunk: &[u8], ends: bool) -> Vec<u8> {
         let mut passed = Vec::with_capacity(chunk.len());
@@ -62,6 +76,9 @@ impl UsageChunkFilter {
         self.withhold(rest, &mut passed);
         if ends {
             self.settle(&mut passed);
+        }
+        if self.withheld.is_empty() {
+            self.withheld.shrink_to(MAX_KEPT);
         }
         passed
     }
@@ -95,10 +112,12 @@ impl UsageChunkFilter {
     }
 
     fn withhold(&mut self, bytes: &[u8], passed: &mut Vec<u8>) {
-        self.withheld.extend_from_slice(bytes);
-        self.is_too_long |= self.withheld.len() > MAX_WITHHELD;
+        self.is_too_long |= self.withheld.len().saturating_add(bytes.len()) > MAX_WITHHELD;
         if self.is_too_long {
             passed.append(&mut self.withheld);
+            passed.extend_from_slice(bytes);
+        } else {
+            self.withheld.extend_from_slice(bytes);
         }
     }
 

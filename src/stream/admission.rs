@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::context::{Context, WorkerState};
 use super::denials::{
     credential_denial, deferred, foreign_charset, limit_denial, locked_call, missing_token, model_out_of_sight,
-    origin_not_allowed, route_not_allowed, token_denial, token_elsewhere, unreadable_body, unreadable_live_call,
-    unsupported_content_type,
+    origin_not_allowed, overloaded, route_not_allowed, token_denial, token_elsewhere, unreadable_body,
+    unreadable_live_call, unsupported_content_type,
 };
 use super::named_call::{Claimant, NamedCall};
 use super::request_head::{BodyKind, Line, RequestHead};
@@ -22,7 +22,8 @@ use crate::endpoint::{CallAction, CallPath, Endpoint, Mint, Path};
 use crate::host::StreamHost;
 use crate::http::Param;
 use crate::json::paths::InvalidPath;
-use crate::limit::SessionBounds;
+use crate::limit::{SessionBounds, SessionLimits};
+use crate::memory::{Full, MemoryAccount, Reservation};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider, ProviderKind};
@@ -239,13 +240,17 @@ impl Admission {
     /// What a session may use up by itself: the policy's limits, and where those are tighter the client secret's, and what
     /// the call that is joined began with.
     pub(crate) fn bounds(&self) -> SessionBounds {
-        let secrets = self.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration);
+        let (policy, secrets_max_duration) = self.limits();
+        SessionBounds::new(&policy, secrets_max_duration)
+    }
+
+    /// The limits of the policy and of the call that is joined, and how long a client secret lets a session last.
+    pub(crate) fn limits(&self) -> (SessionLimits, Option<Duration>) {
+        let policy = self.policy.limits;
+        let secret = self.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration);
         match self.call.as_ref().and_then(|call| call.sealed.as_ref()) {
-            None => SessionBounds::new(&self.policy.limits, secrets),
-            Some(sealed) => {
-                let shortest = secrets.into_iter().chain(sealed.max_duration).min();
-                SessionBounds::new(&self.policy.limits.tighten(&sealed.limits), shortest)
-            }
+            None => (policy, secret),
+            Some(sealed) => (policy.tighten(&sealed.limits), secret.into_iter().chain(sealed.max_duration).min()),
         }
     }
 
@@ -276,6 +281,26 @@ impl Admission {
         let secrets = || self.client_secret.as_ref().and_then(|client_secret| client_secret.key.as_deref());
         let name = self.call.as_ref().and_then(|call| call.key()).or_else(secrets);
         provider.key_named(name, || host.roll())
+    }
+
+    /// Bytes that are held beside the admission itself.
+    pub(crate) fn held(&self) -> usize {
+        self.client_secret.as_ref().map_or(0, |client_secret| size_of::<OpenedSecret>() + client_secret.held())
+    }
+
+    /// Takes so many bytes for what goes on now. What will hold more as a session, while its answer is read or while that is
+    /// sealed is refused where nothing new may begin; all else is not, and least of all what ends a call.
+    ///
+    /// # Errors
+    ///
+    /// If the worker's streams hold so much.
+    pub(crate) fn reserve(&self, bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
+        match &self.endpoint {
+            endpoint if endpoint.hangs_up() => Ok(memory.reserve(bytes)),
+            endpoint if endpoint.begins_session() || self.is_counted() => admit(bytes, memory),
+            Endpoint::Mint(_) => admit(bytes, memory),
+            _ => Ok(memory.reserve(bytes)),
+        }
     }
 
     /// The last of all checks: whether the caller may start this now. Only a session has a handle.
@@ -367,6 +392,15 @@ struct Identified {
     caller: Arc<Caller>,
     client_secret: Option<Box<OpenedSecret>>,
     share: Option<Share>,
+}
+
+/// Takes so many bytes for what begins or waits.
+///
+/// # Errors
+///
+/// If the worker's streams hold so much that nothing new may.
+pub(crate) fn admit(bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
+    memory.admit(bytes).map_err(|Full| overloaded())
 }
 
 /// Whose token it is. A caller's own token may begin as client secrets do.

@@ -16,6 +16,7 @@ use crate::denial::Denial;
 use crate::endpoint::{CallPath, Mint, Path};
 use crate::http::{Edits, HeaderValue};
 use crate::local_reply::LocalReply;
+use crate::memory::Reservation;
 use crate::metrics::{Metric, MintedBy};
 use crate::process::SessionHandle;
 use crate::protocol::{LiveCallRequest, LiveModel, RequestBody};
@@ -30,6 +31,8 @@ pub(crate) struct WaitingForBody {
     pub offer: SubprotocolOffer,
     /// Why its headers wait.
     pub need: BodyNeed,
+    /// What it holds while they do.
+    pub _reservation: Reservation,
 }
 
 /// What a request with a body comes to.
@@ -80,17 +83,18 @@ impl WholeRequest<'_> {
             read.set_model(resolved);
         }
         let asked = include_usage(&admission, &head.target(), upstream.provider, read.as_mut())?;
-        let meter = RestMeter::new(&admission, &upstream, asked);
+        let meter = RestMeter::new(&admission, &upstream, asked, &cx.worker.memory);
         let replaced = read.and_then(RequestBody::edited);
         let credential = admission.credential(upstream.provider, cx.host);
         let presented = head.presented(&plan.gateway);
         let outgoing =
             Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits_with_body(credential.as_ref(), replaced.as_deref());
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let provider = upstream.provider.clone();
         let awaited = Awaited::of_rest(&admission, meter);
-        let forwarded = Forwarded { admission, provider, awaited };
+        let forwarded = Forwarded { admission, provider, awaited, reservation };
         Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced, None))
     }
 
@@ -116,12 +120,13 @@ impl WholeRequest<'_> {
             read.set_model(LiveModel::Session, resolved);
         }
         let replaced = read.edited();
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let presented = head.presented(&plan.gateway);
         let outgoing =
             Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
         let (forwarded, edits) = outgoing.call(CallPath::Live, replaced.as_deref(), cx.host);
-        let forwarded = Forwarded { awaited: forwarded, provider: upstream.provider.clone(), admission };
+        let forwarded = Forwarded { awaited: forwarded, provider: upstream.provider.clone(), admission, reservation };
         Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced, handle))
     }
 
@@ -137,7 +142,7 @@ impl WholeRequest<'_> {
             check_price(Some(&plan.prices), upstream.model).map_err(denied)?;
         }
         admission.start(cx).map_err(denied)?;
-        match mint::request(secrets, admission, &request, &upstream, cx.host).map_err(denied)? {
+        match mint::request(secrets, admission, &request, &upstream, cx).map_err(denied)? {
             Minted::Reply(body) => {
                 cx.worker.sessions.metrics.add(Metric::SecretMinted(MintedBy::Gateway));
                 let reply = LocalReply::json(200, body.into_bytes());

@@ -6,17 +6,18 @@ use std::time::SystemTime;
 use super::Context;
 use super::admission::Admission;
 use super::denials::limit_denial;
+use super::joined_call::JoinedCall;
 use super::upstream::Upstream;
-use crate::call::{Call, Hangup, ProviderKey};
+use crate::call::{Call, Hangup, ProviderKey, Watch};
 use crate::denial::Denial;
 use crate::endpoint::{CallId, CallPath, SidebandPath};
 use crate::host::{Attribute, StreamHost};
 use crate::http::Target;
-use crate::limit::{Ending, SessionBounds};
-use crate::policy::{Placement, Provider};
-use crate::process::{CallName, SessionHandle};
+use crate::limit::{Ending, Exceeded, Limit};
+use crate::policy::{Permission, Placement, Provider};
+use crate::process::{CallName, CallTerms, NotJoined, Role, SessionHandle};
 use crate::secret::Secret;
-use crate::usage::{Record, SessionKind};
+use crate::usage::{Close, ClosedBy, Record, SessionKind};
 
 /// A call that begins, and what ends it.
 pub(crate) struct StartedCall {
@@ -39,6 +40,7 @@ pub(crate) struct CallRequest {
 pub(crate) struct SidebandOf {
     id: CallId,
     path: SidebandPath,
+    role: Role,
     provider_key: Option<ProviderKey>,
 }
 
@@ -46,17 +48,30 @@ pub(crate) struct SidebandOf {
 /// that both are.
 pub(crate) fn join(
     call: CallName<'_>,
+    role: Role,
     admission: &Admission,
     cx: &mut Context<'_>,
-) -> Result<Option<SessionHandle>, Denial> {
+) -> Result<(Option<SessionHandle>, Option<JoinedCall>), Denial> {
+    let alone = |cx: &mut Context<'_>| admission.start(cx).map(|handle| (handle, None));
     if cx.worker.sessions.find_call(call).is_none() {
-        return admission.start(cx);
+        return alone(cx);
     }
-    cx.worker
-        .sessions
-        .join(&admission.caller, admission.share.as_ref(), || cx.host.now())
-        .map(Some)
-        .map_err(limit_denial)
+    let now = cx.host.now();
+    let sessions = &mut cx.worker.sessions;
+    sessions.check_budget(&admission.caller, || now).map_err(limit_denial)?;
+    if let Some(share) = &admission.share {
+        sessions.check_share(share, now).map_err(limit_denial)?;
+    }
+    match sessions.join(&admission.caller, call, role, now) {
+        Ok((handle, terms)) => {
+            let joined = handle.joined().map(|key| JoinedCall::new(key, terms));
+            Ok((Some(handle), joined))
+        }
+        // Nobody knows when one leaves.
+        Err(NotJoined::Full) => Err(limit_denial(Exceeded { limit: Limit::CallSidebands, retry_after: 5 })),
+        Err(NotJoined::Spent(exceeded)) => Err(limit_denial(exceeded)),
+        Err(NotJoined::Unknown) => alone(cx),
+    }
 }
 
 /// The key that ends a call which a request begins or joins: the one that the request goes on with. If that is the
@@ -89,7 +104,8 @@ impl StartedCall {
             model,
             ..admission.record(host.random_bytes().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
         };
-        Self { call: Call::new(record, started, admission.bounds()), path, provider_key }
+        let watch = if needs_watching(admission) { Watch::UnwatchedSince(started) } else { Watch::NotNeeded };
+        Self { call: Call::new(record, started, watch), path, provider_key }
     }
 
     /// Its record as it begins.
@@ -100,6 +116,14 @@ impl StartedCall {
     /// It must end as soon as it is known how.
     pub(crate) fn stop(&mut self, now: SystemTime) {
         self.call.stop(Ending::Stopped.close(), now);
+    }
+
+    /// What it begins with, for those who join it.
+    pub(crate) fn terms(&self, admission: &Admission) -> CallTerms {
+        let Call { record, started, .. } = &self.call;
+        let (policy, secrets_max_duration) = admission.limits();
+        let (share, sidebands) = (admission.share, admission.policy.calls.sidebands);
+        CallTerms { record: record.id, started: *started, policy, secrets_max_duration, share, sidebands }
     }
 
     /// The stream that began it is over, and tells what ends the call.
@@ -113,8 +137,17 @@ impl StartedCall {
 
 impl SidebandOf {
     /// The call of this upstream's id, joined at this path.
-    pub(crate) fn new(id: CallId, path: SidebandPath, provider_key: Option<ProviderKey>) -> Self {
-        Self { id, path, provider_key }
+    pub(crate) fn new(id: CallId, path: SidebandPath, role: Role, provider_key: Option<ProviderKey>) -> Self {
+        Self { id, path, role, provider_key }
+    }
+
+    /// Whether the call ends with a WebSocket that has ended in this way. A watcher's faults are its own.
+    pub(crate) fn ends_call(&self, close: &Close) -> bool {
+        let is_own = match self.role {
+            Role::Sideband => false,
+            Role::Watcher => close.reason == Ending::ProtocolError("".into()).code(),
+        };
+        close.by == ClosedBy::Gateway && close.reason != Ending::CallEnded.code() && !is_own
     }
 
     /// The WebSocket that joined it was ended here, and the call must end with it.
@@ -122,10 +155,17 @@ impl SidebandOf {
         let hangup = hangup(self.id.as_str(), &|path| self.path.collection(path), self.provider_key, host);
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };
-        let mut call = Call::new(record, now, SessionBounds::default());
+        let mut call = Call::new(record, now, Watch::NotNeeded);
         call.hangup = hangup;
         call
     }
+}
+
+/// Whether a call has a limit that only those can keep who hear what it uses: its media passes the gateway by.
+fn needs_watching(admission: &Admission) -> bool {
+    let of_secret = admission.share.is_some_and(|share| share.limits.has_budget());
+    let has_budget = of_secret || admission.policy.limits.has_budget() || admission.caller.limits.has_budget();
+    has_budget && admission.policy.is_metered && admission.policy.calls.unwatched == Permission::Refused
 }
 
 /// What ends a call, by what is known of the request that began or joined it; `collection` says of its path below which

@@ -88,7 +88,7 @@ impl Stream {
             return Err(unnamed_call());
         };
         let subject = sent.subject();
-        let Forwarded { admission, provider, awaited: Awaited::Call(request) } = *sent else {
+        let Forwarded { admission, provider, awaited: Awaited::Call(request), .. } = *sent else {
             return Err(unnamed_call());
         };
         let now = cx.host.now();
@@ -107,7 +107,8 @@ impl Stream {
         let mut started = StartedCall::new(id, request, &admission, &provider, cx.host);
         if let Some(handle) = &mut self.handle {
             let began = admission.began(&provider, SessionKind::WebRtc);
-            cx.worker.sessions.opened(handle, began, &|| started.record().clone(), now);
+            let call = (started.terms(&admission), started.record());
+            cx.worker.sessions.call_opened(handle, began, call, now);
         }
         if sealed.is_err() {
             started.stop(now);

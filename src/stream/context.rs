@@ -22,7 +22,7 @@ pub struct WorkerState {
     pub sessions: Sessions,
     /// The calls that began on this worker.
     pub calls: Calls,
-    /// What the streams have reserved for messages that are not complete.
+    /// What the streams hold together.
     pub memory: MemoryAccount,
     /// The time of the last tick, or of the configuration before the first: good enough for what passes between two.
     pub clock: SystemTime,
@@ -50,6 +50,13 @@ impl WorkerState {
     /// A callback of one of its streams.
     pub fn context<'a>(&'a mut self, host: &'a dyn StreamHost) -> Context<'a> {
         Context { worker: self, host }
+    }
+
+    /// Makes due what was measured, and what the streams hold now.
+    pub fn flush_metrics(&mut self) {
+        let metrics = &mut self.sessions.metrics;
+        metrics.memory(self.memory.reserved());
+        metrics.flush();
     }
 
     /// Has a line written to Envoy's log.

@@ -16,6 +16,12 @@ pub(super) fn unread_body() -> Denial {
     Denial::new(DenialCode::BodyUnavailable, "The gateway cannot read this request's body. Send it again.")
 }
 
+/// The worker's streams hold as much as they may. What they hold can be gone at any moment.
+pub(super) fn overloaded() -> Denial {
+    let message = "The gateway has no memory left for this request. Send it again in a moment.";
+    Denial::new(DenialCode::Overloaded, message).retry_after(1)
+}
+
 pub(super) fn no_endpoint(why: NoEndpoint) -> Denial {
     let message = match why {
         NoEndpoint::Echo => {
@@ -122,7 +128,7 @@ pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial 
         }
         Limit::CallSidebands => (
             DenialCode::SessionLimitExceeded,
-            "This call has as many sidebands as it may. End one, or try again later.",
+            "This call has as many sidebands as it may. Close one, or only watch: offer `realtime-byok-watch`.",
         ),
         Limit::CallerSessionsPerMinute => {
             (DenialCode::RateLimitExceeded, "Too many sessions were started within a minute. Try again later.")
@@ -138,6 +144,11 @@ pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial 
         }
     };
     Denial::new(code, message).limit(limit).retry_after(retry_after)
+}
+
+pub(super) fn nothing_to_watch() -> Denial {
+    let message = "The subprotocol `realtime-byok-watch` is for a WebSocket that names a call, by `?call_id=`.";
+    Denial::new(DenialCode::MalformedRequest, message).param("call_id")
 }
 
 pub(super) fn unreadable_body() -> Denial {

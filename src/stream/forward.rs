@@ -15,6 +15,7 @@ use crate::denial::Subject;
 use crate::endpoint::{CallId, CallPath, Endpoint};
 use crate::host::StreamHost;
 use crate::http::{Edits, HeaderValue, Param, ParamEdit, Target};
+use crate::memory::Reservation;
 use crate::metrics::Presented;
 use crate::policy::{Placement, Provider};
 use crate::secret::Secret;
@@ -30,6 +31,8 @@ pub(crate) struct Forwarded {
     pub provider: Arc<Provider>,
     /// What its response is to be looked at for.
     pub awaited: Awaited,
+    /// What all that holds, but for what is read.
+    pub reservation: Reservation,
 }
 
 /// What the response to a request is looked at for, by what the request addresses.
@@ -71,6 +74,17 @@ pub(crate) struct Outgoing<'a> {
 }
 
 impl Forwarded {
+    /// How many bytes it holds, beside so many others.
+    pub(crate) fn size(admission: &Admission, others: usize) -> usize {
+        size_of::<Self>().saturating_add(admission.held()).saturating_add(others)
+    }
+
+    /// Nothing more is to be known of it.
+    pub(crate) fn forget(&mut self) {
+        (self.awaited, self.admission.client_secret) = (Awaited::Nothing, None);
+        self.reservation.hold(size_of::<Self>()).ok();
+    }
+
     /// What it was sent on with.
     pub(crate) fn presented(&self) -> Presented {
         if self.admission.upstream_secret().is_some() { Presented::ClientSecret } else { Presented::Key }

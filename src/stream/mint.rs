@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::admission::Admission;
-use super::denials::{invalid_mint_response, mint_denial, route_not_allowed, too_long, unkept_limits, unsealable};
+use super::context::Context;
+use super::denials::{
+    invalid_mint_response, mint_denial, overloaded, route_not_allowed, too_long, unkept_limits, unsealable,
+};
 use super::redaction::Redaction;
 use super::upstream::Upstream;
 use crate::client_secret::claims::{ClaimTooLong, Claims, unix_seconds};
@@ -16,6 +19,7 @@ use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::http::decoded;
+use crate::memory::{Overdrawn, Reservation};
 use crate::policy::Provider;
 
 /// What is kept of a mint request for its response.
@@ -30,6 +34,7 @@ pub(crate) struct Minting {
     gateway: GatewayObject,
     issued_at: u64,
     expires_at: u64,
+    reservation: Reservation,
 }
 
 /// A mint request's response on its way back: gathered, to be sealed.
@@ -54,8 +59,9 @@ pub(crate) fn request(
     admission: &Admission,
     request: &MintRequest<'_>,
     upstream: &Upstream<'_>,
-    host: &dyn StreamHost,
+    cx: &Context<'_>,
 ) -> Result<Minted, Denial> {
+    let host = cx.host;
     if !admission.policy.is_metered && request.gateway.needs_metering() {
         return Err(unkept_limits());
     }
@@ -71,6 +77,7 @@ pub(crate) fn request(
         gateway: request.gateway.clone(),
         issued_at: now,
         expires_at: request.expires_at(now, max_ttl),
+        reservation: admission.reserve(Minting::size(admission, request, upstream), &cx.worker.memory)?,
     };
     let body = request.rewrite(upstream.model, max_ttl);
     match secrets.minting {
@@ -94,6 +101,13 @@ impl Minting {
     /// What must not come back.
     pub(crate) fn redaction(&self) -> Redaction {
         Redaction::of_key(&self.provider)
+    }
+
+    /// How many bytes it holds.
+    fn size(admission: &Admission, request: &MintRequest<'_>, upstream: &Upstream<'_>) -> usize {
+        let names = [&admission.caller.name, &upstream.provider.name, &admission.policy.name];
+        let names: usize = names.into_iter().map(String::len).sum();
+        size_of::<Self>() + names + upstream.model.map_or(0, str::len) + request.gateway.held()
     }
 
     /// The provider that is asked.
@@ -163,13 +177,14 @@ impl Sealing {
         Self { minting, content_encoding, body: Vec::new() }
     }
 
-    /// Adds more of the body, unless that makes it too long.
+    /// Adds more of the body, unless that makes it too long, or there is no memory for it.
     pub(crate) fn gather(&mut self, chunk: &[u8]) -> Result<(), Denial> {
         if self.body.len().saturating_add(chunk.len()) > MAX_RESPONSE {
             return Err(invalid_mint_response(InvalidMintResponse::TooLong));
         }
         self.body.extend_from_slice(chunk);
-        Ok(())
+        let held = size_of::<Self>() + size_of::<Minting>() + self.content_encoding.capacity() + self.body.capacity();
+        self.minting.reservation.hold(held).map_err(|Overdrawn| overloaded())
     }
 
     /// The whole body, with the secret sealed.

@@ -12,6 +12,7 @@ mod context;
 mod denials;
 mod forward;
 mod handshake;
+mod joined_call;
 mod lost_connection;
 mod mint;
 mod named_call;
@@ -36,12 +37,12 @@ use crate::host::{Attribute, HeaderMap, Level};
 use crate::http::Edits;
 use crate::metrics::Metric;
 use crate::process::Sessions;
-use crate::usage::{ClosedBy, Status};
+use crate::usage::Status;
 use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{uncountable_body, unread_body, unreadable_body};
+use denials::{overloaded, uncountable_body, unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::{Line, RequestHead};
@@ -141,7 +142,11 @@ impl Stream {
     pub fn tick(&mut self, sessions: &mut Sessions, now: SystemTime) -> bool {
         let (State::Relaying(relay, _), Some(handle)) = (&mut self.state, &self.handle) else { return false };
         let has_changed = relay.has_moved();
-        let is_overdue = relay.tick(sessions.ending(handle), now);
+        if has_changed {
+            sessions.moved(handle, now);
+        }
+        let requested = sessions.ending_of_joined(handle, now).or_else(|| sessions.ending(handle));
+        let is_overdue = relay.tick(requested, now);
         sessions.update(handle, has_changed, &|| relay.record(Status::Open, now));
         if is_overdue && let State::Relaying(relay, sideband) = std::mem::replace(&mut self.state, State::Replied) {
             self.state = State::Cut(relay, sideband);
@@ -169,13 +174,16 @@ impl Stream {
             (State::Relaying(relay, sideband) | State::Cut(relay, sideband), handle) => {
                 let now = host.now();
                 let mut record = relay.record(Status::Closed, now);
-                let ended_here = record.close.clone().filter(|close| close.by == ClosedBy::Gateway);
+                // Whatever has become of its connection, a call ends with what was ended here.
+                let ended_here = record.close.clone();
                 let details = || host.attribute(Attribute::ResponseCodeDetails).unwrap_or_default();
                 record.close = record.close.or_else(|| lost_connection::close(&details()));
                 if let Some(handle) = handle {
                     sessions.close(handle, Some(&record), now);
                 }
-                if let (Some(sideband), Some(close)) = (sideband, ended_here) {
+                if let (Some(sideband), Some(close)) = (sideband, ended_here)
+                    && sideband.ends_call(&close)
+                {
                     calls.end(sideband.end(&record, host, now), close, sessions, now);
                 }
                 AccessLog::Session(Box::new(record))
@@ -215,6 +223,8 @@ impl Stream {
         let identity = waiting.admission.identity();
         let completed = match refused {
             Some(denial) => Err(denial),
+            // It is read within this callback, and so beside what the account has, but for no more than that could have.
+            None if size > cx.worker.memory.limit() => Err(overloaded()),
             // A body that cannot be read may name a model: it is not the same as none.
             None => read()
                 .ok_or_else(unread_body)

@@ -6,13 +6,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::action::DetailedReply;
-use super::admission::{Admission, GuardedRequest};
+use super::admission::{Admission, GuardedRequest, admit};
 use super::body::WaitingForBody;
 use super::call::{self, SidebandOf};
 use super::context::Context;
-use super::denials::{credential_denial, no_endpoint, no_policy, route_not_allowed};
+use super::denials::{credential_denial, no_endpoint, no_policy, nothing_to_watch, route_not_allowed};
 use super::forward::{Awaited, FollowedWebSocket, Forwarded, Outgoing};
 use super::handshake::Handshake;
+use super::joined_call::JoinedCall;
 use super::request_head::{Line, RequestHead};
 use super::rest::RestMeter;
 use super::stream_options::StreamUsage;
@@ -26,7 +27,7 @@ use crate::endpoint::{CallPath, Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
 use crate::http::{Edits, HeaderValue};
 use crate::policy::{Guard, Placement, Policy, Route};
-use crate::process::{CallName, SessionHandle};
+use crate::process::{CallName, Role, SessionHandle};
 use crate::secret::{Digest, Secret};
 
 /// What the checks of a request's head come to.
@@ -99,8 +100,11 @@ impl Admitted<'_> {
     /// `ends` says that no body follows.
     fn decide(self, admission: Admission, ends: bool, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         if let Some(need) = admission.body_need(self.head, ends)? {
-            let Self { path, offer, .. } = self;
-            return Ok(RequestDecision::Wait(WaitingForBody { admission, path: path.into_owned(), offer, need }));
+            let Self { head, path, offer, .. } = self;
+            let beside = head.held() + path.text().len() + offer.held() + admission.held();
+            let _reservation = admit(size_of::<(RequestHead, WaitingForBody)>() + beside, &cx.worker.memory)?;
+            let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need, _reservation };
+            return Ok(RequestDecision::Wait(waiting));
         }
         match &admission.endpoint {
             Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket => {
@@ -122,14 +126,19 @@ impl Admitted<'_> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
-        let handle = match &admission.call {
-            Some(joined) => {
-                let name = CallName { provider: &upstream.provider.name, id: joined.id.as_str() };
-                call::join(name, &admission, cx)
+        let reservation = admission.reserve(Forwarded::size(&admission, offer.held()), &cx.worker.memory)?;
+        let role = if offer.is_of_watcher() { Role::Watcher } else { Role::Sideband };
+        let begun = match (&admission.call, role) {
+            // Nobody would keep the client's bytes from going on.
+            (Some(_), Role::Watcher) if !admission.policy.is_metered => Err(route_not_allowed()),
+            (Some(joined), role) => {
+                let call = CallName { provider: &upstream.provider.name, id: joined.id.as_str() };
+                call::join(call, role, &admission, cx)
             }
-            None => admission.start(cx),
+            (None, Role::Watcher) => Err(nothing_to_watch()),
+            (None, Role::Sideband) => admission.start(cx).map(|handle| (handle, None)),
         };
-        let handle = handle.map_err(|denial| denial.of(upstream.subject()))?;
+        let (handle, joined) = begun.map_err(|denial| denial.of(upstream.subject()))?;
         let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let mut edits = outgoing.edits(credential.as_ref());
@@ -142,37 +151,41 @@ impl Admitted<'_> {
             let key = STANDARD.encode(cx.host.random_bytes::<16>().unwrap_or_default());
             edits.set("sec-websocket-key", HeaderValue::Plain(key.into_bytes()));
         }
-        let followed = admission.policy.is_metered.then(|| follow(&admission, &upstream, credential, cx));
+        let followed =
+            admission.policy.is_metered.then(|| follow(&admission, &upstream, credential, (role, joined), cx));
         if followed.is_some() && head.has(Line::WebSocketExtensions) {
             // RFC 6455 section 9: without an extension, frames can be read.
             edits.remove("sec-websocket-extensions");
         }
         let provider = upstream.provider.clone();
         let awaited = Awaited::WebSocket(Handshake::new(offer, supplies_key), followed);
-        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 
     fn call(self, at: CallPath, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let (awaited, edits) = outgoing.call(at, None, cx.host);
         let provider = upstream.provider.clone();
-        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 
     fn rest(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, presented, path, offer } = self;
         let upstream = Upstream::resolve(&admission, &path, None, false)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
-        let awaited = Awaited::of_rest(&admission, RestMeter::new(&admission, &upstream, StreamUsage::AsSent));
+        let meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &cx.worker.memory);
+        let awaited = Awaited::of_rest(&admission, meter);
         let provider = upstream.provider.clone();
-        Ok(forward(Forwarded { admission, provider, awaited }, edits, handle))
+        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 }
 
@@ -185,17 +198,24 @@ fn follow(
     admission: &Admission,
     upstream: &Upstream<'_>,
     credential: Option<(Placement, Arc<Secret>)>,
+    (role, joined): (Role, Option<JoinedCall>),
     cx: &Context<'_>,
 ) -> FollowedWebSocket {
     let sideband = match (&admission.call, &admission.endpoint) {
         (Some(call), Endpoint::Sideband(_, path)) => {
             let provider_key = call::provider_key(admission, upstream, credential, cx.host);
-            Some(Box::new(SidebandOf::new(call.id.clone(), *path, provider_key)))
+            Some(Box::new(SidebandOf::new(call.id.clone(), *path, role, provider_key)))
         }
         _ => None,
     };
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let relay = WebSocketRelay::new(admission, upstream, id, cx.worker.memory.reservation(), cx.host.now());
+    let mut relay = WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now());
+    if let Some(call) = joined {
+        relay.join(call);
+    }
+    if role == Role::Watcher {
+        relay.watch();
+    }
     FollowedWebSocket { relay: Box::new(relay), sideband }
 }
 

@@ -139,6 +139,11 @@ impl RequestHead {
         Self { headers, lines, present, method, target }
     }
 
+    /// Bytes that are held beside the head itself.
+    pub(crate) fn held(&self) -> usize {
+        self.headers.held().saturating_add(self.lines.capacity().saturating_mul(size_of::<ReadLine>()))
+    }
+
     /// The method.
     pub(crate) fn method(&self) -> &[u8] {
         self.headers.line(self.method).1

@@ -18,6 +18,7 @@ use super::upstream::Upstream;
 use super::upstream_headers::UpstreamResponse;
 use crate::credential::Caller;
 use crate::http::{Edits, is_json, media_type, trim};
+use crate::memory::{MemoryAccount, Reservation};
 use crate::policy::{Policy, Provider};
 use crate::protocol::{BodyMeter, UsageChunkFilter};
 use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Tally, Transcription, UsageError};
@@ -31,6 +32,7 @@ pub(crate) struct RestMeter {
     phase: Phase,
     gap: Option<UsageGap>,
     is_unpriced: bool,
+    reservation: Reservation,
 }
 
 /// What an exchange has used.
@@ -84,7 +86,12 @@ enum Phase {
 
 impl RestMeter {
     /// The exchange that a request begins, if its usage is to be counted.
-    pub(crate) fn new(admission: &Admission, upstream: &Upstream<'_>, asked: StreamUsage) -> Option<Box<Self>> {
+    pub(crate) fn new(
+        admission: &Admission,
+        upstream: &Upstream<'_>,
+        asked: StreamUsage,
+        memory: &MemoryAccount,
+    ) -> Option<Box<Self>> {
         admission.is_counted().then(|| {
             Box::new(Self {
                 policy: admission.policy.clone(),
@@ -94,6 +101,7 @@ impl RestMeter {
                 phase: Phase::AwaitingHeaders(asked),
                 gap: None,
                 is_unpriced: false,
+                reservation: memory.reserve(size_of::<Self>()),
             })
         })
     }
@@ -142,8 +150,17 @@ impl RestMeter {
         let Phase::Reading { body, unasked, .. } = &mut self.phase else { return BodyAction::Pass };
         let metered = body.read(bytes, &mut self.meter, prices);
         note((&mut self.gap, &mut self.is_unpriced), &metered);
-        let passed = unasked.as_mut().map(|unasked| unasked.pass(bytes, ends)).filter(|passed| passed != bytes);
-        passed.map_or(BodyAction::Pass, |passed| BodyAction::Replace(0, passed))
+        let mut passed = unasked.as_mut().map(|unasked| unasked.pass(bytes, ends));
+        // What is read is little, whatever the answer says. Only what is withheld can be refused.
+        let read = size_of::<Self>() + self.meter.held() + body.held();
+        let withheld = unasked.as_ref().map_or(0, UsageChunkFilter::held);
+        if self.reservation.hold(read + withheld).is_err()
+            && let (Some(passed), Some(unasked)) = (&mut passed, unasked)
+        {
+            passed.append(&mut unasked.release());
+            self.reservation.hold(read).ok();
+        }
+        passed.filter(|passed| passed != bytes).map_or(BodyAction::Pass, |passed| BodyAction::Replace(0, passed))
     }
 
     /// The exchange is over, or was cut off.
@@ -206,6 +223,9 @@ mod tests {
     use crate::stream::admission::testing::admission;
     use crate::testing::policy;
 
+    /// What is held of an answer at most, of whatever size and form.
+    const READ: usize = 4 << 10;
+
     struct Answered {
         content_type: &'static str,
         content_encoding: &'static str,
@@ -228,7 +248,7 @@ mod tests {
     fn rest(model: &str, asked: StreamUsage) -> RestMeter {
         let admission = counted();
         let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(model) };
-        *RestMeter::new(&admission, &upstream, asked).unwrap()
+        *RestMeter::new(&admission, &upstream, asked, &MemoryAccount::default()).unwrap()
     }
 
     fn load(file: &str) -> String {
@@ -303,6 +323,61 @@ mod tests {
             check(&stream.as_bytes().chunks(1).collect::<Vec<_>>(), 1);
             for cut in 0..=stream.len() {
                 check(&[&stream.as_bytes()[..cut], &stream.as_bytes()[cut..], b""], cut);
+            }
+        }
+    }
+
+    #[test]
+    fn in_an_overdrawn_account_nothing_is_withheld_and_all_is_counted() {
+        let memory = MemoryAccount::new(0);
+        let _others = memory.reserve(1 << 20);
+        let others = memory.reserved();
+        let recorded = load("chat-sse.jsonl");
+        let stream =
+            event_stream(&recorded).replacen("data: {", &format!("data: {{\"x\":\"{}\",", "x".repeat(12_000)), 1);
+        let admission = counted();
+        let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-5") };
+        let mut rest = *RestMeter::new(&admission, &upstream, StreamUsage::Added, &memory).unwrap();
+        rest.answered(200, &UpstreamResponse::read(&EVENTS.host()));
+        let mut got = Vec::new();
+        for chunk in stream.as_bytes().chunks(4000) {
+            match rest.pass(chunk, false, &prices()) {
+                BodyAction::Pass => got.extend_from_slice(chunk),
+                BodyAction::Replace(from, bytes) => got.extend([&chunk[..from], &bytes].concat()),
+            }
+            assert!(memory.reserved() - others <= READ, "{} bytes are held", memory.reserved() - others);
+        }
+        assert!(got.starts_with(&stream.as_bytes()[..12_100]), "what was withheld went on");
+        let used = rest.end(&prices());
+        assert_eq!((used.usage.total_tokens, used.gap, memory.reserved()), (2306, None, others));
+    }
+
+    #[test]
+    fn any_answer_is_read_in_a_few_kilobytes() {
+        let name = "n".repeat(256);
+        let names = format!(r#""id":"{name}","model":"{name}","status":"{name}","object":"response""#);
+        let deep = format!("{}{}", r#"{"output":"#.repeat(900), "[".repeat(90));
+        let usage = r#""usage":{"input_tokens":9,"output_tokens":4,"input_tokens_details":{"cached_tokens":1}}"#;
+        let chunk = format!(r#"data: {{"choices":[],{names},{usage}}}"#) + "\n\n";
+        let event = format!(r#"data: {{"type":"response.completed","response":{{{names},{usage},"output":{deep}"#);
+        for (response, body) in [
+            (JSON, format!(r#"{{{names},{usage},"output":{deep}"#)),
+            (EVENTS, chunk.repeat(99) + &event),
+            (EVENTS, format!("{event}{}", "é".repeat(9000))),
+        ] {
+            for pieces in [1, 1000, usize::MAX] {
+                let memory = MemoryAccount::default();
+                let admission = counted();
+                let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(&name) };
+                let mut rest = *RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &memory).unwrap();
+                rest.answered(200, &UpstreamResponse::read(&response.host()));
+                for piece in body.as_bytes().chunks(pieces) {
+                    rest.pass(piece, false, &prices());
+                    assert!(memory.reserved() <= READ, "{} bytes are held", memory.reserved());
+                }
+                assert!(memory.reserved() > 1000);
+                drop(rest);
+                assert_eq!(memory.reserved(), 0);
             }
         }
     }

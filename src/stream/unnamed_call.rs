@@ -26,9 +26,11 @@ impl UnnamedCall {
         self.sent.subject()
     }
 
-    /// Adds more of the body; false if that would make it too long.
+    /// Adds more of the body; false if that would make it too long, or more than the worker's memory account has.
     pub(crate) fn gather(&mut self, chunk: &[u8]) -> bool {
-        let fits = self.body.len().saturating_add(chunk.len()) <= MAX_RESPONSE;
+        let length = self.body.len().saturating_add(chunk.len());
+        let held = Forwarded::size(&self.sent.admission, length);
+        let fits = length <= MAX_RESPONSE && self.sent.reservation.hold(held).is_ok();
         if fits {
             self.body.extend_from_slice(chunk);
         }

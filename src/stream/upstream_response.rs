@@ -163,12 +163,19 @@ impl Stream {
         {
             let now = cx.host.now();
             relay.start(now);
-            if let Some(handle) = &mut self.handle {
-                let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
-                cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);
+            match &mut self.handle {
+                Some(handle) if handle.joined().is_some() => cx.worker.sessions.joined_opened(handle),
+                Some(handle) => {
+                    let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
+                    cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);
+                }
+                None => {}
             }
             self.state = State::Relaying(relay, sideband);
             edits.remove("sec-websocket-extensions");
+        } else if let State::Forwarded(sent) = &mut self.state {
+            // A session that is not metered.
+            sent.forget();
         }
         ResponseAction::Edit(edits)
     }

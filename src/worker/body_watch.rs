@@ -12,6 +12,10 @@ use crate::denial::{Denial, DenialCode};
 /// How long a body may take to begin, as long as none has ever come.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How many are answered in one tick. Envoy answers them when the tick is over, each within the call of the one before: a
+/// few hundred exceed the stack, and the VM traps.
+const ANSWERED_AT_ONCE: usize = 64;
+
 /// The requests on one worker that wait for their body.
 #[derive(Debug)]
 pub(crate) enum BodyWatch {
@@ -47,12 +51,12 @@ impl BodyWatch {
         }
     }
 
-    /// Takes those that have waited too long.
+    /// Takes those that have waited too long, or as many of them as can be answered now.
     pub(crate) fn take_overdue(&mut self, now: SystemTime) -> Vec<StreamId> {
         let Self::Unproven(waiting) = self else { return Vec::new() };
         let is_overdue =
             |(_, since): &mut (StreamId, SystemTime)| now.duration_since(*since).is_ok_and(|waited| waited >= PATIENCE);
-        waiting.extract_if(.., is_overdue).map(|(stream, _)| stream).collect()
+        waiting.extract_if(.., is_overdue).map(|(stream, _)| stream).take(ANSWERED_AT_ONCE).collect()
     }
 }
 
@@ -87,6 +91,17 @@ mod tests {
         assert!(watch.take_overdue(at(2)).is_empty());
         assert_eq!(watch.take_overdue(at(3)), [first]);
         assert_eq!(watch.take_overdue(at(9)), [second]);
+        assert!(watch.take_overdue(at(9)).is_empty());
+    }
+
+    #[test]
+    fn of_many_the_first_are_given_at_once_and_the_others_later() {
+        let (mut streams, mut watch) = (Streams::default(), BodyWatch::default());
+        let all: Vec<_> = (0..ANSWERED_AT_ONCE + 10).map(|_| streams.insert_unconfigured()).collect();
+        all.iter().for_each(|stream| watch.wait(*stream, at(0)));
+        let (first, others) = all.split_at(ANSWERED_AT_ONCE);
+        assert_eq!(watch.take_overdue(at(3)), first);
+        assert_eq!(watch.take_overdue(at(4)), others);
         assert!(watch.take_overdue(at(9)).is_empty());
     }
 

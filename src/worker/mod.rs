@@ -101,7 +101,7 @@ impl Worker {
             sessions.list_sessions();
         }
         plan.policies.guarded().for_each(|policy| sessions.metrics.expect(policy));
-        sessions.metrics.flush();
+        self.state.flush_metrics();
         self.state.clock = host.now();
     }
 
@@ -205,7 +205,7 @@ impl Worker {
 
     /// A plugin on this worker ends, and may not hear of another tick: what was measured since the last is due.
     pub fn plugin_done(&mut self) {
-        self.state.sessions.metrics.flush();
+        self.state.flush_metrics();
     }
 
     /// Takes what is to be done since this was last asked.

@@ -175,7 +175,12 @@ fn a_request_whose_body_envoy_keeps_back_is_answered_after_three_seconds() {
         _ => None,
     });
     assert_eq!(path, Some(b"/v1/responses".as_slice()), "a credential of the client's comes into the access log");
-    assert_eq!(fixture.drain(), [("rejected_total".to_owned(), 1)]);
+    let (memory, others): (Vec<_>, Vec<_>) = fixture.drain().into_iter().partition(|(name, _)| name == "memory_bytes");
+    assert_eq!(others, [("rejected_total".to_owned(), 1)]);
+    assert!(
+        matches!(memory.as_slice(), [(_, taken), (_, returned)] if *taken > 0 && *taken == -*returned),
+        "{memory:?}"
+    );
     fixture.worker.end(waiting, &FakeHost::new());
     fixture.worker.close(waiting);
 

@@ -14,11 +14,12 @@ impl Worker {
         let now = host.now();
         self.state.clock = now;
         self.answer_withheld(now);
-        self.state.sessions.metrics.flush();
+        self.state.flush_metrics();
         if !self.state.sessions.tick(now) {
             return;
         }
         self.reset_overdue(now);
+        self.state.calls.list(&mut self.state.sessions, now);
         if self.state.sessions.sync() {
             self.reset_overdue(now);
         }

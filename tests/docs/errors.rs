@@ -39,7 +39,8 @@ fn follows(reason: DenialCode) -> Option<DenialCode> {
         DenialCode::RateLimitExceeded => Some(DenialCode::BudgetExceeded),
         DenialCode::BudgetExceeded => Some(DenialCode::ProviderKeyRejected),
         DenialCode::ProviderKeyRejected => Some(DenialCode::BodyUnavailable),
-        DenialCode::BodyUnavailable => None,
+        DenialCode::BodyUnavailable => Some(DenialCode::Overloaded),
+        DenialCode::Overloaded => None,
     }
 }
 
@@ -61,7 +62,10 @@ fn follows_ending(ending: &Ending) -> Option<Ending> {
         Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
         Ending::ModelNotAllowed(_) => Some(Ending::ModelUnpriced("gpt-5".into())),
         Ending::ModelUnpriced(_) => Some(Ending::Stopped),
-        Ending::Stopped => Some(Ending::ProtocolError("a reason".into())),
+        Ending::Stopped => Some(Ending::Unwatched),
+        Ending::Unwatched => Some(Ending::CallEnded),
+        Ending::CallEnded => Some(Ending::Overloaded),
+        Ending::Overloaded => Some(Ending::ProtocolError("a reason".into())),
         Ending::ProtocolError(_) => None,
     }
 }

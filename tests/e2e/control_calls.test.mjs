@@ -189,12 +189,12 @@ describe('a call', () => {
       assertDenial(await join(tokenOf('calling'), begins, await sending()), 'route_not_allowed');
       const joined = await join(tokenOf('limited'), begins, await sending());
       assert.equal(joined.status, 101, `answered ${joined.status}: ${joined.body}`);
-      const [sideband] = (await listed(2, '?caller=limited&status=open')).filter(({ kind }) => kind === 'websocket');
-      assert.equal(sideband.caller, 'limited');
-      await stop(sideband.id);
+      const [{ id }] = await listed(1, '?caller=limited&status=open');
+      assert.equal(id, begins.record.id, 'it is listed as the call');
+      await stop(id);
       await assertHungUp(begins);
-      assert.deepEqual((await closed(begins.record.id)).close, stopped);
-      await closed(sideband.id);
+      assert.deepEqual((await closed(id)).close, stopped);
+      joined.socket.destroy();
     }
   });
 

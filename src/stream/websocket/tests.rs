@@ -30,10 +30,24 @@ fn relay(limits: SessionLimits, lock: &[&str], models: NameRule) -> WebSocketRel
 
 /// A session whose request named this model.
 fn live_of(limits: SessionLimits, lock: &[&str], models: NameRule, named: Option<&str>) -> WebSocketRelay {
+    started(limits, lock, models, (named, &MemoryAccount::default()))
+}
+
+/// A session beside others.
+fn relay_in(memory: &MemoryAccount, limits: SessionLimits, lock: &[&str], models: NameRule) -> WebSocketRelay {
+    started(limits, lock, models, (Some("gpt-realtime"), memory))
+}
+
+fn started(
+    limits: SessionLimits,
+    lock: &[&str],
+    models: NameRule,
+    (named, memory): (Option<&str>, &MemoryAccount),
+) -> WebSocketRelay {
     let policy = Policy { models, limits, lock: Lock::new(lock).unwrap(), ..testing::policy() };
     let admission = admission(policy, Endpoint::Realtime);
     let upstream = Upstream { provider: &admission.policy.default_provider, model: named };
-    let mut relay = WebSocketRelay::new(&admission, &upstream, 7, MemoryAccount::default().reservation(), at(0));
+    let mut relay = WebSocketRelay::new(&admission, &upstream, 7, memory, at(0));
     relay.start(at(0));
     relay
 }

@@ -25,6 +25,7 @@ export const denials = {
   provider_key_rejected: [502, 'upstream_error'],
   invalid_upstream_response: [502, 'upstream_error'],
   body_unavailable: [500, 'server_error'],
+  overloaded: [503, 'server_error'],
 };
 
 /**

@@ -32,6 +32,7 @@ fn what_should_be_noticed_the_first_time_is_known_before() {
     let vm = vm(json!({ "policies": { "health": { "auth": "off" } } }));
     let known = vm.statistics("");
     let names = [
+        "memory_bytes",
         "policy=.=default;.;kind=.=websocket;.;sessions_active",
         "provider=.=openai;.;credential=.=key;.;upstream_rejected_total",
     ];

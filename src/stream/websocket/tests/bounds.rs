@@ -1,9 +1,13 @@
 //! Budgets, and messages of any size.
 
 use super::*;
+use crate::memory::Reservation;
 
 /// More than any side would hold.
 const LONG: usize = 3 << 20;
+
+/// What is held at most of a session and of one message of each side.
+const MOST: usize = 6 << 10;
 
 #[test]
 fn a_spent_budget_ends_the_session_behind_the_message_that_spent_it() {
@@ -41,16 +45,16 @@ fn what_a_long_event_used_counts_and_draws_on_the_budget() {
     for (limits, is_ended) in [(limited, true), (free(), false)] {
         for reads in [event.len(), 100_000] {
             let all = MemoryAccount::default();
-            let mut relay = relay(limits, &[], NameRule::Any);
-            relay.reservation = all.reservation();
+            let mut relay = relay_in(&all, limits, &[], NameRule::Any);
+            let idle = all.reserved();
             let mut last = BodyAction::Pass;
             for read in event.chunks(reads) {
                 assert_eq!(last, BodyAction::Pass);
                 last = relay.upstream_bytes(read, &prices(), &mut sessions(), at(1));
-                assert!(all.reserved() < 16 << 10, "{} bytes are held", all.reserved());
+                assert!(all.reserved() < MOST, "{} bytes are held", all.reserved());
             }
             let record = relay.record(Status::Open, at(1));
-            assert_eq!((record.usage.total_tokens, record.incomplete, all.reserved()), (13, false, 0));
+            assert_eq!((record.usage.total_tokens, record.incomplete, all.reserved()), (13, false, idle));
             match last {
                 BodyAction::Pass => assert!(!is_ended),
                 BodyAction::Replace(_, bytes) => {
@@ -72,14 +76,14 @@ fn a_long_message_of_the_clients_passes_as_it_comes_and_its_end_when_it_is_judge
         let bytes = client_text(message);
         for reads in [bytes.len(), 100_000] {
             let all = MemoryAccount::default();
-            let mut relay = relay(free(), &["tools"], NameRule::Any);
-            relay.reservation = all.reservation();
+            let mut relay = relay_in(&all, free(), &["tools"], NameRule::Any);
+            let idle = all.reserved();
             let mut actions = Vec::new();
             for read in bytes.chunks(reads) {
                 actions.push(relay.client_bytes(read, at(1)));
-                assert!(all.reserved() < 16 << 10, "{} bytes are held", all.reserved());
+                assert!(all.reserved() < MOST, "{} bytes are held", all.reserved());
             }
-            assert_eq!(all.reserved(), 0);
+            assert_eq!(all.reserved(), idle);
             let last = actions.pop().unwrap();
             assert!(actions.iter().all(|action| *action == BodyAction::Pass));
             let held = if actions.is_empty() { left(1000) } else { vec![] };
@@ -114,4 +118,57 @@ fn what_follows_in_the_read_that_spends_the_budget_counts_too() {
     let both = [done("r1", 100, 10), done("r2", 1, 1)].concat();
     relay.upstream_bytes(both.as_slice(), &prices(), &mut sessions(), at(1));
     assert_eq!(relay.record(Status::Closed, at(1)).usage.total_tokens, 112);
+}
+
+/// A session in an account that others have overdrawn.
+fn crowded(memory: &MemoryAccount) -> (WebSocketRelay, Reservation) {
+    let others = memory.reserve(memory.limit());
+    (relay_in(memory, free(), &["tools"], NameRule::Any), others)
+}
+
+#[test]
+fn in_an_overdrawn_account_a_message_that_needs_more_than_a_share_ends_its_session() {
+    let message = format!(r#"{{"type":"session.update","session":{{"model":"{}","voice":"ash"}}}}"#, "x".repeat(2000));
+    for reads in [100, 1900] {
+        let memory = MemoryAccount::default();
+        let (mut session, _others) = crowded(&memory);
+        let idle = memory.reserved();
+        let bytes = client_text(&message);
+        let actions: Vec<_> = bytes.chunks(reads).map(|read| session.client_bytes(read, at(1))).collect();
+        assert_eq!(actions.last(), Some(&BodyAction::Replace(0, vec![])), "nothing that was not judged is complete");
+        assert_eq!(memory.reserved(), idle, "what it held is given back");
+        let told = session.upstream_bytes(text_frame("{}").as_slice(), &prices(), &mut sessions(), at(1));
+        let BodyAction::Replace(0, told) = told else { panic!("the client was not told") };
+        assert_eq!(event_and_close(&told), ("overloaded".into(), 1009));
+        let record = session.record(Status::Closed, at(1));
+        assert_eq!(record.close.map(|close| (close.code, close.reason)), Some((1009, "overloaded".into())));
+        drop(session);
+        assert_eq!(memory.reserved(), memory.limit());
+    }
+}
+
+#[test]
+fn in_an_overdrawn_account_what_was_held_before_and_ordinary_messages_go_on() {
+    let memory = MemoryAccount::default();
+    let long = client_text(&format!(r#"{{"type":"session.update","session":{{"model":"{}"}}}}"#, "x".repeat(2000)));
+    let mut before = relay_in(&memory, free(), &["tools"], NameRule::Any);
+    assert_eq!(before.client_bytes(&long[..1900], at(1)), BodyAction::Pass);
+    let (mut session, _others) = crowded(&memory);
+    assert_eq!(before.client_bytes(&long[1900..], at(1)), BodyAction::Pass);
+    let ordinary = client_text(r#"{"type":"session.update","session":{"voice":"ash","instructions":"Be brief."}}"#);
+    let deltas = text_frame(&format!(r#"{{"delta":"{}","type":"response.output_audio.delta"}}"#, "A".repeat(9000)));
+    for cut in 0..ordinary.len() {
+        for read in [&ordinary[..cut], &ordinary[cut..]] {
+            assert_eq!(session.client_bytes(read, at(1)), BodyAction::Pass);
+        }
+        for read in [&deltas[..cut], &deltas[cut..]] {
+            assert_eq!(session.upstream_bytes(read, &prices(), &mut sessions(), at(1)), BodyAction::Pass);
+        }
+    }
+    let counted = done("r1", 100, 10);
+    counted.chunks(7).for_each(|read| {
+        session.upstream_bytes(read, &prices(), &mut sessions(), at(1));
+    });
+    let record = session.record(Status::Open, at(1));
+    assert_eq!((record.usage.total_tokens, record.close, record.incomplete), (110, None, false));
 }

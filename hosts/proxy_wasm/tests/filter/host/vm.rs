@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::golden::On;
 use super::request::Request;
+use super::statistics::MEMORY;
 use super::{HttpCall, Lines, call, exports, new_context, worker};
 
 /// The environment of the VM, as `host_env_keys` pass it.
@@ -189,8 +190,15 @@ impl Drop for Vm {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             call(self.root, &On::Close, || exports::close(self.root));
+            assert_nothing_is_held();
         }
     }
+}
+
+/// What streams held is given back when they are gone.
+fn assert_nothing_is_held() {
+    let held = worker(|worker| worker.streams.is_empty().then(|| worker.statistics.values().get(MEMORY).copied()));
+    assert!(matches!(held, None | Some(None | Some(0))), "streams that are gone hold memory: {held:?}");
 }
 
 /// Starts the module on this thread, once. The SDK sets a logger and a panic hook for the process, unguarded.
