@@ -32,7 +32,7 @@ pub fn run(bytes: &[u8]) {
         if let Ok((seen, _)) = Endpoint::read(b"GET", &target, Some(b"websocket")) {
             let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(format!("/{end}").as_bytes()));
             match seen {
-                Endpoint::Realtime => assert!(
+                Endpoint::Realtime | Endpoint::Sideband(..) => assert!(
                     ends(&["realtime", "realtime/translations", "openai", "live"])
                         || path.to_ascii_lowercase().ends_with(b".bidigeneratecontent")
                         || path.ends_with(b"/attach")

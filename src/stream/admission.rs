@@ -370,6 +370,7 @@ impl<'a> GuardedRequest<'a> {
         let is_judged =
             |param: &Param<'_>| self.policy.is_model_param(param) || JUDGED.iter().any(|name| param.is(name));
         let is_elsewhere = stands_in(token, self.path.text().as_bytes())
+            || stands_in(token, self.head.method())
             || self.head.all(Line::Authority).any(|authority| stands_in(token, authority))
             || self.head.all(Line::ContentType).any(|value| self.presented.stand_in(value))
             || self.head.all(Line::ContentEncoding).any(|value| self.presented.stand_in(value))

@@ -107,7 +107,7 @@ impl Stream {
             State::Untouched => Edits::default(),
             _ => {
                 let trailers = cx.host.headers(HeaderMap::RequestTrailers);
-                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped(&self.presented)
+                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped_as_trailers(&self.presented)
             }
         };
         let action = match self.state {
