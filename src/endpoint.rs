@@ -41,7 +41,9 @@ pub enum Endpoint {
     Completions,
     /// Makes something else: a response, an embedding, an image, speech, or what is not known.
     Creation,
-    /// Changes something that exists, or has a method that is not known.
+    /// Makes something later, of which the response can tell no usage: a batch, a run, a fine-tuning job, a video.
+    Deferred,
+    /// Changes something that exists, stores a file, or has a method that is not known.
     Update,
     /// Reads or deletes, with a method that needs no body: `GET`, `HEAD`, `OPTIONS` or `DELETE`.
     Retrieve,
@@ -148,7 +150,7 @@ impl Endpoint {
     pub fn creates(&self) -> bool {
         match self {
             Self::Call(_, action) => *action != CallAction::Download,
-            Self::Completions | Self::Creation => true,
+            Self::Completions | Self::Creation | Self::Deferred => true,
             _ => false,
         }
     }
@@ -164,7 +166,7 @@ impl Endpoint {
             Self::Realtime | Self::Responses | Self::WebSocket | Self::Mint(_) | Self::StartCall(_) => true,
             // The model of a call was judged when it began.
             Self::Sideband(..) | Self::Call(_, CallAction::Download) => false,
-            Self::Call(..) | Self::Completions | Self::Creation | Self::Update => has_body,
+            Self::Call(..) | Self::Completions | Self::Creation | Self::Deferred | Self::Update => has_body,
             Self::Retrieve | Self::Forbidden => false,
         }
     }
@@ -325,6 +327,9 @@ fn made_at_end(tail: Tail<'_>) -> Endpoint {
         _ if is_collection(second) && !makes => Endpoint::Update,
         _ if is_collection(third) && changes => Endpoint::Update,
         "completions" => Endpoint::Completions,
+        "batches" | "runs" | "videos" => Endpoint::Deferred,
+        "jobs" if second == "fine_tuning" => Endpoint::Deferred,
+        "files" | "uploads" | "parts" => Endpoint::Update,
         _ => Endpoint::Creation,
     }
 }

@@ -83,7 +83,9 @@ fn digest(plan: &Plan) -> String {
     let callers = [VARIABLES[1].1, "a-token-in-the-configuration"].map(caller);
     let control = plan.control.as_ref().map(|control| &control.path);
     let secrets = plan.secrets.as_ref().map(|secrets| (secrets.minting, secrets.max_ttl));
-    format!("{policies:?} {callers:?} {:?} {control:?} {secrets:?} {:?}", plan.callers.names(), plan.strip.headers)
+    let mut limits: Vec<_> = plan.callers.limits().collect();
+    limits.sort_unstable_by_key(|(name, _)| *name);
+    format!("{policies:?} {callers:?} {limits:?} {control:?} {secrets:?} {:?}", plan.strip.headers)
 }
 
 /// Numbers that a double tells exactly, and not too deep.

@@ -32,7 +32,7 @@ pub fn run(bytes: &[u8]) {
         if let Ok((seen, _)) = Endpoint::read(b"GET", &target, Some(b"websocket")) {
             let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(format!("/{end}").as_bytes()));
             match seen {
-                Endpoint::Realtime { .. } => assert!(
+                Endpoint::Realtime => assert!(
                     ends(&["realtime", "realtime/translations", "openai", "live"])
                         || path.to_ascii_lowercase().ends_with(b".bidigeneratecontent")
                         || path.ends_with(b"/attach")
@@ -132,8 +132,8 @@ fn served(path: &[u8]) -> Served {
         let calls = path.strip_suffix(b"/hangup")?;
         let at = calls.iter().rposition(|&byte| byte == b'/')?;
         let id = std::str::from_utf8(&calls[at + 1..]).ok()?;
-        let collections = ["/realtime/calls", "/realtime/translations/calls", "/live/sessions"];
-        let is_call = collections.iter().any(|collection| calls[..at].ends_with(collection.as_bytes()));
+        let beginnings: [&[u8]; 3] = [b"/realtime/calls", b"/realtime/translations/calls", b"/live/sessions"];
+        let is_call = beginnings.iter().any(|begins| calls[..at].ends_with(begins));
         (is_call && CallId::parse(id).is_some()).then_some(())
     };
     let calls = ["realtime/calls", "realtime/translations/calls", "live/sessions", "realtimertc", "realtime"];

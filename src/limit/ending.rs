@@ -16,6 +16,8 @@ pub enum Ending {
     FieldLocked(String),
     /// The client asks for this model, or the session is one of it, and it may not be used.
     ModelNotAllowed(String),
+    /// Dollars are limited, and this model, which is asked for or reported, has no price, or not for all that it used.
+    ModelUnpriced(String),
     /// An operator, or the event service, stops it.
     Stopped,
     /// Frames or messages that cannot be followed, and why.
@@ -28,7 +30,7 @@ impl Ending {
         match self {
             Self::Limit(Limit::SessionDuration | Limit::SecretDuration | Limit::SessionIdle) => 4408,
             Self::Limit(_) => 4429,
-            Self::FieldLocked(_) | Self::ModelNotAllowed(_) => 4403,
+            Self::FieldLocked(_) | Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => 4403,
             Self::Stopped => 4410,
             Self::ProtocolError(_) => 1002,
         }
@@ -41,7 +43,7 @@ impl Ending {
             Self::Limit(Limit::SessionIdle) => "idle_timeout",
             Self::Limit(_) => "budget_exceeded",
             Self::FieldLocked(_) => "field_locked",
-            Self::ModelNotAllowed(_) => "model_not_allowed",
+            Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => "model_not_allowed",
             Self::Stopped => "session_stopped",
             Self::ProtocolError(_) => "protocol_error",
         }
@@ -71,6 +73,13 @@ impl Ending {
             .into(),
             Self::FieldLocked(field) => format!("`{field}` may not be changed in this session.").into(),
             Self::ModelNotAllowed(model) => format!("The model `{model}` may not be used in this session.").into(),
+            Self::ModelUnpriced(model) => {
+                let message = format!(
+                    "The model `{model}` may not be used in this session: its dollars are limited, and the gateway has no \
+                     price for all that this model uses."
+                );
+                message.into()
+            }
             Self::Stopped => "This session was stopped by its operator.".into(),
             Self::ProtocolError(why) => format!("What was sent cannot be followed: {why}.").into(),
         }
@@ -124,6 +133,7 @@ mod tests {
             (Ending::Limit(Limit::CallerTokensPerDay), 4429, "budget_exceeded"),
             (Ending::FieldLocked("tools".into()), 4403, "field_locked"),
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
+            (Ending::ModelUnpriced("m".into()), 4403, "model_not_allowed"),
             (Ending::Stopped, 4410, "session_stopped"),
             (Ending::ProtocolError("why".into()), 1002, "protocol_error"),
         ] {

@@ -72,8 +72,8 @@ pub struct Sessions {
 /// A session that was let in. It must be given back by [`Sessions::close`], however far it came.
 pub struct SessionHandle {
     caller: Arc<Caller>,
-    /// Its part in limits that several sessions share.
-    share: Option<Share>,
+    /// Its part in limits that several sessions share. Most have none.
+    share: Option<Box<Share>>,
     number: u32,
     slot: Option<RecordSlot>,
     /// What it is counted in, once it is opened.
@@ -187,7 +187,7 @@ impl Sessions {
 
     fn handle(&mut self, caller: &Arc<Caller>, share: Option<&Share>, counts: Counts) -> SessionHandle {
         self.last = self.last.wrapping_add(1);
-        let (caller, share) = (caller.clone(), share.copied());
+        let (caller, share) = (caller.clone(), share.copied().map(Box::new));
         SessionHandle { caller, share, number: self.last, slot: None, stats: None, counts }
     }
 

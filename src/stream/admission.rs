@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, foreign_charset, limit_denial, locked_call, missing_token, model_out_of_sight,
+    credential_denial, deferred, foreign_charset, limit_denial, locked_call, missing_token, model_out_of_sight,
     origin_not_allowed, route_not_allowed, token_denial, token_elsewhere, unreadable_body, unreadable_live_call,
     unsupported_content_type,
 };
@@ -29,7 +29,7 @@ use crate::policy::{Placement, Policy, Provider, ProviderKind};
 use crate::process::{SessionHandle, Sessions, Share, TallyKey};
 use crate::protocol::Lock;
 use crate::secret::Secret;
-use crate::usage::{MicroUsd, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
+use crate::usage::{MicroUsd, PriceList, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
 
 /// A request that may go on, but for the model that its body may name.
 pub(crate) struct Admission {
@@ -43,6 +43,8 @@ pub(crate) struct Admission {
     pub share: Option<Share>,
     /// What it addresses.
     pub endpoint: Endpoint,
+    /// Prices, one of which its models must have: dollars limit what it begins.
+    pub prices: Option<Arc<PriceList>>,
     /// The call that it names.
     pub call: Option<Box<NamedCall>>,
 }
@@ -79,6 +81,8 @@ pub(crate) enum BodyNeed {
     LiveModels,
     /// It must be empty: a model in it could not be read.
     Empty,
+    /// It must be empty: what it would use draws on a budget of the day, and could not be counted.
+    Nothing,
     /// It says what secret to mint.
     Mint(Mint),
 }
@@ -100,7 +104,9 @@ impl Admission {
         let token = token.ok_or_else(|| missing_token(plan))?;
         request.check_places(&token)?;
         let Identified { caller, client_secret, share } = identify(plan, policy, &token, host)?;
-        let mut admission = Self { policy: policy.clone(), caller, client_secret, share, endpoint, call: None };
+        let (policy, call, prices) = (policy.clone(), None, None);
+        let mut admission = Self { policy, caller, client_secret, share, endpoint, prices, call };
+        admission.prices = admission.limits_dollars().then(|| plan.prices.clone());
         match admission.check(plan, head, &mut cx.worker.sessions) {
             Ok(call) => {
                 admission.share = call.as_ref().and_then(|call| call.share()).or(admission.share);
@@ -137,6 +143,18 @@ impl Admission {
         Ok(call)
     }
 
+    /// Whether dollars limit what the request begins, and that is counted.
+    fn limits_dollars(&self) -> bool {
+        let begins_session = self.endpoint.begins_session() || matches!(self.endpoint, Endpoint::Mint(_));
+        let of_session = || {
+            let secret = self.client_secret.as_ref().and_then(|secret| secret.limits.max_cost_micro_usd);
+            self.policy.limits.max_cost.is_some() || secret.is_some()
+        };
+        let of_day = || self.caller.limits.cost_per_day.is_some();
+        self.policy.is_metered
+            && ((begins_session && (of_session() || of_day())) || (self.endpoint.creates() && of_day()))
+    }
+
     /// Who sent it, and under which policy.
     pub(crate) fn identity(&self) -> Identity {
         let user = self.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone());
@@ -146,6 +164,11 @@ impl Admission {
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
     pub(crate) fn is_counted(&self) -> bool {
         self.endpoint.creates() && self.policy.is_metered
+    }
+
+    /// Whether what the request uses must be counted: a budget of the day is drawn on.
+    pub(crate) fn must_be_counted(&self) -> bool {
+        self.is_counted() && self.caller.limits.has_budget()
     }
 
     /// Whether that usage is told, of a stream, only to those who ask.
@@ -169,7 +192,7 @@ impl Admission {
             (Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket, _) => Ok(None),
             (_, BodyKind::ForeignJson) if !ends => Err(foreign_charset()),
             (Endpoint::Mint(_), BodyKind::ForeignJson) => Err(foreign_charset()),
-            (Endpoint::Mint(_), BodyKind::Sdp | BodyKind::Other) => Err(unsupported_content_type()),
+            (Endpoint::Mint(_), BodyKind::Form | BodyKind::Sdp | BodyKind::Other) => Err(unsupported_content_type()),
             (Endpoint::Mint(_), BodyKind::CodedJson) => Err(unreadable_body()),
             (Endpoint::Mint(_), BodyKind::Json) if ends => Err(unreadable_body()),
             (Endpoint::Mint(mint), BodyKind::Json) => Ok(Some(BodyNeed::Mint(*mint))),
@@ -179,6 +202,7 @@ impl Admission {
             (Endpoint::StartCall(_), _) if self.binding_models().is_some() => Err(model_out_of_sight()),
             (Endpoint::StartCall(_), _) if has_rule => Err(unreadable_body()),
             (Endpoint::StartCall(_), _) => Ok(None),
+            (Endpoint::Deferred, _) if self.must_be_counted() => Err(deferred()),
             _ if ends => Ok(None),
             (_, kind) => self.rest_body_need(kind, has_rule),
         }
@@ -186,29 +210,29 @@ impl Admission {
 
     /// A call of Live names its models nowhere but in its body.
     fn live_body_need(&self, kind: BodyKind, has_rule: bool) -> Result<Option<BodyNeed>, Denial> {
-        let is_strict = has_rule || self.binding_models().is_some();
+        let is_strict = has_rule || self.binding_models().is_some() || self.prices.is_some();
         let may_be_named = self.policy.has_several_providers() || !self.policy.aliases.is_empty();
         match kind {
             _ if !(is_strict || may_be_named) => Ok(None),
             BodyKind::Json => Ok(Some(BodyNeed::LiveModels)),
-            BodyKind::CodedJson | BodyKind::ForeignJson | BodyKind::Sdp | BodyKind::Other => {
+            BodyKind::CodedJson | BodyKind::ForeignJson | BodyKind::Form | BodyKind::Sdp | BodyKind::Other => {
                 Err(unreadable_live_call())
             }
         }
     }
 
     fn rest_body_need(&self, kind: BodyKind, has_rule: bool) -> Result<Option<BodyNeed>, Denial> {
-        // What draws on a budget of the day must be told.
-        let is_strict = has_rule || (self.caller.limits.has_budget() && self.needs_include_usage());
-        // Some responses name no model, and dollars depend on it.
-        let is_priced = self.caller.limits.cost_per_day.is_some() && self.is_counted();
+        let must_be_counted = self.must_be_counted();
         let has_names = self.policy.has_several_providers() || !self.policy.aliases.is_empty();
         let may_be_named = has_names && self.endpoint != Endpoint::Retrieve;
         match kind {
-            _ if !(is_strict || is_priced || may_be_named) => Ok(None),
+            _ if !(has_rule || must_be_counted || may_be_named) => Ok(None),
             BodyKind::Json => Ok(Some(BodyNeed::Model)),
             BodyKind::CodedJson | BodyKind::ForeignJson => Err(unreadable_body()),
-            BodyKind::Sdp | BodyKind::Other => Ok(is_strict.then_some(BodyNeed::Empty)),
+            _ if has_rule => Ok(Some(BodyNeed::Empty)),
+            // The response to a form tells its tokens. What those cost is up to the model, which stands in the form.
+            BodyKind::Form if self.prices.is_none() && !self.needs_include_usage() => Ok(None),
+            BodyKind::Form | BodyKind::Sdp | BodyKind::Other => Ok(must_be_counted.then_some(BodyNeed::Nothing)),
         }
     }
 
@@ -417,6 +441,6 @@ pub(super) mod testing {
     /// A request of web-app's under a policy.
     pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
         let (policy, caller) = (Arc::new(policy), Arc::new(caller()));
-        Admission { policy, caller, client_secret: None, share: None, endpoint, call: None }
+        Admission { policy, caller, client_secret: None, share: None, endpoint, prices: None, call: None }
     }
 }

@@ -9,7 +9,7 @@ use super::mint::{self, Minted, Minting};
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
 use super::stream_options::{include_usage, read_body};
-use super::upstream::{Upstream, named_in_query};
+use super::upstream::{Upstream, check_price, named_in_query};
 use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
 use crate::denial::Denial;
@@ -63,7 +63,7 @@ impl WholeRequest<'_> {
         match waiting.need {
             BodyNeed::Mint(mint) => self.mint(&waiting, mint, cx),
             BodyNeed::LiveModels => self.live_call(waiting, cx),
-            BodyNeed::Model | BodyNeed::Empty => self.forward(waiting, cx),
+            BodyNeed::Model | BodyNeed::Empty | BodyNeed::Nothing => self.forward(waiting, cx),
         }
     }
 
@@ -133,6 +133,9 @@ impl WholeRequest<'_> {
         let request = mint::parse(mint, body)?;
         let upstream = Upstream::resolve(admission, path, request.model(), true)?;
         let denied = |denial: Denial| denial.of(upstream.subject());
+        if request.gateway.limits.max_cost_micro_usd.is_some() {
+            check_price(Some(&plan.prices), upstream.model).map_err(denied)?;
+        }
         admission.start(cx).map_err(denied)?;
         match mint::request(secrets, admission, &request, &upstream, cx.host).map_err(denied)? {
             Minted::Reply(body) => {

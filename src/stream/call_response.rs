@@ -28,13 +28,14 @@ impl Stream {
         cx: &mut Context<'_>,
     ) -> ResponseAction {
         if path == CallPath::Live && !ends {
-            let content_encoding = response.content_encoding();
+            let content_encoding = response.content_encoding().into_owned();
             if let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::Replied) {
                 self.state = State::CallUnnamed(Box::new(UnnamedCall::new(sent, content_encoding)));
             }
             return ResponseAction::Hold;
         }
-        match CallId::in_location(response.location().unwrap_or_default()).filter(|_| path != CallPath::Live) {
+        let location = response.location().unwrap_or_default();
+        match CallId::in_location(location).filter(|_| path != CallPath::Live) {
             Some(id) => self.start_call(&id, cx),
             None => self.unnamed_call(cx),
         }

@@ -146,21 +146,50 @@ pub(super) fn unreadable_body() -> Denial {
     Denial::new(DenialCode::MalformedRequest, message)
 }
 
+pub(super) fn foreign_charset() -> Denial {
+    let message = "JSON is sent in UTF-8 (RFC 8259 section 8.1): leave the charset out of `content-type`.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
 pub(super) fn unreadable_live_call() -> Denial {
     let message = "The body must be one JSON object, without a content coding, that names its model once, by a string, as \
                    `session.model`; the query names none.";
     Denial::new(DenialCode::MalformedRequest, message).param("session.model")
 }
 
-pub(super) fn foreign_charset() -> Denial {
-    let message = "JSON is sent in UTF-8 (RFC 8259 section 8.1): leave the charset out of `content-type`.";
-    Denial::new(DenialCode::MalformedRequest, message)
-}
-
 pub(super) fn ambiguous_stream() -> Denial {
     let message = "The body must say once whether it asks for a stream: `stream`, `stream_options` and its \
                    `include_usage` may each stand there only once.";
     Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn uncountable_body() -> Denial {
+    let message = "This caller has a budget of the day, and what this body asks for could not be counted. Send one JSON \
+                   object as `application/json`; files in a form need a caller without a limit in dollars.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn background() -> Denial {
+    let message = "This caller has a budget of the day, and a response in the background tells its usage only later, \
+                   where it could not be counted. Leave `background` out.";
+    Denial::new(DenialCode::MalformedRequest, message).param("background")
+}
+
+pub(super) fn deferred() -> Denial {
+    let message = "This caller has a budget of the day, and what is asked for here tells its usage only later, where it \
+                   could not be counted.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn unpriced_model() -> Denial {
+    let message = "This model is not allowed here: dollars are limited, and the gateway has no price for it. Choose one \
+                   that has a price, or have its price added to the gateway's `prices`.";
+    Denial::new(DenialCode::ModelNotAllowed, message).param("model")
+}
+
+pub(super) fn model_of_unknown_price() -> Denial {
+    let message = "Name a model: dollars are limited here, and what this costs depends on it.";
+    Denial::new(DenialCode::ModelRequired, message).param("model")
 }
 
 pub(super) fn ambiguous_version() -> Denial {

@@ -170,6 +170,12 @@ impl Outgoing<'_> {
         edits
     }
 
+    /// Whether `connection` says nothing but that this is an upgrade.
+    fn is_plain_upgrade(&self) -> bool {
+        let mut lines = self.head.all(Line::Connection);
+        lines.next().is_some_and(|line| line.eq_ignore_ascii_case(b"upgrade")) && lines.next().is_none()
+    }
+
     /// What is awaited of a call that begins at this path, and all edits of the request that begins it.
     pub(crate) fn call(&self, path: CallPath, replaced: Option<&[u8]>, host: &dyn StreamHost) -> (Awaited, Edits) {
         let credential = self.admission.credential(self.upstream.provider, host);
@@ -181,12 +187,6 @@ impl Outgoing<'_> {
         let provider_key = provider_key(self.admission, self.upstream, credential, host);
         let model = self.upstream.model.map(str::to_owned);
         (Awaited::Call(CallRequest { path, model, provider_key }), edits)
-    }
-
-    /// Whether `connection` says nothing but that this is an upgrade.
-    fn is_plain_upgrade(&self) -> bool {
-        let mut lines = self.head.all(Line::Connection);
-        lines.next().is_some_and(|line| line.eq_ignore_ascii_case(b"upgrade")) && lines.next().is_none()
     }
 
     /// All edits of a request whose body was waited for, and is now this one if it was replaced.

@@ -41,7 +41,7 @@ use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{unread_body, unreadable_body};
+use denials::{uncountable_body, unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::{Line, RequestHead};
@@ -199,8 +199,13 @@ impl Stream {
         cx: &mut Context<'_>,
     ) -> RequestAction {
         let State::WaitingForBody(waiting) = &self.state else { return RequestAction::Reset };
-        let is_unreadable = waiting.1.need == BodyNeed::Empty && size > 0;
-        if !ends && !is_unreadable {
+        let unwanted = match waiting.1.need {
+            BodyNeed::Empty => Some(unreadable_body()),
+            BodyNeed::Nothing => Some(uncountable_body()),
+            BodyNeed::Model | BodyNeed::LiveModels | BodyNeed::Mint(_) => None,
+        };
+        let refused = unwanted.filter(|_| size > 0);
+        if !ends && refused.is_none() {
             return RequestAction::Hold;
         }
         let State::WaitingForBody(waiting) = std::mem::replace(&mut self.state, State::Replied) else {
@@ -208,10 +213,10 @@ impl Stream {
         };
         let (head, waiting) = *waiting;
         let identity = waiting.admission.identity();
-        let completed = match is_unreadable {
-            true => Err(unreadable_body()),
+        let completed = match refused {
+            Some(denial) => Err(denial),
             // A body that cannot be read may name a model: it is not the same as none.
-            false => read()
+            None => read()
                 .ok_or_else(unread_body)
                 .and_then(|body| WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)),
         };

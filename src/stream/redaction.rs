@@ -34,14 +34,16 @@ impl Redaction {
     /// The edits of these lines, of a head or of trailers.
     pub(crate) fn edits(&self, lines: &Headers) -> Edits {
         let mut edits = Edits::default();
+        // Most lines are shorter than any key, and nothing more is asked of them.
+        let shortest = self.secrets().map(<[u8]>::len).min().unwrap_or(usize::MAX);
         for (name, value) in lines.iter() {
-            let Ok(name_text) = str::from_utf8(name) else { continue };
-            if REMOVED.contains(&name) || self.redacted(name).is_some() {
-                edits.remove(name_text.to_owned());
-            } else if self.redacted(value).is_some() {
+            if REMOVED.contains(&name) || (name.len() >= shortest && self.redacted(name).is_some()) {
+                edits.remove(String::from_utf8_lossy(name).into_owned());
+            } else if value.len() >= shortest && self.redacted(value).is_some() {
                 // RFC 9110 section 5.3: lines of one name may be joined.
                 let values: Vec<_> = lines.all(name).map(|value| self.shown(value)).collect();
-                edits.set(name_text.to_owned(), HeaderValue::Plain(values.join(b", ".as_slice())));
+                let value = HeaderValue::Plain(values.join(b", ".as_slice()));
+                edits.set(String::from_utf8_lossy(name).into_owned(), value);
             }
         }
         edits
@@ -86,7 +88,10 @@ impl Redaction {
     }
 
     fn redacted(&self, text: &[u8]) -> Option<Vec<u8>> {
-        let upstream_secret = self.upstream_secret.iter().map(|secret| secret.expose());
-        redacted(text, self.provider.keys().chain(upstream_secret))
+        redacted(text, self.secrets())
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.provider.keys().chain(self.upstream_secret.iter().map(|secret| secret.expose()))
     }
 }

@@ -109,9 +109,12 @@ impl Admitted<'_> {
             Endpoint::StartCall(path) => self.call(*path, admission, cx),
             // The one waits for its body, the other was denied.
             Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
-            Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
-                self.rest(admission, cx)
-            }
+            Endpoint::Call(..)
+            | Endpoint::Completions
+            | Endpoint::Creation
+            | Endpoint::Deferred
+            | Endpoint::Update
+            | Endpoint::Retrieve => self.rest(admission, cx),
         }
     }
 

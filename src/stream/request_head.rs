@@ -20,6 +20,8 @@ pub(crate) enum BodyKind {
     CodedJson,
     /// `application/sdp`, the offer of a WebRTC call.
     Sdp,
+    /// `multipart/form-data`, by which files are sent.
+    Form,
     /// Anything else.
     Other,
 }
@@ -81,6 +83,11 @@ impl Line {
             Self::Authority => 14,
             Self::Connection => 15,
         }
+    }
+
+    /// Whether it is the message's own, and is checked or set as a whole elsewhere: what it addresses, what makes an upgrade.
+    fn is_of_the_message(self) -> bool {
+        matches!(self, Self::Method | Self::Target | Self::Authority | Self::Upgrade | Self::Connection)
     }
 }
 
@@ -180,6 +187,7 @@ impl RequestHead {
         let content_type = self.last(Line::ContentType).unwrap_or_default();
         let media_type = media_type(content_type);
         let (is_json, is_sdp) = (is_json(media_type), media_type.eq_ignore_ascii_case(b"application/sdp"));
+        let is_form = media_type.eq_ignore_ascii_case(b"multipart/form-data");
         let coding = self.last(Line::ContentEncoding);
         let is_coded = coding.is_some_and(|coding| !trim(coding).eq_ignore_ascii_case(b"identity"));
         match (is_json, is_coded) {
@@ -187,6 +195,7 @@ impl RequestHead {
             (true, false) => BodyKind::Json,
             (true, true) => BodyKind::CodedJson,
             (false, _) if is_sdp => BodyKind::Sdp,
+            (false, _) if is_form => BodyKind::Form,
             (false, _) => BodyKind::Other,
         }
     }
@@ -206,12 +215,14 @@ impl RequestHead {
     /// The same, without a look at the lists of these names.
     fn stripped_but(&self, presented: &PresentedTokens<'_>, lists: &[&[u8]]) -> Edits {
         let mut edits = Edits::default();
-        let mut stripped = self.lines.iter().filter(|read| read.is_stripped).map(|read| read.number).peekable();
+        let mut known = self.lines.iter().peekable();
         for (number, (name, value)) in self.headers.iter().enumerate() {
-            if stripped.next_if_eq(&number).is_some() || lists.contains(&name) || is_of_the_message(name) {
+            let read = known.next_if(|read| read.number == number);
+            if read.is_some_and(|read| read.is_stripped || read.line.is_of_the_message()) {
                 continue;
             }
-            if presented.stand_in(value) {
+            // Few lines hold one: what else is to be asked of them is asked last.
+            if presented.stand_in(value) && !lists.contains(&name) && !name.starts_with(b":") {
                 let kept: Vec<_> = self.headers.all(name).filter(|value| !presented.stand_in(value)).collect();
                 put(&mut edits, name, kept);
             }
@@ -289,12 +300,6 @@ fn put(edits: &mut Edits, name: &[u8], kept: Vec<&[u8]>) {
     } else {
         edits.set(name.to_owned(), HeaderValue::Plain(kept.join(b", ".as_slice())));
     }
-}
-
-/// Whether a line is the message's own, and is checked or set as a whole elsewhere: pseudo-headers, and what makes an
-/// upgrade.
-fn is_of_the_message(name: &[u8]) -> bool {
-    name.starts_with(b":") || matches!(name, b"upgrade" | b"connection")
 }
 
 #[cfg(test)]
@@ -395,7 +400,8 @@ mod tests {
             ("application/json; charset=latin1", Some("gzip"), BodyKind::ForeignJson),
             ("text/plain; charset=latin1", None, BodyKind::Other),
             ("Application/SDP", None, BodyKind::Sdp),
-            ("multipart/form-data; boundary=x", None, BodyKind::Other),
+            ("multipart/form-data; boundary=x", None, BodyKind::Form),
+            ("text/json", None, BodyKind::Other),
         ] {
             let coding = coding.map(|coding| ("content-encoding", coding));
             let lines: Vec<_> = [("content-type", content_type)].into_iter().chain(coding).collect();

@@ -30,6 +30,7 @@ use crate::credential::PresentedTokens;
 use crate::denial::Denial;
 use crate::http::Edits;
 use crate::process::{SessionHandle, Sessions};
+use crate::usage::Tally;
 
 /// One HTTP stream.
 pub struct Stream {
@@ -100,8 +101,11 @@ impl Stream {
         now: impl FnOnce() -> SystemTime,
     ) -> Box<RestUsage> {
         let used = rest.end(&self.plan.prices);
-        if used.is_reported() {
-            let model = used.model.as_deref().unwrap_or_default();
+        let model = used.model.as_deref().unwrap_or_default();
+        if used.is_unpriced && !self.plan.prices.is_empty() {
+            sessions.metrics.unpriced(model);
+        }
+        if used.usage != Tally::default() {
             sessions.used(&used.caller, model, (&used.usage, used.cost), now());
         }
         Box::new(used)

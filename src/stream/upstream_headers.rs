@@ -1,5 +1,7 @@
 //! The head of an upstream's response, read as far as it matters.
 
+use std::borrow::Cow;
+
 use crate::host::{Attribute, HeaderMap, StreamHost};
 use crate::http::Headers;
 
@@ -27,7 +29,7 @@ impl<'a> UpstreamResponse<'a> {
     }
 
     /// All lines of `sec-websocket-protocol`, joined by commas; empty if there are none.
-    pub(crate) fn subprotocols(&self) -> Vec<u8> {
+    pub(crate) fn subprotocols(&self) -> Cow<'_, [u8]> {
         self.joined(b"sec-websocket-protocol")
     }
 
@@ -37,7 +39,7 @@ impl<'a> UpstreamResponse<'a> {
     }
 
     /// All lines of `content-encoding`, joined by commas; empty if there are none.
-    pub(crate) fn content_encoding(&self) -> Vec<u8> {
+    pub(crate) fn content_encoding(&self) -> Cow<'_, [u8]> {
         self.joined(b"content-encoding")
     }
 
@@ -46,8 +48,12 @@ impl<'a> UpstreamResponse<'a> {
         self.lines.first(b"location")
     }
 
-    fn joined(&self, name: &[u8]) -> Vec<u8> {
-        let lines: Vec<_> = self.lines.all(name).collect();
-        lines.join(b",".as_slice())
+    fn joined<'b>(&'b self, name: &'b [u8]) -> Cow<'b, [u8]> {
+        let mut lines = self.lines.all(name);
+        match (lines.next(), lines.next()) {
+            (None, _) => Cow::Borrowed(&[]),
+            (Some(line), None) => Cow::Borrowed(line),
+            _ => Cow::Owned(self.lines.all(name).collect::<Vec<_>>().join(b",".as_slice())),
+        }
     }
 }

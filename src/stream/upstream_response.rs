@@ -145,7 +145,7 @@ impl Stream {
             }
             200..=299 if ends => self.replace(invalid_mint_response(InvalidMintResponse::NotReadable), cx),
             200..=299 => {
-                let content_encoding = response.content_encoding();
+                let content_encoding = response.content_encoding().into_owned();
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Replied) {
                     self.state = State::Sealing(Box::new(Sealing::new(minting, content_encoding)));
                 }

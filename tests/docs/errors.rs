@@ -59,7 +59,8 @@ fn follows_ending(ending: &Ending) -> Option<Ending> {
         Ending::Limit(Limit::SessionIdle) => Some(Ending::Limit(Limit::SessionTokens)),
         Ending::Limit(_) => Some(Ending::FieldLocked("instructions".into())),
         Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
-        Ending::ModelNotAllowed(_) => Some(Ending::Stopped),
+        Ending::ModelNotAllowed(_) => Some(Ending::ModelUnpriced("gpt-5".into())),
+        Ending::ModelUnpriced(_) => Some(Ending::Stopped),
         Ending::Stopped => Some(Ending::ProtocolError("a reason".into())),
         Ending::ProtocolError(_) => None,
     }

@@ -9,6 +9,7 @@ use realtime_byok_proxy_wasm as _;
 mod access_log;
 mod answers;
 mod bodies;
+mod budgets;
 mod calls;
 mod control;
 mod conversations;
