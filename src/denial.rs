@@ -182,6 +182,11 @@ impl Denial {
         Self { subject: Some(Box::new(subject)), ..self }
     }
 
+    /// What the client is told.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Whose request it is and what for, if anything of that was known.
     pub fn subject(&self) -> Option<&Subject> {
         self.subject.as_deref()

@@ -38,7 +38,9 @@ pub enum Endpoint {
     Completions,
     /// Makes something else: a response, an embedding, an image, speech, or what is not known.
     Creation,
-    /// Changes something that exists, or has a method that is not known.
+    /// Makes something later, of which the response can tell no usage: a batch, a run, a fine-tuning job, a video.
+    Deferred,
+    /// Changes something that exists, stores a file, or has a method that is not known.
     Update,
     /// Reads or deletes, with a method that needs no body: `GET`, `HEAD`, `OPTIONS` or `DELETE`.
     Retrieve,
@@ -157,7 +159,7 @@ impl Endpoint {
     /// Whether its response may tell usage that was not told before. Reading what was made before, or changing it,
     /// tells the same usage again.
     pub fn creates(&self) -> bool {
-        matches!(self, Self::Completions | Self::Creation | Self::Call(..))
+        matches!(self, Self::Completions | Self::Creation | Self::Deferred | Self::Call(..))
     }
 
     /// Whether a streamed response tells its usage only to those who ask.
@@ -171,7 +173,7 @@ impl Endpoint {
             // The model of a call was judged when it began.
             Self::Realtime { call_id } => call_id.is_none(),
             Self::Responses | Self::WebSocket | Self::Mint(_) | Self::StartCall => true,
-            Self::Call(..) | Self::Completions | Self::Creation | Self::Update => has_body,
+            Self::Call(..) | Self::Completions | Self::Creation | Self::Deferred | Self::Update => has_body,
             Self::Retrieve | Self::Forbidden => false,
         }
     }
@@ -354,6 +356,9 @@ fn made_at_end(tail: Tail<'_>) -> Endpoint {
         _ if is_collection(second) && !makes => Endpoint::Update,
         _ if is_collection(third) && changes => Endpoint::Update,
         "completions" => Endpoint::Completions,
+        "batches" | "runs" | "videos" => Endpoint::Deferred,
+        "jobs" if second == "fine_tuning" => Endpoint::Deferred,
+        "files" | "uploads" | "parts" => Endpoint::Update,
         _ => Endpoint::Creation,
     }
 }

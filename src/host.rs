@@ -25,9 +25,6 @@ pub trait StreamHost {
 
     /// All lines of a map; none if it cannot be read now.
     fn headers(&self, of: HeaderMap) -> Headers;
-
-    /// The first line of a name; `None` if there is none.
-    fn header(&self, of: HeaderMap, name: &str) -> Option<Vec<u8>>;
 }
 
 /// What a host offers a worker, outside of any stream.
@@ -58,6 +55,8 @@ pub struct Unsent;
 pub enum Attribute {
     /// The route's metadata `realtime_byok.policy`.
     RoutePolicy,
+    /// The route's metadata `realtime-byok.policy`: what is meant for [`RoutePolicy`](Self::RoutePolicy), and misspelt.
+    MisplacedPolicy,
     /// The route's name, which may be empty.
     RouteName,
     /// The protocol of the request, such as `HTTP/1.1`.
@@ -70,8 +69,6 @@ pub enum Attribute {
     Cluster,
     /// Who answered: `via_upstream`, or what Envoy says of a response of its own.
     ResponseCodeDetails,
-    /// All lines of a response header, joined by commas.
-    ResponseHeader(&'static str),
 }
 
 /// The header lines of a stream.
@@ -83,6 +80,8 @@ pub enum HeaderMap {
     RequestTrailers,
     /// The response's, `:status` among them.
     Response,
+    /// The response's trailers.
+    ResponseTrailers,
 }
 
 /// A request of the filter's own, without a body.

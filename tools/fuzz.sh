@@ -11,5 +11,5 @@ for target in ${*:-$(cargo fuzz list)}; do
   echo "$target, for $seconds s"
   mkdir -p "corpus/$target"
   # What it finds goes into the first folder, which git does not know.
-  cargo fuzz run "$target" "corpus/$target" "seeds/$target" -- -max_total_time="$seconds" -print_final_stats=1 ${FUZZ_OPTIONS:-}
+  cargo fuzz run "$target" "corpus/$target" "seeds/$target" -- -dict=dictionary -max_total_time="$seconds" -print_final_stats=1 ${FUZZ_OPTIONS:-}
 done

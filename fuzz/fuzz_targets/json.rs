@@ -1,6 +1,3 @@
 #![no_main]
 
-#[path = "../targets/json.rs"]
-mod json;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| json::run(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::json::run(bytes));

@@ -25,7 +25,7 @@ pub struct OpenedSecret {
     /// Whether that is more than the policy locks.
     pub has_lock: bool,
     /// The upstream's own secret; without one, the provider's key is used.
-    pub upstream: Option<Secret>,
+    pub upstream: Option<Arc<Secret>>,
 }
 
 /// The models that a client secret was minted for, as the provider calls them.
@@ -64,7 +64,7 @@ impl OpenedSecret {
             limits: claims.limits,
             lock,
             has_lock: claims.lock.is_some(),
-            upstream: claims.upstream.map(|secret| Secret::new(secret.to_vec())),
+            upstream: claims.upstream.map(|secret| Arc::new(Secret::new(secret.to_vec()))),
         })
     }
 

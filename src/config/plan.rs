@@ -38,7 +38,7 @@ pub struct Plan {
     /// Client secrets, if there is a key for them.
     pub secrets: Option<Secrets>,
     /// What models cost.
-    pub prices: PriceList,
+    pub prices: Arc<PriceList>,
     /// The control API, if there is one.
     pub control: Option<Control>,
 }
@@ -130,7 +130,7 @@ impl Builder<'_> {
         let strip = self.strip(&top.key("gateway").key("strip_headers"), raw);
         let callers = self.callers(&top.key("callers"), &raw.callers.0);
         let secrets = self.client_secrets(&top.key("client_secrets"), &raw.client_secrets);
-        let prices = self.prices(&top.key("prices"), raw.prices.as_ref());
+        let prices = Arc::new(self.prices(&top.key("prices"), raw.prices.as_ref()));
         let control = raw.control.as_ref().and_then(|raw| self.control(&top.key("control"), raw, &callers));
         Plan { gateway, strip, callers, policies, secrets, prices, control }
     }

@@ -47,9 +47,9 @@ pub struct Gateway {
     /// The WebSocket subprotocol that takes a token: `<name>.<token>`, or `<name>-base64url.<token in base64url>` for
     /// tokens with characters that a subprotocol may not hold. Never sent on.
     pub subprotocol: String,
-    /// Whether a token is also read where SDKs put the provider's API key: `authorization`, `api-key`, `x-api-key`,
-    /// `x-goog-api-key`, and the subprotocols `openai-insecure-api-key.` and `xai-client-secret.`. These are never sent
-    /// on, whatever this says.
+    /// Whether a token is also read where SDKs put the provider's API key: `authorization`, `api-key`, `api_key`,
+    /// `x-api-key`, `x-goog-api-key`, the subprotocols `openai-insecure-api-key.` and `xai-client-secret.`, and Google's
+    /// query parameter `key`. These are never sent on, whatever this says.
     pub accept_provider_slot: bool,
     /// More request headers that never reach a provider.
     pub strip_headers: Vec<String>,

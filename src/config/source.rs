@@ -5,8 +5,8 @@ use super::error::Errors;
 use super::path::Path;
 use super::protobuf;
 
-/// Makes a document of either form. JSON that begins with a line feed has the first byte of a serialized `Struct`, so what is JSON
-/// is told by its first character that is no white space.
+/// Makes a document of either form. A serialized `Struct` may begin as JSON does: with a line feed, and then a brace, if its
+/// first member takes 123 bytes. So what is not JSON is tried as that before it is refused as JSON.
 ///
 /// # Errors
 ///
@@ -18,14 +18,15 @@ pub(crate) fn decode(configuration: &[u8]) -> Result<Document, Errors> {
     }
     match Document::from_json(configuration) {
         Ok(value) => Ok(value),
-        // Only where: what stands there may be a secret.
-        Err(at) if configuration.trim_ascii_start().first() == Some(&b'{') => {
+        Err(at) => protobuf::decode(configuration).map_err(|_| {
+            let is_like_json = configuration.trim_ascii_start().first() == Some(&b'{');
+            // Only where: what stands there may be a secret.
             let (line, column) = position(configuration, usize::try_from(at).unwrap_or(usize::MAX));
-            Err(refuse(format!("not JSON, at line {line} column {column}")))
-        }
-        Err(_) => {
-            protobuf::decode(configuration).map_err(|_| refuse("neither JSON nor a google.protobuf.Struct".into()))
-        }
+            refuse(match is_like_json {
+                true => format!("not JSON, at line {line} column {column}"),
+                false => "neither JSON nor a google.protobuf.Struct".into(),
+            })
+        }),
     }
 }
 

@@ -98,9 +98,9 @@ impl Callers {
         self.tokens.get(digest).map(|token| token.caller.name.as_str())
     }
 
-    /// All callers' names.
-    pub fn names(&self) -> Vec<String> {
-        self.names.keys().cloned().collect()
+    /// All callers' names, and what each may use up.
+    pub fn limits(&self) -> impl Iterator<Item = (&str, CallerLimits)> {
+        self.names.iter().map(|(name, caller)| (name.as_str(), caller.limits))
     }
 
     /// The owner of `token`, if it is good. `now` is asked only for a token that has a window.

@@ -3,6 +3,7 @@
 mod bearer;
 mod caller;
 mod error;
+mod presented;
 mod settings;
 mod slots;
 mod strip;
@@ -11,6 +12,7 @@ mod subprotocols;
 pub use bearer::bearer;
 pub use caller::{Access, Caller, Callers, Token, TokenError, Validity};
 pub use error::CredentialError;
+pub use presented::{PresentedTokens, SHORTEST_TOKEN, stands_in};
 pub use settings::GatewaySettings;
 pub use slots::{Slot, presented_token};
 pub use strip::Strip;

@@ -19,7 +19,7 @@ pub enum Slot {
     Gateway,
     /// `authorization`
     Authorization,
-    /// `api-key`, `x-api-key` or `x-goog-api-key`
+    /// `api-key`, `api_key`, `x-api-key` or `x-goog-api-key`
     ApiKey,
 }
 
@@ -29,14 +29,14 @@ impl Slot {
         match name {
             _ if name == gateway.header.as_bytes() => Some(Self::Gateway),
             b"authorization" => Some(Self::Authorization),
-            b"api-key" | b"x-api-key" | b"x-goog-api-key" => Some(Self::ApiKey),
+            b"api-key" | b"api_key" | b"x-api-key" | b"x-goog-api-key" => Some(Self::ApiKey),
             _ => None,
         }
     }
 }
 
-/// The one token that a client offers in these header lines and subprotocols, if it offers any. A gateway slot wins over
-/// what an SDK takes for a key.
+/// The one token that a client offers in these header lines, subprotocols and query keys, if it offers any. A gateway slot
+/// wins over what an SDK takes for a key.
 ///
 /// # Errors
 ///
@@ -44,6 +44,7 @@ impl Slot {
 pub fn presented_token<'a>(
     lines: impl Iterator<Item = (Slot, &'a [u8])> + Clone,
     offer: &'a SubprotocolOffer,
+    query_keys: &'a [Cow<'a, [u8]>],
     gateway: &GatewaySettings,
 ) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
     let all = |slot| lines.clone().filter(move |(other, _)| *other == slot).flat_map(|(_, line)| values(line));
@@ -62,12 +63,13 @@ pub fn presented_token<'a>(
     });
     let api_keys = all(Slot::ApiKey).map(well_formed);
     let subprotocols = offer.provider_slots().map(well_formed);
-    one(authorization.chain(api_keys).chain(subprotocols))
+    let query_keys = query_keys.iter().map(|key| well_formed(key));
+    one(authorization.chain(api_keys).chain(subprotocols).chain(query_keys))
 }
 
 /// The credentials of one header line. Proxies join repeated lines with commas (RFC 9110 section 5.3), and no
 /// credential holds one; a line with none at all reads as one empty credential.
-fn values<'a>(line: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+pub(super) fn values<'a>(line: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let is_blank = line.iter().all(|byte| matches!(byte, b',' | b' ' | b'\t'));
     let empty: Option<&'a [u8]> = is_blank.then_some(&[]);
     members(line).chain(empty)
@@ -122,6 +124,7 @@ mod tests {
         authorization: &'a [&'a str],
         api_keys: &'a [&'a str],
         subprotocols: &'a [&'a str],
+        query_keys: &'a [&'a str],
     }
 
     fn read(case: &Case<'_>, gateway: &GatewaySettings) -> Result<Option<String>, CredentialError> {
@@ -129,7 +132,8 @@ mod tests {
         let slots =
             [(Slot::ApiKey, case.api_keys), (Slot::Authorization, case.authorization), (Slot::Gateway, case.header)];
         let lines = slots.iter().flat_map(|(slot, lines)| lines.iter().map(|line| (*slot, line.as_bytes())));
-        let token = presented_token(lines, &offer, gateway)?;
+        let query_keys: Vec<_> = case.query_keys.iter().map(|key| Cow::Borrowed(key.as_bytes())).collect();
+        let token = presented_token(lines, &offer, &query_keys, gateway)?;
         Ok(token.map(|token| String::from_utf8(token.into_owned()).unwrap()))
     }
 
@@ -148,6 +152,8 @@ mod tests {
             Case { authorization: &["Bearer t,Bearer t"], ..Case::default() },
             Case { authorization: &["Basic YTpi", "BEARER t"], ..Case::default() },
             Case { api_keys: &["t"], ..Case::default() },
+            Case { query_keys: &["t"], ..Case::default() },
+            Case { api_keys: &["t"], query_keys: &["t", "t"], ..Case::default() },
             Case { subprotocols: &["openai-insecure-api-key.t"], ..Case::default() },
             Case { subprotocols: &["xai-client-secret.t"], ..Case::default() },
             Case {
@@ -169,6 +175,7 @@ mod tests {
             authorization: &["Bearer"],
             api_keys: &["", "other"],
             subprotocols: &["openai-insecure-api-key.sk"],
+            query_keys: &["", "another"],
         };
         assert_eq!(read(&case, &gateway()), Ok(Some("t".into())));
     }
@@ -214,6 +221,8 @@ mod tests {
             Case { authorization: &[""], ..Case::default() },
             Case { authorization: &["Bearer "], ..Case::default() },
             Case { api_keys: &[" "], ..Case::default() },
+            Case { query_keys: &[""], ..Case::default() },
+            Case { query_keys: &["a\n"], ..Case::default() },
             Case { subprotocols: &["cf-aig-authorization."], ..Case::default() },
             Case { subprotocols: &["cf-aig-authorization-base64url."], ..Case::default() },
             Case { subprotocols: &["cf-aig-authorization-base64url.d"], ..Case::default() },

@@ -47,7 +47,8 @@ impl Subprotocol {
         self != Self::Plain
     }
 
-    fn of(name: &[u8], gateway: &GatewaySettings) -> Self {
+    /// What a subprotocol of this name is.
+    pub fn of(name: &[u8], gateway: &GatewaySettings) -> Self {
         let starts = |prefix: &str| {
             name.get(..prefix.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))

@@ -62,6 +62,11 @@ impl<'a> Path<'a> {
         Path { text: Cow::Owned(self.text.into_owned()), is_literal: self.is_literal }
     }
 
+    /// Whether it is one of Google's, whose clients put their key into the query.
+    pub fn is_googles(&self) -> bool {
+        ["google.ai.generativelanguage.", "/v1beta/", "/v1alpha/"].iter().any(|part| self.text.contains(part))
+    }
+
     /// The segments that stand behind one of this name, such as models behind `deployments`.
     pub fn below(&self, folder: &str) -> impl Iterator<Item = &str> {
         let mut segments = self.text.split('/').filter(|segment| !segment.is_empty());

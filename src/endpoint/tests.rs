@@ -160,7 +160,7 @@ fn paths_that_upstreams_could_read_in_two_ways_are_none() {
 
 #[test]
 fn other_requests_are_told_by_what_they_make() {
-    use Endpoint::{Completions, Creation, Retrieve, Update};
+    use Endpoint::{Completions, Creation, Deferred, Retrieve, Update};
     for (method, path, want) in [
         ("POST", "/v1/chat/completions", Completions),
         ("POST", "/v1/chat/completions/?x=responses/1", Completions),
@@ -176,7 +176,14 @@ fn other_requests_are_told_by_what_they_make() {
         ("POST", "/v1/embeddings", Creation),
         ("POST", "/v1/x/responses/openai/embeddings", Creation),
         ("POST", "/openai/deployments/completions/embeddings", Creation),
-        ("POST", "/v1/threads/t/runs", Creation),
+        ("POST", "/v1/threads/t/runs", Deferred),
+        ("POST", "/v1/batches", Deferred),
+        ("POST", "/v1/messages/batches/", Deferred),
+        ("POST", "/v1/fine_tuning/jobs", Deferred),
+        ("POST", "/v1/jobs", Creation),
+        ("POST", "/v1/videos", Deferred),
+        ("POST", "/v1/files", Update),
+        ("POST", "/v1/uploads/upload_1/parts", Update),
         ("POST", "/", Creation),
         ("POST", "/v1/realtime/calls/rtc_1", Creation),
         ("POST", "/v1/realtime/calls/hangup", Creation),

@@ -14,6 +14,7 @@ pub(crate) struct FakeHost {
     request: Vec<(String, Vec<u8>)>,
     request_trailers: Vec<(String, Vec<u8>)>,
     response: Vec<(String, Vec<u8>)>,
+    response_trailers: Vec<(String, Vec<u8>)>,
     /// The paths of the callouts that were sent.
     pub(crate) sent: Vec<Vec<u8>>,
     /// Whether callouts cannot be sent.
@@ -49,6 +50,7 @@ impl FakeHost {
             HeaderMap::Request => &mut self.request,
             HeaderMap::RequestTrailers => &mut self.request_trailers,
             HeaderMap::Response => &mut self.response,
+            HeaderMap::ResponseTrailers => &mut self.response_trailers,
         }
     }
 
@@ -57,6 +59,7 @@ impl FakeHost {
             HeaderMap::Request => &self.request,
             HeaderMap::RequestTrailers => &self.request_trailers,
             HeaderMap::Response => &self.response,
+            HeaderMap::ResponseTrailers => &self.response_trailers,
         }
     }
 
@@ -76,11 +79,6 @@ impl StreamHost for FakeHost {
     }
 
     fn attribute(&self, of: Attribute) -> Option<Vec<u8>> {
-        if let Attribute::ResponseHeader(name) = of {
-            let lines = self.response.iter().filter(|(known, _)| known == name);
-            let values: Vec<_> = lines.map(|(_, value)| value.as_slice()).collect();
-            return (!values.is_empty()).then(|| values.join(b",".as_slice()));
-        }
         self.attributes.iter().rfind(|(known, _)| *known == of).map(|(_, value)| value.clone())
     }
 
@@ -95,10 +93,6 @@ impl StreamHost for FakeHost {
             spans.push(Span { name, value: put(value) });
         }
         Headers::new(bytes, spans)
-    }
-
-    fn header(&self, of: HeaderMap, name: &str) -> Option<Vec<u8>> {
-        self.lines(of).iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
     }
 }
 

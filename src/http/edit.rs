@@ -60,11 +60,25 @@ impl Edits {
         self.0.iter()
     }
 
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn put(&mut self, edit: Edit) {
         match self.0.iter_mut().find(|earlier| earlier.name() == edit.name()) {
             Some(earlier) => *earlier = edit,
             None => self.0.push(edit),
         }
+    }
+}
+
+impl IntoIterator for Edits {
+    type Item = Edit;
+    type IntoIter = std::vec::IntoIter<Edit>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

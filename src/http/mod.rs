@@ -12,7 +12,7 @@ mod token_list;
 pub use content_coding::{ContentCodingError, decoded};
 pub use edit::{Edit, Edits, HeaderValue};
 pub use headers::{Headers, Span};
-pub use media_type::{is_json, media_type};
+pub use media_type::{is_json, is_utf8, media_type};
 pub use sse::{SseItem, SseReader};
 pub use target::{Param, ParamEdit, Target};
 pub use token_list::{is_token, members, trim};

@@ -96,6 +96,16 @@ impl<'a> Param<'a> {
         percent_decode(self.raw_name).eq(name.bytes())
     }
 
+    /// Name and value as they came.
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// The value's bytes, percent-decoded as far as they can be.
+    pub fn bytes(&self) -> Cow<'a, [u8]> {
+        percent_decode(self.raw_value).into()
+    }
+
     /// The value, percent-decoded; `None` if a `%` does not begin an octet or the result is not UTF-8.
     pub fn value(&self) -> Option<Cow<'a, str>> {
         let mut rest = self.raw_value;

@@ -16,6 +16,8 @@ pub enum Ending {
     FieldLocked(String),
     /// The client asks for this model, or the session is one of it, and it may not be used.
     ModelNotAllowed(String),
+    /// Dollars are limited, and this model, which is asked for or reported, has no price, or not for all that it used.
+    ModelUnpriced(String),
     /// An operator, or the event service, stops it.
     Stopped,
     /// The client's message needs memory, and the worker's streams hold as much as they may.
@@ -30,7 +32,7 @@ impl Ending {
         match self {
             Self::Limit(Limit::SessionDuration | Limit::SecretDuration | Limit::SessionIdle) => 4408,
             Self::Limit(_) => 4429,
-            Self::FieldLocked(_) | Self::ModelNotAllowed(_) => 4403,
+            Self::FieldLocked(_) | Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => 4403,
             Self::Stopped => 4410,
             Self::Overloaded => 1009,
             Self::ProtocolError(_) => 1002,
@@ -44,7 +46,7 @@ impl Ending {
             Self::Limit(Limit::SessionIdle) => "idle_timeout",
             Self::Limit(_) => "budget_exceeded",
             Self::FieldLocked(_) => "field_locked",
-            Self::ModelNotAllowed(_) => "model_not_allowed",
+            Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => "model_not_allowed",
             Self::Stopped => "session_stopped",
             Self::Overloaded => "overloaded",
             Self::ProtocolError(_) => "protocol_error",
@@ -75,6 +77,13 @@ impl Ending {
             .into(),
             Self::FieldLocked(field) => format!("`{field}` may not be changed in this session.").into(),
             Self::ModelNotAllowed(model) => format!("The model `{model}` may not be used in this session.").into(),
+            Self::ModelUnpriced(model) => {
+                let message = format!(
+                    "The model `{model}` may not be used in this session: its dollars are limited, and the gateway has no \
+                     price for all that this model uses."
+                );
+                message.into()
+            }
             Self::Stopped => "This session was stopped by its operator.".into(),
             Self::Overloaded => "The gateway has no memory left for this message. Open a new session to go on.".into(),
             Self::ProtocolError(why) => format!("What was sent cannot be followed: {why}.").into(),
@@ -129,6 +138,7 @@ mod tests {
             (Ending::Limit(Limit::CallerTokensPerDay), 4429, "budget_exceeded"),
             (Ending::FieldLocked("tools".into()), 4403, "field_locked"),
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
+            (Ending::ModelUnpriced("m".into()), 4403, "model_not_allowed"),
             (Ending::Stopped, 4410, "session_stopped"),
             (Ending::Overloaded, 1009, "overloaded"),
             (Ending::ProtocolError("why".into()), 1002, "protocol_error"),

@@ -107,7 +107,7 @@ mod tests {
         let mut usage = Tally::response(Tokens {
             input: Input { text: 70, ..Input::default() },
             output: Output { text: 20, audio: 0 },
-            cache_write_text: 0,
+            ..Tokens::default()
         });
         usage.add(&Tally::transcription(Transcription { tokens: 10, milliseconds: 0 }));
         let drawn = Drawn::used(&usage, MicroUsd(7)).and(Drawn::session());

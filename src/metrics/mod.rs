@@ -70,6 +70,11 @@ pub enum Metric<'a> {
         /// For which model.
         model: &'a str,
     },
+    /// `unpriced_total`: a response or transcription that cost nothing, or too little, for want of a price.
+    Unpriced {
+        /// Of which model.
+        model: &'a str,
+    },
     /// `rejected_total`: a request that was refused here, or whose answer was.
     Rejected {
         /// Why.
@@ -264,6 +269,12 @@ impl Metrics {
         }
     }
 
+    /// Something was used of a model that has no price, or not for all of it.
+    pub fn unpriced(&mut self, model: &str) {
+        let model = self.model(model);
+        self.add(Metric::Unpriced { model });
+    }
+
     /// The label of a model.
     fn model<'a>(&mut self, model: &'a str) -> &'a str {
         if model.is_empty() {
@@ -319,6 +330,7 @@ fn statistic(metric: Metric<'_>) -> (&'static str, StatisticKind, Vec<(&'static 
             ("tokens_total", Counter, labels)
         }
         Metric::Cost { caller, model } => ("cost_micro_usd_total", Counter, vec![("caller", caller), ("model", model)]),
+        Metric::Unpriced { model } => ("unpriced_total", Counter, vec![("model", model)]),
         Metric::Rejected { code, caller, limit } => {
             let labels = [Some(("code", code.as_str())), caller.map(|caller| ("caller", caller)), limit.map(of_limit)];
             ("rejected_total", Counter, labels.into_iter().flatten().collect())

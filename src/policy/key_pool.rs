@@ -26,6 +26,11 @@ impl KeyPool {
         Self { first, others, total }
     }
 
+    /// All keys.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> + Clone {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+
     /// A key at random by weight. `roll` gives 64 random bits; it is asked only where there is a choice.
     pub fn pick(&self, roll: impl FnOnce() -> u64) -> &Arc<Secret> {
         if self.others.is_empty() {

@@ -72,7 +72,8 @@ impl Policy {
 ///
 /// # Errors
 ///
-/// 400 where the query names the model twice, in another case, or not in percent-encoded UTF-8.
+/// 400 where the query names the model twice, in another case, not in percent-encoded UTF-8, or with a character that some
+/// upstream would read on.
 pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'a, str>>, Denial> {
     let malformed = |message| Denial::new(DenialCode::MalformedRequest, message).param("model");
     let mut named = target.params().filter(|param| policy.is_model_param(param));
@@ -84,6 +85,10 @@ pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'
         return Err(malformed("Name the model once: the query names it more than once."));
     }
     let value = param.value().ok_or_else(|| malformed("The query's `model` is not percent-encoded UTF-8."))?;
+    // Upstreams that decode twice, or take `;` for `&`, would read another model.
+    if value.contains(|character: char| matches!(character, '&' | ';' | '%') || character.is_control()) {
+        return Err(malformed("The query's `model` may hold none of & ; % and no control character."));
+    }
     Ok((!value.is_empty()).then_some(value))
 }
 
@@ -173,8 +178,18 @@ mod tests {
             (&plain, "/r?model=m&model=m", Err(DenialCode::MalformedRequest)),
             (&plain, "/r?model=m&Model=n", Err(DenialCode::MalformedRequest)),
             (&plain, "/r?model=%f", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=a%26model=b", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=a;model=b", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=a%3Bb", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=a%2562", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=a%0Ab", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=a%00", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=a%7f", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=a%C2%85", Err(DenialCode::MalformedRequest)),
+            (&plain, "/r?model=ft:gpt%2Bx@y%20z", model("ft:gpt+x@y z")),
             (&plain, "/r?deployment=d&model=m", model("m")),
             (&azure, "/r?deployment=d", model("d")),
+            (&azure, "/r?deployment=d%26x", Err(DenialCode::MalformedRequest)),
             (&azure, "/r?deployment=d&model=m", Err(DenialCode::MalformedRequest)),
         ] {
             let found = in_query(&Target::parse(path.as_bytes()), policy).map_err(|denial| denial.code);

@@ -69,6 +69,17 @@ impl Provider {
     }
 }
 
+impl Provider {
+    /// All keys of the provider's, without what is put before them.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        let (pool, prefix) = match &self.credential {
+            Credential::External => (None, 0),
+            Credential::Keys(placement, pool) => (Some(pool), placement.prefix().len()),
+        };
+        pool.into_iter().flat_map(KeyPool::iter).map(move |key| key.value.expose().get(prefix..).unwrap_or_default())
+    }
+}
+
 impl ProviderKind {
     /// Where this kind takes its credential.
     pub fn placement(&self) -> Placement {
@@ -86,11 +97,14 @@ impl ProviderKind {
 impl Placement {
     /// What is sent there for a credential: behind the prefix in a header, bare in a query.
     pub fn value(&self, credential: &Secret) -> Arc<Secret> {
-        let prefix = match self {
+        Arc::new(Secret::new([self.prefix(), credential.expose()].concat()))
+    }
+
+    fn prefix(&self) -> &[u8] {
+        match self {
             Self::Header { prefix, .. } => prefix.as_bytes(),
             Self::Query(_) => b"",
-        };
-        Arc::new(Secret::new([prefix, credential.expose()].concat()))
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::counters::{Counters, Moment, Used};
 use super::peers::Peers;
 use super::shared_data::{Contended, CorruptKeys, SharedData};
 use crate::credential::Caller;
-use crate::limit::{Exceeded, Limit};
+use crate::limit::{CallerLimits, Exceeded, Limit};
 use crate::usage::{MicroUsd, Tally, Timestamp};
 
 /// This worker's part in the counting.
@@ -36,6 +36,10 @@ pub struct DailyUsage {
     pub usage: Tally,
     /// What it costs.
     pub cost_usd: MicroUsd,
+    /// The caller's limits, those that it has.
+    pub limits: CallerLimits,
+    /// What is left of each now.
+    pub remaining: CallerLimits,
 }
 
 /// When a start that could not be counted can be tried again.
@@ -131,13 +135,15 @@ impl CallerUsage {
         });
     }
 
-    /// What a caller has used today.
-    pub fn usage(&mut self, shared_data: &dyn SharedData, caller: &str, now: SystemTime) -> DailyUsage {
-        let counters = self.read(shared_data, caller, now.into());
+    /// What a caller has used today, and what is left of its limits.
+    pub fn usage(&mut self, peers: Peers<'_>, caller: &str, limits: &CallerLimits, now: SystemTime) -> DailyUsage {
+        let mut counters = self.read(peers.shared_data, caller, now.into());
+        counters.forget(&|worker| peers.is_gone(worker));
+        let remaining = counters.remaining(limits);
         let Used { sessions, usage, cost } = *counters.used();
         let date = Timestamp::from(now).to_string();
         let date = date.split_once('T').map_or_else(String::new, |(date, _)| date.to_owned());
-        DailyUsage { caller: caller.to_owned(), date, sessions, usage, cost_usd: cost }
+        DailyUsage { caller: caller.to_owned(), date, sessions, usage, cost_usd: cost, limits: *limits, remaining }
     }
 
     /// Keys that were damaged since this was last asked.
@@ -168,7 +174,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::limit::CallerLimits;
     use crate::process::heartbeat::GONE_AFTER;
     use crate::process::heartbeat::Heartbeats;
     use crate::process::shared_data::memory::{Contested, Memory, next_second};
@@ -245,7 +250,15 @@ mod tests {
         }
 
         fn usage(&mut self) -> DailyUsage {
-            self.callers.usage(self.shared_data, "web", now())
+            self.usage_at(now())
+        }
+
+        fn usage_at(&mut self, now: SystemTime) -> DailyUsage {
+            self.remaining(&CallerLimits::default(), now)
+        }
+
+        fn remaining(&mut self, limits: &CallerLimits, now: SystemTime) -> DailyUsage {
+            self.callers.usage(Peers::new(self.shared_data, &self.heartbeats), "web", limits, now)
         }
     }
 
@@ -342,7 +355,7 @@ mod tests {
         assert_eq!(refused, Exceeded { limit: Limit::CallerTokensPerDay, retry_after: 3600 });
         other.tick_at(at(MIDNIGHT));
         assert_eq!(other.callers.spent(&web(&limits)), None);
-        assert_eq!(other.callers.usage(&shared_data, "web", at(MIDNIGHT)).usage, Tally::default());
+        assert_eq!(other.usage_at(at(MIDNIGHT)).usage, Tally::default());
     }
 
     #[test]
@@ -376,7 +389,7 @@ mod tests {
         used(&mut worker, MIDNIGHT - 1);
         used(&mut worker, MIDNIGHT);
         used(&mut worker, MIDNIGHT - 1);
-        let today = worker.callers.usage(&shared_data, "web", at(MIDNIGHT + 1));
+        let today = worker.usage_at(at(MIDNIGHT + 1));
         assert_eq!((today.sessions, today.usage.responses, today.cost_usd), (1, 3, MicroUsd(3)));
     }
 
@@ -387,7 +400,7 @@ mod tests {
         worker.callers.opened("web", at(MIDNIGHT - 61));
         worker.callers.opened("web", at(MIDNIGHT + 1));
         worker.tick_at(at(MIDNIGHT + 1));
-        assert_eq!(worker.callers.usage(&shared_data, "web", at(MIDNIGHT + 1)).sessions, 1);
+        assert_eq!(worker.usage_at(at(MIDNIGHT + 1)).sessions, 1);
     }
 
     #[test]
@@ -402,10 +415,38 @@ mod tests {
         assert_eq!(one.open(), 0);
         let mut usage = tokens(5);
         usage.add(&tokens(6));
-        let want =
-            DailyUsage { caller: "web".into(), date: "2024-10-04".into(), sessions: 1, usage, cost_usd: MicroUsd(110) };
+        let (limits, remaining) = (CallerLimits::default(), CallerLimits::default());
+        let (caller, date) = ("web".to_owned(), "2024-10-04".to_owned());
+        let want = DailyUsage { caller, date, sessions: 1, usage, cost_usd: MicroUsd(110), limits, remaining };
         assert_eq!(other.usage(), want);
-        assert_eq!(other.callers.usage(&shared_data, "nobody", now()).usage, Tally::default());
+        let peers = Peers::new(&shared_data, &other.heartbeats);
+        assert_eq!(other.callers.usage(peers, "nobody", &limits, now()).usage, Tally::default());
+    }
+
+    #[test]
+    fn what_is_left_of_a_limit_is_never_below_nothing() {
+        let shared_data = Memory::default();
+        let (mut one, mut other) = (Worker::new(&shared_data, 1), Worker::new(&shared_data, 2));
+        let all = |sessions, minute, tokens, cost| CallerLimits {
+            concurrent_sessions: Some(sessions),
+            sessions_per_minute: Some(minute),
+            tokens_per_day: Some(tokens),
+            cost_per_day: Some(MicroUsd(cost)),
+        };
+        let limits = all(3, 60, 1000, 900);
+        assert_eq!(other.remaining(&limits, now()).remaining, limits);
+        one.start(&limits).unwrap();
+        one.start(&limits).unwrap();
+        one.end();
+        one.add(&limits, 80);
+        assert_eq!(other.remaining(&limits, now()).remaining, all(2, 58, 920, 100));
+        let spent = other.remaining(&all(0, 1, 80, 799), now());
+        assert_eq!((spent.limits, spent.remaining), (all(0, 1, 80, 799), all(0, 0, 0, 0)));
+        // A worker that is gone runs nothing.
+        (0..=GONE_AFTER).for_each(|_| other.tick());
+        assert_eq!(other.remaining(&limits, now()).remaining, all(3, 58, 920, 100));
+        assert_eq!(other.remaining(&concurrent(1), now()).remaining, concurrent(1));
+        assert_eq!(other.remaining(&limits, at(MIDNIGHT)).remaining, limits);
     }
 
     #[test]

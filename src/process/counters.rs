@@ -104,6 +104,17 @@ impl Counters {
         }
     }
 
+    /// What is left of each limit now.
+    pub(super) fn remaining(&self, limits: &CallerLimits) -> CallerLimits {
+        let left = |limit: u32, used: u64| limit.saturating_sub(u32::try_from(used).unwrap_or(u32::MAX));
+        let day = limits.remaining(&self.used.usage, self.used.cost);
+        CallerLimits {
+            concurrent_sessions: limits.concurrent_sessions.map(|limit| left(limit, self.open())),
+            sessions_per_minute: limits.sessions_per_minute.map(|limit| left(limit, self.starts.count())),
+            ..day
+        }
+    }
+
     /// Counts a start.
     pub(super) fn start(&mut self, now: Moment) {
         self.starts.add(now.0);

@@ -27,6 +27,7 @@ mod tally_page;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -57,9 +58,9 @@ pub struct Sessions {
     pub metrics: Metrics,
     /// Whether a control API can ask for what runs here, as far as is known.
     is_listed: bool,
-    /// The names of the callers of all configurations that this worker ever had, and of those that it has counted
-    /// something of; sorted.
-    names: Vec<String>,
+    /// The callers of all configurations that this worker ever had, by name, and what each may use up by the last of
+    /// those.
+    known: BTreeMap<String, CallerLimits>,
     /// Callers whose names this worker has given to whoever lists, sorted.
     counted: Vec<String>,
     /// The number of the last session that was let in.
@@ -71,8 +72,8 @@ pub struct Sessions {
 /// A session that was let in. It must be given back by [`Sessions::close`], however far it came.
 pub struct SessionHandle {
     caller: Arc<Caller>,
-    /// Its part in limits that several sessions share.
-    share: Option<Share>,
+    /// Its part in limits that several sessions share. Most have none.
+    share: Option<Box<Share>>,
     number: u32,
     slot: Option<RecordSlot>,
     /// What it is counted in, once it is opened.
@@ -99,7 +100,7 @@ impl Sessions {
             registry: Registry::default(),
             metrics: Metrics::default(),
             is_listed: false,
-            names: Vec::new(),
+            known: BTreeMap::new(),
             counted: Vec::new(),
             last: 0,
             notices: Notices::default(),
@@ -107,20 +108,19 @@ impl Sessions {
     }
 
     /// These callers may come in.
-    pub fn add_callers(&mut self, names: Vec<String>) {
-        self.names.extend(names);
-        self.names.sort_unstable();
-        self.names.dedup();
+    pub fn add_callers<'a>(&mut self, callers: impl Iterator<Item = (&'a str, CallerLimits)>) {
+        self.known.extend(callers.map(|(name, limits)| (name.to_owned(), limits)));
         self.look_whether_listed();
     }
 
-    /// The names of all callers that this worker knows, and that others have counted something of; sorted.
-    pub fn callers(&self) -> Vec<String> {
+    /// All callers that this worker knows, and those that others have counted something of, whose limits are then not
+    /// known; sorted by name.
+    pub fn callers(&self) -> Vec<(String, CallerLimits)> {
         let counted = self.shared_data.read(&counted_key()).bytes;
-        let mut names = [self.names.clone(), decode_names(&counted)].concat();
-        names.sort_unstable();
-        names.dedup();
-        names
+        let counted = decode_names(&counted).into_iter().map(|name| (name, CallerLimits::default()));
+        let mut callers: BTreeMap<_, _> = counted.collect();
+        callers.extend(self.known.iter().map(|(name, limits)| (name.clone(), *limits)));
+        callers.into_iter().collect()
     }
 
     /// From now on the sessions of all workers are listed, and what callers use is counted whether it is limited or not.
@@ -187,7 +187,7 @@ impl Sessions {
 
     fn handle(&mut self, caller: &Arc<Caller>, share: Option<&Share>, counts: Counts) -> SessionHandle {
         self.last = self.last.wrapping_add(1);
-        let (caller, share) = (caller.clone(), share.copied());
+        let (caller, share) = (caller.clone(), share.copied().map(Box::new));
         SessionHandle { caller, share, number: self.last, slot: None, stats: None, counts }
     }
 

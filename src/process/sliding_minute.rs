@@ -29,11 +29,16 @@ impl SlidingMinute {
         }
     }
 
+    /// How often it happened.
+    pub(super) fn count(&self) -> u64 {
+        self.seconds.iter().map(|(_, count)| u64::from(*count)).sum()
+    }
+
     /// In how many seconds it is worth to try again under this limit, 1 to 60; `None` is now. Room that comes within the
     /// second after a whole minute is told as 60: by then most of what was counted in that second has left.
     pub(super) fn wait(&self, limit: u32, now: u64) -> Option<u64> {
         let limit = u64::from(limit);
-        let mut count: u64 = self.seconds.iter().map(|(_, count)| u64::from(*count)).sum();
+        let mut count = self.count();
         if count < limit {
             return None;
         }

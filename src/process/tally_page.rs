@@ -14,6 +14,9 @@ use crate::usage::MicroUsd;
 /// digests spread evenly, so that pages fill alike.
 pub(super) const CAPACITY: usize = 128;
 
+/// A clock that is set back a little must not let anybody draw anew, in seconds.
+const SET_BACK: u64 = 60;
+
 /// How many bits of a key say which page holds it.
 const PAGE_BITS: u32 = 10;
 
@@ -37,7 +40,7 @@ pub(super) struct Page(Vec<Entry>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     key: TallyKey,
-    /// From when on it may be forgotten, in Unix seconds.
+    /// Until when it matters, in Unix seconds.
     pub(super) kept_until: u64,
     pub(super) drawn: Drawn,
 }
@@ -69,6 +72,12 @@ impl PageNumber {
     }
 }
 
+impl Entry {
+    fn forgotten_at(&self) -> u64 {
+        self.kept_until.saturating_add(SET_BACK)
+    }
+}
+
 impl Page {
     pub(super) fn find(&self, key: TallyKey) -> Option<&Entry> {
         self.0.iter().find(|entry| entry.key == key)
@@ -76,11 +85,11 @@ impl Page {
 
     /// The tally of this key, begun with `drawn` if there is none. What matters no more at `now` makes room.
     pub(super) fn entry(&mut self, key: TallyKey, drawn: Drawn, now: u64) -> Result<&mut Entry, Full> {
-        self.0.retain(|entry| entry.key == key || entry.kept_until > now);
+        self.0.retain(|entry| entry.key == key || entry.forgotten_at() > now);
         let at = match self.0.iter().position(|entry| entry.key == key) {
             Some(at) => at,
             None if self.0.len() >= CAPACITY => {
-                return Err(Full { until: self.0.iter().map(|entry| entry.kept_until).min().unwrap_or(now) });
+                return Err(Full { until: self.0.iter().map(Entry::forgotten_at).min().unwrap_or(now) });
             }
             None => {
                 self.0.push(Entry { key, kept_until: 0, drawn });
@@ -146,11 +155,11 @@ mod tests {
             page.entry(nth(number), Drawn::default(), 0).unwrap().kept_until = 100 + number;
         }
         let full = page.clone();
-        assert_eq!(page.entry(nth(999), Drawn::default(), 99), Err(Full { until: 100 }));
+        assert_eq!(page.entry(nth(999), Drawn::default(), 159), Err(Full { until: 160 }));
         assert_eq!(page, full);
-        assert!(page.entry(nth(5), Drawn::default(), 99).is_ok(), "what is there is found");
+        assert!(page.entry(nth(5), Drawn::default(), 159).is_ok(), "what is there is found");
         let drawn = Drawn::session();
-        assert_eq!(page.entry(nth(999), drawn, 100).unwrap().drawn, drawn);
+        assert_eq!(page.entry(nth(999), drawn, 160).unwrap().drawn, drawn);
         assert_eq!((page.find(nth(0)), page.0.len()), (None, CAPACITY));
     }
 
@@ -158,7 +167,7 @@ mod tests {
     fn a_tally_that_is_asked_for_is_not_forgotten_in_that_moment() {
         let mut page = Page::default();
         page.entry(nth(1), Drawn::session(), 0).unwrap().kept_until = 10;
-        assert_eq!(page.entry(nth(1), Drawn::default(), 11).unwrap().drawn, Drawn::session());
+        assert_eq!(page.entry(nth(1), Drawn::default(), 1000).unwrap().drawn, Drawn::session());
     }
 
     #[test]

@@ -33,6 +33,7 @@ enum Field {
     Stream,
     Options,
     IncludeUsage,
+    Background,
 }
 
 /// What of a body is to be read.
@@ -42,9 +43,14 @@ pub enum Inspected {
     Model,
     /// That, and whether it asks for a stream of completions and for the usage of that.
     ModelAndStream,
+    /// The model, and whether it asks for a response in the background, which tells its usage only later.
+    ModelAndBackground,
 }
 
 static MODEL: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| Arc::new(Paths::new(&[("model", Field::Model)])));
+
+static MODEL_AND_BACKGROUND: LazyLock<Arc<Paths<Field>>> =
+    LazyLock::new(|| Arc::new(Paths::new(&[("model", Field::Model), ("background", Field::Background)])));
 
 static MODEL_AND_STREAM: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
     Arc::new(Paths::new(&[
@@ -63,6 +69,7 @@ pub(super) struct Found {
     model: Option<(String, Range<u64>)>,
     has_unreadable_model: bool,
     pub(super) is_stream: bool,
+    is_in_background: bool,
     /// `stream_options`, and where it stands.
     pub(super) options: Option<(Options, Range<u64>)>,
     /// Whether usage is asked for, and where that stands.
@@ -88,6 +95,7 @@ impl<'a> RequestBody<'a> {
         let paths = match inspected {
             Inspected::Model => &MODEL,
             Inspected::ModelAndStream => &MODEL_AND_STREAM,
+            Inspected::ModelAndBackground => &MODEL_AND_BACKGROUND,
         };
         let (mut matcher, mut found) = (Matcher::new(Arc::clone(paths), Bounds::default()), Found::default());
         let _ = matcher.feed(body, &mut |at| {
@@ -118,6 +126,11 @@ impl<'a> RequestBody<'a> {
         self.found.is_stream
     }
 
+    /// Whether it asks for a response in the background.
+    pub fn is_in_background(&self) -> bool {
+        self.found.is_in_background
+    }
+
     /// The body that goes on; `None` if it is as it was.
     pub fn edited(self) -> Option<Vec<u8>> {
         (!self.edits.is_empty()).then(|| self.edits.apply(self.body))
@@ -132,6 +145,7 @@ impl Found {
             (Field::Model, Value::Text(name)) => self.model = Some((name.to_owned(), span)),
             (Field::Model, _) => self.has_unreadable_model = true,
             (Field::Stream, _) => self.is_stream = !matches!(value, Value::Null | Value::Bool(false)),
+            (Field::Background, _) => self.is_in_background = !matches!(value, Value::Null | Value::Bool(false)),
             (Field::Options, _) => {
                 let options = match value {
                     Value::Null => Options::Null,
@@ -149,7 +163,7 @@ impl Found {
 impl From<Unreadable> for InvalidBody {
     fn from(unreadable: Unreadable) -> Self {
         match unreadable {
-            Unreadable::Repeated(name) if *name != *"model" => Self::AmbiguousStream,
+            Unreadable::Repeated(name) if !matches!(&*name, "model" | "background") => Self::AmbiguousStream,
             _ => Self::Unreadable,
         }
     }
@@ -304,6 +318,21 @@ mod tests {
         assert_eq!((changed.model(), changed.is_stream()), (Some("a"), false));
         assert!(!changed.include_usage());
         assert_eq!(changed.edited(), None);
+    }
+
+    #[test]
+    fn a_response_in_the_background_is_asked_for_by_anything_but_false_and_null() {
+        for (body, want) in [
+            (r#"{"background":true}"#, Ok(true)),
+            (r#"{"backgr\u006fund":"x"}"#, Ok(true)),
+            (r#"{"background":false,"model":"a"}"#, Ok(false)),
+            (r#"{"background":null,"x":{"background":true}}"#, Ok(false)),
+            (r#"{"background":false,"background":true}"#, Err(InvalidBody::Unreadable)),
+            (r#"{"Background":true}"#, Err(InvalidBody::Unreadable)),
+        ] {
+            let read = RequestBody::read(body.as_bytes(), Inspected::ModelAndBackground);
+            assert_eq!(read.map(|body| body.is_in_background()), want, "{body}");
+        }
     }
 
     #[test]

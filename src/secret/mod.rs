@@ -3,11 +3,13 @@
 //! Neither type implements `Debug` or `Display`, so that no format string, log line or error can show one.
 
 mod digest;
+mod redacted;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 pub use digest::{Digest, DigestError};
+pub use redacted::redacted;
 
 /// Bytes that must never be shown: a provider's key, a gateway token, a header value made of one.
 ///

@@ -18,13 +18,17 @@ pub enum AccessLog {
     Rest(Box<RestUsage>),
 }
 
+/// What stands in the place of a control character.
+const REPLACEMENT: &str = "\u{fffd}";
+
 impl AccessLog {
     /// Gives each field that is known, and its value.
     pub fn for_each(&self, mut put: impl FnMut(&'static str, &str)) {
-        let put = &mut |field, value: &str| {
-            if !value.is_empty() {
-                put(field, value);
-            }
+        let put = &mut |field, value: &str| match value {
+            "" => {}
+            // Whoever named it, a client or an upstream, could forge lines of a log.
+            _ if value.contains(breaks_lines) => put(field, &value.replace(breaks_lines, REPLACEMENT)),
+            _ => put(field, value),
         };
         match self {
             Self::Nothing => {}
@@ -81,6 +85,11 @@ fn amounts(tokens: u64, cost: MicroUsd, put: &mut dyn FnMut(&'static str, &str))
     put("realtime_byok.cost", &dollars(cost));
 }
 
+/// Whether a character is a control, or ends a line in another way.
+fn breaks_lines(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
+}
+
 /// With six decimals: `0.000042`.
 fn dollars(cost: MicroUsd) -> String {
     format!("{}.{:06}", cost.0 / 1_000_000, cost.0 % 1_000_000)
@@ -88,7 +97,29 @@ fn dollars(cost: MicroUsd) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::endpoint::Endpoint;
+    use crate::stream::admission::testing;
+    use crate::testing::policy;
+    use crate::usage::{Close, ClosedBy};
+
+    #[test]
+    fn no_value_holds_a_control_character() {
+        let admission = testing::admission(policy(), Endpoint::WebSocket);
+        let mut record = admission.record(1, "openai".into(), SystemTime::UNIX_EPOCH);
+        record.model = Some("m\nHTTP/1.1 200 caller=forged".into());
+        record.user = Some("u\u{85}\u{2028}\u{7f}\u{1b}[2J\u{e9}".into());
+        let close = Close { by: ClosedBy::Client, code: 1000, limit: None, reason: "bye\r\n\0\t".into() };
+        record.close = Some(close);
+        let mut shown = Vec::new();
+        AccessLog::Session(Box::new(record)).for_each(|field, value| shown.push((field, value.to_owned())));
+        let value = |name| shown.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str());
+        assert_eq!(value("realtime_byok.model"), Some("m\u{fffd}HTTP/1.1 200 caller=forged"));
+        assert_eq!(value("realtime_byok.user"), Some("u\u{fffd}\u{fffd}\u{fffd}\u{fffd}[2J\u{e9}"));
+        assert_eq!(value("realtime_byok.reason"), Some("bye\u{fffd}\u{fffd}\u{fffd}\u{fffd}"));
+    }
 
     #[test]
     fn dollars_have_six_decimals() {

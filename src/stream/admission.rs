@@ -1,32 +1,34 @@
 //! Who may do what: the checks of a guarded request, in the order of their precedence.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, limit_denial, missing_token, model_out_of_sight, origin_not_allowed, overloaded,
-    route_not_allowed, token_denial, unreadable_body, unsupported_content_type,
+    credential_denial, deferred, foreign_charset, limit_denial, missing_token, model_out_of_sight, origin_not_allowed,
+    overloaded, route_not_allowed, token_denial, token_elsewhere, unreadable_body, unsupported_content_type,
 };
 use super::request_head::{BodyKind, Line, RequestHead};
 use crate::client_secret::claims::{Claims, unix_seconds};
 use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
 use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
-use crate::credential::{Caller, SubprotocolOffer, TokenError, presented_token};
+use crate::credential::{Caller, PresentedTokens, SubprotocolOffer, TokenError, presented_token, stands_in};
 use crate::denial::{Denial, Subject};
-use crate::endpoint::{Endpoint, Mint};
+use crate::endpoint::{Endpoint, Mint, Path};
 use crate::host::StreamHost;
+use crate::http::Param;
 use crate::json::paths::InvalidPath;
 use crate::limit::SessionBounds;
 use crate::memory::{Full, MemoryAccount, Reservation};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
-use crate::policy::{Policy, Provider};
+use crate::policy::{Policy, Provider, ProviderKind};
 use crate::process::{SessionHandle, Share, TallyKey};
 use crate::protocol::Lock;
 use crate::secret::Secret;
-use crate::usage::{MicroUsd, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
+use crate::usage::{MicroUsd, PriceList, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
 
 /// A request that may go on, but for the model that its body may name.
 pub(crate) struct Admission {
@@ -40,6 +42,8 @@ pub(crate) struct Admission {
     pub share: Option<Share>,
     /// What it addresses.
     pub endpoint: Endpoint,
+    /// Prices, one of which its models must have: dollars limit what it begins.
+    pub prices: Option<Arc<PriceList>>,
 }
 
 /// Who sent a request, and under which policy: what outlasts its admission.
@@ -57,8 +61,12 @@ pub(crate) struct GuardedRequest<'a> {
     pub policy: &'a Arc<Policy>,
     /// Its header lines.
     pub head: &'a RequestHead,
+    /// Its path.
+    pub path: &'a Path<'a>,
     /// The subprotocols that it offers.
     pub offer: &'a SubprotocolOffer,
+    /// All tokens that it presents.
+    pub presented: &'a PresentedTokens<'a>,
 }
 
 /// Why a request waits for its body.
@@ -68,9 +76,14 @@ pub(crate) enum BodyNeed {
     Model,
     /// It must be empty: a model in it could not be read.
     Empty,
+    /// It must be empty: what it would use draws on a budget of the day, and could not be counted.
+    Nothing,
     /// It says what secret to mint.
     Mint(Mint),
 }
+
+/// Parameters of a query by which a request is judged, those that name its model aside.
+const JUDGED: [&str; 3] = ["api-version", "call_id", "intent"];
 
 impl Admission {
     /// Checks a request up to its model.
@@ -79,11 +92,14 @@ impl Admission {
     ///
     /// The first check that fails: the credentials' form, the caller, the route, the origin.
     pub(crate) fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, host: &dyn StreamHost) -> Result<Self, Denial> {
-        let GuardedRequest { plan, policy, head, offer } = *request;
-        let token = presented_token(head.slots(), offer, &plan.gateway).map_err(credential_denial)?;
+        let GuardedRequest { plan, policy, head, offer, .. } = *request;
+        let query_keys = request.query_keys();
+        let token = presented_token(head.slots(), offer, &query_keys, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
+        request.check_places(&token)?;
         let Identified { caller, client_secret, share } = identify(plan, policy, &token, host)?;
-        let admission = Self { policy: policy.clone(), caller, client_secret, share, endpoint };
+        let mut admission = Self { policy: policy.clone(), caller, client_secret, share, endpoint, prices: None };
+        admission.prices = admission.limits_dollars().then(|| plan.prices.clone());
         match admission.check(plan, head) {
             Ok(()) => Ok(admission),
             Err(denial) => Err(denial.of(admission.identity().subject())),
@@ -100,6 +116,18 @@ impl Admission {
         check_origins(head, &self.caller.origins, page)
     }
 
+    /// Whether dollars limit what the request begins, and that is counted.
+    fn limits_dollars(&self) -> bool {
+        let begins_session = self.endpoint.begins_session() || matches!(self.endpoint, Endpoint::Mint(_));
+        let of_session = || {
+            let secret = self.client_secret.as_ref().and_then(|secret| secret.limits.max_cost_micro_usd);
+            self.policy.limits.max_cost.is_some() || secret.is_some()
+        };
+        let of_day = || self.caller.limits.cost_per_day.is_some();
+        self.policy.is_metered
+            && ((begins_session && (of_session() || of_day())) || (self.endpoint.creates() && of_day()))
+    }
+
     /// Who sent it, and under which policy.
     pub(crate) fn identity(&self) -> Identity {
         let user = self.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone());
@@ -109,6 +137,11 @@ impl Admission {
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
     pub(crate) fn is_counted(&self) -> bool {
         self.endpoint.creates() && self.policy.is_metered
+    }
+
+    /// Whether what the request uses must be counted: a budget of the day is drawn on.
+    pub(crate) fn must_be_counted(&self) -> bool {
+        self.is_counted() && self.caller.limits.has_budget()
     }
 
     /// Whether that usage is told, of a stream, only to those who ask.
@@ -130,7 +163,9 @@ impl Admission {
                 Err(route_not_allowed())
             }
             (Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket, _) => Ok(None),
-            (Endpoint::Mint(_), BodyKind::Sdp | BodyKind::Other) => Err(unsupported_content_type()),
+            (_, BodyKind::ForeignJson) if !ends => Err(foreign_charset()),
+            (Endpoint::Mint(_), BodyKind::ForeignJson) => Err(foreign_charset()),
+            (Endpoint::Mint(_), BodyKind::Form | BodyKind::Sdp | BodyKind::Other) => Err(unsupported_content_type()),
             (Endpoint::Mint(_), BodyKind::CodedJson) => Err(unreadable_body()),
             (Endpoint::Mint(_), BodyKind::Json) if ends => Err(unreadable_body()),
             (Endpoint::Mint(mint), BodyKind::Json) => Ok(Some(BodyNeed::Mint(*mint))),
@@ -139,23 +174,24 @@ impl Admission {
             (Endpoint::StartCall, _) if self.binding_models().is_some() => Err(model_out_of_sight()),
             (Endpoint::StartCall, _) if has_rule => Err(unreadable_body()),
             (Endpoint::StartCall, _) => Ok(None),
+            (Endpoint::Deferred, _) if self.must_be_counted() => Err(deferred()),
             _ if ends => Ok(None),
             (_, kind) => self.rest_body_need(kind, has_rule),
         }
     }
 
     fn rest_body_need(&self, kind: BodyKind, has_rule: bool) -> Result<Option<BodyNeed>, Denial> {
-        // What draws on a budget of the day must be told.
-        let is_strict = has_rule || (self.caller.limits.has_budget() && self.needs_include_usage());
-        // Some responses name no model, and dollars depend on it.
-        let is_priced = self.caller.limits.cost_per_day.is_some() && self.is_counted();
+        let must_be_counted = self.must_be_counted();
         let has_names = self.policy.has_several_providers() || !self.policy.aliases.is_empty();
         let may_be_named = has_names && self.endpoint != Endpoint::Retrieve;
         match kind {
-            _ if !(is_strict || is_priced || may_be_named) => Ok(None),
+            _ if !(has_rule || must_be_counted || may_be_named) => Ok(None),
             BodyKind::Json => Ok(Some(BodyNeed::Model)),
-            BodyKind::CodedJson => Err(unreadable_body()),
-            BodyKind::Sdp | BodyKind::Other => Ok(is_strict.then_some(BodyNeed::Empty)),
+            BodyKind::CodedJson | BodyKind::ForeignJson => Err(unreadable_body()),
+            _ if has_rule => Ok(Some(BodyNeed::Empty)),
+            // The response to a form tells its tokens. What those cost is up to the model, which stands in the form.
+            BodyKind::Form if self.prices.is_none() && !self.needs_include_usage() => Ok(None),
+            BodyKind::Form | BodyKind::Sdp | BodyKind::Other => Ok(must_be_counted.then_some(BodyNeed::Nothing)),
         }
     }
 
@@ -237,7 +273,31 @@ impl Admission {
 
     /// The upstream's own secret that this request came with, sealed.
     pub(crate) fn upstream_secret(&self) -> Option<&Secret> {
-        self.client_secret.as_ref().and_then(|client_secret| client_secret.upstream.as_ref())
+        self.client_secret.as_ref().and_then(|client_secret| client_secret.upstream.as_deref())
+    }
+}
+
+impl<'a> GuardedRequest<'a> {
+    /// What Google's SDK for JavaScript takes for a key, which it has no other place for on a Live WebSocket.
+    fn query_keys(&self) -> Vec<Cow<'a, [u8]>> {
+        if !(self.policy.has_kind(|kind| *kind == ProviderKind::Gemini) && self.path.is_googles()) {
+            return Vec::new();
+        }
+        self.head.target().params().filter(|param| param.is("key")).map(|param| param.bytes()).collect()
+    }
+
+    /// Whether a token stands where it cannot be taken out: in the path or the authority, or in what is judged here, which
+    /// must then be what the upstream judges too. Of those all tokens count, since a client can make up what is in a slot that
+    /// is only emptied; of the path and the authority only the one that lets it in.
+    fn check_places(&self, token: &[u8]) -> Result<(), Denial> {
+        let is_judged =
+            |param: &Param<'_>| self.policy.is_model_param(param) || JUDGED.iter().any(|name| param.is(name));
+        let is_elsewhere = stands_in(token, self.path.text().as_bytes())
+            || self.head.all(Line::Authority).any(|authority| stands_in(token, authority))
+            || self.head.all(Line::ContentType).any(|value| self.presented.stand_in(value))
+            || self.head.all(Line::ContentEncoding).any(|value| self.presented.stand_in(value))
+            || self.head.target().params().any(|param| self.presented.stand_in(param.raw()) && is_judged(&param));
+        if is_elsewhere { Err(token_elsewhere()) } else { Ok(()) }
     }
 }
 
@@ -339,6 +399,13 @@ pub(super) mod testing {
 
     /// A request of web-app's under a policy.
     pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
-        Admission { policy: Arc::new(policy), caller: Arc::new(caller()), client_secret: None, share: None, endpoint }
+        Admission {
+            policy: Arc::new(policy),
+            caller: Arc::new(caller()),
+            client_secret: None,
+            share: None,
+            endpoint,
+            prices: None,
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::mint::{self, Minted, Minting};
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
 use super::stream_options::{include_usage, read_body};
-use super::upstream::Upstream;
+use super::upstream::{Upstream, check_price};
 use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
 use crate::denial::Denial;
@@ -63,7 +63,7 @@ impl WholeRequest<'_> {
     pub(crate) fn complete(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
         match waiting.need {
             BodyNeed::Mint(mint) => self.mint(&waiting, mint, cx),
-            BodyNeed::Model | BodyNeed::Empty => self.forward(waiting, cx),
+            BodyNeed::Model | BodyNeed::Empty | BodyNeed::Nothing => self.forward(waiting, cx),
         }
     }
 
@@ -83,7 +83,9 @@ impl WholeRequest<'_> {
         let meter = RestMeter::new(&admission, &upstream, asked, &cx.worker.memory);
         let replaced = read.and_then(RequestBody::edited);
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
-        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let presented = head.presented(&plan.gateway);
+        let outgoing =
+            Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits_with_body(credential.as_ref(), replaced.as_deref());
         let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
@@ -101,6 +103,9 @@ impl WholeRequest<'_> {
         let request = mint::parse(mint, body)?;
         let upstream = Upstream::resolve(admission, path, request.model(), true)?;
         let denied = |denial: Denial| denial.of(upstream.subject());
+        if request.gateway.limits.max_cost_micro_usd.is_some() {
+            check_price(Some(&plan.prices), upstream.model).map_err(denied)?;
+        }
         admission.start(cx).map_err(denied)?;
         match mint::request(secrets, admission, &request, &upstream, cx).map_err(denied)? {
             Minted::Reply(body) => {
@@ -111,7 +116,8 @@ impl WholeRequest<'_> {
             Minted::Forward(body, minting) => {
                 let body = body.into_bytes();
                 let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
-                let outgoing = Outgoing { plan, head, offer, admission, upstream: &upstream };
+                let presented = head.presented(&plan.gateway);
+                let outgoing = Outgoing { plan, head, presented: &presented, offer, admission, upstream: &upstream };
                 let mut edits = outgoing.edits_with_body(credential.as_ref(), Some(&body));
                 edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
                 Ok(BodyDecision::Mint(minting, edits, body))

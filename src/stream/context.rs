@@ -1,7 +1,7 @@
 //! What a stream's callback works with: what all streams of the worker share, and the host.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::call::Calls;
 use crate::host::{Level, StreamHost};
@@ -27,7 +27,12 @@ pub struct WorkerState {
     /// The time of the last tick, or of the configuration before the first: good enough for what passes between two.
     pub clock: SystemTime,
     log: Vec<(Level, String)>,
+    /// When the log last told of a route without a policy, and how many requests it has left out since.
+    without_policy: Option<(SystemTime, u64)>,
 }
+
+/// How often the log tells of routes without a policy, at most: anybody can send such requests.
+const WITHOUT_POLICY_INTERVAL: Duration = Duration::from_secs(60);
 
 impl WorkerState {
     /// A worker of this random id, among all that share the data.
@@ -38,6 +43,7 @@ impl WorkerState {
             memory: MemoryAccount::default(),
             clock: SystemTime::UNIX_EPOCH,
             log: Vec::new(),
+            without_policy: None,
         }
     }
 
@@ -56,6 +62,27 @@ impl WorkerState {
     /// Has a line written to Envoy's log.
     pub fn log(&mut self, level: Level, message: fmt::Arguments<'_>) {
         self.log.push((level, format!("realtime_byok: {message}")));
+    }
+
+    /// Has Envoy's log told of a request to a route without a policy, once in a minute.
+    pub fn log_without_policy(&mut self, message: &str, now: SystemTime) {
+        let unlogged = match &mut self.without_policy {
+            Some((logged, unlogged))
+                if now.duration_since(*logged).is_ok_and(|since| since < WITHOUT_POLICY_INTERVAL) =>
+            {
+                *unlogged = unlogged.saturating_add(1);
+                return;
+            }
+            Some((_, unlogged)) => *unlogged,
+            None => 0,
+        };
+        self.without_policy = Some((now, 0));
+        let others = if unlogged > 0 {
+            format!(" {unlogged} more requests had none since the last time.")
+        } else {
+            String::new()
+        };
+        self.log(Level::Warn, format_args!("a request was answered 404 no_policy. {message}{others}"));
     }
 
     /// Takes the lines that are to be written.

@@ -6,6 +6,10 @@ use crate::credential::{CredentialError, TokenError};
 use crate::denial::{Denial, DenialCode};
 use crate::endpoint::{InvalidPath, NoEndpoint};
 use crate::limit::{Exceeded, Limit};
+use crate::policy::Route;
+
+/// How much of a name that Envoy's configuration has is shown, in characters.
+const MAX_NAME: usize = 64;
 
 /// The answer to a request whose body has come, and cannot be had from Envoy.
 pub(super) fn unread_body() -> Denial {
@@ -41,10 +45,37 @@ pub(super) fn no_endpoint(why: NoEndpoint) -> Denial {
     Denial::new(DenialCode::MalformedRequest, message)
 }
 
-pub(super) fn no_policy() -> Denial {
-    let message = "This route has no policy. Name one in the route's metadata, name a policy like the route, or \
-                   configure `default`.";
-    Denial::new(DenialCode::NoPolicy, message)
+/// No policy was found for a route. `misplaced` is what its metadata has under `realtime-byok`, where nobody looks.
+pub(super) fn no_policy(route: &Route, misplaced: Option<&[u8]>) -> Denial {
+    let found = match (route, misplaced) {
+        (Route::Metadata(name), _) => format!(
+            "The route's metadata names the policy `{}`, and none has that name. Configure it, or name another as \
+             `realtime_byok.policy`.",
+            shown(name)
+        ),
+        (_, Some(name)) => format!(
+            "The route's metadata names the policy `{}` under `realtime-byok`, where nobody looks. Write `realtime_byok`, \
+             with an underscore.",
+            shown(name)
+        ),
+        (Route::Name(name), None) if !name.is_empty() => format!(
+            "No policy has the name of the route, `{}`, and its metadata names none. Name one there as \
+             `realtime_byok.policy`, or configure `default`.",
+            shown(name)
+        ),
+        (Route::Name(_) | Route::Unnamed, None) => {
+            "No policy has the name of the route, and its metadata names none. Name \
+                                                    one there as `realtime_byok.policy`, or configure `default`."
+                .to_owned()
+        }
+    };
+    Denial::new(DenialCode::NoPolicy, found)
+}
+
+/// A name of Envoy's configuration, as far as a message holds it.
+fn shown(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    name.chars().filter(|char| !char.is_control()).take(MAX_NAME).collect()
 }
 
 pub(super) fn missing_token(plan: &Plan) -> Denial {
@@ -81,6 +112,12 @@ pub(super) fn credential_denial(error: CredentialError) -> Denial {
     }
 }
 
+pub(super) fn token_elsewhere() -> Denial {
+    let message = "A token stands where it cannot be taken out: in the path, the authority, the content type, or a parameter \
+                   that is read here. Send it in a slot alone.";
+    Denial::new(DenialCode::MalformedCredentials, message)
+}
+
 pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial {
     let (code, message) = match limit {
         Limit::CallerConcurrentSessions => {
@@ -115,10 +152,44 @@ pub(super) fn unreadable_body() -> Denial {
     Denial::new(DenialCode::MalformedRequest, message)
 }
 
+pub(super) fn foreign_charset() -> Denial {
+    let message = "JSON is sent in UTF-8 (RFC 8259 section 8.1): leave the charset out of `content-type`.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
 pub(super) fn ambiguous_stream() -> Denial {
     let message = "The body must say once whether it asks for a stream: `stream`, `stream_options` and its \
                    `include_usage` may each stand there only once.";
     Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn uncountable_body() -> Denial {
+    let message = "This caller has a budget of the day, and what this body asks for could not be counted. Send one JSON \
+                   object as `application/json`; files in a form need a caller without a limit in dollars.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn background() -> Denial {
+    let message = "This caller has a budget of the day, and a response in the background tells its usage only later, \
+                   where it could not be counted. Leave `background` out.";
+    Denial::new(DenialCode::MalformedRequest, message).param("background")
+}
+
+pub(super) fn deferred() -> Denial {
+    let message = "This caller has a budget of the day, and what is asked for here tells its usage only later, where it \
+                   could not be counted.";
+    Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn unpriced_model() -> Denial {
+    let message = "This model is not allowed here: dollars are limited, and the gateway has no price for it. Choose one \
+                   that has a price, or have its price added to the gateway's `prices`.";
+    Denial::new(DenialCode::ModelNotAllowed, message).param("model")
+}
+
+pub(super) fn model_of_unknown_price() -> Denial {
+    let message = "Name a model: dollars are limited here, and what this costs depends on it.";
+    Denial::new(DenialCode::ModelRequired, message).param("model")
 }
 
 pub(super) fn ambiguous_version() -> Denial {
@@ -188,6 +259,10 @@ pub(super) fn invalid_mint_response(why: InvalidMintResponse) -> Denial {
         DenialCode::InvalidUpstreamResponse,
         format!("The provider's answer {what}; no client secret was made."),
     )
+}
+
+pub(super) fn unreadable_response() -> Denial {
+    Denial::new(DenialCode::InvalidUpstreamResponse, "The gateway cannot read the head of the provider's answer.")
 }
 
 pub(super) fn too_long(claim: &str) -> Denial {

@@ -10,7 +10,7 @@ use super::rest::RestMeter;
 use super::upstream::Upstream;
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
-use crate::credential::SubprotocolOffer;
+use crate::credential::{PresentedTokens, SubprotocolOffer};
 use crate::denial::Subject;
 use crate::endpoint::{CallId, Endpoint};
 use crate::http::{Edits, HeaderValue, Param, ParamEdit};
@@ -62,6 +62,8 @@ pub(crate) struct Outgoing<'a> {
     pub plan: &'a Plan,
     /// Its header lines.
     pub head: &'a RequestHead,
+    /// All tokens that it presents.
+    pub presented: &'a PresentedTokens<'a>,
     /// The subprotocols that it offers.
     pub offer: &'a SubprotocolOffer,
     /// Who sent it, and what it addresses.
@@ -148,7 +150,11 @@ impl Awaited {
 impl Outgoing<'_> {
     /// All edits of a request that goes on with this credential.
     pub(crate) fn edits(&self, credential: Option<&(Placement, Arc<Secret>)>) -> Edits {
-        let mut edits = self.head.stripped_with(self.offer);
+        let mut edits = self.head.stripped_with(self.offer, self.presented);
+        if self.admission.endpoint.is_websocket() && !self.is_plain_upgrade() {
+            // RFC 9110 section 7.6.1: what is nominated there goes no further, the key that was just put in among it.
+            edits.set("connection", HeaderValue::Plain(b"upgrade".to_vec()));
+        }
         if self.head.has(Line::AcceptEncoding) && self.admission.is_counted() {
             // Nobody here could read another coding.
             edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
@@ -176,6 +182,12 @@ impl Outgoing<'_> {
         edits
     }
 
+    /// Whether `connection` says nothing but that this is an upgrade.
+    fn is_plain_upgrade(&self) -> bool {
+        let mut lines = self.head.all(Line::Connection);
+        lines.next().is_some_and(|line| line.eq_ignore_ascii_case(b"upgrade")) && lines.next().is_none()
+    }
+
     /// All edits of a request whose body was waited for, and is now this one if it was replaced.
     pub(crate) fn edits_with_body(
         &self,
@@ -201,7 +213,7 @@ impl Outgoing<'_> {
             added.push(("model", model.as_bytes()));
         }
         let edit = |param: &Param<'_>| match model {
-            _ if self.plan.strip.takes(param) => ParamEdit::Remove,
+            _ if self.plan.strip.takes(param) || self.presented.stand_in(param.raw()) => ParamEdit::Remove,
             Some(model) if policy.is_model_param(param) && param.value().as_deref() != Some(model) => {
                 ParamEdit::Replace(model.as_bytes())
             }
@@ -213,8 +225,11 @@ impl Outgoing<'_> {
 
 /// The edits of a request that is answered here: its path without credentials, as access logs show paths.
 pub(crate) fn edits_of_denied(plan: &Plan, head: &RequestHead) -> Edits {
-    let mut edits = Edits::default();
-    let edit = |param: &Param<'_>| if plan.strip.takes(param) { ParamEdit::Remove } else { ParamEdit::Keep };
+    let (mut edits, presented) = (Edits::default(), head.presented(&plan.gateway));
+    let edit = |param: &Param<'_>| match plan.strip.takes(param) || presented.stand_in(param.raw()) {
+        true => ParamEdit::Remove,
+        false => ParamEdit::Keep,
+    };
     if let Some(path) = head.target().rewrite(&edit, &[]) {
         edits.set(":path", HeaderValue::Plain(path));
     }

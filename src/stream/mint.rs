@@ -1,10 +1,13 @@
 //! A client secret on its way: what its request said, until the upstream's response is sealed.
 
+use std::sync::Arc;
+
 use super::admission::Admission;
 use super::context::Context;
 use super::denials::{
     invalid_mint_response, mint_denial, overloaded, route_not_allowed, too_long, unkept_limits, unsealable,
 };
+use super::redaction::Redaction;
 use super::upstream::Upstream;
 use crate::client_secret::claims::{ClaimTooLong, Claims, unix_seconds};
 use crate::client_secret::sealing::Sealed;
@@ -17,11 +20,12 @@ use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::http::decoded;
 use crate::memory::{Overdrawn, Reservation};
+use crate::policy::Provider;
 
 /// What is kept of a mint request for its response.
 pub(crate) struct Minting {
     caller: String,
-    provider: String,
+    provider: Arc<Provider>,
     policy: String,
     model: Option<String>,
     transcription_model: Option<String>,
@@ -63,7 +67,7 @@ pub(crate) fn request(
     let now = unix_seconds(host.now());
     let minting = Minting {
         caller: admission.caller.name.clone(),
-        provider: upstream.provider.name.clone(),
+        provider: upstream.provider.clone(),
         policy: admission.policy.name.clone(),
         model: upstream.model.map(str::to_owned),
         transcription_model: request.transcription_model().map(str::to_owned),
@@ -93,14 +97,19 @@ pub(crate) fn parse(kind: Mint, body: &[u8]) -> Result<MintRequest<'_>, Denial> 
 impl Minting {
     /// How many bytes it holds.
     fn size(admission: &Admission, request: &MintRequest<'_>, upstream: &Upstream<'_>) -> usize {
-        let names = [&admission.caller.name, &upstream.provider.name, &admission.policy.name];
+        let names = [&admission.caller.name, &admission.policy.name];
         let names: usize = names.into_iter().map(String::len).sum();
         size_of::<Self>() + names + upstream.model.map_or(0, str::len) + request.gateway.held()
     }
 
+    /// What must not come back.
+    pub(crate) fn redaction(&self) -> Redaction {
+        Redaction::of_key(&self.provider)
+    }
+
     /// The provider that is asked.
     pub(crate) fn provider(&self) -> &str {
-        &self.provider
+        &self.provider.name
     }
 
     /// Who asked for the secret, and what it was to be for.
@@ -109,7 +118,7 @@ impl Minting {
             caller: Some(self.caller.clone()),
             user: self.gateway.user.clone(),
             policy: Some(self.policy.clone()),
-            provider: Some(self.provider.clone()),
+            provider: Some(self.provider.name.clone()),
             model: self.model.clone(),
         }
     }
@@ -131,7 +140,7 @@ impl Minting {
     ) -> Result<Sealed, Denial> {
         let claims = Claims {
             caller: &self.caller,
-            provider: &self.provider,
+            provider: &self.provider.name,
             policy: &self.policy,
             issued_at: self.issued_at,
             expires_at,

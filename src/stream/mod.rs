@@ -13,6 +13,7 @@ mod forward;
 mod handshake;
 mod lost_connection;
 mod mint;
+mod redaction;
 mod request;
 mod request_head;
 mod rest;
@@ -37,10 +38,10 @@ use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{overloaded, unread_body, unreadable_body};
+use denials::{overloaded, uncountable_body, unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
-use request_head::RequestHead;
+use request_head::{Line, RequestHead};
 use rest::RestUsage;
 use state::State;
 
@@ -57,13 +58,18 @@ impl Stream {
             self.state = State::Replied;
             return RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan, &head));
         }
-        let (state, action) = match request::check(&self.plan, &head, ends, cx) {
+        let presented = head.presented(&self.plan.gateway);
+        let (state, action) = match request::check(&self.plan, &head, &presented, ends, cx) {
             Ok(RequestDecision::Untouched) => (State::Untouched, RequestAction::Pass),
             Ok(RequestDecision::Wait(waiting)) => {
+                self.presented = presented.into_owned();
                 (State::WaitingForBody(Box::new((head, waiting))), RequestAction::Hold)
             }
             Ok(RequestDecision::Forward(sent, edits, handle)) => {
                 self.handle = handle;
+                if !ends && !head.has(Line::Upgrade) {
+                    self.presented = presented.into_owned();
+                }
                 (State::Forwarded(sent), RequestAction::Forward(edits, None))
             }
             Err(denial) => (State::Replied, self.deny_head(denial, &head, cx.worker)),
@@ -97,7 +103,7 @@ impl Stream {
             State::Untouched => Edits::default(),
             _ => {
                 let trailers = cx.host.headers(HeaderMap::RequestTrailers);
-                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped()
+                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped(&self.presented)
             }
         };
         let action = match self.state {
@@ -194,8 +200,13 @@ impl Stream {
         cx: &mut Context<'_>,
     ) -> RequestAction {
         let State::WaitingForBody(waiting) = &self.state else { return RequestAction::Reset };
-        let is_unreadable = waiting.1.need == BodyNeed::Empty && size > 0;
-        if !ends && !is_unreadable {
+        let unwanted = match waiting.1.need {
+            BodyNeed::Empty => Some(unreadable_body()),
+            BodyNeed::Nothing => Some(uncountable_body()),
+            BodyNeed::Model | BodyNeed::Mint(_) => None,
+        };
+        let refused = unwanted.filter(|_| size > 0);
+        if !ends && refused.is_none() {
             return RequestAction::Hold;
         }
         let State::WaitingForBody(waiting) = std::mem::replace(&mut self.state, State::Replied) else {
@@ -203,12 +214,12 @@ impl Stream {
         };
         let (head, waiting) = *waiting;
         let identity = waiting.admission.identity();
-        let completed = match is_unreadable {
-            true => Err(unreadable_body()),
+        let completed = match refused {
+            Some(denial) => Err(denial),
             // It is read within this callback, and so beside what the account has, but for no more than that could have.
-            false if size > cx.worker.memory.limit() => Err(overloaded()),
+            None if size > cx.worker.memory.limit() => Err(overloaded()),
             // A body that cannot be read may name a model: it is not the same as none.
-            false => read()
+            None => read()
                 .ok_or_else(unread_body)
                 .and_then(|body| WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)),
         };

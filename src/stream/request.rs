@@ -20,7 +20,7 @@ use super::upstream::{Upstream, named_in_query};
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::control::Request;
-use crate::credential::{SubprotocolOffer, bearer};
+use crate::credential::{PresentedTokens, SubprotocolOffer, bearer};
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
@@ -65,22 +65,24 @@ pub(crate) fn control(plan: &Plan, head: &RequestHead, cx: &mut Context<'_>) -> 
 pub(crate) fn check(
     plan: &Plan,
     head: &RequestHead,
+    presented: &PresentedTokens<'_>,
     ends: bool,
     cx: &mut Context<'_>,
 ) -> Result<RequestDecision, Denial> {
-    let guard = plan.policies.find(&route(plan, cx.host));
+    let route = route(plan, cx.host);
+    let guard = plan.policies.find(&route);
     if let Some(Guard::Off) = guard {
         return Ok(RequestDecision::Untouched);
     }
     let target = head.target();
     let (endpoint, path) = Endpoint::read(head.method(), &target, head.last(Line::Upgrade)).map_err(no_endpoint)?;
-    let Some(Guard::On(policy)) = guard else { return Err(no_policy()) };
+    let Some(Guard::On(policy)) = guard else { return Err(without_policy(&route, cx)) };
     let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway)
         .map_err(|error| credential_denial(error).of(under(policy)))?;
-    let request = GuardedRequest { plan, policy, head, offer: &offer };
+    let request = GuardedRequest { plan, policy, head, path: &path, offer: &offer, presented };
     let admission = Admission::new(&request, endpoint, cx.host).map_err(|denial| denial.of(under(policy)))?;
     let identity = admission.identity();
-    let admitted = Admitted { plan, head, path, offer };
+    let admitted = Admitted { plan, head, presented, path, offer };
     admitted.decide(admission, ends, cx).map_err(|denial| denial.of(identity.subject()))
 }
 
@@ -88,6 +90,7 @@ pub(crate) fn check(
 struct Admitted<'a> {
     plan: &'a Plan,
     head: &'a RequestHead,
+    presented: &'a PresentedTokens<'a>,
     path: Path<'a>,
     offer: SubprotocolOffer,
 }
@@ -107,14 +110,17 @@ impl Admitted<'_> {
             Endpoint::StartCall => self.call(admission, cx),
             // The one waits for its body, the other was denied.
             Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
-            Endpoint::Call(..) | Endpoint::Completions | Endpoint::Creation | Endpoint::Update | Endpoint::Retrieve => {
-                self.rest(admission, cx)
-            }
+            Endpoint::Call(..)
+            | Endpoint::Completions
+            | Endpoint::Creation
+            | Endpoint::Deferred
+            | Endpoint::Update
+            | Endpoint::Retrieve => self.rest(admission, cx),
         }
     }
 
     fn websocket(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
-        let Self { plan, head, path, offer } = self;
+        let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
         let reservation = admission.reserve(Forwarded::size(&admission, offer.held()), &cx.worker.memory)?;
@@ -124,7 +130,7 @@ impl Admitted<'_> {
         };
         let handle = handle.map_err(|denial| denial.of(upstream.subject()))?;
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
-        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let mut edits = outgoing.edits(credential.as_ref());
         if head.has(Line::ContentLength) {
             // An upstream that took so much for a body would see other frames than are followed.
@@ -146,13 +152,13 @@ impl Admitted<'_> {
     }
 
     fn call(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
-        let Self { plan, head, path, offer } = self;
+        let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
         let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
-        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
         let provider_key = call::provider_key(&admission, &upstream, credential, cx.host);
         let provider = upstream.provider.clone();
@@ -161,12 +167,12 @@ impl Admitted<'_> {
     }
 
     fn rest(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
-        let Self { plan, head, path, offer } = self;
+        let Self { plan, head, presented, path, offer } = self;
         let upstream = Upstream::resolve(&admission, &path, None, false)?;
         let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
-        let outgoing = Outgoing { plan, head, offer: &offer, admission: &admission, upstream: &upstream };
+        let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
         let meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &cx.worker.memory);
         let awaited = Awaited::of_rest(&admission.endpoint, meter);
@@ -201,6 +207,13 @@ fn route(plan: &Plan, host: &dyn StreamHost) -> Route {
         None if plan.policies.need_names() => Route::Name(host.attribute(Attribute::RouteName).unwrap_or_default()),
         None => Route::Unnamed,
     }
+}
+
+/// Denies a request to a route without a policy, which operators hear of too: it is theirs to mend.
+fn without_policy(route: &Route, cx: &mut Context<'_>) -> Denial {
+    let denial = no_policy(route, cx.host.attribute(Attribute::MisplacedPolicy).as_deref());
+    cx.worker.log_without_policy(denial.message(), cx.host.now());
+    denial
 }
 
 /// All that is known of a request whose sender is not.

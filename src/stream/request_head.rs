@@ -1,20 +1,27 @@
 //! The head of a request: its header lines, each read once, and kept as long as something is to be known of them.
 
-use crate::credential::{GatewaySettings, Slot, Strip, SubprotocolOffer};
-use crate::http::{Edits, HeaderValue, Headers, Target, is_json, media_type, members, trim};
+use crate::credential::{GatewaySettings, PresentedTokens, Slot, Strip, Subprotocol, SubprotocolOffer};
+use crate::http::{Edits, HeaderValue, Headers, Target, is_json, is_utf8, media_type, members, trim};
 
 /// The version that OpenAI has refused since its beta ended.
 const BETA_REALTIME: &[u8] = b"realtime=v1";
+
+const BETA: &[u8] = b"openai-beta";
+const SUBPROTOCOLS: &[u8] = b"sec-websocket-protocol";
 
 /// What a body is said to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum BodyKind {
     /// `application/json` or `+json`, as it is.
     Json,
+    /// JSON in another charset than UTF-8: who reads it otherwise reads other names.
+    ForeignJson,
     /// JSON behind a content coding such as gzip.
     CodedJson,
     /// `application/sdp`, the offer of a WebRTC call.
     Sdp,
+    /// `multipart/form-data`, by which files are sent.
+    Form,
     /// Anything else.
     Other,
 }
@@ -26,8 +33,12 @@ pub(crate) enum Line {
     Method,
     /// `:path`
     Target,
+    /// `:authority`
+    Authority,
     /// `upgrade`
     Upgrade,
+    /// `connection`, which names the headers that go no further than the next hop.
+    Connection,
     /// A slot of the gateway token.
     Slot(Slot),
     /// `sec-websocket-protocol`
@@ -69,7 +80,14 @@ impl Line {
             Self::ContentLength => 11,
             Self::Beta => 12,
             Self::Stripped => 13,
+            Self::Authority => 14,
+            Self::Connection => 15,
         }
+    }
+
+    /// Whether it is the message's own, and is checked or set as a whole elsewhere: what it addresses, what makes an upgrade.
+    fn is_of_the_message(self) -> bool {
+        matches!(self, Self::Method | Self::Target | Self::Authority | Self::Upgrade | Self::Connection)
     }
 }
 
@@ -102,7 +120,7 @@ impl RequestHead {
             let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
             let line = match (Slot::of(name, gateway), name) {
                 (Some(slot), _) => Line::Slot(slot),
-                (None, b"openai-beta") if is_listed => Line::Stripped,
+                (None, BETA) if is_listed => Line::Stripped,
                 (None, name) => match line_named(name) {
                     Some(line) => line,
                     None if is_listed => Line::Stripped,
@@ -171,21 +189,49 @@ impl RequestHead {
 
     /// What its body is said to be.
     pub(crate) fn body_kind(&self) -> BodyKind {
-        let media_type = self.last(Line::ContentType).map(media_type).unwrap_or_default();
+        let content_type = self.last(Line::ContentType).unwrap_or_default();
+        let media_type = media_type(content_type);
         let (is_json, is_sdp) = (is_json(media_type), media_type.eq_ignore_ascii_case(b"application/sdp"));
+        let is_form = media_type.eq_ignore_ascii_case(b"multipart/form-data");
         let coding = self.last(Line::ContentEncoding);
         let is_coded = coding.is_some_and(|coding| !trim(coding).eq_ignore_ascii_case(b"identity"));
         match (is_json, is_coded) {
+            (true, _) if !is_utf8(content_type) => BodyKind::ForeignJson,
             (true, false) => BodyKind::Json,
             (true, true) => BodyKind::CodedJson,
             (false, _) if is_sdp => BodyKind::Sdp,
+            (false, _) if is_form => BodyKind::Form,
             (false, _) => BodyKind::Other,
         }
     }
 
-    /// The edits that remove the lines that must not go on as a whole.
-    pub(crate) fn stripped(&self) -> Edits {
+    /// All tokens that the request presents, whether its subprotocols can be read or not.
+    pub(crate) fn presented(&self, gateway: &GatewaySettings) -> PresentedTokens<'_> {
+        let subprotocols = self.all(Line::Subprotocols).flat_map(members);
+        let subprotocols = subprotocols.map(|name| (name, Subprotocol::of(name, gateway)));
+        PresentedTokens::new(self.slots(), subprotocols, &self.target())
+    }
+
+    /// The edits that remove what must not go on: credentials, and lines in which one stands.
+    pub(crate) fn stripped(&self, presented: &PresentedTokens<'_>) -> Edits {
+        self.stripped_but(presented, &[])
+    }
+
+    /// The same, without a look at the lists of these names.
+    fn stripped_but(&self, presented: &PresentedTokens<'_>, lists: &[&[u8]]) -> Edits {
         let mut edits = Edits::default();
+        let mut known = self.lines.iter().peekable();
+        for (number, (name, value)) in self.headers.iter().enumerate() {
+            let read = known.next_if(|read| read.number == number);
+            if read.is_some_and(|read| read.is_stripped || read.line.is_of_the_message()) {
+                continue;
+            }
+            // Few lines hold one: what else is to be asked of them is asked last.
+            if presented.stand_in(value) && !lists.contains(&name) && !name.starts_with(b":") {
+                let kept: Vec<_> = self.headers.all(name).filter(|value| !presented.stand_in(value)).collect();
+                put(&mut edits, name, kept);
+            }
+        }
         for read in self.lines.iter().filter(|read| read.is_stripped) {
             let (name, _) = self.headers.line(read.number);
             if let Ok(name) = str::from_utf8(name) {
@@ -195,16 +241,17 @@ impl RequestHead {
         edits
     }
 
-    /// The edits that remove what must not go on: credentials, account settings, the beta's version.
-    pub(crate) fn stripped_with(&self, offer: &SubprotocolOffer) -> Edits {
-        let mut edits = self.stripped();
+    /// The edits that remove what must not go on: credentials and what they stand in, account settings, the beta's version.
+    pub(crate) fn stripped_with(&self, offer: &SubprotocolOffer, presented: &PresentedTokens<'_>) -> Edits {
+        let mut edits = self.stripped_but(presented, &[BETA, SUBPROTOCOLS]);
         if self.has(Line::Beta) {
             let betas = || self.all(Line::Beta).flat_map(members);
-            let kept = betas().filter(|member| !member.eq_ignore_ascii_case(BETA_REALTIME)).collect();
-            relist(&mut edits, "openai-beta", betas().count(), kept);
+            let is_kept = |member: &&[u8]| !member.eq_ignore_ascii_case(BETA_REALTIME) && !presented.stand_in(member);
+            relist(&mut edits, BETA, betas().count(), betas().filter(is_kept).collect());
         }
-        let kept = offer.iter().filter(|(_, kind)| !kind.is_removed()).map(|(name, _)| name).collect();
-        relist(&mut edits, "sec-websocket-protocol", offer.iter().count(), kept);
+        let is_kept = |(name, kind): &(&[u8], Subprotocol)| !kind.is_removed() && !presented.stand_in(name);
+        let kept = offer.iter().filter(is_kept).map(|(name, _)| name).collect();
+        relist(&mut edits, SUBPROTOCOLS, offer.iter().count(), kept);
         edits
     }
 
@@ -222,8 +269,10 @@ fn line_named(name: &[u8]) -> Option<Line> {
     Some(match name {
         b":method" => Line::Method,
         b":path" => Line::Target,
+        b":authority" => Line::Authority,
         b"upgrade" => Line::Upgrade,
-        b"sec-websocket-protocol" => Line::Subprotocols,
+        b"connection" => Line::Connection,
+        SUBPROTOCOLS => Line::Subprotocols,
         b"sec-websocket-key" => Line::WebSocketKey,
         b"sec-websocket-extensions" => Line::WebSocketExtensions,
         b"origin" => Line::Origin,
@@ -231,21 +280,30 @@ fn line_named(name: &[u8]) -> Option<Line> {
         b"content-type" => Line::ContentType,
         b"content-encoding" => Line::ContentEncoding,
         b"content-length" => Line::ContentLength,
-        b"openai-beta" => Line::Beta,
-        b"openai-organization" | b"openai-project" | b"cookie" | b"x-realtime-byok-provider" => Line::Stripped,
+        BETA => Line::Beta,
+        b"openai-organization"
+        | b"openai-project"
+        | b"cookie"
+        | b"proxy-authorization"
+        | b"x-realtime-byok-provider" => Line::Stripped,
         _ => return None,
     })
 }
 
 /// Leaves a list header alone if all of its members are kept, else joins those that are.
-fn relist(edits: &mut Edits, name: &'static str, before: usize, kept: Vec<&[u8]>) {
-    if kept.len() == before {
-        return;
+fn relist(edits: &mut Edits, name: &[u8], before: usize, kept: Vec<&[u8]>) {
+    if kept.len() != before {
+        put(edits, name, kept);
     }
+}
+
+/// Leaves these values of a name, and removes it where there are none.
+fn put(edits: &mut Edits, name: &[u8], kept: Vec<&[u8]>) {
+    let Ok(name) = str::from_utf8(name) else { return };
     if kept.is_empty() {
-        edits.remove(name);
+        edits.remove(name.to_owned());
     } else {
-        edits.set(name, HeaderValue::Plain(kept.join(b", ".as_slice())));
+        edits.set(name.to_owned(), HeaderValue::Plain(kept.join(b", ".as_slice())));
     }
 }
 
@@ -294,10 +352,47 @@ mod tests {
             ("x-gateway", "t"),
             ("cookie", "c=d"),
             ("content-type", "text/plain"),
+            ("proxy-authorization", "Basic OnQ="),
         ]);
-        let edits = head.stripped();
+        let edits = head.stripped(&PresentedTokens::default());
         let names: Vec<_> = edits.iter().map(Edit::name).collect();
-        assert_eq!(names, ["x-internal", "cookie", "api-key", "openai-beta", "x-gateway"]);
+        assert_eq!(names, ["x-internal", "cookie", "api-key", "openai-beta", "x-gateway", "proxy-authorization"]);
+    }
+
+    #[test]
+    fn a_line_in_which_a_token_stands_goes_no_further() {
+        let gateway = GatewaySettings::new("x-gateway", "gateway", true);
+        let head = head(&[
+            (":path", "/v1/realtime?x=gateway-token"),
+            (":authority", "gateway-token.test"),
+            ("x-gateway", "Bearer gateway-token"),
+            ("api_key", "client-own-key"),
+            ("upgrade", "gateway-token"),
+            ("referer", "https://a.test/?t=gateway%2dtoken"),
+            ("x-list", "one"),
+            ("x-list", "two, client-own-key"),
+            ("x-list", "three"),
+            ("x-basic", "Basic OmdhdGV3YXktdG9rZW4="),
+            ("x-other", "gateway-toke"),
+            ("sec-websocket-protocol", "realtime, v2.gateway-token, gateway.gateway-token"),
+        ]);
+        let presented = head.presented(&gateway);
+        let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &gateway).unwrap();
+        let edits = head.stripped_with(&offer, &presented);
+        let shown = |edit: &'_ Edit| match edit {
+            Edit::Remove(name) => (name.to_string(), None),
+            Edit::Set(name, value) => (name.to_string(), Some(String::from_utf8(value.as_bytes().to_vec()).unwrap())),
+        };
+        let edits: Vec<_> = edits.iter().map(shown).collect();
+        let want = [
+            ("referer", None),
+            ("x-list", Some("one, three")),
+            ("x-basic", None),
+            ("x-gateway", None),
+            ("api_key", None),
+            ("sec-websocket-protocol", Some("realtime")),
+        ];
+        assert_eq!(edits, want.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))));
     }
 
     #[test]
@@ -306,8 +401,12 @@ mod tests {
             ("application/json", None, BodyKind::Json),
             ("application/x+json; charset=utf-8", Some("identity"), BodyKind::Json),
             ("application/json", Some("gzip"), BodyKind::CodedJson),
+            ("application/json; charset=utf-16", None, BodyKind::ForeignJson),
+            ("application/json; charset=latin1", Some("gzip"), BodyKind::ForeignJson),
+            ("text/plain; charset=latin1", None, BodyKind::Other),
             ("Application/SDP", None, BodyKind::Sdp),
-            ("multipart/form-data; boundary=x", None, BodyKind::Other),
+            ("multipart/form-data; boundary=x", None, BodyKind::Form),
+            ("text/json", None, BodyKind::Other),
         ] {
             let coding = coding.map(|coding| ("content-encoding", coding));
             let lines: Vec<_> = [("content-type", content_type)].into_iter().chain(coding).collect();

@@ -112,13 +112,13 @@ impl RestMeter {
     }
 
     /// The response's headers came.
-    pub(crate) fn answered(&mut self, status: Option<u16>, response: &UpstreamResponse<'_>) -> ResponseAction {
+    pub(crate) fn answered(&mut self, status: u16, response: &UpstreamResponse<'_>) -> ResponseAction {
         let answer = std::mem::replace(&mut self.phase, Phase::Done);
-        let (Phase::AwaitingHeaders(asked), Some(200..=299)) = (answer, status) else {
+        let (Phase::AwaitingHeaders(asked), 200..=299) = (answer, status) else {
             return ResponseAction::Pass;
         };
         let content_type = response.content_type();
-        let media_type = media_type(&content_type);
+        let media_type = media_type(content_type);
         let is_stream = media_type.eq_ignore_ascii_case(b"text/event-stream");
         if !is_stream && !is_json(media_type) {
             return ResponseAction::Pass;
@@ -263,7 +263,7 @@ mod tests {
     /// What an exchange comes to whose answer passes in these chunks: what it used, and what the client gets.
     fn pass(mut rest: RestMeter, response: &Answered, chunks: &[&[u8]]) -> (RestUsage, Vec<u8>) {
         let prices = prices();
-        rest.answered(Some(200), &UpstreamResponse(&response.host()));
+        rest.answered(200, &UpstreamResponse::read(&response.host()));
         let mut got = Vec::new();
         for (index, chunk) in chunks.iter().enumerate() {
             match rest.pass(chunk, index + 1 == chunks.len(), &prices) {
@@ -338,7 +338,7 @@ mod tests {
         let admission = counted();
         let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-5") };
         let mut rest = *RestMeter::new(&admission, &upstream, StreamUsage::Added, &memory).unwrap();
-        rest.answered(Some(200), &UpstreamResponse(&EVENTS.host()));
+        rest.answered(200, &UpstreamResponse::read(&EVENTS.host()));
         let mut got = Vec::new();
         for chunk in stream.as_bytes().chunks(4000) {
             match rest.pass(chunk, false, &prices()) {
@@ -370,7 +370,7 @@ mod tests {
                 let admission = counted();
                 let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(&name) };
                 let mut rest = *RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &memory).unwrap();
-                rest.answered(Some(200), &UpstreamResponse(&response.host()));
+                rest.answered(200, &UpstreamResponse::read(&response.host()));
                 for piece in body.as_bytes().chunks(pieces) {
                     rest.pass(piece, false, &prices());
                     assert!(memory.reserved() <= READ, "{} bytes are held", memory.reserved());
@@ -400,7 +400,7 @@ mod tests {
         ] {
             let mut rest = rest("gpt-5", StreamUsage::AsSent);
             assert!(!rest.is_read());
-            rest.answered(Some(status), &UpstreamResponse(&response.host()));
+            rest.answered(status, &UpstreamResponse::read(&response.host()));
             assert_eq!(rest.is_read(), is_read, "{status} {}", response.content_type);
             assert_eq!(rest.end(&prices()).gap, gap, "{status} {}", response.content_type);
         }

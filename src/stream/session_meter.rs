@@ -21,10 +21,12 @@ pub(crate) struct SessionMeter {
     /// What the client may not change.
     pub lock: Lock,
     /// The only models that the client may name, if its secret binds it to some.
-    minted_models: Option<MintedModels>,
+    minted_models: Option<Box<MintedModels>>,
     bounds: SessionBounds,
     /// Its part in what all sessions of its client secret may use.
-    share: Option<Share>,
+    share: Option<Box<Share>>,
+    /// Prices, one of which its models must have: dollars limit it.
+    prices: Option<Arc<PriceList>>,
     meter: Meter,
     responses: Responses,
     /// Nothing has judged its model: the request named none.
@@ -39,9 +41,10 @@ impl SessionMeter {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
             lock: admission.lock().clone(),
-            minted_models: admission.binding_models().cloned(),
+            minted_models: admission.binding_models().cloned().map(Box::new),
             bounds: admission.bounds(),
-            share: admission.share,
+            share: admission.share.map(Box::new),
+            prices: admission.prices.clone(),
             meter: Meter::new(model),
             responses: Responses::default(),
             is_of_any_model: model.is_none(),
@@ -57,7 +60,7 @@ impl SessionMeter {
     /// Whether a rule depends on what the client says.
     pub(crate) fn inspects_client(&self) -> bool {
         let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
-        has_rule || self.minted_models.is_some() || !self.lock.is_empty()
+        has_rule || self.prices.is_some() || self.minted_models.is_some() || !self.lock.is_empty()
     }
 
     /// Why a client's message may not pass, if it may not.
@@ -66,8 +69,11 @@ impl SessionMeter {
             Ok(event) => event,
             Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
         };
-        let forbidden = event.models.into_iter().find(|model| !self.may_be_named(model));
-        event.locked.map(Ending::FieldLocked).or_else(|| forbidden.map(|model| Ending::ModelNotAllowed(model.name)))
+        let judge = |model: RequestedModel| match self.may_be_named(&model) {
+            true => self.unpriced(&model.name),
+            false => Some(Ending::ModelNotAllowed(model.name)),
+        };
+        event.locked.map(Ending::FieldLocked).or_else(|| event.models.into_iter().find_map(judge))
     }
 
     /// Counts what an upstream's event reports. Says why the session must end behind it, if it must.
@@ -88,10 +94,32 @@ impl SessionMeter {
         let spent = counted
             .and_then(|of_caller| of_caller.or_else(|| self.bounds.spent(self.meter.tally(), self.meter.cost())));
         let spent = self.draw(&metered, sessions, now).or(spent);
-        let model = self.meter.model().filter(|_| self.is_of_any_model && metered == MeterEvent::Session);
-        let forbidden = model.filter(|model| !self.is_allowed(model));
-        let ending = forbidden.map(|model| Ending::ModelNotAllowed(model.to_owned()));
-        ending.or(spent.map(Ending::Limit))
+        let forbidden = match metered {
+            MeterEvent::Session => self.forbidden(),
+            MeterEvent::Counted(counted) if counted.unpriced => {
+                if !prices.is_empty() {
+                    sessions.metrics.unpriced(&counted.model);
+                }
+                self.prices.is_some().then_some(Ending::ModelUnpriced(counted.model))
+            }
+            _ => None,
+        };
+        forbidden.or(spent.map(Ending::Limit))
+    }
+
+    /// Why a session whose names have become known may not be, if it may not.
+    fn forbidden(&self) -> Option<Ending> {
+        let model = self.meter.model();
+        let unasked = model.filter(|model| self.is_of_any_model && !self.is_allowed(model));
+        let not_allowed = unasked.map(|model| Ending::ModelNotAllowed(model.to_owned()));
+        let models = model.into_iter().chain(self.meter.transcription_model());
+        not_allowed.or_else(|| models.into_iter().find_map(|model| self.unpriced(model)))
+    }
+
+    /// Why a model may not be used that has no price, if it needs one.
+    fn unpriced(&self, model: &str) -> Option<Ending> {
+        let prices = self.prices.as_ref()?;
+        prices.price_of(model).is_none().then(|| Ending::ModelUnpriced(model.to_owned()))
     }
 
     /// Something was said that could not be counted.

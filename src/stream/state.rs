@@ -20,12 +20,16 @@ use super::body::WaitingForBody;
 use super::call::{SidebandOf, StartedCall};
 use super::forward::Forwarded;
 use super::mint::{Minting, Sealing};
+use super::redaction::Redaction;
 use super::request_head::RequestHead;
 use super::rest::{RestMeter, RestUsage};
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
+use crate::credential::PresentedTokens;
 use crate::denial::Denial;
+use crate::http::Edits;
 use crate::process::{SessionHandle, Sessions};
+use crate::usage::Tally;
 
 /// One HTTP stream.
 pub struct Stream {
@@ -35,6 +39,12 @@ pub struct Stream {
     pub(super) handle: Option<SessionHandle>,
     /// Why it was denied, if it was.
     pub(super) denied: Option<Box<Denial>>,
+    /// What its client presents, if trailers may follow, in which that could stand again.
+    pub(super) presented: PresentedTokens<'static>,
+    /// What must not stand in what is left of its response.
+    pub(super) redaction: Option<Redaction>,
+    /// The edits of a response's head that is held back.
+    pub(super) held_edits: Edits,
 }
 
 /// What a stream is in.
@@ -71,7 +81,15 @@ pub(super) enum State {
 impl Stream {
     /// A stream that nothing has been seen of, under the configuration of this moment.
     pub fn new(plan: Arc<Plan>) -> Self {
-        Self { plan, state: State::Arrived, handle: None, denied: None }
+        Self {
+            plan,
+            state: State::Arrived,
+            handle: None,
+            denied: None,
+            presented: PresentedTokens::default(),
+            redaction: None,
+            held_edits: Edits::default(),
+        }
     }
 
     /// A REST exchange is over, in whatever way: counts what it has used, once.
@@ -82,8 +100,11 @@ impl Stream {
         now: impl FnOnce() -> SystemTime,
     ) -> Box<RestUsage> {
         let used = rest.end(&self.plan.prices);
-        if used.is_reported() {
-            let model = used.model.as_deref().unwrap_or_default();
+        let model = used.model.as_deref().unwrap_or_default();
+        if used.is_unpriced && !self.plan.prices.is_empty() {
+            sessions.metrics.unpriced(model);
+        }
+        if used.usage != Tally::default() {
             sessions.used(&used.caller, model, (&used.usage, used.cost), now());
         }
         Box::new(used)

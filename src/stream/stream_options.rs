@@ -2,7 +2,7 @@
 //! taken out of the response again; denied where it must be known and nobody would say it.
 
 use super::admission::Admission;
-use super::denials::{ambiguous_stream, ambiguous_version, unreadable_body, unreported_stream};
+use super::denials::{ambiguous_stream, ambiguous_version, background, unreadable_body, unreported_stream};
 use crate::denial::Denial;
 use crate::http::Target;
 use crate::policy::{Provider, ProviderKind};
@@ -35,12 +35,16 @@ pub(crate) fn read_body<'a>(admission: &Admission, body: &'a [u8]) -> Result<Opt
     if body.is_empty() {
         return Ok(None);
     }
-    let inspected = if admission.needs_include_usage() { Inspected::ModelAndStream } else { Inspected::Model };
+    let inspected = match (admission.needs_include_usage(), admission.must_be_counted()) {
+        (true, _) => Inspected::ModelAndStream,
+        (false, true) => Inspected::ModelAndBackground,
+        (false, false) => Inspected::Model,
+    };
     let read = RequestBody::read(body, inspected).map_err(|error| match error {
         InvalidBody::AmbiguousStream => ambiguous_stream(),
         InvalidBody::Unreadable => unreadable_body(),
-    });
-    read.map(Some)
+    })?;
+    if read.is_in_background() { Err(background()) } else { Ok(Some(read)) }
 }
 
 /// Asks for the usage of what a body asks for, where that must be and can be. Under a budget of the day, no stream passes
@@ -92,7 +96,7 @@ mod tests {
         let (endpoint, _) = Endpoint::read(b"POST", &target, None).unwrap();
         let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
         let (policy, caller) = (Arc::new(policy()), Arc::new(Caller { limits, ..caller() }));
-        let admission = Admission { policy, caller, client_secret: None, share: None, endpoint };
+        let admission = Admission { policy, caller, client_secret: None, share: None, endpoint, prices: None };
         let provider = Provider { kind, ..provider() };
         let asked = read_body(&admission, body.as_bytes())
             .and_then(|mut body| include_usage(&admission, &target, &provider, body.as_mut()));

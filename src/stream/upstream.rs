@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::admission::Admission;
-use super::denials::{model_of_another_secret, route_not_allowed};
+use super::denials::{model_of_another_secret, model_of_unknown_price, route_not_allowed, unpriced_model};
 use crate::denial::{Denial, Subject};
-use crate::endpoint::Path;
+use crate::endpoint::{Endpoint, Path};
 use crate::http::Target;
 use crate::policy::{Provider, in_path, in_query};
 use crate::protocol::ModelRole;
+use crate::usage::PriceList;
 
 /// How much of the name of a denied request's model is logged, in bytes.
 const MAX_MODEL: usize = 128;
@@ -28,7 +29,8 @@ impl<'a> Upstream<'a> {
     ///
     /// # Errors
     ///
-    /// If a model is not allowed, or another one than the client secret is for, or if none is named where one must be.
+    /// If a model is not allowed, or has no price where dollars are limited, or is another one than the client secret is
+    /// for; or if none is named where one must be.
     pub(crate) fn resolve(
         admission: &'a Admission,
         path: &Path<'_>,
@@ -70,9 +72,15 @@ impl<'a> Upstream<'a> {
                 return Err(model_of_another_secret());
             }
             policy.check_model(Some(model), caller)?;
+            check_price(admission.prices.as_deref(), Some(model))?;
         }
         if model.is_some() || (admission.endpoint.must_name_model(has_body) && !is_named) {
             policy.check_model(model, caller)?;
+        }
+        check_price(admission.prices.as_deref(), model)?;
+        let is_made = matches!(admission.endpoint, Endpoint::Completions | Endpoint::Creation);
+        if admission.prices.is_some() && is_made && has_body && !is_named {
+            return Err(model_of_unknown_price());
         }
         Ok(Self { provider, model })
     }
@@ -88,6 +96,16 @@ impl<'a> Upstream<'a> {
 fn shown(model: &str) -> String {
     let (model, _) = model.split_at(model.floor_char_boundary(MAX_MODEL));
     model.to_owned()
+}
+
+/// Whether a model has a price, if one must.
+///
+/// # Errors
+///
+/// 403 for a model that has none.
+pub(crate) fn check_price(prices: Option<&PriceList>, model: Option<&str>) -> Result<(), Denial> {
+    let unpriced = prices.zip(model).filter(|(prices, model)| prices.price_of(model).is_none());
+    unpriced.map_or(Ok(()), |_| Err(unpriced_model()))
 }
 
 /// The model that the query of a session's request names.

@@ -3,14 +3,16 @@
 use super::action::ResponseAction;
 use super::call::StartedCall;
 use super::context::Context;
-use super::denials::{invalid_mint_response, provider_key_rejected, upstream_secret_rejected};
+use super::denials::{invalid_mint_response, provider_key_rejected, unreadable_response, upstream_secret_rejected};
 use super::forward::{Awaited, FollowedWebSocket, Forwarded};
 use super::mint::Sealing;
+use super::redaction::Redaction;
 use super::state::{State, Stream};
 use super::upstream_headers::UpstreamResponse;
 use crate::client_secret::InvalidMintResponse;
 use crate::denial::{Denial, Subject};
 use crate::endpoint::CallId;
+use crate::host::HeaderMap;
 use crate::http::{Edits, HeaderValue};
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::process::CallName;
@@ -20,15 +22,35 @@ use crate::ws::ReadBuffer;
 impl Stream {
     /// The response's headers came. `ends` says that neither body nor trailers follow.
     pub fn response_headers(&mut self, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
-        match self.state {
-            State::Forwarded(_) => self.response_to_forwarded(cx),
-            State::Minting(_) => self.response_to_mint(ends, cx),
-            _ => ResponseAction::Pass,
+        let redaction = match &self.state {
+            State::Forwarded(sent) => Redaction::new(&sent.provider, &sent.admission),
+            State::Minting(minting) => minting.redaction(),
+            _ => return ResponseAction::Pass,
+        };
+        let response = UpstreamResponse::read(cx.host);
+        let Some(status) = response.status() else { return self.replace(unreadable_response(), cx) };
+        let edits = redaction.edits(&response.lines);
+        let action = match self.state {
+            State::Minting(_) => self.response_to_mint(status, ends, &response, cx),
+            _ => self.response_to_forwarded(status, &response, cx),
+        };
+        if let ResponseAction::Hold = action {
+            (self.held_edits, self.redaction) = (edits, Some(redaction));
+            return action;
         }
+        let action = redaction.applied(edits, action);
+        // A WebSocket has no trailers.
+        self.redaction = (status != 101).then_some(redaction);
+        action
     }
 
     /// More of the response's body came, or its end.
     pub fn response_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
+        let action = self.passing_body(body, ends, cx);
+        self.released(action)
+    }
+
+    fn passing_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
         let now = cx.worker.clock;
         match &mut self.state {
             State::Relaying(relay, _) | State::Cut(relay, _) if body.size() > 0 => {
@@ -43,20 +65,38 @@ impl Stream {
         }
     }
 
-    /// The response's trailers came, which end it.
-    pub fn response_trailers(&mut self, cx: &mut Context<'_>) -> ResponseAction {
-        match self.state {
+    /// The response's trailers came, which end it: what may not stand in its head may not stand there either.
+    pub fn response_trailers(&mut self, cx: &mut Context<'_>) -> (Edits, ResponseAction) {
+        let edits = match &self.redaction {
+            Some(redaction) => redaction.edits(&cx.host.headers(HeaderMap::ResponseTrailers)),
+            None => Edits::default(),
+        };
+        let action = match self.state {
             State::Sealing(_) => self.gather_minted(&[], true, cx),
             _ => ResponseAction::Pass,
+        };
+        (edits, self.released(action))
+    }
+
+    /// An action with the edits of a head that was held back.
+    fn released(&mut self, action: ResponseAction) -> ResponseAction {
+        match (&self.redaction, &action) {
+            (Some(redaction), ResponseAction::Release(..)) => {
+                redaction.applied(std::mem::take(&mut self.held_edits), action)
+            }
+            _ => action,
         }
     }
 
-    fn response_to_forwarded(&mut self, cx: &mut Context<'_>) -> ResponseAction {
+    fn response_to_forwarded(
+        &mut self,
+        status: u16,
+        response: &UpstreamResponse<'_>,
+        cx: &mut Context<'_>,
+    ) -> ResponseAction {
         let State::Forwarded(sent) = &mut self.state else { return ResponseAction::Pass };
-        let response = UpstreamResponse(cx.host);
-        let status = response.status();
         match (status, &mut sent.awaited) {
-            (Some(401 | 403), _) if response.is_from_upstream() => {
+            (401 | 403, _) if response.is_from_upstream() => {
                 let (provider, credential) = (sent.provider.name.as_str(), sent.presented());
                 cx.worker.sessions.metrics.add(Metric::UpstreamRejected { provider, credential });
                 let denial = match credential {
@@ -65,38 +105,43 @@ impl Stream {
                 };
                 self.replace(denial, cx)
             }
-            (Some(101), Awaited::WebSocket(handshake, _)) => {
-                let edits = handshake.answer(&response);
+            (101, Awaited::WebSocket(handshake, _)) => {
+                let edits = handshake.answer(response);
                 self.start_relay(edits, cx)
             }
-            (Some(201), Awaited::Call(_)) => {
-                self.start_call(&response.location().unwrap_or_default(), cx);
+            (201, Awaited::Call(_)) => {
+                self.start_call(response.location().unwrap_or_default(), cx);
                 ResponseAction::Pass
             }
             (_, awaited) => {
-                if let (Some(200..=299), Awaited::HangUp(id, _)) = (status, &*awaited)
+                if let (200..=299, Awaited::HangUp(id, _)) = (status, &*awaited)
                     && response.is_from_upstream()
                 {
                     let call = CallName { provider: &sent.provider.name, id: id.as_str() };
                     cx.worker.calls.hung_up(call, &mut cx.worker.sessions, cx.host.now());
                 }
-                awaited.meter().map_or(ResponseAction::Pass, |meter| meter.answered(status, &response))
+                awaited.meter().map_or(ResponseAction::Pass, |meter| meter.answered(status, response))
             }
         }
     }
 
-    fn response_to_mint(&mut self, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
+    fn response_to_mint(
+        &mut self,
+        status: u16,
+        ends: bool,
+        response: &UpstreamResponse<'_>,
+        cx: &mut Context<'_>,
+    ) -> ResponseAction {
         let State::Minting(minting) = &self.state else { return ResponseAction::Pass };
-        let response = UpstreamResponse(cx.host);
-        match response.status() {
-            Some(401 | 403) if response.is_from_upstream() => {
+        match status {
+            401 | 403 if response.is_from_upstream() => {
                 let metric = Metric::UpstreamRejected { provider: minting.provider(), credential: Presented::Key };
                 cx.worker.sessions.metrics.add(metric);
                 self.replace(provider_key_rejected(), cx)
             }
-            Some(200..=299) if ends => self.replace(invalid_mint_response(InvalidMintResponse::NotReadable), cx),
-            Some(200..=299) => {
-                let content_encoding = response.content_encoding();
+            200..=299 if ends => self.replace(invalid_mint_response(InvalidMintResponse::NotReadable), cx),
+            200..=299 => {
+                let content_encoding = response.content_encoding().into_owned();
                 if let State::Minting(minting) = std::mem::replace(&mut self.state, State::Replied) {
                     self.state = State::Sealing(Box::new(Sealing::new(minting, content_encoding)));
                 }

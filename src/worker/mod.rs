@@ -96,7 +96,7 @@ impl Worker {
     /// Makes a configuration known, under which streams will be opened.
     pub fn adopt(&mut self, plan: &Plan, host: &dyn WorkerHost) {
         let sessions = &mut self.state.sessions;
-        sessions.add_callers(plan.callers.names());
+        sessions.add_callers(plan.callers.limits());
         if plan.control.is_some() {
             sessions.list_sessions();
         }
@@ -174,8 +174,8 @@ impl Worker {
     }
 
     /// The response's trailers came, which end it.
-    pub fn response_trailers(&mut self, id: StreamId, host: &dyn StreamHost) -> ResponseAction {
-        let Some((_, stream)) = self.streams.get_mut(id) else { return ResponseAction::Pass };
+    pub fn response_trailers(&mut self, id: StreamId, host: &dyn StreamHost) -> (Edits, ResponseAction) {
+        let Some((_, stream)) = self.streams.get_mut(id) else { return (Edits::default(), ResponseAction::Pass) };
         stream.response_trailers(&mut self.state.context(host))
     }
 

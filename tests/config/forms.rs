@@ -56,6 +56,20 @@ fn json_and_struct_come_to_the_same() {
 }
 
 #[test]
+fn a_struct_may_begin_as_json_does() {
+    // A line feed, and then the length of the first member: 123 is an opening brace.
+    let long = |length: usize| with([("callers", json!({ "a".repeat(length): { "tokens": [{ "env": "TOKEN" }] } }))]);
+    let lengths = (1..100).map(|length| as_struct(&long(length)).encode_to_vec());
+    let (mut braces, mut all) = (0, 0);
+    for bytes in lengths {
+        all += 1;
+        braces += usize::from(bytes.trim_ascii_start().first() == Some(&b'{'));
+        assert_eq!(outcome(&bytes), Ok(vec![]), "{bytes:?}");
+    }
+    assert!(braces >= 1 && braces < all);
+}
+
+#[test]
 fn a_fraction_is_a_string_in_what_envoy_makes_of_yaml() {
     let prices = json!({ "gpt*": { "input_text": 4 } });
     let session = |usd: &str| with([("policies.voice.session.max_cost_usd", json!(usd)), ("prices", prices.clone())]);

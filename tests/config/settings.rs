@@ -210,7 +210,11 @@ fn what_an_operator_should_know_of_is_a_warning() {
     let held = json!({ "kind": "custom", "query": "key", "key": { "env": "OPENAI_API_KEY" } });
     assert_eq!(
         warnings(&with([("providers.elsewhere", held)])),
-        ["providers.elsewhere.query: a log of the whole path shows this key; log it without its query"]
+        ["providers.elsewhere.query: Envoy's own logs of :path show this key; log it without its query"]
+    );
+    assert_eq!(
+        warnings(&with([("policies.default", json!({ "auth": "off" }))])),
+        ["policies.default: every route that has no other policy passes requests as they are, those to a provider too"]
     );
     let external = json!({ "kind": "custom", "query": "key", "key": "external" });
     assert!(warnings(&with([("providers.elsewhere", external)])).is_empty());

@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { scratchDirectory, validateFile } from '../e2e/harness/index.mjs';
 import { selfSigned } from './certificates.mjs';
-import { deployPath, deployText, environment, filterConfiguration, placed } from './files.mjs';
+import { deployPath, deployText, documents, environment, placed } from './files.mjs';
 import { gatewayPlaces } from './stand.mjs';
 
 let directory;
@@ -96,21 +96,36 @@ for (const [file, variables] of Object.entries(configurations)) {
   });
 }
 
-test('envoy.yaml: every model that it allows under a limit in dollars has a price', () => {
-  const { callers, policies, prices } = filterConfiguration('envoy.yaml');
-  const spends = ([, { limits = {} }]) => limits.cost_usd_per_day !== undefined;
-  const reached = Object.entries(callers).filter(spends).flatMap(([, caller]) => caller.policies ?? Object.keys(policies));
-  const limited = Object.keys(policies).filter((name) => policies[name].session?.max_cost_usd !== undefined);
-  assert.ok(reached.length > 0 && limited.length > 0);
-  for (const name of new Set([...reached, ...limited])) {
-    const { models } = policies[name];
-    assert.ok(models?.length > 0, `${name} allows any model`);
+test('every model that a shipped file allows under a limit in dollars has a price', () => {
+  const shipped = readdirSync(deployPath('.'), { recursive: true }).filter((name) => name.endsWith('.yaml'));
+  const configurations = shipped.flatMap((name) => configurationsIn(documents(name)).map((one) => [name, one]));
+  assert.ok(configurations.length >= 5, `only ${configurations.length} are found`);
+  const limited = configurations.flatMap(([name, one]) => policiesUnderDollars(one).map((policy) => [name, one, policy]));
+  assert.ok(limited.some(([name]) => name === 'envoy.yaml'));
+  for (const [name, { policies, prices = {} }, policy] of limited) {
+    const { models } = policies[policy];
+    assert.ok(models?.length > 0, `${name}: ${policy} allows any model`);
     for (const model of models) {
       // A star is matched by a star, so a glob that a price's glob matches allows no more than it.
-      assert.ok(Object.keys(prices).some((glob) => matches(glob, model)), `${name} allows ${model}, which has no price`);
+      assert.ok(Object.keys(prices).some((glob) => matches(glob, model)), `${name}: ${model} has no price`);
     }
   }
 });
+
+/** All configurations of the filter within a value, those in JSON texts too. */
+function configurationsIn(value) {
+  if (typeof value === 'string' && value.startsWith('{')) return configurationsIn(JSON.parse(value));
+  if (value === null || typeof value !== 'object') return [];
+  return value.providers && value.policies ? [value] : Object.values(value).flatMap(configurationsIn);
+}
+
+/** The policies whose sessions, or whose callers' days, have a limit in dollars. */
+function policiesUnderDollars({ callers = {}, policies }) {
+  const spenders = Object.values(callers).filter(({ limits }) => limits?.cost_usd_per_day !== undefined);
+  const reached = spenders.flatMap((caller) => caller.policies ?? Object.keys(policies));
+  const limited = Object.keys(policies).filter((name) => policies[name].session?.max_cost_usd !== undefined);
+  return [...new Set([...reached, ...limited])].filter((name) => policies[name].auth !== 'off');
+}
 
 function matches(glob, name) {
   const pattern = glob.split('*').map((text) => text.replace(/[.?+^${}()|[\]\\]/g, '\\$&')).join('.*');

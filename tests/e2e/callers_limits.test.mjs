@@ -10,7 +10,7 @@ import {
 } from './harness/index.mjs';
 import { mintConfiguration, mintEnv, mintPaths, mintRequest } from './harness/minting.mjs';
 import { useNobody, useSilence } from './harness/outages.mjs';
-import { assertEnded, responseDone, useSessions } from './harness/sessions.mjs';
+import { assertEnded, prices, responseDone, useSessions } from './harness/sessions.mjs';
 import { closePayload, opcodes } from './harness/websocket.mjs';
 import { connectionOn, connectionsByWorker } from './harness/workers.mjs';
 
@@ -115,6 +115,7 @@ const { gateway, upstream, open } = useSessions({
   upstreams: () => ({ recorder: recorder.port, silent: silence.port, nobody: nobody.port }),
   changes: mintConfiguration({
     secrets: { mode: 'local' },
+    prices: { ...prices, 'gpt-5': { input_text: 1.25, output_text: 10 } },
     callers: Object.fromEntries(
       Object.entries(limits).map(([name, given]) => [name, { tokens: [{ sha256: sha256(tokenOf(name)) }], limits: given }]),
     ),

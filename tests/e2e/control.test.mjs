@@ -9,7 +9,8 @@ import { seal } from './harness/sealing.mjs';
 import { assertEnded, prices, responseDone, sessionCreated, useSessions } from './harness/sessions.mjs';
 import { closePayload, frame, opcodes } from './harness/websocket.mjs';
 
-const callers = ['apart', 'filters', 'newest', 'stopped', 'all', 'users', 'silent', 'used', 'half'];
+const callers = ['apart', 'filters', 'newest', 'stopped', 'all', 'users', 'silent', 'used', 'half', 'paged'];
+const usedLimits = { concurrent_sessions: 5, sessions_per_minute: 50, tokens_per_day: 10_000, cost_usd_per_day: 2 };
 const tokenOf = (caller) => `gt-of-${caller}-2Pv6`;
 const configuration = mintConfiguration({
   secrets: { mode: 'local' },
@@ -18,12 +19,15 @@ const configuration = mintConfiguration({
   callers: Object.fromEntries(
     ['web-app', ...callers].map((name) => [
       name,
-      { tokens: [{ sha256: sha256(name === 'web-app' ? tokens.web : tokenOf(name)) }] },
+      {
+        tokens: [{ sha256: sha256(name === 'web-app' ? tokens.web : tokenOf(name)) }],
+        ...(name === 'used' ? { limits: usedLimits } : {}),
+      },
     ]),
   ),
 });
 const { gateway, open } = useSessions({ concurrency: 2, env: mintEnv, configuration });
-const { ask, sessions, session, stop, stopAll, usage, closed, listed } = operator(gateway);
+const { ask, page, sessions, session, stop, stopAll, usage, closed, listed } = operator(gateway);
 
 const unknownId = `rb_${'0'.repeat(32)}`;
 
@@ -105,7 +109,13 @@ describe('what cannot be answered', () => {
     ['GET', '/sessions?status=stopping', 400, 'malformed_request'],
     ['GET', '/sessions?caller=a&caller=b', 400, 'malformed_request'],
     ['GET', '/sessions?caller=', 400, 'malformed_request'],
-    ['GET', '/sessions?limit=5', 400, 'malformed_request'],
+    ['GET', '/sessions?limit=0', 400, 'malformed_request'],
+    ['GET', '/sessions?limit=101', 400, 'malformed_request'],
+    ['GET', '/sessions?limit=ten', 400, 'malformed_request'],
+    ['GET', '/sessions?limit=5&limit=5', 400, 'malformed_request'],
+    ['GET', '/sessions?after=rb_1', 400, 'malformed_request'],
+    ['GET', `/sessions?after=${unknownId}`, 400, 'malformed_request'],
+    ['DELETE', '/sessions?caller=a&limit=5', 400, 'malformed_request'],
     ['GET', '/usage?caller=a', 400, 'malformed_request'],
     ['DELETE', '/sessions', 400, 'malformed_request'],
     ['DELETE', '/sessions?status=open', 400, 'malformed_request'],
@@ -315,7 +325,33 @@ test('the usage of today is listed by caller, with what runs and what has ended'
   assert.ok([before, new Date().toISOString().slice(0, 10)].includes(mine.date));
   assert.equal(mine.cost_usd, 0.09384);
   assert.deepEqual([mine.usage.total_tokens, mine.usage.input.audio, mine.usage.output.audio], [3000, 1600, 800]);
+  assert.deepEqual(mine.limits, usedLimits);
+  assert.deepEqual(mine.remaining, {
+    concurrent_sessions: 4, sessions_per_minute: 48, tokens_per_day: 7_000, cost_usd_per_day: 1.90616,
+  });
+  const unlimited = (await usage()).find(({ caller }) => caller === 'apart');
+  assert.deepEqual([unlimited.limits, unlimited.remaining], [{}, {}]);
   second.client.destroy();
+});
+
+test('a list is read page by page, from the newest on, also behind a session that has ended meanwhile', async () => {
+  const ends = [];
+  for (let count = 0; count < 5; count += 1) ends.push(await opened('paged'));
+  const newest = ends.map(({ id }) => id).toReversed();
+  const seen = [];
+  for (let after = ''; ;) {
+    const { data, last_id: last, has_more: hasMore } = await page(`?caller=paged&status=open&limit=2${after}`);
+    seen.push(...data.map(({ id }) => id));
+    if (!hasMore) break;
+    ends.find(({ id }) => id === last).client.destroy();
+    await closed(last);
+    after = `&after=${last}`;
+  }
+  assert.deepEqual(seen, newest);
+  assert.deepEqual(await page('?user=nobody'), {
+    object: 'list', data: [], first_id: null, last_id: null, has_more: false,
+  });
+  for (const { client } of ends) client.destroy();
 });
 
 test('the token is in no log, no statistic and no page', async () => {

@@ -128,7 +128,7 @@ describe('a call', () => {
     const begins = await begun(tokenOf('brief'), { prefix: '/brief' });
     await assertHungUp(begins);
     const { close, duration_ms: duration } = await closed(begins.record.id);
-    assert.deepEqual(close, { by: 'gateway', code: 4408, reason: 'max_duration_exceeded' });
+    assert.deepEqual(close, { by: 'gateway', code: 4408, reason: 'max_duration_exceeded', limit: 'session.max_duration' });
     assert.ok(duration >= 2_000 && duration < 5_000, `${duration} ms`);
   });
 

@@ -93,7 +93,7 @@ describe('a new configuration', () => {
     assert.equal(await knock(brief), 'session_limit_exceeded');
     await Promise.all(olds.map(({ client }) => client.ended({ timeoutMs: 15_000 })));
     stopTalking();
-    for (const { id } of old) assert.equal((await closed(id)).close?.reason ?? '', '');
+    for (const { id } of old) assert.equal((await closed(id)).close.reason, 'downstream_local_disconnect');
     // What ticks from now on is the new plugin alone.
     await sleep(2_000);
     const young = await onEachWorker(brief);

@@ -19,7 +19,7 @@ const prices = { 'gpt-5*': { input_text: 1.25, output_text: 10 } };
 const counted = { tokens: '2306', cost: '0.005508' };
 
 /** Callers of their own for what they use up: each may use a little more than one answer does in a day. */
-const limited = ['stream', 'json', 'upload', 'ambiguous'];
+const limited = ['stream', 'json', 'upload', 'ambiguous', 'unseen'];
 const tokenOf = (name) => `gt-limited-${name}`;
 
 const openai = useOpenai({
@@ -37,6 +37,7 @@ const { gateway } = useRig({
       ...Object.fromEntries(
         limited.map((name) => [name, { tokens: [{ sha256: sha256(tokenOf(name)) }], limits: { tokens_per_day: 2307 } }]),
       ),
+      dollars: { tokens: [{ sha256: sha256(tokenOf('dollars')) }], limits: { cost_usd_per_day: 1 } },
     },
     policies: {
       open: { provider: 'openai' },
@@ -209,6 +210,32 @@ describe('a stream', { concurrency: 8 }, () => {
     assert.deepEqual(await logged(id), { ...names, policy: 'ruled', model, ...counted });
   });
 
+  for (const choices of ['"choices":null,', '']) {
+    test(`loses a chunk of usage with ${choices || 'no choices'} as well, and counts it`, async () => {
+      const { id, response, answered } = await scriptedChat('ruled', { stream: true });
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const chunk = usageChunk.replace(/"choices":\[\],/, choices);
+      assert.notEqual(chunk, usageChunk);
+      response.end(choice('one') + chunk + done);
+      const [answer] = await answered;
+      assert.equal(await bodyOf(answer), choice('one') + done);
+      assert.deepEqual(await logged(id), { ...names, policy: 'ruled', model, ...counted });
+    });
+  }
+
+  test("counts Anthropic's cache as input, once", async () => {
+    const told = { input_tokens: 12, cache_read_input_tokens: 2000, cache_creation_input_tokens: 500 };
+    const start = { type: 'message_start', message: { id: 'msg_1', model, usage: { ...told, output_tokens: 1 } } };
+    const delta = { type: 'message_delta', delta: {}, usage: { ...told, output_tokens: 9 } };
+    const { id, response, answered } = await scriptedChat('ruled', { target: '/v1/messages' });
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end([start, delta, { type: 'message_stop' }]
+      .map((event) => `event: ${event.type}\ndata: ${JSON.stringify(event)}\n\n`).join(''));
+    const [answer] = await answered;
+    await bodyOf(answer);
+    assert.deepEqual(await logged(id), { ...names, policy: 'ruled', model, tokens: '2521', cost: '0.003230' });
+  });
+
   test('that its upstream cuts counts what it told', async () => {
     const { id, response, answered } = await scriptedChat('ruled', { stream: true });
     response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -313,6 +340,30 @@ describe('a budget of the day', { concurrency: 4 }, () => {
       assert.deepEqual(openai.requestsOf(over.id), []);
     });
   }
+
+  test('is not gone round by what cannot be counted', async () => {
+    const [json, form] = ['application/json', 'multipart/form-data; boundary=x'];
+    const asked = async (caller, path, type, body) => {
+      const answer = await fetch(`http://127.0.0.1:${gateway.port}/open/v1/${path}`, {
+        method: 'POST', headers: { 'content-type': type, authorization: `Bearer ${tokenOf(caller)}` }, body,
+      });
+      return [answer.status, (await answer.json()).error?.code];
+    };
+    const refused = [400, 'malformed_request'];
+    for (const caller of ['unseen', 'dollars']) {
+      for (const [path, type, body] of [
+        ['responses', json, '{"model":"gpt-5","input":"hello","background":true}'],
+        ['responses', json, '{"model":"gpt-5","input":"hello","backgr\\u006fund":true,"stream":true}'],
+        ['images/generations', 'text/json', '{"model":"gpt-5"}'],
+        ['batches', json, '{"input_file_id":"file_1"}'],
+      ]) {
+        assert.deepEqual(await asked(caller, path, type, body), refused, `${caller} ${path} ${body}`);
+      }
+    }
+    assert.deepEqual(await asked('dollars', 'images/edits', form, '--x--'), refused);
+    assert.deepEqual(await asked('dollars', 'responses', json, '{"model":"o3"}'), [403, 'model_not_allowed']);
+    assert.deepEqual(await asked('dollars', 'responses', json, '{"input":"x"}'), [400, 'model_required']);
+  });
 
   test('is not gone round by a body that is not read', async () => {
     for (const [name, headers, body] of [

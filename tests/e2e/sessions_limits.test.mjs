@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { route, tokens, until } from './harness/index.mjs';
+import { assertDenial, route, tokens, until, upgradeRequest } from './harness/index.mjs';
 import { mintConfiguration, mintEnv, sealingKey } from './harness/minting.mjs';
 import { seal } from './harness/sealing.mjs';
 import {
@@ -23,7 +23,7 @@ const limits = {
   wide: { max_tokens: 100_000, max_cost_usd: 100, max_duration: '1h', idle_timeout: '1h' },
 };
 
-const { open } = useSessions({
+const { gateway, open } = useSessions({
   env: mintEnv,
   changes: mintConfiguration({
     prices,
@@ -134,11 +134,57 @@ describe('the duration', { concurrency: 16 }, () => {
   });
   test('is over while nobody speaks: the session is cut', async () => {
     const session = await open({ target: target('duration') });
+    const begun = Date.now();
     await session.client.ended({ timeoutMs: 8_000 });
+    // The limit, the grace, and less than a second until it is noticed, twice.
+    assert.ok(Date.now() - begun < 5_000, `cut after ${Date.now() - begun} ms`);
     assert.equal(session.client.received().length, 0);
     assert.deepEqual((await recordOf(session)).ending, ['4408', 'max_duration_exceeded']);
     await session.upstream.ended();
   });
+});
+
+describe('a limit in dollars', { concurrency: 16 }, () => {
+  test('lets no session begin whose model has no price', async () => {
+    const answer = await gateway.send(upgradeRequest({
+      target: '/cost/v1/realtime?model=o3', headers: [['authorization', `Bearer ${tokens.web}`]],
+    }));
+    assertDenial(answer, 'model_not_allowed');
+  });
+  const transcription = (model) => ({ audio: { input: { transcription: { model } } } });
+  const told = {
+    'its upstream reports one': ({ upstream }) => upstream.sendEvent(sessionCreated({ model: 'o3' })),
+    'its upstream reports one for transcriptions': ({ upstream }) =>
+      upstream.sendEvent(sessionCreated(transcription('scribe'))),
+    'its client names one for transcriptions': ({ client }) =>
+      client.sendEvent({ type: 'session.update', session: transcription('scribe') }),
+  };
+  for (const [name, say] of Object.entries(told)) {
+    test(`ends a session in which ${name}`, async () => {
+      const session = await open({ target: target('cost') });
+      say(session);
+      await chatter(session);
+      await assertEnded(session.client, 4403, 'model_not_allowed');
+    });
+  }
+  test('is nothing to a session without one', async () => {
+    const { client, upstream } = await open({ target: target('tokens') });
+    upstream.sendEvent(sessionCreated(transcription('scribe')));
+    await client.frameCame(text);
+    assert.equal(client.events().length, 1);
+    client.destroy();
+  });
+});
+
+test('a session whose numbers do not add up is counted, and ends with its budget', async () => {
+  const { client, upstream } = await open({ target: target('one-token-more') });
+  const of = (usage) => ({ usage });
+  upstream.sendEvent(responseDone('resp_1', of({ input_tokens: 132, output_tokens: 121, total_tokens: 252 })));
+  upstream.sendEvent(responseDone('resp_2', of({ input_tokens: 1000, output_tokens: 247, total_tokens: 1247 })));
+  await client.frameCame(text);
+  assert.equal(client.events().length, 2, '1,500 tokens are counted, one is left');
+  upstream.sendEvent(responseDone('resp_3', of({ input_tokens: 1, output_tokens: 0, total_tokens: 9 })));
+  await assertEnded(client, 4429, 'budget_exceeded');
 });
 
 describe('an idle session', { concurrency: 16 }, () => {

@@ -3,20 +3,20 @@
 use std::cell::OnceCell;
 use std::time::SystemTime;
 
-use proxy_wasm::hostcalls::{dispatch_http_call, get_current_time};
-use proxy_wasm::types::{MapType, Status};
+use proxy_wasm::types::MapType;
 use realtime_byok::host::{
     Attribute, Callout, CalloutId, HeaderMap, NoRandomness, StreamHost, StreamNumber, Unsent, WorkerHost,
 };
 use realtime_byok::http::{Edits, Headers};
 use realtime_byok::stream::DetailedReply;
 
-use super::abi;
+use super::abi::{self, Reads, Status};
 
 /// Envoy, as it is in a stream's callback.
 #[derive(Default)]
 pub(crate) struct EnvoyStream {
     now: OnceCell<SystemTime>,
+    pub(crate) reads: Reads,
 }
 
 /// Envoy, as it is in a plugin's callback.
@@ -24,7 +24,7 @@ pub(crate) struct EnvoyWorker;
 
 impl StreamHost for EnvoyStream {
     fn now(&self) -> SystemTime {
-        *self.now.get_or_init(now)
+        *self.now.get_or_init(abi::current_time)
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), NoRandomness> {
@@ -34,37 +34,29 @@ impl StreamHost for EnvoyStream {
     fn attribute(&self, of: Attribute) -> Option<Vec<u8>> {
         let path = match of {
             Attribute::RoutePolicy => "xds\0route_metadata\0filter_metadata\0realtime_byok\0policy",
+            Attribute::MisplacedPolicy => "xds\0route_metadata\0filter_metadata\0realtime-byok\0policy",
             Attribute::RouteName => "xds\0route_name",
             Attribute::Protocol => "request\0protocol",
             Attribute::Authority => "request\0host",
             Attribute::Path => "request\0path",
             Attribute::Cluster => "xds\0cluster_name",
             Attribute::ResponseCodeDetails => "response\0code_details",
-            Attribute::ResponseHeader(name) => return abi::property(&format!("response\0headers\0{name}")),
         };
-        abi::property(path)
+        self.reads.property(path)
     }
 
     fn headers(&self, of: HeaderMap) -> Headers {
-        abi::header_map_pairs(abi::map_type(of)).unwrap_or_default()
-    }
-
-    fn header(&self, of: HeaderMap, name: &str) -> Option<Vec<u8>> {
-        abi::header_map_value(abi::map_type(of), name)
+        self.reads.headers(of)
     }
 }
 
 impl WorkerHost for EnvoyWorker {
     fn now(&self) -> SystemTime {
-        now()
+        abi::current_time()
     }
 
     fn send(&mut self, callout: &Callout) -> Result<CalloutId, Unsent> {
-        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Unsent);
-        let lines = callout.headers.iter().map(|(name, value)| Ok((name.as_ref(), text(value.as_bytes())?)));
-        let headers = lines.collect::<Result<_, _>>()?;
-        let sent = dispatch_http_call(&callout.cluster, headers, None, Vec::new(), callout.timeout);
-        sent.map(CalloutId).map_err(|_| Unsent)
+        abi::send(callout)
     }
 }
 
@@ -88,9 +80,4 @@ pub(crate) fn reset(stream: StreamNumber) -> Result<(), Status> {
 
 fn context(stream: StreamNumber) -> u32 {
     u32::try_from(stream.0).unwrap_or_default()
-}
-
-/// The time. Without a clock nothing that has a window is good: the time before all windows.
-fn now() -> SystemTime {
-    get_current_time().unwrap_or(SystemTime::UNIX_EPOCH)
 }

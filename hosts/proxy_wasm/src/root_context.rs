@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{ContextType, MapType};
+use proxy_wasm::types::{BufferType, ContextType, MapType};
 use realtime_byok::config::Plan;
 use realtime_byok::host::CalloutId;
 use realtime_byok::worker::{TICK, Worker};
@@ -21,7 +21,7 @@ pub(crate) struct PluginContext {
 
 impl Context for PluginContext {
     fn on_http_call_response(&mut self, token: u32, _: usize, _: usize, _: usize) {
-        let status = abi::header_map_value(MapType::HttpCallResponseHeaders, ":status");
+        let status = abi::header_map_value(MapType::HttpCallResponseHeaders, ":status").unwrap_or_default();
         worker(|worker| worker.callout_answered(CalloutId(token), status.as_deref(), &EnvoyWorker));
         run_commands();
     }
@@ -35,13 +35,13 @@ impl Context for PluginContext {
 
 impl RootContext for PluginContext {
     fn on_configure(&mut self, _: usize) -> bool {
-        let bytes = self.get_plugin_configuration().unwrap_or_default();
+        let bytes = abi::buffer(BufferType::PluginConfiguration, 0, usize::MAX).unwrap_or_default();
         let plan = worker(|worker| worker.configure(&bytes, &|name| std::env::var(name).ok(), &EnvoyWorker));
         run_commands();
-        let is_configured = plan.is_some();
+        // Without ticks no limit of time would hold.
+        let is_configured = plan.is_some() && abi::set_tick_period(TICK).is_ok();
         if is_configured {
             self.plan = plan;
-            self.set_tick_period(TICK);
         }
         is_configured
     }

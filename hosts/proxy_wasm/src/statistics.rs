@@ -1,10 +1,10 @@
 //! The worker's statistics as Envoy's.
 
-use log::warn;
-use proxy_wasm::types::{MetricType, Status};
+use proxy_wasm::types::MetricType;
+use realtime_byok::host::Level;
 use realtime_byok::metrics::{Change, Statistic, StatisticId, StatisticKind};
 
-use super::abi;
+use super::abi::{self, Status};
 
 /// Envoy's ids of the worker's statistics, by the worker's.
 #[derive(Debug, Default)]
@@ -50,7 +50,7 @@ fn defined(statistic: &Statistic) -> Known {
     match abi::define_metric(kind, &name) {
         Ok(id) => Known::As(id),
         Err(status) => {
-            warn!("realtime_byok: Envoy does not count {name}; status {}", status as u32);
+            abi::log(Level::Warn, &format!("realtime_byok: Envoy does not count {name}; status {status}"));
             Known::Never
         }
     }

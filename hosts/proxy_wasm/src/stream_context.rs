@@ -2,29 +2,59 @@
 
 use std::sync::Arc;
 
-use log::error;
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, BufferType, MapType, Status};
+use proxy_wasm::types::{Action, MapType};
 use realtime_byok::config::Plan;
-use realtime_byok::host::StreamNumber;
+use realtime_byok::host::{Level, StreamNumber};
 use realtime_byok::stream::{RequestAction, ResponseAction};
-use realtime_byok::worker::StreamId;
+use realtime_byok::worker::{StreamId, Worker};
 
-use super::abi::{self, Body, edit};
+use super::abi::{self, Body, Status, edit};
 use super::hostcalls::{EnvoyStream, reply};
 use super::vm::{run_commands, try_worker, worker};
 
 /// The stream's context.
 pub(crate) struct StreamContext {
     id: StreamId,
+    /// A hostcall has failed: whatever else comes, nothing of it goes on.
+    is_stopped: bool,
 }
 
 impl StreamContext {
     /// The stream of this context. Without a configuration it lets nothing through.
     pub(crate) fn new(context: u32, plan: Option<Arc<Plan>>) -> Self {
-        Self { id: worker(|worker| worker.open(StreamNumber(context.into()), plan)) }
+        let id = worker(|worker| worker.open(StreamNumber(context.into()), plan));
+        Self { id, is_stopped: false }
+    }
+
+    /// Does one callback, and nothing more once a call of one has failed: `run` says what, and `apply` does it.
+    #[inline]
+    fn callback<A>(
+        &mut self,
+        body: Body,
+        run: impl FnOnce(&mut Worker, StreamId, &mut &Body, &EnvoyStream) -> A,
+        apply: impl FnOnce(A, &Body) -> Done,
+    ) -> Action {
+        if self.is_stopped {
+            return Action::Pause;
+        }
+        let host = EnvoyStream::default();
+        let action = worker(|worker| run(worker, self.id, &mut &body, &host));
+        host.reads.all().and_then(|()| apply(action, &body)).unwrap_or_else(|status| {
+            self.is_stopped = true;
+            abi::log(
+                Level::Error,
+                &format!("realtime_byok: a hostcall failed with status {status}; the stream is reset"),
+            );
+            // A stream that cannot be reset is paused all the same.
+            let _ = abi::reset_stream();
+            Action::Pause
+        })
     }
 }
+
+/// Whether a stream goes on or waits, if all calls could be made.
+type Done = Result<Action, Status>;
 
 impl Drop for StreamContext {
     fn drop(&mut self) {
@@ -35,41 +65,45 @@ impl Drop for StreamContext {
 impl Context for StreamContext {}
 
 impl HttpContext for StreamContext {
-    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let action = worker(|worker| worker.request_headers(self.id, end_of_stream, &EnvoyStream::default()));
-        request(action, &Body { buffer: BufferType::HttpRequestBody, size: 0 })
+    fn on_http_request_headers(&mut self, _: usize, ends: bool) -> Action {
+        self.callback(Body::request(0), |worker, id, _, host| worker.request_headers(id, ends, host), request)
     }
 
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let body = Body { buffer: BufferType::HttpRequestBody, size };
-        let host = EnvoyStream::default();
-        request(worker(|worker| worker.request_body(self.id, &mut &body, end_of_stream, &host)), &body)
+    fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
+        self.callback(Body::request(size), |worker, id, body, host| worker.request_body(id, body, ends, host), request)
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         // How much body waits is not told here: all of it is read, and all of it replaced.
-        let body = Body { buffer: BufferType::HttpRequestBody, size: usize::MAX };
-        let (edits, action) = worker(|worker| worker.request_trailers(self.id, &mut &body, &EnvoyStream::default()));
-        match edit(MapType::HttpRequestTrailers, &edits) {
-            Ok(()) => request(action, &body),
-            failed => stop(failed),
-        }
+        let body = Body::request(usize::MAX);
+        self.callback(
+            body,
+            |worker, id, body, host| worker.request_trailers(id, body, host),
+            |(edits, action), body| {
+                edit(MapType::HttpRequestTrailers, &edits)?;
+                request(action, body)
+            },
+        )
     }
 
-    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let action = worker(|worker| worker.response_headers(self.id, end_of_stream, &EnvoyStream::default()));
-        response(action, &Body { buffer: BufferType::HttpResponseBody, size: 0 })
+    fn on_http_response_headers(&mut self, _: usize, ends: bool) -> Action {
+        self.callback(Body::response(0), |worker, id, _, host| worker.response_headers(id, ends, host), response)
     }
 
-    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let body = Body { buffer: BufferType::HttpResponseBody, size };
-        let host = EnvoyStream::default();
-        response(worker(|worker| worker.response_body(self.id, &mut &body, end_of_stream, &host)), &body)
+    fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
+        let body = Body::response(size);
+        self.callback(body, |worker, id, body, host| worker.response_body(id, body, ends, host), response)
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        let action = worker(|worker| worker.response_trailers(self.id, &EnvoyStream::default()));
-        response(action, &Body { buffer: BufferType::HttpResponseBody, size: 0 })
+        self.callback(
+            Body::response(0),
+            |worker, id, _, host| worker.response_trailers(id, host),
+            |(edits, action), body| {
+                edit(MapType::HttpResponseTrailers, &edits)?;
+                response(action, body)
+            },
+        )
     }
 
     fn on_log(&mut self) {
@@ -82,44 +116,33 @@ impl HttpContext for StreamContext {
 }
 
 /// Does what becomes of a request, of which `body` is what has come.
-fn request(action: RequestAction, body: &Body) -> Action {
+fn request(action: RequestAction, body: &Body) -> Done {
     let headers = MapType::HttpRequestHeaders;
-    let done = match action {
-        RequestAction::Pass => return Action::Continue,
-        RequestAction::Hold => return Action::Pause,
-        RequestAction::Forward(edits, None) => edit(headers, &edits),
-        RequestAction::Forward(edits, Some(bytes)) => edit(headers, &edits).and_then(|()| body.replace(0, &bytes)),
-        RequestAction::Replace(from, bytes) => body.replace(from, &bytes),
-        RequestAction::Reply(reply, edits) => return stop(edit(headers, &edits).and_then(|()| self::reply(&reply))),
-        RequestAction::Reset => return stop(abi::reset_stream()),
-    };
-    if done.is_ok() { Action::Continue } else { stop(done) }
+    match action {
+        RequestAction::Pass => {}
+        RequestAction::Hold => return Ok(Action::Pause),
+        RequestAction::Forward(edits, None) => edit(headers, &edits)?,
+        RequestAction::Forward(edits, Some(bytes)) => edit(headers, &edits).and_then(|()| body.replace(0, &bytes))?,
+        RequestAction::Replace(from, bytes) => body.replace(from, &bytes)?,
+        RequestAction::Reply(reply, edits) => {
+            return edit(headers, &edits).and_then(|()| self::reply(&reply)).map(|()| Action::Pause);
+        }
+        RequestAction::Reset => return abi::reset_stream().map(|()| Action::Pause),
+    }
+    Ok(Action::Continue)
 }
 
 /// Does what becomes of a response, of which `body` is what has come.
-fn response(action: ResponseAction, body: &Body) -> Action {
+fn response(action: ResponseAction, body: &Body) -> Done {
     let headers = MapType::HttpResponseHeaders;
-    let done = match action {
-        ResponseAction::Pass => return Action::Continue,
-        ResponseAction::Hold => return Action::Pause,
-        ResponseAction::Withhold => match body.replace(0, &[]) {
-            Ok(()) => return Action::Pause,
-            failed => failed,
-        },
-        ResponseAction::Edit(edits) => edit(headers, &edits),
-        ResponseAction::Release(edits, bytes) => edit(headers, &edits).and_then(|()| body.replace(0, &bytes)),
-        ResponseAction::Replace(from, bytes) => body.replace(from, &bytes),
-        ResponseAction::Reply(reply) => return stop(self::reply(&reply)),
-    };
-    if done.is_ok() { Action::Continue } else { stop(done) }
-}
-
-/// Lets nothing through, whether or not the last call could be made.
-fn stop(done: Result<(), Status>) -> Action {
-    if let Err(status) = done {
-        error!("realtime_byok: a hostcall failed with status {}; the stream is reset", status as u32);
-        // A stream that cannot be reset is paused all the same.
-        let _ = abi::reset_stream();
+    match action {
+        ResponseAction::Pass => {}
+        ResponseAction::Hold => return Ok(Action::Pause),
+        ResponseAction::Withhold => return body.replace(0, &[]).map(|()| Action::Pause),
+        ResponseAction::Edit(edits) => edit(headers, &edits)?,
+        ResponseAction::Release(edits, bytes) => edit(headers, &edits).and_then(|()| body.replace(0, &bytes))?,
+        ResponseAction::Replace(from, bytes) => body.replace(from, &bytes)?,
+        ResponseAction::Reply(reply) => return self::reply(&reply).map(|()| Action::Pause),
     }
-    Action::Pause
+    Ok(Action::Continue)
 }

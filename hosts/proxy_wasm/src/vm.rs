@@ -2,11 +2,10 @@
 
 use std::cell::RefCell;
 
-use log::{Level, error, log, warn};
-use realtime_byok::host;
+use realtime_byok::host::Level;
 use realtime_byok::worker::{Command, Worker};
 
-use super::abi::EnvoySharedData;
+use super::abi::{self, EnvoySharedData};
 use super::hostcalls;
 use super::statistics::StatisticIds;
 
@@ -39,28 +38,22 @@ pub(crate) fn run_commands() {
     });
     for command in commands {
         match command {
-            Command::Log(level, message) => log!(self::level(level), "{message}"),
+            Command::Log(level, message) => abi::log(level, &message),
             Command::Reset(stream) => {
                 if let Err(status) = hostcalls::reset(stream) {
-                    warn!("realtime_byok: cannot cut a session whose time is up; status {}", status as u32);
+                    let message = format!("realtime_byok: cannot cut a session whose time is up; status {status}");
+                    abi::log(Level::Warn, &message);
                 }
             }
             Command::Reply(stream, edits, reply) => {
                 if hostcalls::reply_to(stream, &edits, &reply).is_err() {
-                    error!("realtime_byok: cannot answer a request that waits for its body; it is reset");
+                    let message = "realtime_byok: cannot answer a request that waits for its body; it is reset";
+                    abi::log(Level::Error, message);
                     // A stream that cannot be reset waits on, and nothing of it passes.
                     let _ = hostcalls::reset(stream);
                 }
             }
         }
-    }
-}
-
-fn level(level: host::Level) -> Level {
-    match level {
-        host::Level::Debug => Level::Debug,
-        host::Level::Warn => Level::Warn,
-        host::Level::Error => Level::Error,
     }
 }
 

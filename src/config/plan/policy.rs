@@ -20,6 +20,12 @@ impl Builder<'_> {
             if raw.has_others_than_auth() {
                 self.error(path, "with auth \"off\" requests pass as they are; remove the other settings");
             }
+            if name == "default" {
+                self.warn(
+                    path,
+                    "every route that has no other policy passes requests as they are, those to a provider too",
+                );
+            }
             return Some(Guard::Off);
         }
         let names = self.provider_names(path, raw);

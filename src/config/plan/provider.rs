@@ -55,7 +55,7 @@ impl Builder<'_> {
             }
             (None, Some(query)) => {
                 if !matches!(raw.key, Some(raw::Key::External)) {
-                    let warning = "a log of the whole path shows this key; log it without its query";
+                    let warning = "Envoy's own logs of :path show this key; log it without its query";
                     self.warn(&path.key("query"), warning);
                 }
                 Some(Placement::Query(query.clone()))

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::config::raw::{SecretSource, SecretText, Token};
 use crate::config::{Errors, Path, found};
+use crate::credential::SHORTEST_TOKEN;
 use crate::secret::{Digest, Secret};
 
 /// Looks an environment variable up.
@@ -21,9 +22,6 @@ pub(crate) struct SecretReader<'a> {
     /// What is right, but not wise.
     pub warnings: &'a mut Vec<String>,
 }
-
-/// Tokens must have so many characters.
-const SHORTEST_TOKEN: usize = 8;
 
 /// Tokens should have so many characters.
 const SHORTEST_GOOD_TOKEN: usize = 20;

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
 use crate::credential::Caller;
-use crate::limit::Ending;
+use crate::limit::{CallerLimits, Ending};
 use crate::metrics::SessionLabels;
 use crate::process::SessionHandle;
 use crate::process::shared_data::key;
@@ -24,6 +24,13 @@ fn filter(caller: Option<&str>, user: Option<&str>, is_closed: Option<bool>) -> 
     Filter { id: None, caller: caller.map(str::to_owned), user: user.map(str::to_owned), is_closed }
 }
 
+/// What a query asks for that names neither `limit` nor `after`.
+fn listing(filter: Filter) -> Listing {
+    let mut all = Listing::read(&Target::parse(b"/")).unwrap_or_else(|_| panic!("it is empty"));
+    all.filter = filter;
+    all
+}
+
 fn id() -> RecordId {
     RecordId::new(0xab)
 }
@@ -32,7 +39,7 @@ fn id() -> RecordId {
 fn requests_are_distinguished_by_method_and_whole_segments() {
     let session = format!("{PATH}/sessions/{}", id());
     for (method, target, want) in [
-        ("GET", "/realtime-byok/sessions", Some(Ok(Request::List(Filter::default())))),
+        ("GET", "/realtime-byok/sessions", Some(Ok(Request::List(listing(Filter::default()))))),
         ("GET", session.as_str(), Some(Ok(Request::Find(id())))),
         ("DELETE", session.as_str(), Some(Ok(Request::Stop(id())))),
         ("GET", "/realtime-byok/usage", Some(Ok(Request::Usage))),
@@ -75,10 +82,11 @@ fn queries_are_read_strictly() {
         ("?caller=a&caller=a", Err(400)),
         ("?user=%ff", Err(400)),
         ("?user=%4", Err(400)),
-        ("?limit=5", Err(400)),
+        ("?limit=0", Err(400)),
+        ("?after=rb_1", Err(400)),
         ("?=5", Err(400)),
     ] {
-        let want = want.map(Request::List);
+        let want = want.map(|filter| Request::List(listing(filter)));
         assert_eq!(read("GET", &format!("{PATH}/sessions{query}")), Some(want), "{query}");
     }
     for (query, want) in [
@@ -153,7 +161,10 @@ impl World {
         let shared_data = Memory::default();
         let mut sessions = Sessions::new(Box::new(shared_data.clone()), 1);
         sessions.list_sessions();
-        sessions.add_callers(vec!["web-app".into(), "other".into(), "web-app".into()]);
+        let limits =
+            CallerLimits { concurrent_sessions: Some(3), tokens_per_day: Some(100), ..CallerLimits::default() };
+        sessions
+            .add_callers([("web-app", CallerLimits::default()), ("other", limits), ("web-app", limits)].into_iter());
         Self { shared_data, sessions }
     }
 
@@ -225,7 +236,7 @@ fn what_runs_elsewhere_is_listed_though_nobody_there_was_configured_to() {
     assert_eq!((body["data"].as_array().unwrap().len(), &body["data"][0]["id"]), (1, &id().to_string().into()));
     assert!(elsewhere.sync());
     assert_eq!(elsewhere.ending(&handle), Some(Ending::Stopped));
-    elsewhere.add_callers(vec!["web-app".into(), "never-seen".into()]);
+    elsewhere.add_callers(["web-app", "never-seen"].map(|name| (name, CallerLimits::default())).into_iter());
     elsewhere.used(&caller(), "gpt-realtime", (&Tally { responses: 1, ..Tally::default() }, MicroUsd(410_000)), now());
     let (_, body) = world.ask("GET", "/usage");
     assert_eq!((body["data"].as_array().unwrap().len(), &body["data"][0]["cost_usd"]), (1, &0.41.into()));
@@ -270,7 +281,40 @@ fn each_session_is_stopped_once_and_listed_again_wherever_it_is() {
         world.sessions.update(handle, false, &|| record(id, 1));
     }
     world.sessions.sync();
-    assert_eq!(world.ask("GET", "/sessions?status=open").1["data"].as_array().unwrap().len(), 41);
+    assert_eq!(world.ask("GET", "/sessions?status=open&limit=100").1["data"].as_array().unwrap().len(), 41);
+}
+
+#[test]
+fn a_list_is_read_page_by_page_though_its_sessions_end() {
+    let mut world = World::new();
+    let mut handles: Vec<SessionHandle> = (1..=45).map(|id| world.open(&record(id, 1 + id as u64 % 7))).collect();
+    let all = world.ask("GET", "/sessions?limit=100").1;
+    assert_eq!((&all["has_more"], all["data"].as_array().unwrap().len()), (&false.into(), 45));
+    let (mut seen, mut query) = (Vec::new(), "/sessions?status=open".to_owned());
+    loop {
+        let page = world.ask("GET", &query).1;
+        let data = page["data"].as_array().unwrap().clone();
+        assert_eq!((&page["object"], &page["first_id"]), (&"list".into(), &data[0]["id"]));
+        assert_eq!(page["last_id"], data.last().unwrap()["id"]);
+        query = format!("/sessions?status=open&after={}", page["last_id"].as_str().unwrap());
+        let last: Record = serde_json::from_value(data.last().unwrap().clone()).unwrap();
+        seen.extend(data);
+        if page["has_more"] == false {
+            break;
+        }
+        // The session of `after` is over before the next page is asked for.
+        let at = (1..=45).position(|id| RecordId::new(id) == last.id).unwrap();
+        let gone = std::mem::replace(&mut handles[at], world.open(&record(100 + seen.len() as u128, 99)));
+        world.sessions.close(gone, Some(&last), now());
+    }
+    assert_eq!(seen.iter().map(|record| &record["id"]).collect::<Vec<_>>(), {
+        all["data"].as_array().unwrap().iter().map(|record| &record["id"]).collect::<Vec<_>>()
+    });
+    let empty = world.ask("GET", "/sessions?user=nobody").1;
+    let null = serde_json::Value::Null;
+    assert_eq!((&empty["first_id"], &empty["last_id"], &empty["has_more"]), (&null, &null, &false.into()));
+    let (status, body) = world.ask("GET", &format!("/sessions?after={}", RecordId::new(7777)));
+    assert_eq!((status, &body["error"]["code"]), (400, &"malformed_request".into()));
 }
 
 #[test]
@@ -285,4 +329,6 @@ fn usage_is_listed_by_caller_for_today() {
     assert_eq!((&row["caller"], &row["date"]), (&"web-app".into(), &"1970-01-01".into()));
     assert_eq!((&row["sessions"], &row["cost_usd"], &row["usage"]["responses"]), (&1.into(), &0.41.into(), &1.into()));
     assert_eq!((&body["data"][0]["caller"], &body["data"][0]["sessions"]), (&"other".into(), &0.into()));
+    let limits = serde_json::json!({ "concurrent_sessions": 3, "tokens_per_day": 100 });
+    assert_eq!((&row["limits"], &row["remaining"]), (&limits, &limits));
 }

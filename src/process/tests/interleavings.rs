@@ -339,7 +339,7 @@ fn check_rest(memory: &Memory, truth: &Truth, last: usize) {
     let peers = Peers::new(memory, &late.heartbeats);
     assert_eq!(late.callers.start(peers, &caller(free), at(last)), Ok(()));
     let (counted, at_most) = *truth.counted.lock().unwrap();
-    let usage = late.callers.usage(memory, CALLER, at(last));
+    let usage = late.callers.usage(Peers::new(memory, &late.heartbeats), CALLER, &free, at(last));
     assert!((counted..=at_most).contains(&usage.usage.total_tokens), "{counted} {usage:?} {at_most}");
     assert_eq!(usage.cost_usd, MicroUsd(usage.usage.total_tokens));
     assert!(late.heartbeats.take_corrupt_keys().is_empty() && late.registry.take_corrupt_keys().is_empty());

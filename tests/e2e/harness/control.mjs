@@ -28,14 +28,29 @@ export function operator(gateway, sending = {}) {
     assert.equal(answer.status, status, `answered ${answer.status}: ${answer.body}`);
     return listIn(answer);
   };
+  const page = async (query = '') => {
+    const answer = await ask('GET', `/sessions${query}`);
+    assert.equal(answer.status, 200, `answered ${answer.status}: ${answer.body}`);
+    return pageIn(answer);
+  };
+  /** All sessions of a query, page by page. */
+  const sessions = async (query = '') => {
+    const all = [];
+    for (let after = ''; ;) {
+      const { data, last_id: last, has_more: hasMore } = await page(`${query || '?'}&limit=100${after}`);
+      all.push(...data);
+      if (!hasMore) return all;
+      after = `&after=${last}`;
+    }
+  };
   const one = async (method, id) => {
     const answer = await ask(method, `/sessions/${id}`);
     assert.ok([200, 202].includes(answer.status), `answered ${answer.status}: ${answer.body}`);
     return [answer.status, assertRecord(bodyOf(answer))];
   };
-  const sessions = async (query = '') => (await list(200, 'GET', `/sessions${query}`)).map(assertRecord);
   return {
     ask,
+    page,
     sessions,
     session: (id) => one('GET', id),
     stop: (id) => one('DELETE', id),
@@ -60,6 +75,16 @@ export function operator(gateway, sending = {}) {
 export function bodyOf(answer) {
   assert.deepEqual(answer.headerAll('content-type'), ['application/json']);
   return answer.json();
+}
+
+function pageIn(answer) {
+  const page = bodyOf(answer);
+  assert.deepEqual(Object.keys(page), ['object', 'data', 'first_id', 'last_id', 'has_more']);
+  assert.equal(page.object, 'list');
+  page.data.forEach(assertRecord);
+  assert.deepEqual([page.first_id, page.last_id], [page.data[0]?.id ?? null, page.data.at(-1)?.id ?? null]);
+  assert.equal(typeof page.has_more, 'boolean');
+  return page;
 }
 
 function listIn(answer) {
@@ -107,6 +132,14 @@ const close = { by: one('client', 'upstream', 'gateway'), code: count, reason: (
 
 const callerUsage = { caller: text, date: matching(/^\d{4}-\d\d-\d\d$/), sessions: count, usage, cost_usd: dollars };
 
+/** What a caller may have limits of, and what a number of each is. */
+const callerLimits = {
+  concurrent_sessions: count, sessions_per_minute: count, tokens_per_day: count, cost_usd_per_day: dollars,
+};
+
+/** The limits that a session can reach. */
+const limit = matching(/^((session|secret)\.(max_tokens|max_cost_usd|max_duration)|session\.idle_timeout|caller\.\w+_per_day)$/);
+
 /** Asserts that a value is a record of the contract, name by name and in order; returns it. */
 export function assertRecord(value) {
   const { close: closing, incomplete, ...rest } = value;
@@ -116,13 +149,18 @@ export function assertRecord(value) {
     ...(incomplete === undefined ? [] : ['incomplete']),
   ]);
   assert.ok(incomplete === undefined || incomplete === true);
-  if (closing !== null) assertShape(closing, close, 'close');
+  if (closing !== null) assertShape(closing, 'limit' in closing ? { ...close, limit } : close, 'close');
   if (value.status === 'open') assert.equal(closing, null);
   return value;
 }
 
 function assertUsage(value) {
-  assertShape(value, callerUsage, 'usage');
+  const { limits, remaining, ...used } = value;
+  assertShape(used, callerUsage, 'usage');
+  assert.deepEqual(Object.keys(value).slice(-2), ['limits', 'remaining']);
+  const own = Object.fromEntries(Object.entries(callerLimits).filter(([name]) => name in limits));
+  assertShape(limits, own, 'limits');
+  assertShape(remaining, own, 'remaining');
   return value;
 }
 

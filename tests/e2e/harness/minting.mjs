@@ -43,6 +43,9 @@ export const answerTypes = {
   },
 };
 
+/** A price for whatever a secret with a limit in dollars is minted for. */
+const prices = { '*': { input_text: 4, input_audio: 32, output_text: 16, output_audio: 64 } };
+
 /** The key that the gateways of this process seal with, unless they say otherwise. */
 export const sealingKey = newSealingKey();
 
@@ -53,6 +56,7 @@ export const mintEnv = { ...basicEnv, REALTIME_SEALING_KEY: sealingKey };
 export function mintConfiguration({ secrets = {}, ...changes } = {}) {
   return basicConfiguration({
     client_secrets: { mode: 'sealed', sealing_keys: [{ env: 'REALTIME_SEALING_KEY' }], ...secrets },
+    prices,
     ...changes,
   });
 }

@@ -17,6 +17,7 @@ const lateMs = 500;
  * | `select NAME` | 101 that selects the subprotocol NAME, offered or not |
  * | `refuse STATUS` | that status, with a body and a header that quote the credentials received |
  * | `refuse-late STATUS` | the same, 500 ms later: time for bytes of the client to reach the gateway |
+ * | `quote STATUS` | that status, with header lines that quote the target and the credentials received, and are the provider's own |
  * | `sse` | 200 with three server-sent events |
  * | `json STATUS` | that status with JSON |
  * | `frames` | 101; then the payload of every frame, unmasked |
@@ -95,6 +96,12 @@ function replyToRest(entry, response) {
   if (kind === 'refuse') {
     const { headers, body } = refusal(entry);
     response.writeHead(Number(argument), headers).end(body);
+  } else if (kind === 'quote') {
+    const lines = quotes(entry);
+    for (const name of new Set(lines.map(([name]) => name))) {
+      response.setHeader(name, lines.filter(([other]) => other === name).map(([, value]) => value));
+    }
+    response.writeHead(Number(argument)).end(argument === '204' ? undefined : '{}');
   } else if (kind === 'sse') {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     for (const number of [1, 2, 3]) response.write(`data: {"event":${number}}\n\n`);
@@ -107,6 +114,10 @@ function replyToRest(entry, response) {
 function replyToUpgrade(entry, socket, head) {
   const [kind, argument] = replyOf(entry);
   if (kind === 'refuse') return refuseUpgrade(entry, socket, argument);
+  if (kind === 'quote' && argument !== '101') {
+    const lines = [...quotes(entry), ['content-length', '0'], ['connection', 'close']];
+    return socket.end(`HTTP/1.1 ${argument} Quoted\r\n${lines.map(([name, value]) => `${name}: ${value}`).join('\r\n')}\r\n\r\n`);
+  }
   if (kind === 'refuse-late') return setTimeout(() => refuseUpgrade(entry, socket, argument), lateMs);
   const key = entry.header('sec-websocket-key');
   if (key === undefined) {
@@ -116,6 +127,7 @@ function replyToUpgrade(entry, socket, head) {
     .update(key + websocketGuid)
     .digest('base64');
   const lines = ['upgrade: websocket', 'connection: Upgrade', `sec-websocket-accept: ${accept}`];
+  if (kind === 'quote') lines.push(...quotes(entry).map(([name, value]) => `${name}: ${value}`));
   if (kind === 'select') lines.push(`sec-websocket-protocol: ${argument}`);
   socket.write(`HTTP/1.1 101 Switching Protocols\r\n${lines.join('\r\n')}\r\n\r\n`);
   if (head.length > 0) socket.write(head);
@@ -139,11 +151,30 @@ function refuseUpgrade(entry, socket, status) {
   );
 }
 
+/** Header lines that quote what it received, as redirects and links do, and those that are about the provider's account. */
+function quotes(entry) {
+  const credential = credentials(entry);
+  return [
+    ['location', `https://elsewhere.test${entry.target}`],
+    ['link', `<https://elsewhere.test/?k=${encodeURIComponent(credential)}>; rel=next`],
+    ['link', '<https://elsewhere.test/>; rel=prev'],
+    ['x-echo', credential],
+    ['set-cookie', '__cf_bm=1; Secure'],
+    ['set-cookie', 'upstream=1'],
+    ['openai-organization', 'org-of-the-gateway'],
+    ['openai-project', 'proj_of_the_gateway'],
+    ['x-kept', '1'],
+  ];
+}
+
+function credentials(entry) {
+  const names = ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key', 'x-custom-key'];
+  return names.flatMap((name) => entry.headerAll(name)).join(' ');
+}
+
 /** Quotes what it received, as real providers do with part of the key. */
 function refusal(entry) {
-  const quoted = ['authorization', 'api-key', 'x-api-key', 'x-goog-api-key', 'x-custom-key']
-    .flatMap((name) => entry.headerAll(name))
-    .join(' ');
+  const quoted = credentials(entry);
   return {
     headers: {
       'content-type': 'application/json',

@@ -1,16 +1,16 @@
 //! Envoy's buffers of bodies and reads.
 
-use proxy_wasm::types::{BufferType, Status};
+use proxy_wasm::types::BufferType;
 use realtime_byok::ws::ReadBuffer;
 
-use super::{buffer, set_buffer};
+use super::{Status, buffer, set_buffer};
 
 /// What has come of a body, or one read of a WebSocket, in Envoy's buffer.
-pub struct Body {
+pub(crate) struct Body {
     /// Which way it goes.
-    pub buffer: BufferType,
+    buffer: BufferType,
     /// How many bytes it holds.
-    pub size: usize,
+    size: usize,
 }
 
 impl ReadBuffer for &Body {
@@ -19,17 +19,27 @@ impl ReadBuffer for &Body {
     }
 
     fn read(&mut self, offset: usize, length: usize) -> Option<Vec<u8>> {
-        buffer(self.buffer, offset, length)
+        buffer(self.buffer, offset, length).ok()
     }
 }
 
 impl Body {
+    /// What has come of a request.
+    pub(crate) fn request(size: usize) -> Self {
+        Self { buffer: BufferType::HttpRequestBody, size }
+    }
+
+    /// What has come of a response.
+    pub(crate) fn response(size: usize) -> Self {
+        Self { buffer: BufferType::HttpResponseBody, size }
+    }
+
     /// Puts `bytes` in the place of what it holds from an offset on. Envoy replaces all of a buffer or nothing of it.
-    pub fn replace(&self, from: usize, bytes: &[u8]) -> Result<(), Status> {
+    pub(crate) fn replace(&self, from: usize, bytes: &[u8]) -> Result<(), Status> {
         if from == 0 {
             return set_buffer(self.buffer, 0, self.size, bytes);
         }
-        let kept = buffer(self.buffer, 0, from).ok_or(Status::InternalFailure)?;
+        let kept = buffer(self.buffer, 0, from)?;
         set_buffer(self.buffer, 0, self.size, &[kept.as_slice(), bytes].concat())
     }
 }

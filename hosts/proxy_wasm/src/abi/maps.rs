@@ -1,17 +1,18 @@
 //! The ABI's serialization of header maps, and edits of them.
 
-use proxy_wasm::types::{MapType, Status};
+use proxy_wasm::types::MapType;
 use realtime_byok::host::HeaderMap;
 use realtime_byok::http::{Edit, Edits, Headers, Span};
 
-use super::{remove_header_map_value, replace_header_map_value};
+use super::{Status, remove_header_map_value, replace_header_map_value};
 
 /// The ABI's number of a map.
-pub(crate) fn map_type(of: HeaderMap) -> MapType {
+pub(super) fn map_type(of: HeaderMap) -> MapType {
     match of {
         HeaderMap::Request => MapType::HttpRequestHeaders,
         HeaderMap::RequestTrailers => MapType::HttpRequestTrailers,
         HeaderMap::Response => MapType::HttpResponseHeaders,
+        HeaderMap::ResponseTrailers => MapType::HttpResponseTrailers,
     }
 }
 

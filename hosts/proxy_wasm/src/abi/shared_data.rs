@@ -1,9 +1,8 @@
 //! Envoy's shared data.
 
-use proxy_wasm::types::Status;
 use realtime_byok::process::{CasMismatch, Entry, SharedData};
 
-use super::{set_shared_data, shared_data};
+use super::{Status, set_shared_data, shared_data};
 
 /// Envoy's shared data, one for all VMs of the same `vm_id`.
 pub(crate) struct EnvoySharedData;

@@ -21,6 +21,35 @@ fn resolving(models: Value) -> Vm {
 }
 
 #[test]
+fn json_in_another_charset_is_malformed_whoever_would_read_it() {
+    let minting = json!({ "client_secrets": {
+        "mode": "local", "sealing_keys": [{ "value": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" }],
+    } });
+    for (vm, mints) in [(vm(minting), true), (resolving(json!(["gpt*"])), false)] {
+        for path in [PATH, "/v1/realtime/client_secrets", "/v1/realtime/calls", "/v1/files/f"] {
+            for charset in ["utf-16", "\"UTF-16LE\"", "utf-7", "iso-8859-1", "utf-8; charset=utf-16"] {
+                let content_type = format!("application/json; charset={charset}");
+                let request = vm.request("POST", path).line("content-type", content_type).authenticated();
+                let want = if mints || !path.ends_with("secrets") {
+                    refusal(400, "malformed_request")
+                } else {
+                    refusal(403, "route_not_allowed")
+                };
+                assert_eq!(request.body(r#"{"model":"gpt"}"#).send().refused(), want, "{path} {charset}");
+            }
+        }
+        for content_type in
+            ["application/json; charset=UTF-8", "application/json;charset=\"utf-8\"", "application/json"]
+        {
+            let request = vm.request("POST", PATH).line("content-type", content_type).authenticated();
+            request.body(r#"{"model":"gpt"}"#).send().upstream();
+        }
+        let empty = vm.request("GET", "/v1/models").line("content-type", "application/json; charset=latin1");
+        empty.authenticated().send().upstream();
+    }
+}
+
+#[test]
 fn without_a_rule_a_choice_or_an_alias_a_body_is_not_waited_for() {
     let vm = vm(json!({}));
     for (content_type, body) in [("application/json", "{not json"), ("audio/wav", "RIFF"), ("application/json", "")] {

@@ -41,7 +41,8 @@ fn open(vm: &Vm) -> Exchange {
 #[test]
 fn a_session_is_listed_from_its_101_on_and_after_its_end() {
     let vm = controlled(json!({}));
-    assert_eq!(ask(&vm, "GET", "/sessions"), (200, json!({ "object": "list", "data": [] })));
+    let none = json!({ "object": "list", "data": [], "first_id": null, "last_id": null, "has_more": false });
+    assert_eq!(ask(&vm, "GET", "/sessions"), (200, none));
     let session = open(&vm);
     let (_, list) = ask(&vm, "GET", "/sessions");
     let record = &list["data"][0];

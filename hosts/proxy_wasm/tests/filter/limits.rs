@@ -103,7 +103,7 @@ fn a_spent_budget_holds_until_midnight(limits: Value) {
     let (code, retry_after) = refused(&vm);
     assert_eq!((code.as_str(), retry_after.as_str()), ("budget_exceeded", "86399"));
     for path in ["/v1/responses", "/v1/realtime/client_secrets", "/v1/realtime/calls?model=gpt-realtime"] {
-        let refusal = vm.post(path, r#"{"session":{"type":"realtime"}}"#).authenticated().send().refusal();
+        let refusal = vm.post(path, r#"{"model":"gpt-realtime"}"#).authenticated().send().refusal();
         assert_eq!(error(&refusal)["code"], "budget_exceeded", "{path}");
     }
     drop((spender, other));

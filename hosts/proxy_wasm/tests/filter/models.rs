@@ -49,6 +49,18 @@ fn the_models_name_picks_the_provider_and_is_rewritten_only_where_it_must_be() {
 }
 
 #[test]
+fn a_model_that_some_upstream_would_read_on_is_malformed() {
+    for vm in [two_providers(Value::Null), vm(json!({}))] {
+        for model in
+            ["m%0AHTTP/1.1%20200%20caller=forged", "a%26model=b", "a%3Bb", "a;model=b", "a%25", "a%2562", "a%00", "%7F"]
+        {
+            let exchange = vm.upgrade(&format!("/v1/realtime?model={model}")).authenticated().send();
+            assert_eq!(exchange.refused(), refusal(400, "malformed_request"), "{model}");
+        }
+    }
+}
+
+#[test]
 fn rules_hold_for_the_name_that_the_upstream_gets() {
     let vm = two_providers(json!(["gpt-realtime*"]));
     for (query, want) in [

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::fixture::{TOKEN, refusal, vm};
-use crate::host::Vm;
+use crate::fixture::{TOKEN, error, refusal, vm};
+use crate::host::{Request, Vm};
 
 /// Policies that can be told apart by the key that their requests get.
 fn distinct_policies(with_default: bool) -> Vm {
@@ -53,6 +53,78 @@ fn a_route_without_a_policy_is_closed_even_to_those_who_have_a_token() {
         assert_eq!(request.authenticated().send().refused(), refusal(404, "no_policy"));
     }
     without.upgrade("/").authenticated().on_route("route").send().upstream();
+}
+
+/// The message of a refusal for want of a policy.
+#[track_caller]
+fn message(request: Request<'_>) -> String {
+    let exchange = request.authenticated().send();
+    let answer = exchange.refusal();
+    exchange.log();
+    assert_eq!(answer.status(), 404);
+    error(&answer)["message"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn who_finds_no_policy_is_told_what_was_looked_for_and_where() {
+    let without = distinct_policies(false);
+    let request = || without.upgrade("/");
+    let misplaced = |request: Request<'_>, name: &str| {
+        let exchange = request.open();
+        exchange.property("xds\0route_metadata\0filter_metadata\0realtime-byok\0policy", name);
+        exchange
+    };
+    let long = "p".repeat(99);
+    let of_metadata = |name: &str| {
+        format!(
+            "The route's metadata names the policy `{name}`, and none has that name. Configure it, or name another as \
+             `realtime_byok.policy`."
+        )
+    };
+    let of_name = |name: &str| {
+        format!(
+            "No policy has the name of the route{name}, and its metadata names none. Name one there as \
+             `realtime_byok.policy`, or configure `default`."
+        )
+    };
+    for (request, want) in [
+        (request().with_policy("vioce"), of_metadata("vioce")),
+        (request().with_policy("vioce").on_route("other"), of_metadata("vioce")),
+        (request().with_policy("a\r\nb\u{7f}"), of_metadata("ab")),
+        (request().with_policy(&long), of_metadata(&long[..64])),
+        (request().on_route("other"), of_name(", `other`")),
+        (request(), of_name("")),
+    ] {
+        assert_eq!(message(request), want);
+    }
+    let exchange = misplaced(request().authenticated(), "voice");
+    exchange.request_headers(&[(":method".into(), b"GET".to_vec()), (":path".into(), b"/".to_vec())], true);
+    let told = error(&exchange.refusal())["message"].as_str().unwrap().to_owned();
+    let want = "The route's metadata names the policy `voice` under `realtime-byok`, where nobody looks. Write \
+                `realtime_byok`, with an underscore.";
+    assert_eq!(told, want);
+}
+
+#[test]
+fn the_log_is_told_once_a_minute_that_a_route_has_no_policy() {
+    let vm = distinct_policies(false);
+    let lines = || {
+        vm.log().into_iter().filter(|(_, line)| line.contains("no_policy")).map(|(_, line)| line).collect::<Vec<_>>()
+    };
+    (0..50).for_each(|_| drop(message(vm.upgrade("/").with_policy("vioce"))));
+    let mended = "and none has that name. Configure it, or name another as `realtime_byok.policy`.";
+    let first = format!(
+        "realtime_byok: a request was answered 404 no_policy. The route's metadata names the policy `vioce`, {mended}"
+    );
+    assert_eq!(lines(), [first]);
+    vm.wait(Duration::from_secs(59));
+    message(vm.upgrade("/").with_policy("vioce"));
+    assert_eq!(lines().len(), 1);
+    vm.wait(Duration::from_secs(1));
+    message(vm.upgrade("/").with_policy("other"));
+    assert_eq!(lines().len(), 2);
+    let untold = "50 more requests had none since the last time.";
+    assert!(lines()[1].ends_with(&format!("`other`, {mended} {untold}")));
 }
 
 #[test]

@@ -53,6 +53,8 @@ fn a_token_is_taken_from_every_slot() {
         ("authorization", format!("Bearer {TOKEN}")),
         ("authorization", format!("bearer   {TOKEN}")),
         ("api-key", TOKEN.to_owned()),
+        ("api_key", TOKEN.to_owned()),
+        ("API_Key", format!(" {TOKEN}")),
         ("x-api-key", TOKEN.to_owned()),
         ("X-Goog-Api-Key", format!(" {TOKEN} ")),
         (SUBPROTOCOLS, format!("openai-insecure-api-key.{TOKEN}")),
@@ -118,6 +120,86 @@ fn a_gateway_slot_wins_and_the_clients_own_key_goes_nowhere() {
     );
 }
 
+const LIVE: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+
+/// A plugin whose default policy has a provider of Google's, beside OpenAI; `openai` has only that.
+fn googles(gateway: serde_json::Value) -> Vm {
+    vm(json!({
+        "gateway": gateway,
+        "providers": { "gemini": { "kind": "gemini", "key": { "env": "AZURE_KEY" } } },
+        "policies": {
+            "default": { "provider": null, "providers": ["gemini", "openai"] }, "openai": { "provider": "openai" },
+        },
+    }))
+}
+
+#[test]
+fn googles_clients_put_the_token_into_the_query() {
+    let vm = googles(json!({}));
+    for path in [
+        LIVE,
+        &format!("/{LIVE}"),
+        "/ws/google.ai.generativelanguage.v1alpha.GenerativeService.BidiGenerateContent",
+        "/gateway/v1beta/models/gemini-3-pro:generateContent",
+        "/v1alpha/models",
+        "/%761beta/models",
+    ] {
+        for query in [
+            format!("?key={TOKEN}"),
+            format!("?alt=sse&key={}", TOKEN.replace('-', "%2D")),
+            format!("?KEY={TOKEN}&k%65y={TOKEN}"),
+        ] {
+            for request in [vm.upgrade(&format!("{path}{query}")), vm.request("GET", format!("{path}{query}"))] {
+                let upstream = request.send().upstream();
+                assert_eq!(upstream.lines.all("x-goog-api-key"), ["azure-provider-key"], "{path}{query}");
+                let want = format!("{path}{}", if query.contains("alt") { "?alt=sse" } else { "" });
+                assert_eq!(upstream.lines.all(":path"), [want]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_in_the_query_is_one_of_the_provider_slots() {
+    let vm = googles(json!({}));
+    let sent = |query: &str, lines: Lines<'_>| {
+        let request = vm.upgrade(&format!("{LIVE}?{query}")).lines(lines.iter().copied());
+        request.send().upstream_or_refused().map(|upstream| upstream.lines.all(":path").concat())
+    };
+    let key = format!("key={TOKEN}");
+    assert_eq!(sent(&key, &[("x-goog-api-key", TOKEN)]), Ok(LIVE.into()));
+    assert_eq!(sent("key=clients-own-key", &[(GATEWAY, TOKEN), ("x-a", "clients-own-key")]), Ok(LIVE.into()));
+    assert_eq!(sent("key=", &[(GATEWAY, TOKEN)]), Ok(LIVE.into()));
+    for (query, lines, status, code) in [
+        (format!("{key}&key=other"), vec![], 400, "conflicting_credentials"),
+        (format!("{key}&%6bey=other"), vec![], 400, "conflicting_credentials"),
+        (key.clone(), vec![("x-goog-api-key", "other")], 400, "conflicting_credentials"),
+        (key.clone(), vec![(SUBPROTOCOLS, "openai-insecure-api-key.other")], 400, "conflicting_credentials"),
+        ("key=".into(), vec![], 400, "malformed_credentials"),
+        ("key".into(), vec![], 400, "malformed_credentials"),
+        (format!("{key}%0A"), vec![], 400, "malformed_credentials"),
+        ("key=wrong".into(), vec![], 401, "invalid_gateway_token"),
+        (format!("api_key={TOKEN}"), vec![], 401, "missing_gateway_token"),
+        (key.clone(), vec![(GATEWAY, "wrong")], 401, "invalid_gateway_token"),
+    ] {
+        assert_eq!(sent(&query, &lines), Err(refusal(status, code)), "{query} {lines:?}");
+    }
+}
+
+#[test]
+fn a_key_in_the_query_is_no_slot_elsewhere_and_goes_nowhere() {
+    let vm = googles(json!({}));
+    let key = format!("?key={TOKEN}");
+    let missing = refusal(401, "missing_gateway_token");
+    for path in ["/v1/realtime", "/v1beta", "/v1beta2/models", "/V1beta/models", "/ws/google.ai.x"] {
+        assert_eq!(vm.upgrade(&format!("{path}{key}")).send().refused(), missing, "{path}");
+    }
+    assert_eq!(vm.upgrade(&format!("{LIVE}{key}")).with_policy("openai").send().refused(), missing);
+    let closed = googles(json!({ "accept_provider_slot": false }));
+    let refused = closed.upgrade(&format!("{LIVE}{key}")).send();
+    assert_eq!((refused.refused(), refused.logged_path()), (missing, LIVE.into()));
+}
+
 #[test]
 fn the_names_of_the_gateway_slots_are_configurable() {
     let vm = vm(json!({ "gateway": { "header": "X-Gate", "subprotocol": "gate" } }));
@@ -157,6 +239,8 @@ fn two_different_tokens_conflict() {
         [("authorization", "Bearer token-of-web-app"), ("api-key", "other")],
         [("x-api-key", "other"), (SUBPROTOCOLS, &openai)],
         [("x-goog-api-key", TOKEN), (SUBPROTOCOLS, "xai-client-secret.other")],
+        [("api_key", TOKEN), ("api-key", "other")],
+        [("authorization", "Bearer token-of-web-app"), ("api_key", "other")],
     ] {
         assert_refused(&vm, &lines, 400, "conflicting_credentials");
     }

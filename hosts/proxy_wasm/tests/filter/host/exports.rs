@@ -17,6 +17,8 @@ unsafe extern "C" {
     pub safe fn configure(context: u32, size: usize) -> bool;
     #[link_name = "proxy_on_tick"]
     pub safe fn tick(context: u32);
+    #[link_name = "proxy_on_queue_ready"]
+    pub safe fn queue_ready(context: u32, queue: u32);
     #[link_name = "proxy_on_http_call_response"]
     pub safe fn http_call_response(context: u32, token: u32, headers: usize, body: usize, trailers: usize);
     #[link_name = "proxy_on_request_headers"]

@@ -15,13 +15,13 @@ mod stream;
 mod vm;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Debug;
 
 pub use lines::Lines;
 pub use request::{Exchange, Request};
 pub use stream::{Answer, Fate, Message};
-pub use vm::{Level, Vm};
+pub use vm::{ENVIRONMENT, Level, Vm};
 
 use golden::On;
 use statistics::Statistics;
@@ -68,6 +68,12 @@ struct Worker {
     is_inside: bool,
     /// What the module did that no module may.
     faults: Vec<String>,
+    /// What the next hostcalls return, one after the other: 0 lets one do what it is for.
+    statuses: VecDeque<u32>,
+    /// Whether any has failed: from then on statistics may be missing something.
+    has_failed: bool,
+    /// What is tried, to be shown where the module traps.
+    case: String,
 }
 
 impl Worker {
@@ -75,9 +81,19 @@ impl Worker {
         self.streams.get_mut(&self.effective)
     }
 
+    /// What a hostcall is to return without having done anything, if it is to fail.
+    fn failure(&mut self) -> Option<u32> {
+        let status = self.statuses.pop_front().filter(|status| *status != 0)?;
+        self.has_failed = true;
+        if let Some(stream) = self.stream() {
+            stream.has_failed = true;
+        }
+        Some(status)
+    }
+
     /// What the module is at, if it runs.
     fn trap(&self) -> Option<String> {
-        self.is_inside.then(|| format!("{:?}", self.streams.get(&self.effective)))
+        self.is_inside.then(|| format!("{:?}\n{}", self.streams.get(&self.effective), self.case))
     }
 }
 

@@ -90,6 +90,11 @@ impl<'a> Request<'a> {
         exchange
     }
 
+    /// Its header lines.
+    pub fn all_lines(&self) -> Vec<(String, Vec<u8>)> {
+        self.lines.iter().map(|(name, value)| (name.to_owned(), value.to_vec())).collect()
+    }
+
     /// A stream on which nothing was sent yet.
     pub fn open(&self) -> Exchange {
         let context = self.vm.new_stream();
@@ -127,6 +132,21 @@ impl Exchange {
             Fate::Answered(answer) => answer,
             fate => panic!("not answered: {fate:?}"),
         }
+    }
+
+    /// The trailers that the upstream got, if it got any.
+    pub fn trailers(&self) -> Option<Lines> {
+        stream::trailers(self.context)
+    }
+
+    /// The answer that the client has, if it has one.
+    pub fn answer_if_any(&self) -> Option<Answer> {
+        stream::answer(self.context)
+    }
+
+    /// All of the filter's own that Envoy keeps with the stream.
+    pub fn filter_state(&self) -> Vec<(String, Vec<u8>)> {
+        stream::filter_state(self.context)
     }
 
     /// What became of the request so far.
@@ -233,6 +253,11 @@ impl Exchange {
     /// All of the response's body that the client got.
     pub fn received(&self) -> Vec<u8> {
         stream::received(self.context)
+    }
+
+    /// The response's trailers that the client got.
+    pub fn received_trailers(&self) -> Vec<String> {
+        stream::received_trailers(self.context)
     }
 
     /// It is over, and about to be logged.

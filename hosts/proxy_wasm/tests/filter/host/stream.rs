@@ -13,6 +13,8 @@ pub struct Message {
     pub lines: Lines,
     /// Its body, as far as it has come.
     pub body: Vec<u8>,
+    /// Its trailers.
+    pub trailers: Lines,
 }
 
 /// A response as the client gets it.
@@ -64,6 +66,8 @@ pub(super) struct Stream {
     is_reset: bool,
     /// Set while the response's headers wait for its body.
     is_response_waiting: bool,
+    /// Set once a hostcall has failed: then whatever comes may have to wait for ever.
+    pub(super) has_failed: bool,
 }
 
 impl Stream {
@@ -165,6 +169,17 @@ pub(super) fn property(context: u32, path: &str) -> Option<Vec<u8>> {
     stream(context, |stream| stream.property(path))
 }
 
+/// The trailers of a request as the upstream has them.
+pub(super) fn trailers(context: u32) -> Option<Lines> {
+    stream(context, |stream| stream.forwarded.as_ref().map(|message| message.trailers.clone()))
+}
+
+/// All of the filter's own that Envoy keeps with a stream.
+pub(super) fn filter_state(context: u32) -> Vec<(String, Vec<u8>)> {
+    let own = |(path, value): (&String, &Vec<u8>)| path.starts_with("wasm.").then(|| (path.clone(), value.clone()));
+    stream(context, |stream| stream.properties.iter().filter_map(own).collect())
+}
+
 /// The answer that the client has, if it has one.
 pub(super) fn answer(context: u32) -> Option<Answer> {
     stream(context, |stream| stream.response.clone())
@@ -207,8 +222,9 @@ pub(super) fn request_trailers(context: u32, lines: Lines) {
     let action = call(context, &On::Lines(REQUEST_TRAILERS, true), || exports::request_trailers(context, count));
     stream(context, |stream| {
         if action == exports::CONTINUE && !stream.is_over() {
-            stream.maps.remove(&REQUEST_TRAILERS);
+            let trailers = stream.maps.remove(&REQUEST_TRAILERS).unwrap_or_default();
             stream.forward();
+            stream.forwarded.get_or_insert_default().trailers = trailers;
         }
     });
 }
@@ -225,7 +241,8 @@ pub(super) fn response_headers(context: u32, lines: Lines, details: &str) {
     stream(context, |stream| {
         let is_answered = stream.response.is_some() || stream.is_reset;
         stream.is_response_waiting = action != exports::CONTINUE && !is_answered;
-        assert!(!stream.is_response_waiting || stream.mints(), "a response waits, and nothing will ever let it go on");
+        let may_wait = stream.mints() || stream.has_failed;
+        assert!(!stream.is_response_waiting || may_wait, "a response waits, and nothing will ever let it go on");
         if !stream.is_response_waiting {
             stream.respond();
         }
@@ -242,7 +259,8 @@ pub(super) fn response_body(context: u32, chunk: &[u8], ends: bool) {
     let action = call(context, &on, || exports::response_body(context, size, ends));
     stream(context, |stream| {
         let waits = action != exports::CONTINUE && stream.response.is_none() && !stream.is_reset;
-        assert!(!waits || stream.is_response_waiting && !ends, "a response's body never waits without its headers");
+        let may_wait = stream.is_response_waiting && !ends || stream.has_failed;
+        assert!(!waits || may_wait, "a response's body never waits without its headers");
         if !waits {
             stream.respond();
             stream.received.extend(stream.response_body.iter().flatten());
@@ -266,7 +284,13 @@ pub(super) fn response_trailers(context: u32, lines: Lines) {
     let count = lines.count();
     stream(context, |stream| stream.maps.insert(RESPONSE_TRAILERS, lines));
     let action = call(context, &On::Lines(RESPONSE_TRAILERS, true), || exports::response_trailers(context, count));
-    assert_eq!(action, exports::CONTINUE, "a response's trailers never wait");
+    let may_wait = stream(context, |stream| stream.has_failed);
+    assert!(action == exports::CONTINUE || may_wait, "a response's trailers never wait");
+}
+
+/// The response's trailers that the client got, as text.
+pub(super) fn received_trailers(context: u32) -> Vec<String> {
+    stream(context, |stream| stream.map(RESPONSE_TRAILERS).map(|lines| lines.text()).unwrap_or_default())
 }
 
 /// Sends what the filter answered. An answer to a request passes through the filter's own response callbacks; one to a

@@ -64,6 +64,7 @@ impl Vm {
         initialize();
         let root = new_context();
         worker(|worker| {
+            worker.statuses.clear();
             worker.clock = u64::try_from(START.as_nanos()).unwrap();
             worker.configuration = configuration.to_vec();
             worker.log.clear();
@@ -135,6 +136,32 @@ impl Vm {
         worker(|worker| worker.statistics.values().iter().filter_map(named).collect())
     }
 
+    /// The configuration becomes another; false if the module refuses it.
+    pub fn reconfigure(&self, configuration: &[u8]) -> bool {
+        worker(|worker| worker.configuration = configuration.to_vec());
+        call(self.root, &On::Configure, || exports::configure(self.root, configuration.len()))
+    }
+
+    /// A queue of shared data that the module never asked for has something.
+    pub fn queue_ready(&self) {
+        call(self.root, &On::Tick, || exports::queue_ready(self.root, 1));
+    }
+
+    /// The next hostcalls of this thread's VMs return these, one after the other; 0 lets one do what it is for.
+    pub fn fail(&self, statuses: &[u32]) {
+        worker(|worker| worker.statuses = statuses.iter().copied().collect());
+    }
+
+    /// Says what is tried, which is shown where the module traps.
+    pub fn trying(&self, case: String) {
+        worker(|worker| worker.case = case);
+    }
+
+    /// The names of all statistics.
+    pub fn statistic_names(&self) -> Vec<String> {
+        worker(|worker| worker.statistics.values().keys().cloned().collect())
+    }
+
     /// The requests that this thread's VMs sent by themselves.
     pub fn http_calls(&self) -> Vec<HttpCall> {
         worker(|worker| worker.http_calls.clone())
@@ -170,7 +197,10 @@ impl Drop for Vm {
 
 /// What streams held is given back when they are gone.
 fn assert_nothing_is_held() {
-    let held = worker(|worker| worker.streams.is_empty().then(|| worker.statistics.values().get(MEMORY).copied()));
+    let held = worker(|worker| {
+        let is_known = worker.streams.is_empty() && !worker.has_failed;
+        is_known.then(|| worker.statistics.values().get(MEMORY).copied())
+    });
     assert!(matches!(held, None | Some(None | Some(0))), "streams that are gone hold memory: {held:?}");
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::check;
 use crate::fixture::vm;
+use crate::host::Fate;
 
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let bodies = [
@@ -43,7 +44,11 @@ fn a_body_cut_anywhere_comes_to_the_same() {
         let request = vms[index].post("/v1/chat/completions", &body).authenticated();
         let cut = request.clone().chunks(&pieces);
         let cut = if has_trailers { cut.trailer("x-last", "1") } else { cut };
-        prop_assert_eq!(cut.send().fate(), request.send().fate(), "{:?}", pieces);
+        let mut want = request.send().fate();
+        if let (Fate::Forwarded(message), true) = (&mut want, has_trailers) {
+            message.trailers.add("x-last", "1");
+        }
+        prop_assert_eq!(cut.send().fate(), want, "{:?}", pieces);
         Ok(())
     });
 }

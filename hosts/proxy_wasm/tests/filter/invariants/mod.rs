@@ -2,6 +2,7 @@
 
 mod admission;
 mod bodies;
+mod callbacks;
 mod robustness;
 mod secrecy;
 
@@ -30,6 +31,15 @@ fn check<S: Strategy>(values: S, property: impl Fn(S::Value) -> Result<(), TestC
     });
 }
 
+/// The same without a record of any case.
+#[track_caller]
+fn check_unrecorded<S: Strategy>(values: S, property: impl Fn(S::Value) -> Result<(), TestCaseError>) {
+    let config = Config { failure_persistence: None, ..Config::default() };
+    golden::unrecorded(|| {
+        TestRunner::new(config).run(&values, property).unwrap_or_else(|failure| panic!("{failure}"));
+    });
+}
+
 /// Where a credential may stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Slot {
@@ -48,9 +58,10 @@ const GATEWAY: [Slot; 4] = [
     Slot::Encoded,
 ];
 
-const PROVIDER: [Slot; 6] = [
+const PROVIDER: [Slot; 7] = [
     Slot::Header("authorization", "Bearer "),
     Slot::Header("api-key", ""),
+    Slot::Header("api_key", ""),
     Slot::Header("x-api-key", ""),
     Slot::Header("x-goog-api-key", ""),
     Slot::Subprotocol("openai-insecure-api-key."),
@@ -70,6 +81,10 @@ fn header_name() -> impl Strategy<Value = String> {
         "sec-websocket-protocol",
         "authorization",
         "api-key",
+        "api_key",
+        "connection",
+        "proxy-authorization",
+        "referer",
         "x-api-key",
         "x-goog-api-key",
         "openai-beta",

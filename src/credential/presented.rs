@@ -1,0 +1,237 @@
+//! The tokens that a client presents in any slot, to be found wherever else in its request they stand.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use percent_encoding::percent_decode;
+
+use super::bearer::bearer;
+use super::slots::{Slot, values};
+use super::subprotocols::Subprotocol;
+use crate::http::{Target, trim};
+use crate::secret::Secret;
+
+/// The fewest characters of a token: a configuration with a shorter one is refused. What is shorter in a slot is what an
+/// SDK was given for want of a key, such as `unused`, and may stand elsewhere by chance.
+pub const SHORTEST_TOKEN: usize = 8;
+
+/// How often something may be percent-encoded, such as a URL in a URL's query, and still be read.
+const DECODINGS: usize = 2;
+
+/// Base64 with padding or without, as `Basic` has it.
+const BASIC: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// All that one request presents, whether it is read or only removed.
+#[derive(Default)]
+pub struct PresentedTokens<'a>(Vec<Token<'a>>);
+
+enum Token<'a> {
+    Borrowed(&'a [u8]),
+    Kept(Secret),
+}
+
+impl<'a> PresentedTokens<'a> {
+    /// What stands in these header lines, these subprotocols and the query's `key`.
+    pub fn new(
+        lines: impl Iterator<Item = (Slot, &'a [u8])>,
+        subprotocols: impl Iterator<Item = (&'a [u8], Subprotocol)>,
+        target: &Target<'a>,
+    ) -> Self {
+        let mut tokens = Self::default();
+        for (slot, line) in lines {
+            for value in values(line) {
+                match (slot, bearer(value)) {
+                    (_, Some(token)) => tokens.add(Cow::Borrowed(token)),
+                    // Of another scheme.
+                    (Slot::Authorization, None) => {}
+                    (Slot::Gateway | Slot::ApiKey, None) => tokens.add(Cow::Borrowed(value)),
+                }
+            }
+        }
+        for (name, kind) in subprotocols {
+            match kind {
+                Subprotocol::Token(at) | Subprotocol::ProviderKey(at) => {
+                    tokens.add(Cow::Borrowed(name.get(at..).unwrap_or_default()));
+                }
+                Subprotocol::EncodedToken(at) => {
+                    let text = name.get(at..).unwrap_or_default();
+                    tokens.add(Cow::Borrowed(text));
+                    tokens.add(Cow::Owned(URL_SAFE_NO_PAD.decode(text).unwrap_or_default()));
+                }
+                Subprotocol::ProviderSetting | Subprotocol::Plain => {}
+            }
+        }
+        for param in target.params().filter(|param| param.is("key")) {
+            tokens.add(param.bytes());
+        }
+        tokens
+    }
+
+    /// The same, for longer than the request's head.
+    pub fn into_owned(self) -> PresentedTokens<'static> {
+        let kept = |token| match token {
+            Token::Borrowed(bytes) => Token::Kept(Secret::new(bytes.to_vec())),
+            Token::Kept(secret) => Token::Kept(secret),
+        };
+        PresentedTokens(self.0.into_iter().map(kept).collect())
+    }
+
+    /// Whether one of them stands in a text: as it is, percent-encoded in whole or in part, or in what `Basic` encodes.
+    pub fn stand_in(&self, text: &[u8]) -> bool {
+        self.0.iter().any(|token| stands_in(token.bytes(), text))
+    }
+
+    fn add(&mut self, token: Cow<'a, [u8]>) {
+        if token.len() < SHORTEST_TOKEN || self.0.iter().any(|known| known.bytes() == &*token) {
+            return;
+        }
+        self.0.push(match token {
+            Cow::Borrowed(bytes) => Token::Borrowed(bytes),
+            Cow::Owned(bytes) => Token::Kept(Secret::new(bytes)),
+        });
+    }
+}
+
+impl Token<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Kept(secret) => secret.expose(),
+        }
+    }
+}
+
+/// Whether a token stands in a text: as it is, percent-encoded in whole or in part, or in what `Basic` encodes.
+pub fn stands_in(token: &[u8], text: &[u8]) -> bool {
+    // No encoding is shorter than what it encodes.
+    if token.len() > text.len() {
+        return false;
+    }
+    match find(token, text) {
+        Found::Token => true,
+        Found::Encoded => {
+            let decodings = std::iter::successors(Some(decoded(text)), |text| Some(decoded(text)));
+            decodings.take(DECODINGS).any(|text| find(token, &text) == Found::Token)
+        }
+        Found::Nothing => basic(text).is_some_and(|decoded| find(token, &decoded) == Found::Token),
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Found {
+    Token,
+    /// Not the token, but what may be percent-encoded.
+    Encoded,
+    Nothing,
+}
+
+/// Looks a text through once.
+fn find(token: &[u8], text: &[u8]) -> Found {
+    let Some(&first) = token.first() else { return Found::Nothing };
+    let mut is_encoded = false;
+    for (at, &byte) in text.iter().enumerate() {
+        is_encoded |= byte == b'%';
+        if byte == first && text.get(at..).is_some_and(|rest| rest.starts_with(token)) {
+            return Found::Token;
+        }
+    }
+    if is_encoded { Found::Encoded } else { Found::Nothing }
+}
+
+fn decoded(text: &[u8]) -> Vec<u8> {
+    percent_decode(text).collect()
+}
+
+/// What the scheme `Basic` (RFC 7617) encodes, where a text is of that.
+fn basic(text: &[u8]) -> Option<Vec<u8>> {
+    if !matches!(text, [b'B' | b'b', ..]) {
+        return None;
+    }
+    let (scheme, rest) = text.split_at_checked(6)?;
+    let is_basic = scheme.eq_ignore_ascii_case(b"basic ");
+    is_basic.then(|| BASIC.decode(trim(rest)).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::STANDARD;
+
+    use super::*;
+
+    fn presented<'a>(lines: &[(Slot, &'a str)], subprotocols: &[(&'a str, Subprotocol)], path: &'a str) -> Vec<String> {
+        let lines = lines.iter().map(|(slot, value)| (*slot, value.as_bytes()));
+        let subprotocols = subprotocols.iter().map(|(name, kind)| (name.as_bytes(), *kind));
+        let tokens = PresentedTokens::new(lines, subprotocols, &Target::parse(path.as_bytes()));
+        tokens.0.iter().map(|token| String::from_utf8(token.bytes().to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_slot_presents_its_token_once() {
+        let lines = [
+            (Slot::Gateway, "Bearer gateway-token"),
+            (Slot::Gateway, "gateway-token, another-token"),
+            (Slot::Authorization, "bearer own-provider-key"),
+            (Slot::Authorization, "Basic dXNlcjpwYXNz"),
+            (Slot::ApiKey, "third-key"),
+            (Slot::ApiKey, "unused"),
+            (Slot::ApiKey, ""),
+        ];
+        let subprotocols = [
+            ("realtime", Subprotocol::Plain),
+            ("gateway.subprotocol-token", Subprotocol::Token(8)),
+            ("b64.ZW5jb2RlZC10b2tlbg", Subprotocol::EncodedToken(4)),
+            ("openai-beta.realtime-v1", Subprotocol::ProviderSetting),
+            ("key.subprotocol-key", Subprotocol::ProviderKey(4)),
+        ];
+        assert_eq!(
+            presented(&lines, &subprotocols, "/r?key=query%2Dkey&model=gpt-realtime"),
+            [
+                "gateway-token",
+                "another-token",
+                "own-provider-key",
+                "third-key",
+                "subprotocol-token",
+                "ZW5jb2RlZC10b2tlbg",
+                "encoded-token",
+                "subprotocol-key",
+                "query-key",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_token_is_found_however_it_is_encoded() {
+        let token = "to/ken+42";
+        let basic = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        for text in [
+            token,
+            "https://a.test/?t=to/ken+42&x",
+            "to%2Fken%2b42",
+            "%74%6f%2F%6b%65%6e%2B%34%32",
+            "t%6F/ken+42",
+            "https://a.test/?next=%2Fr%3Ft%3Dto%252Fken%252b42",
+            "%zz to/ken+42 %",
+            &basic("user:to/ken+42"),
+            &basic("to/ken+42:").replace('=', "").replace("Basic", "bASIC"),
+        ] {
+            assert!(stands_in(token.as_bytes(), text.as_bytes()), "{text}");
+        }
+        for text in ["", "to/ken+4", "to/ken 42", "To/ken+42", "to%2Fken", &STANDARD.encode("to/ken+43"), "Basic %%%"] {
+            assert!(!stands_in(token.as_bytes(), text.as_bytes()), "{text}");
+        }
+        assert!(!stands_in(b"", b"anything%"));
+    }
+
+    #[test]
+    fn what_is_kept_is_the_same() {
+        let lines = [(Slot::Gateway, b"gateway-token".as_slice())];
+        let tokens = PresentedTokens::new(lines.into_iter(), [].into_iter(), &Target::parse(b"/")).into_owned();
+        assert!(tokens.stand_in(b"x gateway-token") && !tokens.stand_in(b"gateway-tokem"));
+    }
+}
