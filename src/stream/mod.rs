@@ -142,7 +142,7 @@ impl Stream {
     pub fn tick(&mut self, sessions: &mut Sessions, now: SystemTime) -> bool {
         let (State::Relaying(relay, _), Some(handle)) = (&mut self.state, &self.handle) else { return false };
         let has_changed = relay.has_moved();
-        if has_changed {
+        if relay.has_spoken() {
             sessions.moved(handle, now);
         }
         let requested = sessions.ending_of_joined(handle, now).or_else(|| sessions.ending(handle));
