@@ -89,6 +89,18 @@ fn a_call_is_named_by_its_sealed_id_on_any_replica_and_goes_on_with_the_key_that
 }
 
 #[test]
+fn no_other_line_of_a_name_is_lost_where_an_id_is_sealed() {
+    let vm = replica(json!({}));
+    let request = vm.request("POST", "/v1/realtime/calls?model=gpt-realtime").line("content-type", "application/sdp");
+    let call = request.line("authorization", format!("Bearer {TOKEN}")).body("v=0").send();
+    call.upstream();
+    let lines = [("link", "</a>"), ("link", RAW), ("link", "</b>"), ("location", RAW)];
+    let answer = call.respond(201, lines);
+    let id = answer.lines.all("location").concat();
+    assert_eq!(answer.lines.all("link"), [format!("</a>, {id}, </b>")]);
+}
+
+#[test]
 fn nobody_else_joins_or_controls_a_call_even_where_it_is_not_known() {
     let first = replica(json!({}));
     let (_call, id, _) = begun(&first, TOKEN);
