@@ -206,6 +206,19 @@ fn live_answer(id: &str) -> String {
 }
 
 #[test]
+fn a_local_secrets_call_of_live_names_the_model_that_it_was_minted_for() {
+    let vm = replica(json!({}));
+    let secret = mint(&vm, json!({}));
+    let live = |session: Value| {
+        let request = vm.request("POST", "/v1/live/sessions").line("content-type", "application/json");
+        request.line("authorization", format!("Bearer {secret}")).body(json!({ "session": session }).to_string()).send()
+    };
+    assert_eq!(live(json!({ "model": "another" })).refused(), refusal(403, "model_not_allowed"));
+    assert_eq!(live(json!({ "voice": "x" })).refused(), refusal(400, "malformed_request"));
+    live(json!({ "model": "gpt-realtime" })).upstream();
+}
+
+#[test]
 fn a_call_of_live_is_named_in_its_body_and_joined_and_ended_by_that() {
     let limits = json!({ "web-app": { "limits": { "concurrent_sessions": 1 } } });
     let vm = replica(json!({
