@@ -6,13 +6,17 @@
 //! would go on as any other, and a path that is taken for a call and is none would open other routes to a client
 //! secret. So what only resembles such a path is refused, and allows nothing.
 
+mod calls;
 mod control;
 mod path;
 
-use crate::http::{Param, Target, trim};
+use crate::http::{Target, trim};
+
+use calls::Joined;
 
 use path::{Tail, is_normal, with_normal};
 
+pub use calls::{CallAction, CallId, CallPath, SidebandPath};
 pub use control::ControlResource;
 pub use path::{InvalidPath, Path};
 
@@ -20,18 +24,17 @@ pub use path::{InvalidPath, Path};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Endpoint {
     /// A WebSocket of a realtime session: `…/realtime`, and where else such live.
-    Realtime {
-        /// The call that it joins as a sideband, by `?call_id=rtc_…`.
-        call_id: Option<CallId>,
-    },
+    Realtime,
+    /// A WebSocket that joins the call of this id.
+    Sideband(CallId, SidebandPath),
     /// A WebSocket of the Responses API: `…/responses`.
     Responses,
     /// A WebSocket anywhere else.
     WebSocket,
     /// Mints a client secret.
     Mint(Mint),
-    /// Begins a WebRTC call: `POST …/realtime/calls`.
-    StartCall,
+    /// Begins a WebRTC call.
+    StartCall(CallPath),
     /// Does something to the call of this id: `POST …/realtime/calls/{id}/…`.
     Call(CallId, CallAction),
     /// Makes a completion, chat or not, of which a stream tells its usage only on request.
@@ -69,23 +72,6 @@ impl Mint {
     }
 }
 
-/// What can be done to a call, SIP or WebRTC.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CallAction {
-    /// `…/accept`
-    Accept,
-    /// `…/reject`
-    Reject,
-    /// `…/refer`
-    Refer,
-    /// `…/hangup`
-    HangUp,
-}
-
-/// The upstream's name for a call: letters, digits, `_` and `-`, at least one and at most [`CallId::MAX`] of them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct CallId(String);
-
 /// Why a request cannot be said to address anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoEndpoint {
@@ -110,11 +96,11 @@ impl Endpoint {
     /// If method, upgrade and path, looked at in this order, cannot stand there.
     ///
     /// ```
-    /// use realtime_byok::endpoint::{Endpoint, InvalidPath, NoEndpoint};
+    /// use realtime_byok::endpoint::{CallPath, Endpoint, InvalidPath, NoEndpoint};
     /// use realtime_byok::http::Target;
     ///
     /// let read = |method: &[u8], path: &[u8]| Endpoint::read(method, &Target::parse(path), None).map(|(read, _)| read);
-    /// assert_eq!(read(b"POST", b"/v1/realtime/calls?model=m"), Ok(Endpoint::StartCall));
+    /// assert_eq!(read(b"POST", b"/v1/realtime/calls?model=m"), Ok(Endpoint::StartCall(CallPath::Realtime)));
     /// assert_eq!(read(b"POST", b"/v1/Realtime/calls/"), Ok(Endpoint::Forbidden));
     /// assert_eq!(read(b"POST", b"/v1/calls;x"), Err(NoEndpoint::Path(InvalidPath::Character)));
     /// ```
@@ -136,30 +122,37 @@ impl Endpoint {
         let path = Path::decode(target.path).map_err(NoEndpoint::Path)?;
         let tail = path.tail();
         let found = Resource::of(&path, tail);
-        let endpoint =
-            if upgrade.is_some() { Self::of_upgrade(found, target) } else { Self::of_request(method, found, tail) };
+        let endpoint = if upgrade.is_some() {
+            Self::of_upgrade(found, target, tail)
+        } else {
+            Self::of_request(method, found, tail)
+        };
         Ok((endpoint, path))
     }
 
     /// Whether it is a WebSocket.
     pub fn is_websocket(&self) -> bool {
-        matches!(self, Self::Realtime { .. } | Self::Responses | Self::WebSocket)
+        matches!(self, Self::Realtime | Self::Sideband(..) | Self::Responses | Self::WebSocket)
     }
 
     /// Whether it begins a session, to be listed and limited as one: a WebSocket or a call.
     pub fn begins_session(&self) -> bool {
-        self.is_websocket() || *self == Self::StartCall
+        self.is_websocket() || matches!(self, Self::StartCall(_))
     }
 
     /// Whether a client secret opens it: what a realtime session begins with.
     pub fn takes_client_secrets(&self) -> bool {
-        matches!(self, Self::Realtime { .. } | Self::StartCall)
+        matches!(self, Self::Realtime | Self::Sideband(..) | Self::StartCall(_))
     }
 
     /// Whether its response may tell usage that was not told before. Reading what was made before, or changing it,
     /// tells the same usage again.
     pub fn creates(&self) -> bool {
-        matches!(self, Self::Completions | Self::Creation | Self::Deferred | Self::Call(..))
+        match self {
+            Self::Call(_, action) => *action != CallAction::Download,
+            Self::Completions | Self::Creation | Self::Deferred => true,
+            _ => false,
+        }
     }
 
     /// Whether a streamed response tells its usage only to those who ask.
@@ -170,34 +163,38 @@ impl Endpoint {
     /// Whether a request, with a body or without one, is subject to a rule on models even if it names none.
     pub fn must_name_model(&self, has_body: bool) -> bool {
         match self {
+            Self::Realtime | Self::Responses | Self::WebSocket | Self::Mint(_) | Self::StartCall(_) => true,
             // The model of a call was judged when it began.
-            Self::Realtime { call_id } => call_id.is_none(),
-            Self::Responses | Self::WebSocket | Self::Mint(_) | Self::StartCall => true,
+            Self::Sideband(..) | Self::Call(_, CallAction::Download) => false,
             Self::Call(..) | Self::Completions | Self::Creation | Self::Deferred | Self::Update => has_body,
             Self::Retrieve | Self::Forbidden => false,
         }
     }
 
-    /// The call that a WebSocket joins as its sideband.
-    pub fn sideband_of(&self) -> Option<&CallId> {
+    /// The call that it names, by the id that the client knows.
+    pub fn call(&self) -> Option<&CallId> {
         match self {
-            Self::Realtime { call_id } => call_id.as_ref(),
+            Self::Sideband(id, _) | Self::Call(id, _) => Some(id),
             _ => None,
         }
     }
 
-    /// The call that the upstream is asked to end.
-    pub fn hung_up(&self) -> Option<&CallId> {
-        match self {
-            Self::Call(id, CallAction::HangUp) => Some(id),
-            _ => None,
-        }
+    /// Whether the upstream is asked to end the call that it names.
+    pub fn hangs_up(&self) -> bool {
+        matches!(self, Self::Call(_, CallAction::HangUp))
     }
 
-    fn of_upgrade(found: Option<(Resource, Match)>, target: &Target<'_>) -> Self {
-        match found {
-            Some((Resource::Realtime, Match::Exact)) => Self::Realtime { call_id: CallId::joined(target) },
-            Some((Resource::Responses, Match::Exact)) => Self::Responses,
+    fn of_upgrade(found: Option<(Resource, Match)>, target: &Target<'_>, tail: Tail<'_>) -> Self {
+        match (found, Joined::read(target)) {
+            (Some((Resource::Realtime, Match::Exact)), Joined::Nothing) => Self::Realtime,
+            (Some((Resource::Realtime, Match::Exact)), Joined::Call(id)) => Self::Sideband(id, SidebandPath::Realtime),
+            (Some((Resource::Attach, Match::Exact)), Joined::Nothing) => {
+                CallId::above(tail).map_or(Self::Forbidden, |id| Self::Sideband(id, SidebandPath::Attach))
+            }
+            // What could be read as one call or another, and what stands below a call.
+            (_, Joined::Call(_) | Joined::Unclear) => Self::Forbidden,
+            (Some((Resource::Attach | Resource::Call(_) | Resource::OtherOfCall, _)), _) => Self::Forbidden,
+            (Some((Resource::Responses, Match::Exact)), _) => Self::Responses,
             _ => Self::WebSocket,
         }
     }
@@ -207,16 +204,14 @@ impl Endpoint {
         match found {
             Some((Resource::Mint(mint), Match::Exact)) if is_post => Self::Mint(mint),
             Some((Resource::Mint(_) | Resource::Secrets, _)) => Self::Forbidden,
-            Some((Resource::Calls, Match::Exact)) if is_post => Self::StartCall,
+            Some((Resource::Calls(path), Match::Exact)) if is_post => Self::StartCall(path),
             // OpenAI's former API began WebRTC calls by a POST to the WebSocket's path.
-            Some((Resource::Calls | Resource::OtherCalls | Resource::Realtime, _)) if is_post => Self::Forbidden,
-            Some((Resource::Call(action), spelling)) if is_post => {
-                let [_, id, ..] = tail;
-                match (CallId::parse(id), spelling) {
-                    (Some(id), Match::Exact) => Self::Call(id, action),
-                    _ => Self::Forbidden,
-                }
+            Some((Resource::Calls(_) | Resource::Realtime, _)) if is_post => Self::Forbidden,
+            Some((Resource::Call(action), Match::Exact)) if method.does(action) => {
+                CallId::above(tail).map_or(Self::Forbidden, |id| Self::Call(id, action))
             }
+            // Below a call nothing is done to it without looking at whose it is.
+            Some((Resource::Attach | Resource::Call(_) | Resource::OtherOfCall, _)) => Self::Forbidden,
             _ => Self::of_rest(method, tail),
         }
     }
@@ -227,36 +222,6 @@ impl Endpoint {
             Method::Post => with_normal(tail, made_at_end),
             Method::Echo | Method::Connect | Method::Other => Self::Update,
         }
-    }
-}
-
-impl CallId {
-    /// The longest, in bytes.
-    pub const MAX: usize = 256;
-
-    /// Takes a text for an id if it can be one.
-    pub fn parse(text: &str) -> Option<Self> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        let is_id = (1..=Self::MAX).contains(&text.len()) && text.bytes().all(is_plain);
-        is_id.then(|| Self(text.to_owned()))
-    }
-
-    /// The id that a `location` such as `/v1/realtime/calls/rtc_u1` ends with.
-    pub fn in_location(location: &[u8]) -> Option<Self> {
-        let last = Target::parse(location).path.rsplit(|&byte| byte == b'/').next()?;
-        Self::parse(str::from_utf8(last).ok()?)
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The one id in the query of a WebSocket.
-    fn joined(target: &Target<'_>) -> Option<Self> {
-        let mut ids = target.params().filter(|param: &Param<'_>| param.is("call_id"));
-        let (id, other) = (ids.next()?.value()?, ids.next());
-        if other.is_some() { None } else { Self::parse(&id) }
     }
 }
 
@@ -276,10 +241,12 @@ enum Resource {
     Mint(Mint),
     /// Where provider secrets are handed out in ways that are not treated here.
     Secrets,
-    Calls,
-    /// Where calls begin in ways that are not treated here.
-    OtherCalls,
+    Calls(CallPath),
     Call(CallAction),
+    /// Where a WebSocket joins a call of Live.
+    Attach,
+    /// Below a call, what is not treated here, such as the fork of it.
+    OtherOfCall,
     Realtime,
     Responses,
 }
@@ -303,21 +270,25 @@ impl Resource {
     fn at_end(tail: Tail<'_>, gemini_live: &str) -> Option<Self> {
         Some(match tail {
             ["client_secrets", "realtime", ..] => Self::Mint(Mint::ClientSecrets),
-            ["client_secrets", "translations", "realtime", _] => Self::Mint(Mint::TranslationClientSecrets),
+            ["client_secrets", "translations", "realtime", ..] => Self::Mint(Mint::TranslationClientSecrets),
             ["transcription_sessions", "realtime", ..] => Self::Mint(Mint::TranscriptionSessions),
             ["sessions", "realtime" | "realtimeapi", ..] => Self::Mint(Mint::Sessions),
             ["sessions", "chatkit", ..] => Self::Secrets,
             // Gemini's.
             ["auth_tokens", ..] => Self::Secrets,
-            ["calls", "realtime", ..] => Self::Calls,
-            ["accept", _, "calls", "realtime"] => Self::Call(CallAction::Accept),
-            ["reject", _, "calls", "realtime"] => Self::Call(CallAction::Reject),
-            ["refer", _, "calls", "realtime"] => Self::Call(CallAction::Refer),
-            ["hangup", _, "calls", "realtime"] => Self::Call(CallAction::HangUp),
-            ["calls", "translations", "realtime", _] => Self::OtherCalls,
-            // Azure's.
-            ["realtimertc", ..] => Self::OtherCalls,
-            ["sessions", "live", ..] => Self::OtherCalls,
+            ["calls", "realtime", ..] => Self::Calls(CallPath::Realtime),
+            ["calls", "translations", "realtime", ..] => Self::Calls(CallPath::Translations),
+            ["realtimertc", ..] => Self::Calls(CallPath::Azure),
+            ["sessions", "live", ..] => Self::Calls(CallPath::Live),
+            [below, _, "calls", "realtime", _] | [below, _, "calls", "translations", "realtime"] => {
+                CallAction::named(below).map_or(Self::OtherOfCall, Self::Call)
+            }
+            ["attach", _, "sessions", "live", _] => Self::Attach,
+            ["content", _, "sessions", "live", _] => Self::Call(CallAction::Download),
+            [below, _, "sessions", "live", _] => CallAction::named(below).map_or(Self::OtherOfCall, Self::Call),
+            [_, "calls", "realtime", ..]
+            | [_, "calls", "translations", "realtime", _]
+            | [_, "sessions", "live", ..] => Self::OtherOfCall,
             ["realtime", ..] | ["translations", "realtime", ..] => Self::Realtime,
             // Gateways whose paths end with the provider's name.
             ["openai", ..] => Self::Realtime,
@@ -333,7 +304,7 @@ const GEMINI_LIVE: &str = ".BidiGenerateContent";
 
 /// The endpoint of a `POST` that names nothing which is listed, by what its path ends in.
 fn made_at_end(tail: Tail<'_>) -> Endpoint {
-    let [last, second, third, _] = tail;
+    let [last, second, third, ..] = tail;
     // Below these something that exists already is addressed: what it has used was counted when it was made.
     let is_collection = |segment| matches!(segment, "completions" | "responses" | "runs" | "batches");
     // These can stand in the place of an id below those and make something, whatever the segments before are called:
@@ -387,6 +358,11 @@ impl Method {
             _ if is(b"CONNECT") => Self::Connect,
             _ => Self::Other,
         }
+    }
+
+    /// Whether it does this to a call.
+    fn does(self, action: CallAction) -> bool {
+        self == if action == CallAction::Download { Self::Get } else { Self::Post }
     }
 }
 

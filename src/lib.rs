@@ -59,7 +59,7 @@
 //! | local reply | a response that the filter makes by itself, for a denial or of the control API | [`local_reply::LocalReply`] |
 //! | session | a WebSocket after its 101, or a call: what is listed, limited and recorded | [`process::Sessions`] |
 //! | call | a WebRTC call, whose media never passes | [`call::Call`] |
-//! | sideband | a WebSocket that joins a call | [`endpoint::Endpoint::sideband_of`] |
+//! | sideband | a WebSocket that joins a call, and is one session with it; a watcher is one that says nothing | [`endpoint::Endpoint::sideband_of`] |
 //! | lock | session fields that a client may not change | [`protocol::Lock`] |
 //! | usage | what an upstream reports of one response or transcription: tokens, by direction and modality | [`usage::ReportedUsage`] |
 //! | tally | counters to which usage is added | [`usage::Tally`] |
@@ -83,7 +83,7 @@
 //! | [`call`] | WebRTC calls |
 //! | [`client_secret`] | sealed client secrets; what mint requests and their responses say |
 //! | [`policy`], [`name_rule`] | which policy, provider, key and model |
-//! | [`process`] | all sessions of the process, and what its workers share: records, counters of callers, heartbeats |
+//! | [`process`] | all sessions of the process, and what its workers share: records, counters of callers, calls, heartbeats |
 //! | [`metrics`] | what is measured, and Envoy's names for it |
 //! | [`protocol`] | what events and bodies of the providers' APIs say of usage; what clients' events change |
 //! | [`credential`] | slots, subprotocols, callers and their tokens |

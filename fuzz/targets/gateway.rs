@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::SystemTime;
 
+use realtime_byok::call::sealed_id::CallClaims;
 use realtime_byok::client_secret::claims::{Claims, SecretLimits};
 use realtime_byok::client_secret::sealing::{SealingKey, SealingKeys};
 use realtime_byok::config::{Plan, load};
@@ -27,6 +28,9 @@ pub(super) const PAST: &str = "token-of-yesterday-000003";
 pub(super) const CONTROL: &str = "token-of-the-operator-004";
 /// What a client secret of an upstream's is.
 pub(super) const UPSTREAM_SECRET: &str = "ek_of-the-upstream-000005";
+
+/// What an upstream calls a call.
+pub(super) const UPSTREAM_CALL: &str = "rtc_of-the-upstream";
 
 /// The providers' keys, by the variables that hold them.
 pub(super) const KEYS: [(&str, &str); 8] = [
@@ -126,9 +130,27 @@ pub(super) static SECRETS: LazyLock<[String; 2]> = LazyLock::new(|| {
             upstream,
             lock: None,
             transcription_model: None,
+            key: None,
         };
         keys.seal(&claims, &[9; 24]).expect("short claims").expose().to_owned()
     })
+});
+
+/// The id of a call that the web app began under the policy `plain`.
+pub(super) static CALL: LazyLock<String> = LazyLock::new(|| {
+    let keys = SealingKeys::new(SealingKey::from_base64(SEALING_KEY.as_bytes()).expect("a key"), Vec::new());
+    let claims = CallClaims {
+        caller: "web-app",
+        provider: "openai",
+        policy: "plain",
+        began_at: NOW,
+        id: UPSTREAM_CALL,
+        user: None,
+        key: None,
+        max_duration: None,
+        share: None,
+    };
+    claims.seal(&keys, &[8; 24]).expect("short claims").as_str().to_owned()
 });
 
 /// What may reach no client, no log and no metric: the gateway's own secrets, unless these bytes hold them already.

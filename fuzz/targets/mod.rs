@@ -8,7 +8,9 @@ pub mod frames;
 mod gateway;
 mod host;
 pub mod json;
+mod oracle;
 pub mod path;
+pub mod request;
 pub mod sealed;
 mod tree;
 mod wire;
@@ -17,7 +19,7 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("bodies", bodies::run),
     ("configuration", configuration::run),
     ("control", control::run),
@@ -25,12 +27,13 @@ pub const TARGETS: [Target; 8] = [
     ("frames", frames::run),
     ("json", json::run),
     ("path", path::run),
+    ("request", request::run),
     ("sealed", sealed::run),
 ];
 
 /// `bytes` whole, byte by byte, and in two pieces cut at some places: what must come to the same.
 fn cuts(bytes: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
-    const PLACES: usize = 24;
+    const PLACES: usize = 12;
     let step = 1 + bytes.len() / PLACES;
     let in_two = (1..bytes.len()).step_by(step).map(|cut| {
         let (head, tail) = bytes.split_at(cut);

@@ -32,7 +32,7 @@ pub fn run(bytes: &[u8]) {
         if let Ok((seen, _)) = Endpoint::read(b"GET", &target, Some(b"websocket")) {
             let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(format!("/{end}").as_bytes()));
             match seen {
-                Endpoint::Realtime { .. } => assert!(
+                Endpoint::Realtime | Endpoint::Sideband(..) => assert!(
                     ends(&["realtime", "realtime/translations", "openai", "live"])
                         || path.to_ascii_lowercase().ends_with(b".bidigeneratecontent")
                         || path.ends_with(b"/attach")
@@ -132,7 +132,9 @@ fn served(path: &[u8]) -> Served {
         let calls = path.strip_suffix(b"/hangup")?;
         let at = calls.iter().rposition(|&byte| byte == b'/')?;
         let id = std::str::from_utf8(&calls[at + 1..]).ok()?;
-        (calls[..at].ends_with(b"/realtime/calls") && CallId::parse(id).is_some()).then_some(())
+        let beginnings: [&[u8]; 3] = [b"/realtime/calls", b"/realtime/translations/calls", b"/live/sessions"];
+        let is_call = beginnings.iter().any(|begins| calls[..at].ends_with(begins));
+        (is_call && CallId::parse(id).is_some()).then_some(())
     };
     let calls = ["realtime/calls", "realtime/translations/calls", "live/sessions", "realtimertc", "realtime"];
     match () {
@@ -149,10 +151,10 @@ fn compare(seen: &Endpoint, served: &Served) {
     let agrees = match (served, seen) {
         (_, Endpoint::Forbidden) => true,
         (Served::Nothing, seen) => {
-            !matches!(seen, Endpoint::Mint(_) | Endpoint::StartCall | Endpoint::Call(_, CallAction::HangUp))
+            !matches!(seen, Endpoint::Mint(_) | Endpoint::StartCall(_) | Endpoint::Call(_, CallAction::HangUp))
         }
         (Served::Mint(mint), seen) => *seen == Endpoint::Mint(*mint),
-        (Served::Call, seen) => *seen == Endpoint::StartCall,
+        (Served::Call, seen) => matches!(seen, Endpoint::StartCall(_)),
         (Served::HangUp, seen) => matches!(seen, Endpoint::Call(_, CallAction::HangUp)),
         (Served::Secret, _) => false,
         (Served::Made, seen) => seen.creates(),

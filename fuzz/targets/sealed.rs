@@ -1,13 +1,19 @@
-//! Sealed client secrets: what was not sealed never opens, what was opens to the same, and no changed bit goes unnoticed.
+//! Sealed client secrets and ids of calls: what was not sealed never opens, what was opens to the same, neither is taken for
+//! the other, and no changed bit goes unnoticed.
 //!
 //! Texts of claims stand on lines of their own: caller, provider, policy, model, user, origin, the upstream's secret, locked
-//! fields, the model of transcriptions.
+//! fields, the model of transcriptions; of an id the third is the upstream's.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use realtime_byok::call::sealed_id::CallClaims;
 use realtime_byok::client_secret::claims::{Claims, SecretLimits};
 use realtime_byok::client_secret::sealing::{PREFIX, Plaintext, SealingKey, SealingKeys};
+use realtime_byok::endpoint::CallId;
+use realtime_byok::limit::SharedLimits;
+use realtime_byok::process::{Share, TallyKey};
+use realtime_byok::usage::MicroUsd;
 
 use super::gateway::SECRETS;
 
@@ -23,7 +29,10 @@ fn key(seed: u8) -> SealingKey {
 
 pub fn run(bytes: &[u8]) {
     for text in [bytes.to_vec(), [PREFIX, bytes].concat(), [SECRETS[0].as_bytes(), bytes].concat()] {
-        assert!(KEYS.open(&text, NOW, &mut Plaintext::default()).is_err(), "arbitrary bytes open");
+        assert!(!opens(&KEYS, &text, NOW), "arbitrary bytes open");
+    }
+    for prefix in [b"".as_slice(), b"rtc_", b"live_"] {
+        assert!(!opens_call(&KEYS, &[prefix, bytes].concat()), "arbitrary bytes open");
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let lines: Vec<_> = text.split('\n').collect();
@@ -48,13 +57,73 @@ pub fn run(bytes: &[u8]) {
         upstream: line(6).map(str::as_bytes),
         lock: line(7),
         transcription_model: line(8),
+        key: line(9),
     };
     let nonce = std::array::from_fn(|index| bytes.get(index).copied().unwrap_or_default());
     for keys in [&*KEYS, &*OLDER] {
         if let Ok(sealed) = keys.seal(&claims, &nonce) {
             judge(sealed.expose().as_bytes(), &claims, number);
         }
+        let call = CallClaims {
+            caller: claims.caller,
+            provider: claims.provider,
+            policy: "voice",
+            began_at: NOW - number % 1000,
+            id: claims.policy,
+            user: claims.user,
+            key: claims.model,
+            max_duration: claims.limits.max_duration,
+            share: limit(5).map(|kept_until| Share {
+                key: TallyKey::of(bytes),
+                limits: SharedLimits { max_sessions: None, max_tokens: limit(6), max_cost: limit(7).map(MicroUsd) },
+                kept_until,
+            }),
+        };
+        if let Ok(id) = call.seal(keys, &nonce) {
+            judge_call(&id, &call, number);
+        }
     }
+}
+
+fn opens(keys: &SealingKeys, text: &[u8], now: u64) -> bool {
+    keys.open(text, now, &mut Plaintext::default()).is_ok()
+}
+
+fn opens_call(keys: &SealingKeys, text: &[u8]) -> bool {
+    let id = std::str::from_utf8(text).ok().and_then(CallId::parse);
+    id.is_some_and(|id| CallClaims::open(&id, keys, &mut Plaintext::default()).is_ok())
+}
+
+/// A sealed id opens to its claims, and nothing that differs from it opens.
+fn judge_call(id: &CallId, claims: &CallClaims<'_>, number: u64) {
+    let mut plaintext = Plaintext::default();
+    let opened = CallClaims::open(id, &KEYS, &mut plaintext);
+    assert_eq!(opened.as_ref(), Ok(claims));
+    let sealed = id.as_str().as_bytes();
+    assert!(!opens_call(&OTHER, sealed), "another key opens it");
+    let (_, encoded) = id.as_str().split_once('_').expect("a prefix");
+    for prefix in ["rtc_", "live_", "ek_", ""] {
+        let text = format!("{prefix}{encoded}");
+        assert!(text == id.as_str() || !opens_call(&KEYS, text.as_bytes()), "it opens as {prefix}");
+        assert!(!opens(&KEYS, text.as_bytes(), NOW), "it opens as a secret");
+    }
+    for changed in changes(sealed, number) {
+        assert!(!opens_call(&KEYS, &changed), "something else opens");
+    }
+}
+
+/// Bytes that differ from these.
+fn changes(sealed: &[u8], number: u64) -> Vec<Vec<u8>> {
+    let (head, tail) = (&sealed[..sealed.len() - 1], &sealed[1..]);
+    let mut all = vec![head.to_vec(), tail.to_vec(), [sealed, b"A"].concat(), [sealed, b"="].concat()];
+    let bits = sealed.len() * 8;
+    for round in 0..32_u64 {
+        let bit = (number.wrapping_mul(round + 1) ^ round) as usize % bits;
+        let mut flipped = sealed.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        all.push(flipped);
+    }
+    all
 }
 
 /// A sealed secret opens to its claims while it is good, and nothing that differs from it opens.
@@ -62,18 +131,15 @@ fn judge(sealed: &[u8], claims: &Claims<'_>, number: u64) {
     let mut plaintext = Plaintext::default();
     let opened = KEYS.open(sealed, NOW, &mut plaintext);
     assert!(opened.is_ok_and(|opened| is_same(&opened, claims)), "it does not open to what was sealed");
-    let opens = |keys: &SealingKeys, text: &[u8], now| keys.open(text, now, &mut Plaintext::default()).is_ok();
     assert!(!opens(&OTHER, sealed, NOW), "another key opens it");
     assert!(!opens(&KEYS, sealed, claims.expires_at + 60), "it opens when its time is over");
     assert!(!opens(&KEYS, sealed, claims.issued_at.saturating_sub(60)), "it opens before its time");
-    assert!(!opens(&KEYS, &sealed[1..], NOW) && !opens(&KEYS, &sealed[..sealed.len() - 1], NOW), "a piece of it opens");
-    assert!(!opens(&KEYS, &[sealed, b"A"].concat(), NOW) && !opens(&KEYS, &[sealed, b"="].concat(), NOW), "more opens");
-    let bits = sealed.len() * 8;
-    for round in 0..32_u64 {
-        let bit = (number.wrapping_mul(round + 1) ^ round) as usize % bits;
-        let mut flipped = sealed.to_vec();
-        flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(!opens(&KEYS, &flipped, NOW), "bit {bit} does not matter");
+    let encoded = sealed.strip_prefix(PREFIX).unwrap_or_default();
+    for prefix in [b"rtc_".as_slice(), b"live_"] {
+        assert!(!opens_call(&KEYS, &[prefix, encoded].concat()), "it opens as the id of a call");
+    }
+    for changed in changes(sealed, number) {
+        assert!(!opens(&KEYS, &changed, NOW), "something else opens");
     }
 }
 

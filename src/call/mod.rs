@@ -4,15 +4,18 @@
 //! long.
 
 mod hangup;
+pub mod sealed_id;
+mod watch;
 
 use std::time::{Duration, SystemTime};
 
 use crate::host::CalloutId;
-use crate::limit::{Ending, SessionBounds};
-use crate::process::{CallMark, CallName, SessionHandle, Sessions};
-use crate::usage::{Close, ClosedBy, Record, Status};
+use crate::limit::Ending;
+use crate::process::{CallName, SessionHandle, Sessions, SharedCall};
+use crate::usage::{Close, ClosedBy, Record, Status, Tally};
 
 pub use hangup::{Hangup, ProviderKey};
+pub use watch::Watch;
 
 /// No provider lets a call last longer; what is older has ended.
 const LONGEST: Duration = Duration::from_secs(2 * 60 * 60);
@@ -38,14 +41,19 @@ pub struct Call {
     pub record: Record,
     /// When it began.
     pub started: SystemTime,
-    /// What it may use up. Only its duration is known here.
-    pub bounds: SessionBounds,
+    /// Whether somebody must tell what it uses.
+    pub watch: Watch,
     /// The request that ends it; none where the filter does not know the provider's key.
     pub hangup: Option<Hangup>,
     /// Its handle among the sessions of the process.
     pub handle: Option<SessionHandle>,
+    /// What its record as it is listed knows.
+    listed: Listed,
     stopping: Option<Stopping>,
 }
+
+/// When those who have joined a call last heard something, and what they have told.
+type Listed = (Option<SystemTime>, Tally);
 
 /// A call that must end.
 struct Stopping {
@@ -95,7 +103,7 @@ impl Calls {
         if let Some(call) = calls.iter_mut().find(|call| call.name() == joined.name()) {
             call.hangup = call.hangup.take().or(joined.hangup);
             call.stop(close, now);
-        } else if !sessions.mark_call(joined.name(), CallMark::Stop) {
+        } else if !sessions.end_call(joined.name(), &close) {
             joined.stop(close, now);
             calls.push(joined);
         }
@@ -107,8 +115,13 @@ impl Calls {
         if let Some(at) = calls.iter().position(|call| call.name() == name) {
             calls.remove(at).hung_up(sessions, now);
         } else {
-            sessions.mark_call(name, CallMark::HungUp);
+            sessions.hung_up(name);
         }
+    }
+
+    /// Time passed: lists what those have told who have joined calls, before the sessions are [synchronised](Sessions::sync).
+    pub fn list(&mut self, sessions: &mut Sessions, now: SystemTime) {
+        self.0.iter_mut().for_each(|call| call.list(false, sessions, now));
     }
 
     /// Time passed: asks for the end of calls that must end, and forgets those that must have ended by themselves. `send`
@@ -147,8 +160,8 @@ impl Calls {
 
 impl Call {
     /// A call that began at `started`.
-    pub fn new(record: Record, started: SystemTime, bounds: SessionBounds) -> Self {
-        Self { record, started, bounds, hangup: None, handle: None, stopping: None }
+    pub fn new(record: Record, started: SystemTime, watch: Watch) -> Self {
+        Self { record, started, watch, hangup: None, handle: None, listed: Listed::default(), stopping: None }
     }
 
     /// The upstream's name for it.
@@ -161,7 +174,7 @@ impl Call {
     }
 
     /// It must end, unless it must already.
-    fn stop(&mut self, close: Close, now: SystemTime) {
+    pub fn stop(&mut self, close: Close, now: SystemTime) {
         self.stopping.get_or_insert(Stopping { close, asked: 0, due: now, callout: None });
     }
 
@@ -181,17 +194,29 @@ impl Call {
             self.close(sessions, now);
             return false;
         }
-        if let Some(ending) = self.ending(sessions, now) {
-            self.stop(ending.close(), now);
+        self.watch.look(self.shared(sessions).is_some_and(SharedCall::is_watched), now);
+        if let Some(close) = self.ending(sessions, now) {
+            self.stop(close, now);
         }
         let is_new = self.stopping.as_ref().is_some_and(|stopping| stopping.asked == 0);
+        if let Some(stopping) = self.stopping.as_ref().filter(|_| is_new) {
+            sessions.end_call(self.name(), &stopping.close);
+        }
         if self.stopping.as_ref().is_some_and(|stopping| stopping.due <= now) {
             self.ask(now, send, overdue);
         }
-        if let Some(handle) = &self.handle {
-            sessions.update(handle, is_new, &|| self.record(Status::Open, now));
-        }
+        self.list(is_new, sessions, now);
         true
+    }
+
+    /// Lists what has become of it, if that has changed: `is_news` says that it has.
+    fn list(&mut self, is_news: bool, sessions: &mut Sessions, now: SystemTime) {
+        let Some(handle) = &self.handle else { return };
+        let shared = sessions.shared_call_of(handle).cloned();
+        let current = shared.as_ref().map_or_else(Listed::default, |shared| (shared.last_activity, shared.usage));
+        let record = || self.record(Status::Open, shared.as_ref(), now);
+        sessions.update(handle, is_news || current != self.listed, &record);
+        self.listed = current;
     }
 
     /// Asks its provider to end it.
@@ -214,9 +239,19 @@ impl Call {
         now.duration_since(self.started).unwrap_or_default()
     }
 
-    fn ending(&self, sessions: &Sessions, now: SystemTime) -> Option<Ending> {
-        let requested = self.handle.as_ref().and_then(|handle| sessions.ending(handle));
-        requested.or_else(|| self.bounds.overdue(self.started, now).map(Ending::Limit))
+    /// What is known of it by those who have joined it.
+    fn shared<'a>(&self, sessions: &'a Sessions) -> Option<&'a SharedCall> {
+        self.handle.as_ref().and_then(|handle| sessions.shared_call_of(handle))
+    }
+
+    fn ending(&self, sessions: &Sessions, now: SystemTime) -> Option<Close> {
+        let shared = self.shared(sessions);
+        let reported = shared.and_then(|shared| shared.ending.clone());
+        let requested = || self.handle.as_ref().and_then(|handle| sessions.ending(handle));
+        let limit = || shared.and_then(|shared| shared.limit(now));
+        let unwatched = || self.watch.is_over(now).then_some(Ending::Unwatched);
+        let own = || requested().or_else(limit).or_else(unwatched);
+        reported.or_else(|| own().map(|ending| ending.close()))
     }
 
     /// Somebody else has ended it.
@@ -228,19 +263,36 @@ impl Call {
     /// It is over.
     fn close(&mut self, sessions: &mut Sessions, now: SystemTime) {
         if let Some(handle) = self.handle.take() {
-            sessions.close(handle, Some(&self.record(Status::Closed, now)), now);
+            // What others have told since the last tick is of it too.
+            let record = self.record(Status::Closed, sessions.latest_of_call(&handle), now);
+            sessions.close(handle, Some(&record), now);
         }
     }
 
-    fn record(&self, status: Status, now: SystemTime) -> Record {
-        let duration_ms = u64::try_from(self.lasted(now).as_millis()).unwrap_or(u64::MAX);
+    fn record(&self, status: Status, shared: Option<&SharedCall>, now: SystemTime) -> Record {
+        let duration_ms = millis(self.lasted(now));
         let (status, close) = match (status, &self.stopping) {
             (Status::Open, Some(_)) => (Status::Stopping, None),
             (Status::Closed, Some(stopping)) => (Status::Closed, Some(stopping.close.clone())),
             (status, _) => (status, None),
         };
-        Record { status, duration_ms, close, ..self.record.clone() }
+        let record = Record { status, duration_ms, close, ..self.record.clone() };
+        match shared {
+            None => record,
+            Some(shared) => Record {
+                idle_ms: shared.last_activity.map_or(0, |last| millis(now.duration_since(last).unwrap_or_default())),
+                model: shared.model.clone().or(record.model),
+                usage: shared.usage,
+                cost_usd: shared.cost,
+                incomplete: shared.is_incomplete,
+                ..record
+            },
+        }
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Stopping {

@@ -11,9 +11,10 @@ use crate::http::Target;
 use crate::limit::{CallerLimits, Limit, SessionLimits};
 use crate::metrics::SessionLabels;
 use crate::process::shared_data::memory::Memory;
+use crate::process::{CallTerms, Role};
 use crate::secret::Secret;
 use crate::testing::{caller, provider, record};
-use crate::usage::SessionKind;
+use crate::usage::{IdDigest, Input, MicroUsd, Output, SessionKind, Tally, Tokens};
 
 /// One worker among those that share a store.
 struct Worker {
@@ -56,8 +57,15 @@ impl Worker {
 
     /// A call `rtc_{number}` of web-app's that begins at 100.
     fn call(&mut self, number: u128, max_duration: Option<u64>) -> Call {
+        let max_duration = max_duration.map(Duration::from_secs);
+        self.call_under(number, SessionLimits { max_duration, ..SessionLimits::default() })
+    }
+
+    /// The same, under these limits.
+    fn call_under(&mut self, number: u128, limits: SessionLimits) -> Call {
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
+        let record = Record { usage: Tally::default(), cost_usd: MicroUsd(0), ..record };
         let sessions = &mut self.sessions;
         let mut handle = sessions.admit(&web_app(), None, || at(100)).unwrap_or_else(|_| panic!("there is room"));
         let began = SessionLabels {
@@ -66,10 +74,17 @@ impl Worker {
             provider: &record.provider,
             kind: record.kind,
         };
-        sessions.opened(&mut handle, began, &|| record.clone(), at(100));
+        let terms = CallTerms {
+            record: record.id,
+            started: at(100),
+            policy: limits,
+            secrets_max_duration: None,
+            share: None,
+            sidebands: 1,
+        };
+        sessions.call_opened(&mut handle, began, (terms, &record), at(100));
         let hangup = Some(hangup(record.upstream_id.as_deref().unwrap_or_default()));
-        let limits = SessionLimits { max_duration: max_duration.map(Duration::from_secs), ..SessionLimits::default() };
-        let mut call = Call::new(record, at(100), SessionBounds::new(&limits, None));
+        let mut call = Call::new(record, at(100), Watch::NotNeeded);
         (call.hangup, call.handle) = (hangup, Some(handle));
         call
     }
@@ -83,7 +98,7 @@ impl Worker {
     fn joined(&self, number: u128) -> Call {
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(77, 100) };
-        let mut call = Call::new(record, at(101), SessionBounds::default());
+        let mut call = Call::new(record, at(101), Watch::NotNeeded);
         call.hangup = Some(hangup(&format!("rtc_{number}")));
         call
     }
@@ -299,8 +314,8 @@ fn a_call_ends_as_the_session_did_that_joined_it_wherever_it_began() {
         workers[0].answered(token, Some(200), 103);
     }
     let closes = workers[0].listed(104).into_iter().map(|(id, _, close)| (id, close)).collect::<Vec<_>>();
-    let spent = json!({ "by": "gateway", "code": 4429, "reason": "budget_exceeded", "limit": "session.max_tokens" });
-    let want = [("rtc_2", closed("gateway", 4410, "session_stopped")), ("rtc_1", spent)];
+    let spent = || json!({ "by": "gateway", "code": 4429, "reason": "budget_exceeded", "limit": "session.max_tokens" });
+    let want = [("rtc_2", spent()), ("rtc_1", spent())];
     assert_eq!(closes, want.map(|(id, close)| (id.to_owned(), close)));
 }
 
@@ -313,7 +328,8 @@ fn a_session_that_joins_a_call_counts_as_that() {
     let found = worker.sessions.find_call(name("rtc_1"));
     assert_eq!(found.map(|record| record.caller), Some("web-app".into()));
     let sessions = &mut worker.sessions;
-    let handle = sessions.join(&web_app(), None, || at(100)).unwrap_or_else(|_| panic!("it does not count"));
+    let joined = sessions.join(&web_app(), name("rtc_1"), Role::Sideband, at(100));
+    let (handle, _) = joined.unwrap_or_else(|_| panic!("it does not count"));
     sessions.close(handle, None, at(100));
     assert!(!worker.has_room(100), "and gives none back");
 }
@@ -323,7 +339,7 @@ fn of_too_many_calls_the_oldest_must_end() {
     let mut worker = Worker::only();
     let call = |number: usize| {
         let record = Record { upstream_id: Some(format!("rtc_{number}")), ..record(1, 1) };
-        let mut call = Call::new(record, at(100), SessionBounds::default());
+        let mut call = Call::new(record, at(100), Watch::NotNeeded);
         call.hangup = Some(hangup(&format!("rtc_{number}")));
         call
     };
@@ -335,4 +351,126 @@ fn of_too_many_calls_the_oldest_must_end() {
         worker.calls.begin(call(number), &mut worker.sessions);
     }
     assert_eq!(worker.calls.0.len(), MAX_KEPT);
+}
+
+/// A call `rtc_1` that must be watched, and one who joins it at a worker.
+fn watched(worker: &mut Worker) {
+    let mut call = worker.call(1, None);
+    call.watch = Watch::UnwatchedSince(at(100));
+    worker.calls.begin(call, &mut worker.sessions);
+}
+
+fn join(worker: &mut Worker) -> SessionHandle {
+    let joined = worker.sessions.join(&web_app(), name("rtc_1"), Role::Sideband, at(100));
+    let (mut handle, _) = joined.unwrap_or_else(|_| panic!("there is room"));
+    worker.sessions.joined_opened(&mut handle);
+    handle
+}
+
+#[test]
+fn a_call_that_must_be_watched_and_is_not_is_hung_up() {
+    let mut worker = Worker::only();
+    watched(&mut worker);
+    assert!((101..110).all(|now| worker.tick(now).1.is_empty()));
+    assert_eq!(worker.tick(110).1, [HANGUP]);
+    worker.answered(1, Some(200), 110);
+    assert_eq!(worker.listed(111), one("rtc_1", "closed", closed("gateway", 1005, "unwatched")));
+}
+
+#[test]
+fn a_sideband_of_any_worker_watches_while_it_stays() {
+    let shared_data = Memory::default();
+    let mut workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
+    watched(&mut workers[0]);
+    assert!((101..110).all(|now| workers[0].tick(now).1.is_empty()));
+    let handle = join(&mut workers[1]);
+    for now in 110..150 {
+        workers.iter_mut().for_each(|worker| assert_eq!(worker.tick(now).1.len(), 0));
+    }
+    workers[1].sessions.close(handle, None, at(150));
+    assert!((150..160).all(|now| workers[0].tick(now).1.is_empty()), "another may come");
+    assert_eq!(workers[0].tick(160).1, [HANGUP]);
+}
+
+#[test]
+fn what_sidebands_tell_is_the_calls_and_ends_it() {
+    let shared_data = Memory::default();
+    let mut workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
+    let limits = SessionLimits { max_tokens: Some(300), ..SessionLimits::default() };
+    let call = workers[0].call_under(1, limits);
+    let Worker { calls, sessions, .. } = &mut workers[0];
+    calls.begin(call, sessions);
+    let handle = join(&mut workers[1]);
+    let key = handle.joined().unwrap();
+    let used = Tally::response(Tokens {
+        input: Input { text: 200, ..Input::default() },
+        output: Output::default(),
+        ..Tokens::default()
+    });
+    for (id, is_new, is_spent) in [(7, true, false), (7, false, false), (8, true, true)] {
+        assert_eq!(workers[1].sessions.call_used(key, Some(IdDigest(id)), (&used, MicroUsd(5))), is_new);
+        assert_eq!(workers[1].sessions.spent_by_call(key).is_some(), is_spent);
+    }
+    workers[1].sessions.call_reported(key, Some("gpt-realtime-2025-08-28"), false);
+    workers[1].sessions.moved(&handle, at(103));
+    workers[1].tick(103);
+    assert_eq!(workers[1].sessions.ending_of_joined(&handle, at(103)), Some(Ending::Limit(Limit::SessionTokens)));
+    assert_eq!(workers[0].tick(104).1, [HANGUP]);
+    workers[0].answered(1, Some(200), 105);
+    let record = &workers[0].ask("GET", "", 106)["data"][0];
+    assert_eq!((&record["usage"]["total_tokens"], &record["usage"]["responses"]), (&400.into(), &2.into()));
+    assert_eq!((&record["cost_usd"], &record["idle_ms"]), (&json!(0.00001), &2000.into()));
+    assert_eq!((&record["model"], &record["kind"]), (&"gpt-realtime-2025-08-28".into(), &"webrtc".into()));
+    assert_eq!(record["close"]["limit"], "session.max_tokens");
+}
+
+#[test]
+fn what_was_told_since_the_last_tick_is_in_the_record_of_a_call_that_ends() {
+    let shared_data = Memory::default();
+    let mut workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
+    workers[0].begin(1, None);
+    let handle = join(&mut workers[1]);
+    workers[0].tick(101);
+    let used = Tally::response(Tokens {
+        input: Input { text: 253, ..Input::default() },
+        output: Output::default(),
+        ..Tokens::default()
+    });
+    workers[1].sessions.call_used(handle.joined().unwrap(), Some(IdDigest(7)), (&used, MicroUsd(5)));
+    workers[0].hung_up(name("rtc_1"), at(101));
+    assert_eq!(workers[0].ask("GET", "", 102)["data"][0]["usage"]["total_tokens"], 253);
+}
+
+#[test]
+fn the_sidebands_of_a_call_end_with_it() {
+    for (stopped, want) in [(true, Ending::Stopped), (false, Ending::CallEnded)] {
+        let shared_data = Memory::default();
+        let mut workers = [Worker::new(&shared_data, 1), Worker::new(&shared_data, 2)];
+        workers[0].begin(1, None);
+        let handle = join(&mut workers[1]);
+        workers[1].tick(101);
+        assert_eq!(workers[1].sessions.ending_of_joined(&handle, at(101)), None);
+        if stopped {
+            workers[1].ask("DELETE", "?caller=web-app", 101);
+            workers[0].tick(102);
+        } else {
+            workers[0].hung_up(name("rtc_1"), at(101));
+        }
+        workers[1].tick(102);
+        assert_eq!(workers[1].sessions.ending_of_joined(&handle, at(102)), Some(want));
+    }
+}
+
+#[test]
+fn a_call_is_idle_when_those_who_watch_it_hear_nothing() {
+    let mut worker = Worker::only();
+    let limits = SessionLimits { idle_timeout: Some(Duration::from_secs(5)), ..SessionLimits::default() };
+    let call = worker.call_under(1, limits);
+    worker.calls.begin(call, &mut worker.sessions);
+    assert!((101..120).all(|now| worker.tick(now).1.is_empty()), "nobody knows");
+    let handle = join(&mut worker);
+    worker.sessions.moved(&handle, at(120));
+    assert!((121..125).all(|now| worker.tick(now).1.is_empty()));
+    assert_eq!(worker.sessions.ending_of_joined(&handle, at(125)), Some(Ending::Limit(Limit::SessionIdle)));
+    assert_eq!(worker.tick(125).1, [HANGUP]);
 }

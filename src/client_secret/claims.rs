@@ -19,6 +19,7 @@
 //! | 13 | most sessions | number, optional |
 //! | 14 | locked fields | text, optional: their paths, a line feed between two |
 //! | 15 | the model that transcribes | text, optional |
+//! | 16 | the provider's key that minted the upstream's secret, by its name in the pool | text, optional |
 //!
 //! A number is an unsigned LEB128 of at most 64 bits in its shortest form. Bytes stand after their count, a number;
 //! text is bytes in UTF-8. A tag that is not in the table makes the whole void: what is unknown might be a limit, and an
@@ -38,8 +39,8 @@ pub const MAX_LOCK: usize = 2048;
 /// What stands between two locked fields.
 pub const LOCK_SEPARATOR: &str = "\n";
 
-/// The most bytes that encoded claims take: seven texts, six numbers, one lock, one secret.
-pub(super) const MAX_ENCODED: usize = 7 * (3 + MAX_TEXT) + 6 * (1 + 10) + (3 + MAX_LOCK) + (3 + MAX_UPSTREAM_SECRET);
+/// The most bytes that encoded claims take: eight texts, six numbers, one lock, one secret.
+pub(super) const MAX_ENCODED: usize = 8 * (3 + MAX_TEXT) + 6 * (1 + 10) + (3 + MAX_LOCK) + (3 + MAX_UPSTREAM_SECRET);
 
 mod tag {
     pub(crate) const CALLER: u8 = 1;
@@ -57,6 +58,7 @@ mod tag {
     pub(crate) const MAX_SESSIONS: u8 = 13;
     pub(crate) const LOCK: u8 = 14;
     pub(crate) const TRANSCRIPTION_MODEL: u8 = 15;
+    pub(crate) const KEY: u8 = 16;
 }
 
 /// What a client secret says, borrowed from whoever knows it: the configuration when it is sealed, the opened secret
@@ -88,6 +90,9 @@ pub struct Claims<'a> {
     pub lock: Option<&'a str>,
     /// The model that was asked for beside `model`, to transcribe.
     pub transcription_model: Option<&'a str>,
+    /// The name of the provider's key that minted the upstream's secret, if the provider has several: what began with the
+    /// secret is that key's.
+    pub key: Option<&'a str>,
 }
 
 /// Limits of what a secret opens; `None` does not limit.
@@ -109,7 +114,7 @@ pub struct ClaimTooLong(pub &'static str);
 
 /// Bytes that are no claims, or hold more than this version knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct MalformedClaims;
+pub(crate) struct MalformedClaims;
 
 /// Whole seconds since the Unix epoch; 0 before it.
 pub fn unix_seconds(time: SystemTime) -> u64 {
@@ -136,6 +141,7 @@ impl<'a> Claims<'a> {
         put_number(out, tag::MAX_SESSIONS, self.limits.max_sessions);
         put_bytes(out, tag::LOCK, self.lock.map(str::as_bytes));
         put_bytes(out, tag::TRANSCRIPTION_MODEL, self.transcription_model.map(str::as_bytes));
+        put_bytes(out, tag::KEY, self.key.map(str::as_bytes));
         Ok(())
     }
 
@@ -161,10 +167,12 @@ impl<'a> Claims<'a> {
             upstream: reader.bytes(tag::UPSTREAM, MAX_UPSTREAM_SECRET)?,
             lock: None,
             transcription_model: None,
+            key: None,
         };
         claims.limits.max_sessions = reader.number(tag::MAX_SESSIONS)?;
         claims.lock = reader.text_of(tag::LOCK, MAX_LOCK)?;
         claims.transcription_model = reader.text(tag::TRANSCRIPTION_MODEL)?;
+        claims.key = reader.text(tag::KEY)?;
         if reader.0.is_empty() { Ok(claims) } else { Err(MalformedClaims) }
     }
 
@@ -177,6 +185,7 @@ impl<'a> Claims<'a> {
             ("user", self.user),
             ("origin", self.origin),
             ("transcription model", self.transcription_model),
+            ("key", self.key),
         ];
         for (name, text) in texts {
             if text.is_some_and(|text| text.len() > MAX_TEXT) {
@@ -193,14 +202,16 @@ impl<'a> Claims<'a> {
     }
 }
 
-fn put_number(out: &mut Vec<u8>, tag: u8, number: Option<u64>) {
+/// Appends a field of this tag, if there is a number for it.
+pub(crate) fn put_number(out: &mut Vec<u8>, tag: u8, number: Option<u64>) {
     if let Some(number) = number {
         out.push(tag);
         put_varint(out, number);
     }
 }
 
-fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: Option<&[u8]>) {
+/// Appends a field of this tag, if there are bytes for it.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, tag: u8, bytes: Option<&[u8]>) {
     if let Some(bytes) = bytes {
         out.push(tag);
         put_varint(out, bytes.len() as u64);
@@ -220,14 +231,14 @@ fn put_varint(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// What is left to read.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn number(&mut self, tag: u8) -> Result<Option<u64>, MalformedClaims> {
+    pub(crate) fn number(&mut self, tag: u8) -> Result<Option<u64>, MalformedClaims> {
         if self.take_tag(tag) { self.varint().map(Some) } else { Ok(None) }
     }
 
-    fn text(&mut self, tag: u8) -> Result<Option<&'a str>, MalformedClaims> {
+    pub(crate) fn text(&mut self, tag: u8) -> Result<Option<&'a str>, MalformedClaims> {
         self.text_of(tag, MAX_TEXT)
     }
 
@@ -236,7 +247,7 @@ impl<'a> Reader<'a> {
         bytes.map(|bytes| str::from_utf8(bytes).map_err(|_| MalformedClaims)).transpose()
     }
 
-    fn bytes(&mut self, tag: u8, longest: usize) -> Result<Option<&'a [u8]>, MalformedClaims> {
+    pub(crate) fn bytes(&mut self, tag: u8, longest: usize) -> Result<Option<&'a [u8]>, MalformedClaims> {
         if !self.take_tag(tag) {
             return Ok(None);
         }
@@ -295,6 +306,7 @@ pub(super) mod tests {
         upstream: None,
         lock: None,
         transcription_model: None,
+        key: None,
     };
 
     /// Claims with everything that a secret of the first release could say.
@@ -317,6 +329,7 @@ pub(super) mod tests {
         limits: SecretLimits { max_sessions: Some(1), ..FORMER.limits },
         lock: Some("instructions\naudio.output.voice"),
         transcription_model: Some("gpt-4o-transcribe"),
+        key: Some("b"),
         ..FORMER
     };
 
@@ -337,7 +350,11 @@ pub(super) mod tests {
             b"\x0c\x23ek_68af296e8e408191a1120ab6383263c2",
         ];
         assert_eq!(encoded(&FORMER), former.concat());
-        let more = [b"\x0d\x01".as_slice(), b"\x0e\x1finstructions\naudio.output.voice", b"\x0f\x11gpt-4o-transcribe"];
+        let more = [
+            b"\x0d\x01".as_slice(),
+            b"\x0e\x1finstructions\naudio.output.voice",
+            b"\x0f\x11gpt-4o-transcribe\x10\x01b",
+        ];
         assert_eq!(encoded(&FULL), [former.concat(), more.concat()].concat());
     }
 
@@ -348,7 +365,7 @@ pub(super) mod tests {
             assert_eq!(Claims::decode(&least[..end]), Err(MalformedClaims), "{end}");
         }
         for more in [
-            &b"\x10\x01"[..],
+            &b"\x11\x01"[..],
             b"\x0d\x01\x0d\x01",
             b"\x0d\x01\x0c\x01x",
             b"\x0f\x01m\x0e\x01f",
@@ -393,6 +410,7 @@ pub(super) mod tests {
             upstream,
             lock: Some(&lock),
             transcription_model: Some(text),
+            key: Some(text),
         };
         assert_eq!(encoded(&longest).len(), MAX_ENCODED);
 
@@ -408,6 +426,7 @@ pub(super) mod tests {
             (Claims { upstream: Some(&secret), ..LEAST }, "upstream"),
             (Claims { lock: Some(&lock), ..LEAST }, "lock"),
             (Claims { transcription_model: Some(&text), ..LEAST }, "transcription model"),
+            (Claims { key: Some(&text), ..LEAST }, "key"),
         ] {
             assert_eq!(claims.encode(&mut Vec::new()), Err(ClaimTooLong(name)));
         }
@@ -420,7 +439,7 @@ pub(super) mod tests {
         fn what_is_written_is_read_back(
             texts in [".{0,40}", ".{0,40}", ".{0,40}"],
             times in any::<[u64; 2]>(),
-            optional in [of(".{0,40}"), of(".{0,40}"), of(".{0,40}"), of(".{0,40}"), of(".{0,40}")],
+            optional in [of(".{0,40}"), of(".{0,40}"), of(".{0,40}"), of(".{0,40}"), of(".{0,40}"), of(".{0,40}")],
             limits in [of(any::<u64>()), of(any::<u64>()), of(any::<u64>()), of(any::<u64>())],
             upstream in of(prop::collection::vec(any::<u8>(), 0..300)),
         ) {
@@ -442,6 +461,7 @@ pub(super) mod tests {
                 upstream: upstream.as_deref(),
                 lock: optional[3].as_deref(),
                 transcription_model: optional[4].as_deref(),
+                key: optional[5].as_deref(),
             };
             let bytes = encoded(&claims);
             prop_assert_eq!(Claims::decode(&bytes), Ok(claims));

@@ -40,6 +40,7 @@ fn sealed_for_tests() -> sealing::Sealed {
         upstream: None,
         lock: None,
         transcription_model: None,
+        key: None,
     };
     SealingKeys::new(SealingKey::from_bytes(&[7; 32]).unwrap(), Vec::new()).seal(&claims, &[9; 24]).unwrap()
 }

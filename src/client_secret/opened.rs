@@ -24,6 +24,8 @@ pub struct OpenedSecret {
     pub lock: Lock,
     /// Whether that is more than the policy locks.
     pub has_lock: bool,
+    /// The name of the provider's key that minted the upstream's own secret, if it is one of several.
+    pub key: Option<String>,
     /// The upstream's own secret; without one, the provider's key is used.
     pub upstream: Option<Arc<Secret>>,
 }
@@ -64,6 +66,7 @@ impl OpenedSecret {
             limits: claims.limits,
             lock,
             has_lock: claims.lock.is_some(),
+            key: text(claims.key),
             upstream: claims.upstream.map(|secret| Arc::new(Secret::new(secret.to_vec()))),
         })
     }

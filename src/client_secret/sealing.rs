@@ -13,6 +13,8 @@
 //! The associated data is `realtime-byok client secret` ‖ version ‖ key id. The text has one spelling: base64url that is
 //! padded, or whose unused bits are not zero, is refused, so that no changed bit goes unnoticed.
 
+use std::borrow::Cow;
+
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use base64::{Engine as _, alphabet};
@@ -105,9 +107,25 @@ impl SealingKey {
         let digest: [u8; 32] = Sha256::new().chain_update(KEY_ID_DOMAIN).chain_update(key).finalize().into();
         let [a, b, c, d, ..] = digest;
         let id = [a, b, c, d];
-        let associated_data = [SECRET_DOMAIN, &[VERSION], &id].concat();
+        let associated_data = associated(SECRET_DOMAIN, &id);
         Ok(Self { id, associated_data, cipher: XChaCha20Poly1305::new(key) })
     }
+
+    fn associated(&self, domain: &[u8]) -> Vec<u8> {
+        associated(domain, &self.id)
+    }
+
+    /// The only error of the cipher is a message too long for it.
+    fn encrypt(&self, prefix: &str, associated_data: &[u8], mut body: Plaintext, nonce: &Nonce) -> Option<String> {
+        let tag = self.cipher.encrypt_inout_detached(nonce.into(), associated_data, body.as_mut_slice().into()).ok()?;
+        let mut text = String::from(prefix);
+        URL_SAFE_NO_PAD.encode_string([&[VERSION], &self.id[..], nonce, &body, &tag].concat(), &mut text);
+        Some(text)
+    }
+}
+
+fn associated(domain: &[u8], id: &KeyId) -> Vec<u8> {
+    [domain, &[VERSION], id].concat()
 }
 
 impl SealingKeys {
@@ -123,16 +141,41 @@ impl SealingKeys {
     ///
     /// Where a claim is longer than a secret can hold; it is named.
     pub fn seal(&self, claims: &Claims<'_>, nonce: &Nonce) -> Result<Sealed, ClaimTooLong> {
-        let SealingKey { id, associated_data, cipher } = &self.first;
         let mut body = Plaintext::new(Vec::with_capacity(MAX_ENCODED));
         claims.encode(&mut body)?;
-        // The only error of the cipher is a message too long for it.
-        let tag = cipher
-            .encrypt_inout_detached(nonce.into(), associated_data, body.as_mut_slice().into())
-            .map_err(|_| ClaimTooLong("claims"))?;
-        let mut text = String::from("ek_");
-        URL_SAFE_NO_PAD.encode_string([&[VERSION], &id[..], nonce, &body, &tag].concat(), &mut text);
-        Ok(Sealed(Zeroizing::new(text)))
+        let text = self.first.encrypt("ek_", &self.first.associated_data, body, nonce);
+        text.map(|text| Sealed(Zeroizing::new(text))).ok_or(ClaimTooLong("claims"))
+    }
+
+    /// Seals bytes as text that begins with `prefix`, for another use than client secrets: `domain`, which no other use
+    /// has, begins the associated data. `None` if there are too many.
+    pub(crate) fn seal_for(&self, domain: &[u8], prefix: &str, body: Plaintext, nonce: &Nonce) -> Option<String> {
+        self.first.encrypt(prefix, &self.first.associated(domain), body, nonce)
+    }
+
+    /// Opens such text, which begins after its prefix.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NotSealed`] for what none of the keys has sealed; [`OpenError::Invalid`] for what one of them seems to
+    /// have, if it was changed, or sealed for another use.
+    pub(crate) fn open_for<'a>(
+        &self,
+        domain: &[u8],
+        encoded: &[u8],
+        plaintext: &'a mut Plaintext,
+    ) -> Result<&'a [u8], OpenError> {
+        let mut sealed = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| OpenError::NotSealed)?;
+        let is_ours = sealed.len() >= OVERHEAD && sealed.starts_with(&[VERSION]);
+        let mut keys = std::iter::once(&self.first).chain(&self.older);
+        if !is_ours || !keys.any(|key| sealed.get(1..).is_some_and(|rest| rest.starts_with(&key.id))) {
+            return Err(OpenError::NotSealed);
+        }
+        let opened = self.decrypt(&mut sealed, &|key| key.associated(domain).into());
+        let opened = opened.map(|body| body.to_vec()).ok_or(OpenError::Invalid);
+        sealed.zeroize();
+        *plaintext = Plaintext::new(opened?);
+        Ok(plaintext)
     }
 
     /// Opens a sealed secret at `now`, in Unix seconds. The claims borrow from `plaintext`, whose former content is
@@ -154,7 +197,8 @@ impl SealingKeys {
         plaintext.resize(length, 0);
         let length = URL_SAFE_NO_PAD.decode_slice(encoded, plaintext).map_err(|_| OpenError::Invalid)?;
         plaintext.truncate(length);
-        let claims = self.decrypt(plaintext).ok_or(OpenError::Invalid)?;
+        let body = self.decrypt(plaintext, &|key| key.associated_data.as_slice().into()).ok_or(OpenError::Invalid)?;
+        let claims = Claims::decode(body).map_err(|_| OpenError::Invalid)?;
         if claims.issued_at > now.saturating_add(CLOCK_SKEW) {
             Err(OpenError::Invalid)
         } else if now >= claims.expires_at.saturating_add(CLOCK_SKEW) {
@@ -164,7 +208,11 @@ impl SealingKeys {
         }
     }
 
-    fn decrypt<'a>(&self, sealed: &'a mut [u8]) -> Option<Claims<'a>> {
+    fn decrypt<'a>(
+        &self,
+        sealed: &'a mut [u8],
+        associated_data: &dyn Fn(&SealingKey) -> Cow<'_, [u8]>,
+    ) -> Option<&'a [u8]> {
         let (version, rest) = sealed.split_first_mut()?;
         let (id, rest) = rest.split_first_chunk_mut::<{ size_of::<KeyId>() }>()?;
         let (nonce, rest) = rest.split_first_chunk_mut::<{ size_of::<Nonce>() }>()?;
@@ -176,9 +224,9 @@ impl SealingKeys {
         // Ids can collide. The tag is checked before anything is decrypted, so a wrong key leaves the body as it is.
         let keys = std::iter::once(&self.first).chain(&self.older);
         keys.filter(|key| key.id == *id).find_map(|key| {
-            key.cipher.decrypt_inout_detached(nonce, &key.associated_data, (&mut *body).into(), tag).ok()
+            key.cipher.decrypt_inout_detached(nonce, &associated_data(key), (&mut *body).into(), tag).ok()
         })?;
-        Claims::decode(body).ok()
+        Some(body)
     }
 }
 
@@ -207,7 +255,7 @@ mod tests {
     const SEALED_FULL: &str = "ek_AecDASdAQUJDREVGR0hJSktMTU5PUFFSU1RVVlfVPnIVss0YZv_2gdHf-Qvz-7mosnwwMP9usSr5zAImSM1\
                                Fx2hTheNgi5-GKWu2rpj2DlDaX7eBsYbEJcYrtUkhBRrKQRykLbzxc8PF81b9n4bpY1NJUBQbNY1k-6hs04I0f\
                                xdVue7LdMOtQf8sSP-z_pUh5x-vu4U4j28jG_Yaru5jd2-z6OWIk5LEAwqV01HgOAGRRlguaC5eyNZTqADQTJh\
-                               t01AtlQohiLrtHbhVneTl24b8ldm6hu9z_Xv7WfrYlNbG04y9MJOYeSOrEk2PfkdjAA";
+                               t01AtlQohiLrtHbhVneTl24b8ldm6hu9z_Xv7WfrYlNbGg3ZGW0jmUFRJ3mUHWbH1jbDkBA";
     const NOW: u64 = LEAST.issued_at;
 
     fn key(seed: u8) -> SealingKey {

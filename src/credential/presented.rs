@@ -64,7 +64,7 @@ impl<'a> PresentedTokens<'a> {
                     tokens.add(Cow::Borrowed(text));
                     tokens.add(Cow::Owned(URL_SAFE_NO_PAD.decode(text).unwrap_or_default()));
                 }
-                Subprotocol::ProviderSetting | Subprotocol::Plain => {}
+                Subprotocol::ProviderSetting | Subprotocol::Watch | Subprotocol::Plain => {}
             }
         }
         for param in target.params().filter(|param| param.is("key")) {

@@ -17,6 +17,9 @@ const PROVIDER_KEYS: [&str; 2] = ["openai-insecure-api-key.", "xai-client-secret
 /// Subprotocols of the official SDKs that are not for the upstream: they would pick another account, or the beta shape.
 const PROVIDER_SETTINGS: [&str; 3] = ["openai-organization.", "openai-project.", "openai-beta."];
 
+/// The subprotocol of a WebSocket that joins a call and says nothing in it.
+const WATCH: &str = "realtime-byok-watch";
+
 /// What one offered subprotocol is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Subprotocol {
@@ -28,6 +31,8 @@ pub enum Subprotocol {
     ProviderKey(usize),
     /// An SDK's setting for the provider's account or API version; removed.
     ProviderSetting,
+    /// Says that the client only watches a call; it is the gateway's own.
+    Watch,
     /// None of these: for the upstream.
     Plain,
 }
@@ -62,6 +67,8 @@ impl Subprotocol {
             Self::ProviderKey(at)
         } else if PROVIDER_SETTINGS.iter().any(|prefix| starts(prefix).is_some()) {
             Self::ProviderSetting
+        } else if name.eq_ignore_ascii_case(WATCH.as_bytes()) {
+            Self::Watch
         } else {
             Self::Plain
         }
@@ -126,7 +133,9 @@ impl SubprotocolOffer {
         self.iter().filter_map(|(name, kind)| match kind {
             Subprotocol::Token(at) => Some((name.get(at..).unwrap_or_default(), TokenEncoding::Plain)),
             Subprotocol::EncodedToken(at) => Some((name.get(at..).unwrap_or_default(), TokenEncoding::Base64Url)),
-            Subprotocol::ProviderKey(_) | Subprotocol::ProviderSetting | Subprotocol::Plain => None,
+            Subprotocol::ProviderKey(_) | Subprotocol::ProviderSetting | Subprotocol::Watch | Subprotocol::Plain => {
+                None
+            }
         })
     }
 
@@ -136,6 +145,11 @@ impl SubprotocolOffer {
             Subprotocol::ProviderKey(at) => Some(name.get(at..).unwrap_or_default()),
             _ => None,
         })
+    }
+
+    /// Whether the client only wants to watch a call.
+    pub fn is_of_watcher(&self) -> bool {
+        self.names.iter().any(|(_, kind)| *kind == Subprotocol::Watch)
     }
 
     /// Whether this subprotocol is offered.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// The last segments of a path, the very last first; empty where there are fewer.
-pub(super) type Tail<'a> = [&'a str; 4];
+pub(super) type Tail<'a> = [&'a str; 5];
 
 /// A path, percent-decoded once, that every upstream reads alike, however often it decodes: it holds none but the
 /// characters that [`Path::decode`] allows.
@@ -80,7 +80,7 @@ impl<'a> Path<'a> {
     /// file systems take those of dots alone for empty ones: neither counts.
     pub(super) fn tail(&self) -> Tail<'_> {
         let is_named = |segment: &str| !segment.bytes().all(|byte| byte == b'.');
-        let mut tail = [""; 4];
+        let mut tail = [""; 5];
         let mut rest = &*self.text;
         for found in &mut tail {
             // A path begins with a slash. Segments are short: they are looked at byte by byte.

@@ -29,6 +29,13 @@ const MINTS: [(&str, Mint); 5] = [
     ("realtimeapi/sessions", Mint::Sessions),
 ];
 
+const STARTS: [(&str, CallPath); 4] = [
+    ("realtime/calls", CallPath::Realtime),
+    ("realtime/translations/calls", CallPath::Translations),
+    ("realtimertc", CallPath::Azure),
+    ("live/sessions", CallPath::Live),
+];
+
 #[test]
 fn documented_paths_are_exact_below_any_prefix() {
     let actions = [
@@ -43,13 +50,21 @@ fn documented_paths_are_exact_below_any_prefix() {
         }
         for (action, want) in actions {
             let call = "rtc_u1_9c6574da8b8a41a18da9308f4ad974ce";
-            let path = format!("{prefix}realtime/calls/{call}/{action}");
-            assert_eq!(post(&path), Endpoint::Call(id(call), want), "{path}");
+            for calls in ["realtime/calls", "realtime/translations/calls", "live/sessions"] {
+                let path = format!("{prefix}{calls}/{call}/{action}");
+                assert_eq!(post(&path), Endpoint::Call(id(call), want), "{path}");
+            }
         }
-        assert_eq!(post(&format!("{prefix}realtime/calls")), Endpoint::StartCall);
+        let content = format!("{prefix}live/sessions/live_1/content");
+        assert_eq!(read("GET", &content), Ok(Endpoint::Call(id("live_1"), CallAction::Download)));
+        let attach = Endpoint::Sideband(id("live_A-1"), SidebandPath::Attach);
+        assert_eq!(upgrade(&format!("{prefix}live/sessions/live_A-1/attach?graceful_close=true")), attach);
+        for (path, want) in STARTS {
+            assert_eq!(post(&format!("{prefix}{path}")), Endpoint::StartCall(want), "{path}");
+        }
         assert_eq!(upgrade(&format!("{prefix}responses")), Endpoint::Responses);
         for path in ["realtime", "realtime/translations", "openai", "ws/google.v1beta.Service.BidiGenerateContent"] {
-            assert_eq!(upgrade(&format!("{prefix}{path}")), Endpoint::Realtime { call_id: None }, "{path}");
+            assert_eq!(upgrade(&format!("{prefix}{path}")), Endpoint::Realtime, "{path}");
         }
     }
 }
@@ -59,9 +74,22 @@ fn what_hands_out_secrets_or_begins_calls_otherwise_is_forbidden() {
     for path in [
         "/v1/chatkit/sessions",
         "/v1alpha/auth_tokens",
-        "/v1/realtime/translations/calls",
-        "/openai/v1/realtimertc",
-        "/v1/live/sessions",
+        "/v1/realtime/translations/calls/",
+        "/v1/Realtime/translations/calls",
+        "/openai/v1/RealtimeRTC",
+        "/openai/v1/realtimertc/",
+        "/openai/v1/realtimertc.",
+        "/v1/live//sessions",
+        "/v1/%6cive/sessions",
+        "/v1/live/sessions/live_1/fork",
+        "/v1/live/sessions/live_1/content",
+        "/v1/live/sessions/live_1/attach",
+        "/v1/live/sessions/live_1/Hangup",
+        "/v1/live/sessions/live_1",
+        "/v1/realtime/calls/rtc_1",
+        "/v1/realtime/calls/rtc_1/mute",
+        "/v1/realtime/calls/hangup",
+        "/v1/realtime/translations/calls/rtc_1/x",
         "/v1/realtime",
         "/v1/realtime/translations",
         "/v1/account/gateway/openai",
@@ -89,6 +117,18 @@ fn what_hands_out_secrets_or_begins_calls_otherwise_is_forbidden() {
             assert_eq!(read(method, path), Ok(Endpoint::Forbidden), "{method} {path}");
         }
     }
+    for path in [
+        "/v1/realtime/calls/rtc_1/hangup",
+        "/v1/realtime/calls/rtc_1",
+        "/v1/live/sessions/live_1/Content",
+        "/v1/live/sessions/live_1/fork",
+        "/v1/live/sessions/live_1/attach",
+    ] {
+        for method in ["GET", "HEAD", "DELETE", "PUT"] {
+            assert_eq!(read(method, path), Ok(Endpoint::Forbidden), "{method} {path}");
+        }
+    }
+    assert_eq!(read("HEAD", "/v1/live/sessions/live_1/content"), Ok(Endpoint::Forbidden));
 }
 
 #[test]
@@ -185,8 +225,8 @@ fn other_requests_are_told_by_what_they_make() {
         ("POST", "/v1/files", Update),
         ("POST", "/v1/uploads/upload_1/parts", Update),
         ("POST", "/", Creation),
-        ("POST", "/v1/realtime/calls/rtc_1", Creation),
-        ("POST", "/v1/realtime/calls/hangup", Creation),
+        ("POST", "/v1/translations/calls", Creation),
+        ("POST", "/v1/live/session", Creation),
         ("POST", "/v1/calls/rtc_1/hangup", Creation),
         ("POST", "/v1/realtime/client_secret", Creation),
         ("POST", "/v1/realtime/client_secretss", Creation),
@@ -231,30 +271,65 @@ fn a_websocket_is_known_by_its_exact_path_only() {
 }
 
 #[test]
-fn a_call_is_joined_by_one_plain_id() {
+fn a_call_is_joined_by_one_plain_id_or_not_at_all() {
     for (target, want) in [
         ("/v1/realtime?call_id=rtc_u1-A", Some("rtc_u1-A")),
         ("/v1/realtime?model=m&call%5Fid=rtc_1", Some("rtc_1")),
+        ("/v1/realtime/translations?call_id=rtc_1", Some("rtc_1")),
         ("/v1/realtime?call_id=", None),
         ("/v1/realtime?call_id=a/b", None),
         ("/v1/realtime?call_id=a%3Fb", None),
         ("/v1/realtime?call_id=rtc_1&call_id=rtc_2", None),
-        ("/v1/realtime?model=m", None),
+        ("/v1/realtime?call_id=rtc_1&Call_ID=rtc_2", None),
+        ("/v1/realtime?CALL_ID=rtc_1", None),
+        ("/v1/Realtime?call_id=rtc_1", None),
+        ("/v1/%72ealtime?call_id=rtc_1", None),
+        ("/v1/realtime/?call_id=rtc_1", None),
+        ("/v1/responses?call_id=rtc_1", None),
+        ("/ws?call_id=rtc_1", None),
+        ("/v1/live/sessions/live_1/attach?call_id=rtc_1", None),
+        ("/v1/live/sessions/live_1/attach/", None),
+        ("/v1/live/sessions/live%5f1/attach", None),
+        ("/v1/live/sessions/live_1/Attach", None),
+        ("/v1/live/sessions/live_1/fork", None),
+        ("/v1/live/sessions/live_1", None),
+        ("/v1/realtime/calls/rtc_1", None),
     ] {
-        assert_eq!(upgrade(target), Endpoint::Realtime { call_id: want.map(id) }, "{target}");
+        let want = want.map_or(Endpoint::Forbidden, |text| Endpoint::Sideband(id(text), SidebandPath::Realtime));
+        assert_eq!(upgrade(target), want, "{target}");
     }
-    assert_eq!(upgrade("/v1/responses?call_id=rtc_1"), Endpoint::Responses);
+    assert_eq!(upgrade("/v1/realtime?model=m"), Endpoint::Realtime);
+}
+
+#[test]
+fn a_calls_collection_is_told_by_where_it_began_or_was_joined() {
+    for (path, began, want) in [
+        ("/v1/realtime/calls", CallPath::Realtime, "/v1/realtime/calls"),
+        ("/v1/realtime/translations/calls", CallPath::Translations, "/v1/realtime/translations/calls"),
+        ("/openai/v1/realtimertc", CallPath::Azure, "/openai/v1/realtime/calls"),
+        ("/v1/live/sessions", CallPath::Live, "/v1/live/sessions"),
+    ] {
+        assert_eq!(began.collection(path.as_bytes()), want.as_bytes(), "{path}");
+    }
+    for (path, joined, want) in [
+        ("/v1/realtime", SidebandPath::Realtime, "/v1/realtime/calls"),
+        ("/v1/realtime/translations", SidebandPath::Realtime, "/v1/realtime/translations/calls"),
+        ("/v1/live/sessions/live_1/attach", SidebandPath::Attach, "/v1/live/sessions"),
+        ("/", SidebandPath::Attach, ""),
+    ] {
+        assert_eq!(joined.collection(path.as_bytes()), want.as_bytes(), "{path}");
+    }
 }
 
 #[test]
 fn a_location_names_a_call_by_its_last_segment() {
-    let longest = "a".repeat(CallId::MAX);
+    let longest = "a".repeat(CallId::MAX_OF_UPSTREAM);
     for (location, want) in [
         ("/v1/realtime/calls/rtc_1", Some("rtc_1")),
         ("https://api.openai.com/v1/realtime/calls/rtc_1?x=/y", Some("rtc_1")),
         ("rtc_1", Some("rtc_1")),
         (longest.as_str(), Some(longest.as_str())),
-        (&"a".repeat(CallId::MAX + 1), None),
+        (&"a".repeat(CallId::MAX_OF_UPSTREAM + 1), None),
         ("/v1/realtime/calls/", None),
         ("/v1/realtime/calls/a%2Fb", None),
         ("", None),

@@ -32,6 +32,14 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// The target as it is sent.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self.query {
+            Some(query) => [self.path, b"?", query].concat(),
+            None => self.path.to_vec(),
+        }
+    }
+
     /// The query's parameters in order, empty ones included.
     pub fn params(&self) -> impl Iterator<Item = Param<'a>> + use<'a> {
         self.query.into_iter().flat_map(|query| query.split(|&byte| byte == b'&')).map(Param::parse)

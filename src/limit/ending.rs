@@ -20,11 +20,21 @@ pub enum Ending {
     ModelUnpriced(String),
     /// An operator, or the event service, stops it.
     Stopped,
+    /// A call that nobody watches, though it has a limit that only those can keep who do.
+    Unwatched,
+    /// The call that a WebSocket has joined is over.
+    CallEnded,
     /// The client's message needs memory, and the worker's streams hold as much as they may.
     Overloaded,
     /// Frames or messages that cannot be followed, and why.
     ProtocolError(Cow<'static, str>),
 }
+
+/// RFC 6455 section 7.4.1: the purpose for which the connection was established is fulfilled.
+const NORMAL_CLOSURE: u16 = 1000;
+
+/// RFC 6455 section 7.4.1: no status code was present.
+const NO_STATUS: u16 = 1005;
 
 impl Ending {
     /// The Close frame's status code.
@@ -34,6 +44,9 @@ impl Ending {
             Self::Limit(_) => 4429,
             Self::FieldLocked(_) | Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => 4403,
             Self::Stopped => 4410,
+            // There is no WebSocket to be closed.
+            Self::Unwatched => NO_STATUS,
+            Self::CallEnded => NORMAL_CLOSURE,
             Self::Overloaded => 1009,
             Self::ProtocolError(_) => 1002,
         }
@@ -48,6 +61,8 @@ impl Ending {
             Self::FieldLocked(_) => "field_locked",
             Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => "model_not_allowed",
             Self::Stopped => "session_stopped",
+            Self::Unwatched => "unwatched",
+            Self::CallEnded => "call_ended",
             Self::Overloaded => "overloaded",
             Self::ProtocolError(_) => "protocol_error",
         }
@@ -85,6 +100,8 @@ impl Ending {
                 message.into()
             }
             Self::Stopped => "This session was stopped by its operator.".into(),
+            Self::Unwatched => "No sideband tells what this call uses.".into(),
+            Self::CallEnded => "The call is over.".into(),
             Self::Overloaded => "The gateway has no memory left for this message. Open a new session to go on.".into(),
             Self::ProtocolError(why) => format!("What was sent cannot be followed: {why}.").into(),
         }
@@ -140,6 +157,8 @@ mod tests {
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
             (Ending::ModelUnpriced("m".into()), 4403, "model_not_allowed"),
             (Ending::Stopped, 4410, "session_stopped"),
+            (Ending::Unwatched, 1005, "unwatched"),
+            (Ending::CallEnded, 1000, "call_ended"),
             (Ending::Overloaded, 1009, "overloaded"),
             (Ending::ProtocolError("why".into()), 1002, "protocol_error"),
         ] {

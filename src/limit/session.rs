@@ -45,6 +45,20 @@ impl SessionLimits {
     pub fn has_budget(&self) -> bool {
         self.max_tokens.is_some() || self.max_cost.is_some()
     }
+
+    /// The lower of both limits, of each.
+    pub fn tighten(&self, other: &Self) -> Self {
+        Self {
+            max_duration: lower(self.max_duration, other.max_duration),
+            idle_timeout: lower(self.idle_timeout, other.idle_timeout),
+            max_tokens: lower(self.max_tokens, other.max_tokens),
+            max_cost: lower(self.max_cost, other.max_cost),
+        }
+    }
+}
+
+fn lower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    one.into_iter().chain(other).min()
 }
 
 impl SessionBounds {

@@ -6,6 +6,8 @@ use crate::secret::Secret;
 
 /// A key, with its share of the requests.
 pub struct Key {
+    /// Its name in the pool; empty for an only key.
+    pub name: String,
     /// What is sent: the prefix, then the key.
     pub value: Arc<Secret>,
     /// Its share; at least 1.
@@ -24,6 +26,17 @@ impl KeyPool {
     pub fn new(first: Key, others: Vec<Key>) -> Self {
         let total = others.iter().map(|key| u64::from(key.weight)).sum::<u64>() + u64::from(first.weight);
         Self { first, others, total }
+    }
+
+    /// The key of this name.
+    pub fn named(&self, name: &str) -> Option<&Arc<Secret>> {
+        self.iter().find(|key| key.name == name).map(|key| &key.value)
+    }
+
+    /// The name of a key that was drawn from here, if it has one.
+    pub fn name_of(&self, value: &Arc<Secret>) -> Option<&str> {
+        let drawn = self.iter().find(|key| Arc::ptr_eq(&key.value, value))?;
+        (!drawn.name.is_empty()).then_some(&*drawn.name)
     }
 
     /// All keys.
@@ -52,7 +65,7 @@ mod tests {
     use super::*;
 
     fn key(value: &str, weight: u32) -> Key {
-        Key { value: Arc::new(Secret::new(value.into())), weight }
+        Key { name: value.to_owned(), value: Arc::new(Secret::new(value.into())), weight }
     }
 
     #[test]
@@ -67,6 +80,19 @@ mod tests {
             }
         }
         assert_eq!(drawn, [3_000, 1_000, 2_000]);
+    }
+
+    #[test]
+    fn a_key_that_was_drawn_is_found_again_by_its_name() {
+        let pool = KeyPool::new(key("a", 1), vec![key("b", 1)]);
+        for roll in 0..2 {
+            let drawn = pool.pick(|| roll);
+            let name = pool.name_of(drawn).unwrap();
+            assert!(Arc::ptr_eq(pool.named(name).unwrap(), drawn));
+        }
+        assert!(pool.named("c").is_none() && pool.name_of(&key("a", 1).value).is_none());
+        let only = KeyPool::new(Key { name: String::new(), ..key("a", 1) }, vec![]);
+        assert_eq!(only.name_of(only.pick(|| 0)), None);
     }
 
     #[test]

@@ -67,6 +67,26 @@ impl Provider {
             (None, Credential::Keys(placement, pool)) => Some((placement.clone(), pool.pick(roll).clone())),
         }
     }
+
+    /// The provider's key of this name, as what began with it must go on with it; if there is none any more, one as any
+    /// request has.
+    pub fn key_named(&self, name: Option<&str>, roll: impl FnOnce() -> u64) -> Option<(Placement, Arc<Secret>)> {
+        match (&self.credential, name) {
+            (Credential::Keys(placement, pool), Some(name)) => {
+                let key = pool.named(name).unwrap_or_else(|| pool.pick(roll));
+                Some((placement.clone(), key.clone()))
+            }
+            _ => self.credential(None, roll),
+        }
+    }
+
+    /// The name of a key that was chosen here, if it is one of several.
+    pub fn key_name(&self, value: &Arc<Secret>) -> Option<&str> {
+        match &self.credential {
+            Credential::Keys(_, pool) => pool.name_of(value),
+            Credential::External => None,
+        }
+    }
 }
 
 impl Provider {

@@ -12,6 +12,7 @@
 //! then denied or written later. A worker that dies leaves nothing behind for long: what it ran is shown as closed, and
 //! its sessions no longer count.
 
+mod call_part;
 mod caller_counters;
 mod caller_usage;
 pub(crate) mod codec;
@@ -19,6 +20,8 @@ mod counters;
 mod heartbeat;
 mod peers;
 pub(crate) mod registry;
+mod session_calls;
+pub(crate) mod shared_calls;
 pub(crate) mod shared_data;
 mod shared_tally;
 mod sliding_minute;
@@ -35,6 +38,7 @@ use crate::credential::Caller;
 use crate::limit::{CallerLimits, Drawn, Ending, Exceeded, Limit};
 use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
 use crate::usage::{MicroUsd, Record, SessionKind, Tally};
+use call_part::CallPart;
 use codec::{Reader, put_bytes};
 use registry::RecordSlot;
 use shared_data::{key, update};
@@ -42,7 +46,8 @@ use shared_data::{key, update};
 pub use caller_usage::{CallerUsage, DailyUsage};
 pub use heartbeat::{Heartbeats, WorkerSlot};
 pub use peers::Peers;
-pub use registry::{CallMark, CallName, Filter, Notices, Registry};
+pub use registry::{CallName, Filter, Notices, Registry};
+pub use shared_calls::{CallKey, CallTerms, NotJoined, Role, SharedCall, SharedCalls};
 pub use shared_data::{CasMismatch, Contended, CorruptKeys, Entry, SharedData};
 pub use shared_tally::{Share, SharedTallies};
 pub use tally_page::TallyKey;
@@ -54,6 +59,7 @@ pub struct Sessions {
     pub(super) callers: CallerUsage,
     pub(super) tallies: SharedTallies,
     pub(super) registry: Registry,
+    pub(super) calls: SharedCalls,
     /// What this worker has measured.
     pub metrics: Metrics,
     /// Whether a control API can ask for what runs here, as far as is known.
@@ -78,15 +84,8 @@ pub struct SessionHandle {
     slot: Option<RecordSlot>,
     /// What it is counted in, once it is opened.
     stats: Option<SessionStatistics>,
-    counts: Counts,
-}
-
-/// How a session draws on its caller's limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Counts {
-    AsOne,
-    /// It has joined a call, and both count as one session: that call's.
-    WithItsCall,
+    /// The call that it is, or has joined.
+    call: Option<CallPart>,
 }
 
 impl Sessions {
@@ -98,6 +97,7 @@ impl Sessions {
             callers: CallerUsage::default(),
             tallies: SharedTallies::default(),
             registry: Registry::default(),
+            calls: SharedCalls::default(),
             metrics: Metrics::default(),
             is_listed: false,
             known: BTreeMap::new(),
@@ -160,35 +160,13 @@ impl Sessions {
                 return Err(exceeded);
             }
         }
-        Ok(self.handle(caller, share, Counts::AsOne))
+        Ok(self.handle(caller, share, None))
     }
 
-    /// Lets a session of a caller in that joins a call which counts already, unless the caller's budget of today is used
-    /// up, or one that it shares.
-    ///
-    /// # Errors
-    ///
-    /// The limit on tokens or dollars that is used up.
-    pub fn join(
-        &mut self,
-        caller: &Arc<Caller>,
-        share: Option<&Share>,
-        now: impl FnOnce() -> SystemTime,
-    ) -> Result<SessionHandle, Exceeded> {
-        if let Some(share) = share {
-            let now = now();
-            self.check_budget(caller, || now)?;
-            self.tallies.join(&*self.shared_data, share, now)?;
-        } else {
-            self.check_budget(caller, now)?;
-        }
-        Ok(self.handle(caller, share, Counts::WithItsCall))
-    }
-
-    fn handle(&mut self, caller: &Arc<Caller>, share: Option<&Share>, counts: Counts) -> SessionHandle {
+    fn handle(&mut self, caller: &Arc<Caller>, share: Option<&Share>, call: Option<CallPart>) -> SessionHandle {
         self.last = self.last.wrapping_add(1);
         let (caller, share) = (caller.clone(), share.copied().map(Box::new));
-        SessionHandle { caller, share, number: self.last, slot: None, stats: None, counts }
+        SessionHandle { caller, share, number: self.last, slot: None, stats: None, call }
     }
 
     /// Whether a caller may begin what is no session, which only a budget of the day can forbid; `now` is asked only for
@@ -212,7 +190,7 @@ impl Sessions {
         record: &dyn Fn() -> Record,
         now: SystemTime,
     ) {
-        if handle.counts == Counts::AsOne && self.is_counted(&handle.caller) {
+        if self.is_counted(&handle.caller) {
             self.callers.opened(&handle.caller.name, now);
         }
         handle.stats = Some(self.metrics.session_began(began));
@@ -258,21 +236,6 @@ impl Sessions {
         self.spent(&handle.caller).or_else(of_share).map(Ending::Limit)
     }
 
-    /// The record of a call of any worker's that has not ended.
-    pub fn find_call(&mut self, call: CallName<'_>) -> Option<Record> {
-        self.registry.find_call(Peers::new(&*self.shared_data, &self.heartbeats), call)
-    }
-
-    /// Tells the worker that a call began on; false if there is none that knows the call.
-    pub fn mark_call(&mut self, call: CallName<'_>, mark: CallMark) -> bool {
-        self.registry.mark_call(Peers::new(&*self.shared_data, &self.heartbeats), call, mark)
-    }
-
-    /// Whether others have ended a call.
-    pub fn is_hung_up(&self, handle: &SessionHandle) -> bool {
-        self.notices.hung_up.binary_search(&handle.number).is_ok()
-    }
-
     /// Lists what has become of an open session, if it has changed, or is not listed any more.
     pub fn update(&mut self, handle: &SessionHandle, has_changed: bool, record: &dyn Fn() -> Record) {
         if let Some(slot) = handle.slot
@@ -290,10 +253,11 @@ impl Sessions {
         if let (Some(slot), Some(record)) = (handle.slot, record) {
             self.registry.end(Peers::new(&*self.shared_data, &self.heartbeats), slot, record);
         }
+        self.leave_call(&handle, record.is_some_and(|record| record.incomplete));
         if let Some(share) = &handle.share {
             self.tallies.end(&*self.shared_data, share, now);
         }
-        if handle.counts == Counts::AsOne && is_limited(&handle.caller) {
+        if handle.joined().is_none() && is_limited(&handle.caller) {
             self.callers.end(Peers::new(&*self.shared_data, &self.heartbeats), &handle.caller.name, now);
         }
     }
@@ -307,6 +271,7 @@ impl Sessions {
         // Each session ends once.
         self.notices.stops.clear();
         self.callers.tick(Peers::new(&*self.shared_data, &self.heartbeats), now);
+        self.calls.tick(Peers::new(&*self.shared_data, &self.heartbeats));
         self.tallies.tick(&*self.shared_data, now);
         self.look_whether_listed();
         true
@@ -329,6 +294,7 @@ impl Sessions {
         keys.extend(self.callers.take_corrupt_keys());
         keys.extend(self.tallies.take_corrupt_keys());
         keys.extend(self.registry.take_corrupt_keys());
+        keys.extend(self.calls.take_corrupt_keys());
         keys
     }
 

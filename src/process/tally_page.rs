@@ -59,9 +59,27 @@ impl TallyKey {
         Self(*digest.first_chunk().unwrap_or(&[0; 16]))
     }
 
+    /// A key that was told before.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key, to be told to another replica.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     pub(super) fn page(self) -> PageNumber {
         let Self([high, low, ..]) = self;
         PageNumber(u16::from_be_bytes([high, low]) >> (u16::BITS - PAGE_BITS))
+    }
+
+    pub(super) fn put(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.0);
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Corrupt> {
+        reader.array().map(Self)
     }
 }
 
@@ -103,7 +121,7 @@ impl Page {
         let mut out = Vec::with_capacity(2 + self.0.len() * 32);
         put_number(&mut out, self.0.len() as u64);
         for Entry { key, kept_until, drawn } in &self.0 {
-            out.extend_from_slice(&key.0);
+            key.put(&mut out);
             let numbers = [*kept_until, drawn.sessions, drawn.tokens, drawn.cost.0];
             numbers.into_iter().for_each(|number| put_number(&mut out, number));
         }
@@ -119,7 +137,7 @@ impl Page {
         let mut page = Self(Vec::with_capacity(count));
         for _ in 0..count {
             page.0.push(Entry {
-                key: TallyKey(reader.array()?),
+                key: TallyKey::read(&mut reader)?,
                 kept_until: reader.number()?,
                 drawn: Drawn { sessions: reader.number()?, tokens: reader.number()?, cost: MicroUsd(reader.number()?) },
             });

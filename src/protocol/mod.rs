@@ -11,6 +11,7 @@
 mod client_event;
 mod client_field;
 mod event_type;
+mod live_call;
 mod lock;
 mod request_body;
 mod rest_body;
@@ -26,6 +27,7 @@ mod tests;
 pub use client_event::{ClientEvent, ClientMessage, RequestedModel, Unreadable};
 pub use client_field::ModelRole;
 pub use event_type::EventType;
+pub use live_call::{LiveCallRequest, LiveCallResponse, LiveModel};
 pub use lock::Lock;
 pub use request_body::{Inspected, InvalidBody, RequestBody};
 pub use rest_body::BodyMeter;

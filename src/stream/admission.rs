@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, deferred, foreign_charset, limit_denial, missing_token, model_out_of_sight, origin_not_allowed,
-    overloaded, route_not_allowed, token_denial, token_elsewhere, unreadable_body, unsupported_content_type,
+    credential_denial, deferred, foreign_charset, limit_denial, locked_call, missing_token, model_out_of_sight,
+    origin_not_allowed, overloaded, route_not_allowed, token_denial, token_elsewhere, unreadable_body,
+    unreadable_live_call, unsupported_content_type,
 };
+use super::named_call::{Claimant, NamedCall};
 use super::request_head::{BodyKind, Line, RequestHead};
 use crate::client_secret::claims::{Claims, unix_seconds};
 use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
@@ -16,16 +18,16 @@ use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
 use crate::credential::{Caller, PresentedTokens, SubprotocolOffer, TokenError, presented_token, stands_in};
 use crate::denial::{Denial, Subject};
-use crate::endpoint::{Endpoint, Mint, Path};
+use crate::endpoint::{CallAction, CallPath, Endpoint, Mint, Path};
 use crate::host::StreamHost;
 use crate::http::Param;
 use crate::json::paths::InvalidPath;
-use crate::limit::SessionBounds;
+use crate::limit::{SessionBounds, SessionLimits};
 use crate::memory::{Full, MemoryAccount, Reservation};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
-use crate::policy::{Policy, Provider, ProviderKind};
-use crate::process::{SessionHandle, Share, TallyKey};
+use crate::policy::{Placement, Policy, Provider, ProviderKind};
+use crate::process::{SessionHandle, Sessions, Share, TallyKey};
 use crate::protocol::Lock;
 use crate::secret::Secret;
 use crate::usage::{MicroUsd, PriceList, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
@@ -44,6 +46,8 @@ pub(crate) struct Admission {
     pub endpoint: Endpoint,
     /// Prices, one of which its models must have: dollars limit what it begins.
     pub prices: Option<Arc<PriceList>>,
+    /// The call that it names.
+    pub call: Option<Box<NamedCall>>,
 }
 
 /// Who sent a request, and under which policy: what outlasts its admission.
@@ -74,6 +78,8 @@ pub(crate) struct GuardedRequest<'a> {
 pub(crate) enum BodyNeed {
     /// The model that it names must be known.
     Model,
+    /// The models that a call of Live names must be known.
+    LiveModels,
     /// It must be empty: a model in it could not be read.
     Empty,
     /// It must be empty: what it would use draws on a budget of the day, and could not be counted.
@@ -91,29 +97,51 @@ impl Admission {
     /// # Errors
     ///
     /// The first check that fails: the credentials' form, the caller, the route, the origin.
-    pub(crate) fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, host: &dyn StreamHost) -> Result<Self, Denial> {
+    pub(crate) fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, cx: &mut Context<'_>) -> Result<Self, Denial> {
         let GuardedRequest { plan, policy, head, offer, .. } = *request;
+        let host = cx.host;
         let query_keys = request.query_keys();
         let token = presented_token(head.slots(), offer, &query_keys, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
         request.check_places(&token)?;
         let Identified { caller, client_secret, share } = identify(plan, policy, &token, host)?;
-        let mut admission = Self { policy: policy.clone(), caller, client_secret, share, endpoint, prices: None };
+        let (policy, call, prices) = (policy.clone(), None, None);
+        let mut admission = Self { policy, caller, client_secret, share, endpoint, prices, call };
         admission.prices = admission.limits_dollars().then(|| plan.prices.clone());
-        match admission.check(plan, head) {
-            Ok(()) => Ok(admission),
+        match admission.check(plan, head, &mut cx.worker.sessions) {
+            Ok(call) => {
+                admission.share = call.as_ref().and_then(|call| call.share()).or(admission.share);
+                admission.call = call;
+                Ok(admission)
+            }
             Err(denial) => Err(denial.of(admission.identity().subject())),
         }
     }
 
-    /// What its sender may address, and from where.
-    fn check(&self, plan: &Plan, head: &RequestHead) -> Result<(), Denial> {
+    /// What its sender may address, and from where. Gives the call that it names.
+    fn check(
+        &self,
+        plan: &Plan,
+        head: &RequestHead,
+        sessions: &mut Sessions,
+    ) -> Result<Option<Box<NamedCall>>, Denial> {
         check_endpoint(plan, &self.endpoint, self.client_secret.as_deref())?;
         if !self.caller.policies.allows(&self.policy.name) {
             return Err(route_not_allowed());
         }
+        if begins_call(&self.endpoint) && !self.lock().is_empty() {
+            // What is said in a call passes the gateway by: nothing could keep the lock.
+            return Err(locked_call());
+        }
+        let claimant =
+            Claimant { plan, policy: &self.policy, caller: &self.caller, client_secret: self.client_secret.as_deref() };
+        let call = match self.endpoint.call() {
+            Some(id) => Some(Box::new(NamedCall::new(id, &claimant, sessions)?)),
+            None => None,
+        };
         let page = self.client_secret.as_ref().and_then(|secret| secret.origin.as_deref());
-        check_origins(head, &self.caller.origins, page)
+        check_origins(head, &self.caller.origins, page)?;
+        Ok(call)
     }
 
     /// Whether dollars limit what the request begins, and that is counted.
@@ -162,7 +190,7 @@ impl Admission {
             (Endpoint::Responses | Endpoint::WebSocket, _) if has_rule && !self.policy.is_metered => {
                 Err(route_not_allowed())
             }
-            (Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket, _) => Ok(None),
+            (Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket, _) => Ok(None),
             (_, BodyKind::ForeignJson) if !ends => Err(foreign_charset()),
             (Endpoint::Mint(_), BodyKind::ForeignJson) => Err(foreign_charset()),
             (Endpoint::Mint(_), BodyKind::Form | BodyKind::Sdp | BodyKind::Other) => Err(unsupported_content_type()),
@@ -170,13 +198,27 @@ impl Admission {
             (Endpoint::Mint(_), BodyKind::Json) if ends => Err(unreadable_body()),
             (Endpoint::Mint(mint), BodyKind::Json) => Ok(Some(BodyNeed::Mint(*mint))),
             // SDP names no model; a form could.
-            (Endpoint::StartCall, BodyKind::Sdp) => Ok(None),
-            (Endpoint::StartCall, _) if self.binding_models().is_some() => Err(model_out_of_sight()),
-            (Endpoint::StartCall, _) if has_rule => Err(unreadable_body()),
-            (Endpoint::StartCall, _) => Ok(None),
+            (Endpoint::StartCall(CallPath::Live), kind) => self.live_body_need(kind, has_rule),
+            (Endpoint::StartCall(_), BodyKind::Sdp) => Ok(None),
+            (Endpoint::StartCall(_), _) if self.binding_models().is_some() => Err(model_out_of_sight()),
+            (Endpoint::StartCall(_), _) if has_rule => Err(unreadable_body()),
+            (Endpoint::StartCall(_), _) => Ok(None),
             (Endpoint::Deferred, _) if self.must_be_counted() => Err(deferred()),
             _ if ends => Ok(None),
             (_, kind) => self.rest_body_need(kind, has_rule),
+        }
+    }
+
+    /// A call of Live names its models nowhere but in its body.
+    fn live_body_need(&self, kind: BodyKind, has_rule: bool) -> Result<Option<BodyNeed>, Denial> {
+        let is_strict = has_rule || self.binding_models().is_some() || self.prices.is_some();
+        let may_be_named = self.policy.has_several_providers() || !self.policy.aliases.is_empty();
+        match kind {
+            _ if !(is_strict || may_be_named) => Ok(None),
+            BodyKind::Json => Ok(Some(BodyNeed::LiveModels)),
+            BodyKind::CodedJson | BodyKind::ForeignJson | BodyKind::Form | BodyKind::Sdp | BodyKind::Other => {
+                Err(unreadable_live_call())
+            }
         }
     }
 
@@ -195,15 +237,50 @@ impl Admission {
         }
     }
 
-    /// What a session may use up by itself: the policy's limits, and the client secret's where that is tighter.
+    /// What a session may use up by itself: the policy's limits, and where those are tighter the client secret's, and what
+    /// the call that is joined began with.
     pub(crate) fn bounds(&self) -> SessionBounds {
+        let (policy, secrets_max_duration) = self.limits();
+        SessionBounds::new(&policy, secrets_max_duration)
+    }
+
+    /// The limits of the policy and of the call that is joined, and how long a client secret lets a session last.
+    pub(crate) fn limits(&self) -> (SessionLimits, Option<Duration>) {
+        let policy = self.policy.limits;
         let secret = self.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration);
-        SessionBounds::new(&self.policy.limits, secret)
+        match self.call.as_ref().and_then(|call| call.sealed.as_ref()) {
+            None => (policy, secret),
+            Some(sealed) => (policy.tighten(&sealed.limits), secret.into_iter().chain(sealed.max_duration).min()),
+        }
     }
 
     /// The session fields that may not be changed: the policy's, and the client secret's beside them.
     pub(crate) fn lock(&self) -> &Lock {
         self.client_secret.as_ref().map_or(&self.policy.lock, |client_secret| &client_secret.lock)
+    }
+
+    /// The providers that it can only be for: a client secret's, and the one that serves a call which it names.
+    pub(crate) fn bound_providers(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        let of_secret = self.client_secret.as_ref().map(|client_secret| &client_secret.provider);
+        let of_call = self.call.as_ref().and_then(|call| call.sealed.as_ref()).map(|sealed| &sealed.provider);
+        of_secret.into_iter().chain(of_call)
+    }
+
+    /// What the request goes on with, and where that is put: the upstream's own secret that it came with, else the
+    /// provider's key that the call began with which it names, else any key of the provider's.
+    pub(crate) fn credential(&self, provider: &Provider, host: &dyn StreamHost) -> Option<(Placement, Arc<Secret>)> {
+        match self.upstream_secret() {
+            Some(secret) => provider.credential(Some(secret), || host.roll()),
+            None => self.provider_key(provider, host),
+        }
+    }
+
+    /// The provider's key that the call began with which the request names, or that minted the upstream's own secret, else
+    /// any.
+    pub(crate) fn provider_key(&self, provider: &Provider, host: &dyn StreamHost) -> Option<(Placement, Arc<Secret>)> {
+        let secrets = || self.client_secret.as_ref().and_then(|client_secret| client_secret.key.as_deref());
+        let name = self.call.as_ref().and_then(|call| call.key()).or_else(secrets);
+        provider.key_named(name, || host.roll())
     }
 
     /// Bytes that are held beside the admission itself.
@@ -219,7 +296,7 @@ impl Admission {
     /// If the worker's streams hold so much.
     pub(crate) fn reserve(&self, bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
         match &self.endpoint {
-            endpoint if endpoint.hung_up().is_some() => Ok(memory.reserve(bytes)),
+            endpoint if endpoint.hangs_up() => Ok(memory.reserve(bytes)),
             endpoint if endpoint.begins_session() || self.is_counted() => admit(bytes, memory),
             Endpoint::Mint(_) => admit(bytes, memory),
             _ => Ok(memory.reserve(bytes)),
@@ -293,6 +370,7 @@ impl<'a> GuardedRequest<'a> {
         let is_judged =
             |param: &Param<'_>| self.policy.is_model_param(param) || JUDGED.iter().any(|name| param.is(name));
         let is_elsewhere = stands_in(token, self.path.text().as_bytes())
+            || stands_in(token, self.head.method())
             || self.head.all(Line::Authority).any(|authority| stands_in(token, authority))
             || self.head.all(Line::ContentType).any(|value| self.presented.stand_in(value))
             || self.head.all(Line::ContentEncoding).any(|value| self.presented.stand_in(value))
@@ -365,14 +443,12 @@ fn check_endpoint(plan: &Plan, endpoint: &Endpoint, client_secret: Option<&Opene
         Endpoint::Forbidden => Err(route_not_allowed()),
         Endpoint::Mint(_) if !mints => Err(route_not_allowed()),
         _ if client_secret.is_some() && !endpoint.takes_client_secrets() => Err(route_not_allowed()),
-        Endpoint::StartCall if client_secret.is_some_and(locks_what_a_call_could_change) => Err(route_not_allowed()),
         _ => Ok(()),
     }
 }
 
-/// Whether a secret locks fields. The data channel of a call passes the gateway by, so that nobody could keep to that.
-fn locks_what_a_call_could_change(client_secret: &OpenedSecret) -> bool {
-    client_secret.has_lock
+fn begins_call(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::StartCall(_) | Endpoint::Call(_, CallAction::Accept))
 }
 
 /// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,
@@ -399,13 +475,7 @@ pub(super) mod testing {
 
     /// A request of web-app's under a policy.
     pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
-        Admission {
-            policy: Arc::new(policy),
-            caller: Arc::new(caller()),
-            client_secret: None,
-            share: None,
-            endpoint,
-            prices: None,
-        }
+        let (policy, caller) = (Arc::new(policy), Arc::new(caller()));
+        Admission { policy, caller, client_secret: None, share: None, endpoint, prices: None, call: None }
     }
 }

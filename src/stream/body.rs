@@ -3,22 +3,23 @@
 use super::action::DetailedReply;
 use super::admission::{Admission, BodyNeed};
 use super::context::Context;
-use super::denials::route_not_allowed;
+use super::denials::{route_not_allowed, unreadable_live_call};
 use super::forward::{Awaited, Forwarded, Outgoing};
 use super::mint::{self, Minted, Minting};
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
 use super::stream_options::{include_usage, read_body};
-use super::upstream::{Upstream, check_price};
+use super::upstream::{Upstream, check_price, named_in_query};
 use crate::config::Plan;
 use crate::credential::SubprotocolOffer;
 use crate::denial::Denial;
-use crate::endpoint::{Mint, Path};
+use crate::endpoint::{CallPath, Mint, Path};
 use crate::http::{Edits, HeaderValue};
 use crate::local_reply::LocalReply;
 use crate::memory::Reservation;
 use crate::metrics::{Metric, MintedBy};
-use crate::protocol::RequestBody;
+use crate::process::SessionHandle;
+use crate::protocol::{LiveCallRequest, LiveModel, RequestBody};
 
 /// Admitted but for the model that its body may name.
 pub(crate) struct WaitingForBody {
@@ -36,8 +37,9 @@ pub(crate) struct WaitingForBody {
 
 /// What a request with a body comes to.
 pub(crate) enum BodyDecision {
-    /// It goes on, edited; a body given here replaces the one that was waited for.
-    Forward(Box<Forwarded>, Edits, Option<Vec<u8>>),
+    /// It goes on, edited, maybe as one of the sessions of the process; a body given here replaces the one that was waited
+    /// for.
+    Forward(Box<Forwarded>, Edits, Option<Vec<u8>>, Option<SessionHandle>),
     /// It goes on, edited and with this body, to mint a client secret.
     Mint(Box<Minting>, Edits, Vec<u8>),
     /// A client secret was minted here.
@@ -63,6 +65,7 @@ impl WholeRequest<'_> {
     pub(crate) fn complete(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
         match waiting.need {
             BodyNeed::Mint(mint) => self.mint(&waiting, mint, cx),
+            BodyNeed::LiveModels => self.live_call(waiting, cx),
             BodyNeed::Model | BodyNeed::Empty | BodyNeed::Nothing => self.forward(waiting, cx),
         }
     }
@@ -82,7 +85,7 @@ impl WholeRequest<'_> {
         let asked = include_usage(&admission, &head.target(), upstream.provider, read.as_mut())?;
         let meter = RestMeter::new(&admission, &upstream, asked, &cx.worker.memory);
         let replaced = read.and_then(RequestBody::edited);
-        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+        let credential = admission.credential(upstream.provider, cx.host);
         let presented = head.presented(&plan.gateway);
         let outgoing =
             Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
@@ -90,9 +93,41 @@ impl WholeRequest<'_> {
         let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let provider = upstream.provider.clone();
-        let awaited = Awaited::of_rest(&admission.endpoint, meter);
+        let awaited = Awaited::of_rest(&admission, meter);
         let forwarded = Forwarded { admission, provider, awaited, reservation };
-        Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced))
+        Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced, None))
+    }
+
+    /// Finds and resolves the models of a call of Live, and edits the request that begins it.
+    fn live_call(&self, waiting: WaitingForBody, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
+        let Self { plan, head, body } = *self;
+        let WaitingForBody { admission, path, offer, .. } = waiting;
+        let mut read = LiveCallRequest::read(body).map_err(|_| unreadable_live_call())?;
+        if named_in_query(&head.target(), &admission)?.is_some() {
+            return Err(unreadable_live_call());
+        }
+        let name = read.model(LiveModel::Session).map(str::to_owned);
+        let upstream = Upstream::resolve(&admission, &path, name.as_deref(), true)?;
+        if let Some(delegate) = read.model(LiveModel::Delegate).map(str::to_owned) {
+            let resolved = upstream.resolve_beside(&admission, &delegate)?;
+            if resolved != delegate {
+                read.set_model(LiveModel::Delegate, resolved);
+            }
+        }
+        if let Some(resolved) = upstream.model
+            && name.as_deref() != Some(resolved)
+        {
+            read.set_model(LiveModel::Session, resolved);
+        }
+        let replaced = read.edited();
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
+        let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
+        let presented = head.presented(&plan.gateway);
+        let outgoing =
+            Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
+        let (forwarded, edits) = outgoing.call(CallPath::Live, replaced.as_deref(), cx.host);
+        let forwarded = Forwarded { awaited: forwarded, provider: upstream.provider.clone(), admission, reservation };
+        Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced, handle))
     }
 
     /// The body says what secret to mint.
@@ -113,9 +148,10 @@ impl WholeRequest<'_> {
                 let reply = LocalReply::json(200, body.into_bytes());
                 Ok(BodyDecision::Reply(DetailedReply { reply, details: "realtime_byok.minted".into() }))
             }
-            Minted::Forward(body, minting) => {
+            Minted::Forward(body, mut minting) => {
                 let body = body.into_bytes();
-                let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+                let credential = admission.credential(upstream.provider, cx.host);
+                minting.set_key(credential.as_ref().and_then(|(_, key)| upstream.provider.key_name(key)));
                 let presented = head.presented(&plan.gateway);
                 let outgoing = Outgoing { plan, head, presented: &presented, offer, admission, upstream: &upstream };
                 let mut edits = outgoing.edits_with_body(credential.as_ref(), Some(&body));

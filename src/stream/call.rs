@@ -5,27 +5,31 @@ use std::time::SystemTime;
 
 use super::Context;
 use super::admission::Admission;
-use super::denials::{limit_denial, route_not_allowed};
+use super::denials::limit_denial;
+use super::joined_call::JoinedCall;
 use super::upstream::Upstream;
-use crate::call::{Call, Hangup, ProviderKey};
+use crate::call::{Call, Hangup, ProviderKey, Watch};
 use crate::denial::Denial;
-use crate::endpoint::CallId;
+use crate::endpoint::{CallId, CallPath, SidebandPath};
 use crate::host::{Attribute, StreamHost};
 use crate::http::Target;
-use crate::limit::SessionBounds;
-use crate::policy::{Placement, Provider};
-use crate::process::{CallName, SessionHandle};
+use crate::limit::{Ending, Exceeded, Limit};
+use crate::policy::{Permission, Placement, Provider};
+use crate::process::{CallName, CallTerms, NotJoined, Role, SessionHandle};
 use crate::secret::Secret;
-use crate::usage::{Record, SessionKind};
+use crate::usage::{Close, ClosedBy, Record, SessionKind};
 
 /// A call that begins, and what ends it.
 pub(crate) struct StartedCall {
     call: Call,
+    path: CallPath,
     provider_key: Option<ProviderKey>,
 }
 
 /// What is kept of a request that begins a call until a response names it.
 pub(crate) struct CallRequest {
+    /// Where it was sent.
+    pub path: CallPath,
     /// The model, as the provider calls it, if the request names one.
     pub model: Option<String>,
     /// What ends the call; none where the filter does not know the provider's key.
@@ -35,27 +39,39 @@ pub(crate) struct CallRequest {
 /// A call that a WebSocket has joined, and what ends it.
 pub(crate) struct SidebandOf {
     id: CallId,
+    path: SidebandPath,
+    role: Role,
     provider_key: Option<ProviderKey>,
 }
 
-/// Whether a WebSocket may join a call, as the last of all checks. A call that is known is its caller's and its user's,
-/// and counts as the one session that both are.
+/// Whether the caller may join a call of its own, as the last of all checks. One that is known counts as the one session
+/// that both are.
 pub(crate) fn join(
     call: CallName<'_>,
+    role: Role,
     admission: &Admission,
     cx: &mut Context<'_>,
-) -> Result<Option<SessionHandle>, Denial> {
-    let Some(known) = cx.worker.sessions.find_call(call) else { return admission.start(cx) };
-    let user = admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.as_ref());
-    let is_users = user.zip(known.user.as_ref()).is_none_or(|(user, known)| user == known);
-    if known.caller != admission.caller.name || !is_users {
-        return Err(route_not_allowed());
+) -> Result<(Option<SessionHandle>, Option<JoinedCall>), Denial> {
+    let alone = |cx: &mut Context<'_>| admission.start(cx).map(|handle| (handle, None));
+    if cx.worker.sessions.find_call(call).is_none() {
+        return alone(cx);
     }
-    cx.worker
-        .sessions
-        .join(&admission.caller, admission.share.as_ref(), || cx.host.now())
-        .map(Some)
-        .map_err(limit_denial)
+    let now = cx.host.now();
+    let sessions = &mut cx.worker.sessions;
+    sessions.check_budget(&admission.caller, || now).map_err(limit_denial)?;
+    if let Some(share) = &admission.share {
+        sessions.check_share(share, now).map_err(limit_denial)?;
+    }
+    match sessions.join(&admission.caller, call, role, now) {
+        Ok((handle, terms)) => {
+            let joined = handle.joined().map(|key| JoinedCall::new(key, terms));
+            Ok((Some(handle), joined))
+        }
+        // Nobody knows when one leaves.
+        Err(NotJoined::Full) => Err(limit_denial(Exceeded { limit: Limit::CallSidebands, retry_after: 5 })),
+        Err(NotJoined::Spent(exceeded)) => Err(limit_denial(exceeded)),
+        Err(NotJoined::Unknown) => alone(cx),
+    }
 }
 
 /// The key that ends a call which a request begins or joins: the one that the request goes on with. If that is the
@@ -67,7 +83,7 @@ pub(crate) fn provider_key(
     host: &dyn StreamHost,
 ) -> Option<ProviderKey> {
     let has_own = admission.upstream_secret().is_some();
-    let (placement, value) = if has_own { upstream.provider.credential(None, || host.roll()) } else { sent }?;
+    let (placement, value) = if has_own { admission.provider_key(upstream.provider, host) } else { sent }?;
     Some(ProviderKey { provider: upstream.provider.clone(), placement, value })
 }
 
@@ -81,14 +97,15 @@ impl StartedCall {
         host: &dyn StreamHost,
     ) -> Self {
         let started = host.now();
-        let CallRequest { model, provider_key } = request;
+        let CallRequest { path, model, provider_key } = request;
         let record = Record {
             kind: SessionKind::WebRtc,
             upstream_id: Some(id.as_str().to_owned()),
             model,
             ..admission.record(host.random_bytes().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
         };
-        Self { call: Call::new(record, started, admission.bounds()), provider_key }
+        let watch = if needs_watching(admission) { Watch::UnwatchedSince(started) } else { Watch::NotNeeded };
+        Self { call: Call::new(record, started, watch), path, provider_key }
     }
 
     /// Its record as it begins.
@@ -96,40 +113,75 @@ impl StartedCall {
         &self.call.record
     }
 
+    /// It must end as soon as it is known how.
+    pub(crate) fn stop(&mut self, now: SystemTime) {
+        self.call.stop(Ending::Stopped.close(), now);
+    }
+
+    /// What it begins with, for those who join it.
+    pub(crate) fn terms(&self, admission: &Admission) -> CallTerms {
+        let Call { record, started, .. } = &self.call;
+        let (policy, secrets_max_duration) = admission.limits();
+        let (share, sidebands) = (admission.share, admission.policy.calls.sidebands);
+        CallTerms { record: record.id, started: *started, policy, secrets_max_duration, share, sidebands }
+    }
+
     /// The stream that began it is over, and tells what ends the call.
     pub(crate) fn into_call(self, handle: Option<SessionHandle>, host: &dyn StreamHost) -> Call {
-        let Self { mut call, provider_key } = self;
-        call.hangup = hangup(call.id(), b"", provider_key, host);
+        let Self { mut call, path, provider_key } = self;
+        call.hangup = hangup(call.id(), &|of| path.collection(of), provider_key, host);
         call.handle = handle;
         call
     }
 }
 
 impl SidebandOf {
-    /// The call of this id.
-    pub(crate) fn new(id: CallId, provider_key: Option<ProviderKey>) -> Self {
-        Self { id, provider_key }
+    /// The call of this upstream's id, joined at this path.
+    pub(crate) fn new(id: CallId, path: SidebandPath, role: Role, provider_key: Option<ProviderKey>) -> Self {
+        Self { id, path, role, provider_key }
+    }
+
+    /// Whether the call ends with a WebSocket that has ended in this way. A watcher's faults are its own.
+    pub(crate) fn ends_call(&self, close: &Close) -> bool {
+        let is_own = match self.role {
+            Role::Sideband => false,
+            Role::Watcher => close.reason == Ending::ProtocolError("".into()).code(),
+        };
+        close.by == ClosedBy::Gateway && close.reason != Ending::CallEnded.code() && !is_own
     }
 
     /// The WebSocket that joined it was ended here, and the call must end with it.
     pub(crate) fn end(self, record: &Record, host: &dyn StreamHost, now: SystemTime) -> Call {
-        let hangup = hangup(self.id.as_str(), b"/calls", self.provider_key, host);
+        let hangup = hangup(self.id.as_str(), &|path| self.path.collection(path), self.provider_key, host);
         let record =
             Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };
-        let mut call = Call::new(record, now, SessionBounds::default());
+        let mut call = Call::new(record, now, Watch::NotNeeded);
         call.hangup = hangup;
         call
     }
 }
 
-/// What ends a call, by what is known of the request that began or joined it; `below` is where calls are below its path.
-fn hangup(id: &str, below: &[u8], key: Option<ProviderKey>, host: &dyn StreamHost) -> Option<Hangup> {
+/// Whether a call has a limit that only those can keep who hear what it uses: its media passes the gateway by.
+fn needs_watching(admission: &Admission) -> bool {
+    let of_secret = admission.share.is_some_and(|share| share.limits.has_budget());
+    let has_budget = of_secret || admission.policy.limits.has_budget() || admission.caller.limits.has_budget();
+    has_budget && admission.policy.is_metered && admission.policy.calls.unwatched == Permission::Refused
+}
+
+/// What ends a call, by what is known of the request that began or joined it; `collection` says of its path below which
+/// one the call stands.
+fn hangup(
+    id: &str,
+    collection: &dyn Fn(&[u8]) -> Vec<u8>,
+    key: Option<ProviderKey>,
+    host: &dyn StreamHost,
+) -> Option<Hangup> {
     let key = key?;
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
     let (cluster, authority) =
         (host.attribute(Attribute::Cluster).and_then(text)?, host.attribute(Attribute::Authority).and_then(text)?);
     let path = host.attribute(Attribute::Path)?;
     let target = Target::parse(&path);
-    let calls = [target.path.strip_suffix(b"/").unwrap_or(target.path), below].concat();
+    let calls = collection(target.path);
     Some(Hangup::new(id, cluster, authority, &Target { path: &calls, ..target }, &key))
 }

@@ -76,7 +76,8 @@ impl Closing {
         Self {
             since: now,
             close: CloseFrame::new(code, ending.code()),
-            has_event: true,
+            // The end of a call is no fault.
+            has_event: ending != Ending::CallEnded,
             // The upstream did nothing wrong, and 1000 is what it hears from clients that are done.
             upstream_code: CloseCode::NORMAL,
             client_side: ClientSide::AtBoundary,

@@ -128,7 +128,7 @@ pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial 
         }
         Limit::CallSidebands => (
             DenialCode::SessionLimitExceeded,
-            "This call has as many sidebands as it may. End one, or try again later.",
+            "This call has as many sidebands as it may. Close one, or only watch: offer `realtime-byok-watch`.",
         ),
         Limit::CallerSessionsPerMinute => {
             (DenialCode::RateLimitExceeded, "Too many sessions were started within a minute. Try again later.")
@@ -146,6 +146,11 @@ pub(super) fn limit_denial(Exceeded { limit, retry_after }: Exceeded) -> Denial 
     Denial::new(code, message).limit(limit).retry_after(retry_after)
 }
 
+pub(super) fn nothing_to_watch() -> Denial {
+    let message = "The subprotocol `realtime-byok-watch` is for a WebSocket that names a call, by `?call_id=`.";
+    Denial::new(DenialCode::MalformedRequest, message).param("call_id")
+}
+
 pub(super) fn unreadable_body() -> Denial {
     let message =
         "The body must be one JSON object, without a content coding, that names its model once and by a string.";
@@ -155,6 +160,12 @@ pub(super) fn unreadable_body() -> Denial {
 pub(super) fn foreign_charset() -> Denial {
     let message = "JSON is sent in UTF-8 (RFC 8259 section 8.1): leave the charset out of `content-type`.";
     Denial::new(DenialCode::MalformedRequest, message)
+}
+
+pub(super) fn unreadable_live_call() -> Denial {
+    let message = "The body must be one JSON object, without a content coding, that names its model once, by a string, as \
+                   `session.model`; the query names none.";
+    Denial::new(DenialCode::MalformedRequest, message).param("session.model")
 }
 
 pub(super) fn ambiguous_stream() -> Denial {
@@ -204,6 +215,34 @@ pub(super) fn unreported_stream() -> Denial {
 
 pub(super) fn route_not_allowed() -> Denial {
     Denial::new(DenialCode::RouteNotAllowed, "This gateway token or client secret may not be used on this route.")
+}
+
+pub(super) fn call_not_allowed() -> Denial {
+    let message = "This call is another caller's or user's, or its id is none that this gateway has made.";
+    Denial::new(DenialCode::RouteNotAllowed, message)
+}
+
+pub(super) fn raw_call_id() -> Denial {
+    let message = "Name the call by the id that this gateway gave for it: `location`, or `session.id`, of the response that \
+                   began it. The provider's own ids are refused here, unless the policy says `calls: { raw_ids: allow }`.";
+    Denial::new(DenialCode::RouteNotAllowed, message)
+}
+
+pub(super) fn locked_call() -> Denial {
+    let message = "Fields of the session are locked, and what is said in a call passes the gateway by, so that nothing could \
+                   keep them. Use a WebSocket.";
+    Denial::new(DenialCode::RouteNotAllowed, message)
+}
+
+pub(super) fn unnamed_call() -> Denial {
+    let message = "The provider's answer does not name the call that it began, which could be neither limited nor ended; \
+                   it is not passed on.";
+    Denial::new(DenialCode::InvalidUpstreamResponse, message)
+}
+
+pub(super) fn unsealable_call() -> Denial {
+    let message = "The gateway could not seal the id of this call, which is ended.";
+    Denial::new(DenialCode::InvalidUpstreamResponse, message)
 }
 
 pub(super) fn origin_not_allowed() -> Denial {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::admission::Admission;
-use super::call::{CallRequest, SidebandOf};
+use super::call::{CallRequest, SidebandOf, provider_key};
 use super::handshake::Handshake;
 use super::request_head::{Line, RequestHead};
 use super::rest::RestMeter;
@@ -12,8 +12,9 @@ use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::credential::{PresentedTokens, SubprotocolOffer};
 use crate::denial::Subject;
-use crate::endpoint::{CallId, Endpoint};
-use crate::http::{Edits, HeaderValue, Param, ParamEdit};
+use crate::endpoint::{CallId, CallPath, Endpoint};
+use crate::host::StreamHost;
+use crate::http::{Edits, HeaderValue, Param, ParamEdit, Target};
 use crate::memory::Reservation;
 use crate::metrics::Presented;
 use crate::policy::{Placement, Provider};
@@ -98,9 +99,10 @@ impl Forwarded {
 
 impl Awaited {
     /// What is awaited of a response that is neither a WebSocket's nor a call's.
-    pub(crate) fn of_rest(endpoint: &Endpoint, meter: Option<Box<RestMeter>>) -> Self {
-        match (endpoint.hung_up(), meter) {
-            (Some(id), meter) => Self::HangUp(id.clone(), meter),
+    pub(crate) fn of_rest(admission: &Admission, meter: Option<Box<RestMeter>>) -> Self {
+        let hung_up = admission.call.as_ref().filter(|_| admission.endpoint.hangs_up());
+        match (hung_up, meter) {
+            (Some(call), meter) => Self::HangUp(call.id.clone(), meter),
             (None, Some(meter)) => Self::Usage(meter),
             (None, None) => Self::Nothing,
         }
@@ -188,6 +190,19 @@ impl Outgoing<'_> {
         lines.next().is_some_and(|line| line.eq_ignore_ascii_case(b"upgrade")) && lines.next().is_none()
     }
 
+    /// What is awaited of a call that begins at this path, and all edits of the request that begins it.
+    pub(crate) fn call(&self, path: CallPath, replaced: Option<&[u8]>, host: &dyn StreamHost) -> (Awaited, Edits) {
+        let credential = self.admission.credential(self.upstream.provider, host);
+        let mut edits = self.edits_with_body(credential.as_ref(), replaced);
+        if path == CallPath::Live {
+            // The answer's body is read.
+            edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
+        }
+        let provider_key = provider_key(self.admission, self.upstream, credential, host);
+        let model = self.upstream.model.map(str::to_owned);
+        (Awaited::Call(CallRequest { path, model, provider_key }), edits)
+    }
+
     /// All edits of a request whose body was waited for, and is now this one if it was replaced.
     pub(crate) fn edits_with_body(
         &self,
@@ -207,20 +222,44 @@ impl Outgoing<'_> {
         let (policy, endpoint, target) = (&self.admission.policy, &self.admission.endpoint, self.head.target());
         let model = self.upstream.model.filter(|_| endpoint.begins_session());
         let is_local_secret = self.admission.client_secret.as_ref().is_some_and(|secret| secret.upstream.is_none());
-        let needs_model = is_local_secret && endpoint.sideband_of().is_none();
+        let takes_model = !matches!(endpoint, Endpoint::Sideband(..) | Endpoint::StartCall(CallPath::Live));
+        let needs_model = is_local_secret && takes_model;
         let is_named = || target.params().any(|param| policy.is_model_param(&param));
         if let Some(model) = model.filter(|_| needs_model && !is_named()) {
             added.push(("model", model.as_bytes()));
         }
+        // The client's name for a call, where it is sealed, gives way to the upstream's.
+        let call = self.admission.call.as_ref().filter(|call| call.sealed.is_some()).zip(endpoint.call());
+        let path = call.and_then(|(call, named)| with_call_id(target.path, named, &call.id));
         let edit = |param: &Param<'_>| match model {
+            _ if param.is("call_id")
+                && let Some((call, _)) = call =>
+            {
+                ParamEdit::Replace(call.id.as_str().as_bytes())
+            }
             _ if self.plan.strip.takes(param) || self.presented.stand_in(param.raw()) => ParamEdit::Remove,
             Some(model) if policy.is_model_param(param) && param.value().as_deref() != Some(model) => {
                 ParamEdit::Replace(model.as_bytes())
             }
             _ => ParamEdit::Keep,
         };
-        target.rewrite(&edit, &added)
+        match path {
+            Some(path) => {
+                let target = Target { path: &path, query: target.query };
+                Some(target.rewrite(&edit, &added).unwrap_or_else(|| target.to_bytes()))
+            }
+            None => target.rewrite(&edit, &added),
+        }
     }
+}
+
+/// A path that names a call, with another id for it; `None` if it names none.
+fn with_call_id(path: &[u8], named: &CallId, id: &CallId) -> Option<Vec<u8>> {
+    let is_id = |segment: &&[u8]| **segment == *named.as_str().as_bytes();
+    let mut segments: Vec<_> = path.split(|&byte| byte == b'/').collect();
+    let segment = segments.iter_mut().rev().find(|segment| is_id(segment))?;
+    *segment = id.as_str().as_bytes();
+    Some(segments.join(&b'/'))
 }
 
 /// The edits of a request that is answered here: its path without credentials, as access logs show paths.

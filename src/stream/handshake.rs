@@ -30,7 +30,8 @@ impl Handshake {
         }
         match fallback(&self.offer) {
             None => edits.remove("sec-websocket-protocol"),
-            Some(_) if self.offer.contains(trim(&response.subprotocols())) => {}
+            // What the upstream selects is its own matter: the client is to know that it only watches.
+            Some(_) if !self.offer.is_of_watcher() && self.offer.contains(trim(&response.subprotocols())) => {}
             Some(name) => {
                 let name = Arc::new(Secret::new(name.to_vec()));
                 edits.set("sec-websocket-protocol", HeaderValue::Secret(name));
@@ -40,13 +41,14 @@ impl Handshake {
     }
 }
 
-/// The subprotocol to select when the upstream selects none: the first that is no credential, else the gateway's, else the
+/// The subprotocol to select when the upstream selects none: that of a watcher, else the first that is no credential, else the gateway's, else the
 /// first. Browsers abort a connection whose offer is not answered.
 fn fallback(offer: &SubprotocolOffer) -> Option<&[u8]> {
     let rank = |kind| match kind {
-        Subprotocol::Plain | Subprotocol::ProviderSetting => 0,
-        Subprotocol::Token(_) | Subprotocol::EncodedToken(_) => 1,
-        Subprotocol::ProviderKey(_) => 2,
+        Subprotocol::Watch => 0,
+        Subprotocol::Plain | Subprotocol::ProviderSetting => 1,
+        Subprotocol::Token(_) | Subprotocol::EncodedToken(_) => 2,
+        Subprotocol::ProviderKey(_) => 3,
     };
     offer.iter().min_by_key(|&(_, kind)| rank(kind)).map(|(name, _)| name)
 }
@@ -64,6 +66,7 @@ mod tests {
             ("openai-insecure-api-key.k, cf-aig-authorization.t", Some("cf-aig-authorization.t")),
             ("cf-aig-authorization.t, openai-beta.realtime-v1", Some("openai-beta.realtime-v1")),
             ("openai-insecure-api-key.k, xai-client-secret.k", Some("openai-insecure-api-key.k")),
+            ("realtime, realtime-byok-watch, cf-aig-authorization.t", Some("realtime-byok-watch")),
             ("", None),
         ] {
             let offer = SubprotocolOffer::parse([line.as_bytes()].into_iter(), &gateway).unwrap();

@@ -29,6 +29,8 @@ pub(crate) struct Minting {
     policy: String,
     model: Option<String>,
     transcription_model: Option<String>,
+    /// The name of the provider's key that is asked with, if it is one of several.
+    key: Option<String>,
     gateway: GatewayObject,
     issued_at: u64,
     expires_at: u64,
@@ -71,6 +73,7 @@ pub(crate) fn request(
         policy: admission.policy.name.clone(),
         model: upstream.model.map(str::to_owned),
         transcription_model: request.transcription_model().map(str::to_owned),
+        key: None,
         gateway: request.gateway.clone(),
         issued_at: now,
         expires_at: request.expires_at(now, max_ttl),
@@ -95,21 +98,26 @@ pub(crate) fn parse(kind: Mint, body: &[u8]) -> Result<MintRequest<'_>, Denial> 
 }
 
 impl Minting {
-    /// How many bytes it holds.
-    fn size(admission: &Admission, request: &MintRequest<'_>, upstream: &Upstream<'_>) -> usize {
-        let names = [&admission.caller.name, &admission.policy.name];
-        let names: usize = names.into_iter().map(String::len).sum();
-        size_of::<Self>() + names + upstream.model.map_or(0, str::len) + request.gateway.held()
-    }
-
     /// What must not come back.
     pub(crate) fn redaction(&self) -> Redaction {
         Redaction::of_key(&self.provider)
     }
 
+    /// How many bytes it holds.
+    fn size(admission: &Admission, request: &MintRequest<'_>, upstream: &Upstream<'_>) -> usize {
+        let names = [&admission.caller.name, &upstream.provider.name, &admission.policy.name];
+        let names: usize = names.into_iter().map(String::len).sum();
+        size_of::<Self>() + names + upstream.model.map_or(0, str::len) + request.gateway.held()
+    }
+
     /// The provider that is asked.
     pub(crate) fn provider(&self) -> &str {
         &self.provider.name
+    }
+
+    /// It is asked with the key of this name.
+    pub(crate) fn set_key(&mut self, name: Option<&str>) {
+        self.key = name.map(str::to_owned);
     }
 
     /// Who asked for the secret, and what it was to be for.
@@ -151,6 +159,7 @@ impl Minting {
             upstream,
             lock: self.gateway.lock.as_deref(),
             transcription_model: self.transcription_model.as_deref(),
+            key: self.key.as_deref(),
         };
         let nonce = host.random_bytes().ok_or_else(unsealable)?;
         secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))

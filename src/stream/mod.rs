@@ -6,13 +6,16 @@ mod action;
 mod admission;
 mod body;
 mod call;
+mod call_response;
 mod closing;
 mod context;
 mod denials;
 mod forward;
 mod handshake;
+mod joined_call;
 mod lost_connection;
 mod mint;
+mod named_call;
 mod redaction;
 mod request;
 mod request_head;
@@ -20,6 +23,7 @@ mod rest;
 mod session_meter;
 mod state;
 mod stream_options;
+mod unnamed_call;
 mod upstream;
 mod upstream_headers;
 mod upstream_response;
@@ -33,7 +37,7 @@ use crate::host::{Attribute, HeaderMap, Level};
 use crate::http::Edits;
 use crate::metrics::Metric;
 use crate::process::Sessions;
-use crate::usage::{ClosedBy, Status};
+use crate::usage::Status;
 use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
@@ -103,7 +107,7 @@ impl Stream {
             State::Untouched => Edits::default(),
             _ => {
                 let trailers = cx.host.headers(HeaderMap::RequestTrailers);
-                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped(&self.presented)
+                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped_as_trailers(&self.presented)
             }
         };
         let action = match self.state {
@@ -138,7 +142,11 @@ impl Stream {
     pub fn tick(&mut self, sessions: &mut Sessions, now: SystemTime) -> bool {
         let (State::Relaying(relay, _), Some(handle)) = (&mut self.state, &self.handle) else { return false };
         let has_changed = relay.has_moved();
-        let is_overdue = relay.tick(sessions.ending(handle), now);
+        if has_changed {
+            sessions.moved(handle, now);
+        }
+        let requested = sessions.ending_of_joined(handle, now).or_else(|| sessions.ending(handle));
+        let is_overdue = relay.tick(requested, now);
         sessions.update(handle, has_changed, &|| relay.record(Status::Open, now));
         if is_overdue && let State::Relaying(relay, sideband) = std::mem::replace(&mut self.state, State::Replied) {
             self.state = State::Cut(relay, sideband);
@@ -166,24 +174,23 @@ impl Stream {
             (State::Relaying(relay, sideband) | State::Cut(relay, sideband), handle) => {
                 let now = host.now();
                 let mut record = relay.record(Status::Closed, now);
-                let ended_here = record.close.clone().filter(|close| close.by == ClosedBy::Gateway);
+                // Whatever has become of its connection, a call ends with what was ended here.
+                let ended_here = record.close.clone();
                 let details = || host.attribute(Attribute::ResponseCodeDetails).unwrap_or_default();
                 record.close = record.close.or_else(|| lost_connection::close(&details()));
                 if let Some(handle) = handle {
                     sessions.close(handle, Some(&record), now);
                 }
-                if let (Some(sideband), Some(close)) = (sideband, ended_here) {
+                if let (Some(sideband), Some(close)) = (sideband, ended_here)
+                    && sideband.ends_call(&close)
+                {
                     calls.end(sideband.end(&record, host, now), close, sessions, now);
                 }
                 AccessLog::Session(Box::new(record))
             }
-            (state, handle) => {
+            (_, handle) => {
                 if let Some(handle) = handle {
                     sessions.close(handle, None, host.now());
-                }
-                if matches!(state, State::CallUnnamed) {
-                    let message = "a call has begun whose answer names none in `location`: it cannot be ended";
-                    cx.worker.log(Level::Warn, format_args!("{message}"));
                 }
                 self.denied.take().map_or(AccessLog::Nothing, AccessLog::Denied)
             }
@@ -203,7 +210,7 @@ impl Stream {
         let unwanted = match waiting.1.need {
             BodyNeed::Empty => Some(unreadable_body()),
             BodyNeed::Nothing => Some(uncountable_body()),
-            BodyNeed::Model | BodyNeed::Mint(_) => None,
+            BodyNeed::Model | BodyNeed::LiveModels | BodyNeed::Mint(_) => None,
         };
         let refused = unwanted.filter(|_| size > 0);
         if !ends && refused.is_none() {
@@ -224,7 +231,8 @@ impl Stream {
                 .and_then(|body| WholeRequest { plan: &self.plan, head: &head, body: &body }.complete(waiting, cx)),
         };
         match completed {
-            Ok(BodyDecision::Forward(forwarded, edits, replaced)) => {
+            Ok(BodyDecision::Forward(forwarded, edits, replaced, handle)) => {
+                self.handle = handle;
                 self.state = State::Forwarded(forwarded);
                 RequestAction::Forward(edits, replaced)
             }

@@ -8,11 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use super::action::DetailedReply;
 use super::admission::{Admission, GuardedRequest, admit};
 use super::body::WaitingForBody;
-use super::call::{self, CallRequest, SidebandOf};
+use super::call::{self, SidebandOf};
 use super::context::Context;
-use super::denials::{credential_denial, no_endpoint, no_policy, route_not_allowed};
+use super::denials::{credential_denial, no_endpoint, no_policy, nothing_to_watch, route_not_allowed};
 use super::forward::{Awaited, FollowedWebSocket, Forwarded, Outgoing};
 use super::handshake::Handshake;
+use super::joined_call::JoinedCall;
 use super::request_head::{Line, RequestHead};
 use super::rest::RestMeter;
 use super::stream_options::StreamUsage;
@@ -22,11 +23,11 @@ use crate::config::Plan;
 use crate::control::Request;
 use crate::credential::{PresentedTokens, SubprotocolOffer, bearer};
 use crate::denial::{Denial, Subject};
-use crate::endpoint::{Endpoint, Path};
+use crate::endpoint::{CallPath, Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
 use crate::http::{Edits, HeaderValue};
 use crate::policy::{Guard, Placement, Policy, Route};
-use crate::process::{CallName, SessionHandle};
+use crate::process::{CallName, Role, SessionHandle};
 use crate::secret::{Digest, Secret};
 
 /// What the checks of a request's head come to.
@@ -80,7 +81,7 @@ pub(crate) fn check(
     let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway)
         .map_err(|error| credential_denial(error).of(under(policy)))?;
     let request = GuardedRequest { plan, policy, head, path: &path, offer: &offer, presented };
-    let admission = Admission::new(&request, endpoint, cx.host).map_err(|denial| denial.of(under(policy)))?;
+    let admission = Admission::new(&request, endpoint, cx).map_err(|denial| denial.of(under(policy)))?;
     let identity = admission.identity();
     let admitted = Admitted { plan, head, presented, path, offer };
     admitted.decide(admission, ends, cx).map_err(|denial| denial.of(identity.subject()))
@@ -106,8 +107,10 @@ impl Admitted<'_> {
             return Ok(RequestDecision::Wait(waiting));
         }
         match &admission.endpoint {
-            Endpoint::Realtime { .. } | Endpoint::Responses | Endpoint::WebSocket => self.websocket(admission, cx),
-            Endpoint::StartCall => self.call(admission, cx),
+            Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket => {
+                self.websocket(admission, cx)
+            }
+            Endpoint::StartCall(path) => self.call(*path, admission, cx),
             // The one waits for its body, the other was denied.
             Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
             Endpoint::Call(..)
@@ -124,12 +127,19 @@ impl Admitted<'_> {
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
         let reservation = admission.reserve(Forwarded::size(&admission, offer.held()), &cx.worker.memory)?;
-        let handle = match admission.endpoint.sideband_of() {
-            Some(id) => call::join(CallName { provider: &upstream.provider.name, id: id.as_str() }, &admission, cx),
-            None => admission.start(cx),
+        let role = if offer.is_of_watcher() { Role::Watcher } else { Role::Sideband };
+        let begun = match (&admission.call, role) {
+            // Nobody would keep the client's bytes from going on.
+            (Some(_), Role::Watcher) if !admission.policy.is_metered => Err(route_not_allowed()),
+            (Some(joined), role) => {
+                let call = CallName { provider: &upstream.provider.name, id: joined.id.as_str() };
+                call::join(call, role, &admission, cx)
+            }
+            (None, Role::Watcher) => Err(nothing_to_watch()),
+            (None, Role::Sideband) => admission.start(cx).map(|handle| (handle, None)),
         };
-        let handle = handle.map_err(|denial| denial.of(upstream.subject()))?;
-        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+        let (handle, joined) = begun.map_err(|denial| denial.of(upstream.subject()))?;
+        let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let mut edits = outgoing.edits(credential.as_ref());
         if head.has(Line::ContentLength) {
@@ -141,7 +151,8 @@ impl Admitted<'_> {
             let key = STANDARD.encode(cx.host.random_bytes::<16>().unwrap_or_default());
             edits.set("sec-websocket-key", HeaderValue::Plain(key.into_bytes()));
         }
-        let followed = admission.policy.is_metered.then(|| follow(&admission, &upstream, credential, cx));
+        let followed =
+            admission.policy.is_metered.then(|| follow(&admission, &upstream, credential, (role, joined), cx));
         if followed.is_some() && head.has(Line::WebSocketExtensions) {
             // RFC 6455 section 9: without an extension, frames can be read.
             edits.remove("sec-websocket-extensions");
@@ -151,18 +162,15 @@ impl Admitted<'_> {
         Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 
-    fn call(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+    fn call(self, at: CallPath, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
         let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
-        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
-        let edits = outgoing.edits(credential.as_ref());
-        let provider_key = call::provider_key(&admission, &upstream, credential, cx.host);
+        let (awaited, edits) = outgoing.call(at, None, cx.host);
         let provider = upstream.provider.clone();
-        let awaited = Awaited::Call(CallRequest { model: upstream.model.map(str::to_owned), provider_key });
         Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 
@@ -171,11 +179,11 @@ impl Admitted<'_> {
         let upstream = Upstream::resolve(&admission, &path, None, false)?;
         let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
-        let credential = upstream.provider.credential(admission.upstream_secret(), || cx.host.roll());
+        let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
         let meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &cx.worker.memory);
-        let awaited = Awaited::of_rest(&admission.endpoint, meter);
+        let awaited = Awaited::of_rest(&admission, meter);
         let provider = upstream.provider.clone();
         Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
@@ -190,14 +198,24 @@ fn follow(
     admission: &Admission,
     upstream: &Upstream<'_>,
     credential: Option<(Placement, Arc<Secret>)>,
+    (role, joined): (Role, Option<JoinedCall>),
     cx: &Context<'_>,
 ) -> FollowedWebSocket {
-    let sideband = admission.endpoint.sideband_of().map(|id| {
-        let provider_key = call::provider_key(admission, upstream, credential, cx.host);
-        Box::new(SidebandOf::new(id.clone(), provider_key))
-    });
+    let sideband = match (&admission.call, &admission.endpoint) {
+        (Some(call), Endpoint::Sideband(_, path)) => {
+            let provider_key = call::provider_key(admission, upstream, credential, cx.host);
+            Some(Box::new(SidebandOf::new(call.id.clone(), *path, role, provider_key)))
+        }
+        _ => None,
+    };
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let relay = WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now());
+    let mut relay = WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now());
+    if let Some(call) = joined {
+        relay.join(call);
+    }
+    if role == Role::Watcher {
+        relay.watch();
+    }
     FollowedWebSocket { relay: Box::new(relay), sideband }
 }
 

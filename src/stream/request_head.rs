@@ -217,6 +217,15 @@ impl RequestHead {
         self.stripped_but(presented, &[])
     }
 
+    /// The same of trailers, in which no subprotocol is offered, and so none is looked at.
+    pub(crate) fn stripped_as_trailers(&self, presented: &PresentedTokens<'_>) -> Edits {
+        let mut edits = self.stripped(presented);
+        if self.has(Line::Subprotocols) {
+            edits.remove("sec-websocket-protocol");
+        }
+        edits
+    }
+
     /// The same, without a look at the lists of these names.
     fn stripped_but(&self, presented: &PresentedTokens<'_>, lists: &[&[u8]]) -> Edits {
         let mut edits = Edits::default();

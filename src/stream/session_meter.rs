@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::admission::Admission;
+use super::joined_call::JoinedCall;
 use crate::client_secret::MintedModels;
 use crate::credential::Caller;
 use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::Policy;
 use crate::process::{Sessions, Share};
 use crate::protocol::{ClientMessage, Lock, ModelRole, RequestedModel};
-use crate::usage::{Meter, MeterEvent, PriceList, Reported};
+use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Reported, Tally};
 
 /// The rules of one session, and how much it has used.
 pub(crate) struct SessionMeter {
@@ -29,6 +30,8 @@ pub(crate) struct SessionMeter {
     prices: Option<Arc<PriceList>>,
     meter: Meter,
     responses: Responses,
+    /// The call that it has joined, and is one session with.
+    call: Option<Box<JoinedCall>>,
     /// Nothing has judged its model: the request named none.
     is_of_any_model: bool,
     is_incomplete: bool,
@@ -47,14 +50,33 @@ impl SessionMeter {
             prices: admission.prices.clone(),
             meter: Meter::new(model),
             responses: Responses::default(),
+            call: None,
             is_of_any_model: model.is_none(),
             is_incomplete: false,
         }
     }
 
-    /// What was counted, and the names that were reported.
+    /// What it tells is a call's.
+    pub(crate) fn join(&mut self, call: JoinedCall) {
+        self.share = call.terms.share.map(Box::new);
+        self.call = Some(Box::new(call));
+    }
+
+    /// How many bytes it holds beside itself.
+    pub(crate) fn held(&self) -> usize {
+        let call = self.call.as_ref().map_or(0, |_| size_of::<JoinedCall>());
+        let share = self.share.as_ref().map_or(0, |_| size_of::<Share>());
+        self.meter.held().saturating_add(call + share)
+    }
+
+    /// The names that were reported.
     pub(crate) fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// What was counted, and what it costs; of a call, what this WebSocket was the first to tell.
+    pub(crate) fn used(&self) -> (&Tally, MicroUsd) {
+        self.call.as_ref().map_or((self.meter.tally(), self.meter.cost()), |call| (&call.usage, call.cost))
     }
 
     /// Whether a rule depends on what the client says.
@@ -90,14 +112,14 @@ impl SessionMeter {
             MeterEvent::Rejected(_) => true,
             MeterEvent::Ignored | MeterEvent::ResponseStarted | MeterEvent::Session => false,
         };
-        let counted = self.responses.count(&metered, &self.caller, sessions, now);
-        let spent = counted
-            .and_then(|of_caller| of_caller.or_else(|| self.bounds.spent(self.meter.tally(), self.meter.cost())));
-        let spent = self.draw(&metered, sessions, now).or(spent);
+        let is_first = self.tell_call(&metered, sessions);
+        let counted = self.responses.count(&metered, is_first, &self.caller, (sessions, now));
+        let spent = counted.and_then(|of_caller| of_caller.or_else(|| self.spent(sessions)));
+        let spent = self.draw(&metered, is_first, (sessions, now)).or(spent);
         let forbidden = match metered {
             MeterEvent::Session => self.forbidden(),
             MeterEvent::Counted(counted) if counted.unpriced => {
-                if !prices.is_empty() {
+                if is_first && !prices.is_empty() {
                     sessions.metrics.unpriced(&counted.model);
                 }
                 self.prices.is_some().then_some(Ending::ModelUnpriced(counted.model))
@@ -132,19 +154,46 @@ impl SessionMeter {
         self.is_incomplete || (is_over && self.responses.open > 0)
     }
 
-    /// The limit that has been reached, if one has.
+    /// The limit that has been reached, if one has. Those of a call that it has joined are judged with the call.
     pub(crate) fn check(&self, started: SystemTime, last_activity: SystemTime, now: SystemTime) -> Option<Ending> {
+        if self.call.is_some() {
+            return None;
+        }
         let progress = Progress { started, last_activity, usage: self.meter.tally(), cost: self.meter.cost() };
         self.bounds.check(&progress, now)
     }
 
-    /// Draws on what the session shares with others. Gives, of an event that begins or ends something, the limit of theirs
-    /// that is used up, if one is.
-    fn draw(&self, metered: &MeterEvent, sessions: &mut Sessions, now: SystemTime) -> Option<Limit> {
+    /// Tells the call that it has joined what an event says. False if that was told before, and is not to be counted.
+    fn tell_call(&mut self, metered: &MeterEvent, sessions: &mut Sessions) -> bool {
+        let Some(call) = &mut self.call else { return true };
+        let model = self.meter.model().filter(|_| *metered == MeterEvent::Session);
+        sessions.call_reported(call.key, model, self.is_incomplete);
+        match metered {
+            MeterEvent::Counted(counted) => call.count(counted, sessions),
+            _ => true,
+        }
+    }
+
+    /// The limit on tokens or dollars that is used up: of the call that it has joined, or its own.
+    fn spent(&self, sessions: &Sessions) -> Option<Limit> {
+        match &self.call {
+            Some(call) => sessions.spent_by_call(call.key),
+            None => self.bounds.spent(self.meter.tally(), self.meter.cost()),
+        }
+    }
+
+    /// Draws on what the session shares with others, if it `is_first` to tell. Gives, of an event that begins or ends
+    /// something, the limit of theirs that is used up, if one is.
+    fn draw(
+        &self,
+        metered: &MeterEvent,
+        is_first: bool,
+        (sessions, now): (&mut Sessions, SystemTime),
+    ) -> Option<Limit> {
         let share = self.share.as_ref()?;
         match metered {
-            MeterEvent::Counted(counted) => sessions.draw(share, (&counted.usage, counted.cost), now),
-            MeterEvent::ResponseStarted => sessions.drawn(share),
+            MeterEvent::Counted(counted) if is_first => sessions.draw(share, (&counted.usage, counted.cost), now),
+            MeterEvent::Counted(_) | MeterEvent::ResponseStarted => sessions.drawn(share),
             MeterEvent::Rejected(_) | MeterEvent::Ignored | MeterEvent::Session => None,
         }
     }
@@ -172,13 +221,16 @@ impl Responses {
     fn count(
         &mut self,
         metered: &MeterEvent,
+        is_first: bool,
         caller: &Caller,
-        sessions: &mut Sessions,
-        now: SystemTime,
+        (sessions, now): (&mut Sessions, SystemTime),
     ) -> Option<Option<Limit>> {
         match metered {
             MeterEvent::Counted(counted) => {
                 self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
+                if !is_first {
+                    return Some(sessions.spent(caller));
+                }
                 let used = (&counted.usage, counted.cost);
                 Some(sessions.used(caller, &counted.model, used, now))
             }

@@ -9,7 +9,7 @@
 //!          │                                       └─ it mints ─▶ Minting ─▶ Sealing ─▶ Untouched; locally Replied
 //!          └─ all checks pass ──────────────────────────────────▶ Forwarded ─┬─ its key is refused ─▶ ResponseReplaced
 //!                                                                            ├─ 101, and metered ───▶ Relaying ─ its time is up ▶ Cut
-//!                                                                            ├─ 201 to a call ──────▶ CallStarted
+//!                                                                            ├─ it begins a call ───▶ CallStarted
 //!                                                                            └─ a REST response ends ▶ Spent
 //! ```
 
@@ -23,6 +23,7 @@ use super::mint::{Minting, Sealing};
 use super::redaction::Redaction;
 use super::request_head::RequestHead;
 use super::rest::{RestMeter, RestUsage};
+use super::unnamed_call::UnnamedCall;
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::credential::PresentedTokens;
@@ -63,8 +64,8 @@ pub(super) enum State {
     Cut(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
     /// The upstream began a call.
     CallStarted(Box<StartedCall>),
-    /// The upstream began a call, and did not say which.
-    CallUnnamed,
+    /// The upstream began a call; the response's body, which names it, is gathered.
+    CallUnnamed(Box<UnnamedCall>),
     /// A REST exchange whose usage was counted, and is over.
     Spent(Box<RestUsage>),
     /// On its way to the upstream, to mint; the answer is to be sealed.

@@ -52,13 +52,12 @@ impl<'a> Upstream<'a> {
             Some(resolved) => (resolved.provider, Some(resolved.model)),
             None => (None, None),
         };
-        let (provider, minted_for) = match &admission.client_secret {
-            None => (explicit.unwrap_or(&policy.default_provider), None),
-            Some(secret) if explicit.is_some_and(|provider| provider.name != secret.provider.name) => {
-                return Err(route_not_allowed());
-            }
-            Some(secret) => (&secret.provider, secret.models.session.as_deref()),
-        };
+        let minted_for = admission.client_secret.as_ref().and_then(|secret| secret.models.session.as_deref());
+        let mut bound = admission.bound_providers().chain(explicit);
+        let provider = bound.next().unwrap_or(&policy.default_provider);
+        if bound.any(|other| other.name != provider.name) {
+            return Err(route_not_allowed());
+        }
         if let (Some(named), Some(minted_for)) = (named, minted_for)
             && named != minted_for
         {
@@ -83,6 +82,24 @@ impl<'a> Upstream<'a> {
             return Err(model_of_unknown_price());
         }
         Ok(Self { provider, model })
+    }
+
+    /// Resolves another model that the same request names, which the same provider must serve.
+    ///
+    /// # Errors
+    ///
+    /// If it is not allowed, or not the one of a client secret whose model is all that holds.
+    pub(crate) fn resolve_beside<'b>(&self, admission: &'b Admission, name: &'b str) -> Result<&'b str, Denial> {
+        let resolved = admission.policy.resolve(name);
+        if resolved.provider.is_some_and(|provider| provider.name != self.provider.name) {
+            return Err(route_not_allowed());
+        }
+        if admission.binding_models().is_some_and(|minted| !minted.allows(ModelRole::Response, resolved.model)) {
+            return Err(model_of_another_secret());
+        }
+        admission.policy.check_model(Some(resolved.model), &admission.caller.models)?;
+        check_price(admission.prices.as_deref(), Some(resolved.model))?;
+        Ok(resolved.model)
     }
 
     /// What is known of a request to it that is denied after all.

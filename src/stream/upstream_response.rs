@@ -1,17 +1,15 @@
 //! The upstream's response to a request that went on: what of it the client gets.
 
 use super::action::ResponseAction;
-use super::call::StartedCall;
 use super::context::Context;
 use super::denials::{invalid_mint_response, provider_key_rejected, unreadable_response, upstream_secret_rejected};
-use super::forward::{Awaited, FollowedWebSocket, Forwarded};
+use super::forward::{Awaited, FollowedWebSocket};
 use super::mint::Sealing;
 use super::redaction::Redaction;
 use super::state::{State, Stream};
 use super::upstream_headers::UpstreamResponse;
 use crate::client_secret::InvalidMintResponse;
 use crate::denial::{Denial, Subject};
-use crate::endpoint::CallId;
 use crate::host::HeaderMap;
 use crate::http::{Edits, HeaderValue};
 use crate::metrics::{Metric, MintedBy, Presented};
@@ -32,7 +30,7 @@ impl Stream {
         let edits = redaction.edits(&response.lines);
         let action = match self.state {
             State::Minting(_) => self.response_to_mint(status, ends, &response, cx),
-            _ => self.response_to_forwarded(status, &response, cx),
+            _ => self.response_to_forwarded(status, ends, &response, cx),
         };
         if let ResponseAction::Hold = action {
             (self.held_edits, self.redaction) = (edits, Some(redaction));
@@ -61,6 +59,10 @@ impl Stream {
                 let size = body.size();
                 self.gather_minted(&body.read(0, size).unwrap_or_default(), ends, cx)
             }
+            State::CallUnnamed(_) => {
+                let size = body.size();
+                self.gather_call(&body.read(0, size).unwrap_or_default(), ends, cx)
+            }
             _ => ResponseAction::Pass,
         }
     }
@@ -73,6 +75,7 @@ impl Stream {
         };
         let action = match self.state {
             State::Sealing(_) => self.gather_minted(&[], true, cx),
+            State::CallUnnamed(_) => self.gather_call(&[], true, cx),
             _ => ResponseAction::Pass,
         };
         (edits, self.released(action))
@@ -91,6 +94,7 @@ impl Stream {
     fn response_to_forwarded(
         &mut self,
         status: u16,
+        ends: bool,
         response: &UpstreamResponse<'_>,
         cx: &mut Context<'_>,
     ) -> ResponseAction {
@@ -109,9 +113,9 @@ impl Stream {
                 let edits = handshake.answer(response);
                 self.start_relay(edits, cx)
             }
-            (201, Awaited::Call(_)) => {
-                self.start_call(response.location().unwrap_or_default(), cx);
-                ResponseAction::Pass
+            (200..=299, Awaited::Call(request)) => {
+                let path = request.path;
+                self.response_to_call(path, ends, response, cx)
             }
             (_, awaited) => {
                 if let (200..=299, Awaited::HangUp(id, _)) = (status, &*awaited)
@@ -159,9 +163,13 @@ impl Stream {
         {
             let now = cx.host.now();
             relay.start(now);
-            if let Some(handle) = &mut self.handle {
-                let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
-                cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);
+            match &mut self.handle {
+                Some(handle) if handle.joined().is_some() => cx.worker.sessions.joined_opened(handle),
+                Some(handle) => {
+                    let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
+                    cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);
+                }
+                None => {}
             }
             self.state = State::Relaying(relay, sideband);
             edits.remove("sec-websocket-extensions");
@@ -170,19 +178,6 @@ impl Stream {
             sent.forget();
         }
         ResponseAction::Edit(edits)
-    }
-
-    /// Keeps the call that a 201's `location` names.
-    fn start_call(&mut self, location: &[u8], cx: &mut Context<'_>) {
-        let State::Forwarded(sent) = std::mem::replace(&mut self.state, State::CallUnnamed) else { return };
-        let Some(id) = CallId::in_location(location) else { return };
-        let Forwarded { admission, provider, awaited: Awaited::Call(request), .. } = *sent else { return };
-        let started_call = StartedCall::new(&id, request, &admission, &provider, cx.host);
-        if let Some(handle) = &mut self.handle {
-            let began = admission.began(&provider, SessionKind::WebRtc);
-            cx.worker.sessions.opened(handle, began, &|| started_call.record().clone(), cx.host.now());
-        }
-        self.state = State::CallStarted(Box::new(started_call));
     }
 
     /// Reads what a REST response tells of its usage, as it passes.
@@ -221,11 +216,12 @@ impl Stream {
         }
     }
 
-    fn replace(&mut self, denial: Denial, cx: &mut Context<'_>) -> ResponseAction {
+    pub(super) fn replace(&mut self, denial: Denial, cx: &mut Context<'_>) -> ResponseAction {
         let subject = match &self.state {
             State::Forwarded(sent) => sent.subject(),
             State::Minting(minting) => minting.subject(),
             State::Sealing(sealing) => sealing.subject(),
+            State::CallUnnamed(call) => call.subject(),
             _ => Subject::default(),
         };
         self.state = State::ResponseReplaced;

@@ -5,11 +5,14 @@
 //! frame at fault begins. If nothing comes to take the place of, or the client does not close, the connection is cut
 //! after a grace.
 
+mod watcher;
+
 use std::time::SystemTime;
 
 use super::action::BodyAction;
 use super::admission::Admission;
 use super::closing::{ClientSide, Closing, UpstreamSide};
+use super::joined_call::JoinedCall;
 use super::session_meter::SessionMeter;
 use super::upstream::Upstream;
 use crate::limit::Ending;
@@ -17,7 +20,8 @@ use crate::memory::{MemoryAccount, Overdrawn, Reservation};
 use crate::process::Sessions;
 use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
 use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
-use crate::ws::{CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
+use crate::ws::{CloseCode, CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
+use watcher::{Heard, Watcher};
 
 /// How much of an upstream's message tells whether it matters, if that begins with its type as all known ones do.
 const UPSTREAM_FIRST: u16 = 128;
@@ -49,6 +53,8 @@ pub(crate) struct WebSocketRelay {
     closing: Option<Closing>,
     /// How it ended, by whoever was first.
     closed: Option<Close>,
+    /// Nothing that the client says goes on.
+    watcher: Option<Watcher>,
     reservation: Reservation,
 }
 
@@ -63,7 +69,7 @@ impl WebSocketRelay {
     ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
         let meter = SessionMeter::new(admission, upstream.model);
-        let held = size_of::<Self>() + meter.meter().held();
+        let held = size_of::<Self>() + meter.held();
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
@@ -80,8 +86,22 @@ impl WebSocketRelay {
             is_active: false,
             closing: None,
             closed: None,
+            watcher: None,
             reservation: memory.reserve(held),
         }
+    }
+
+    /// It has joined a call, and is one session with it.
+    pub(crate) fn join(&mut self, call: JoinedCall) {
+        self.id = call.terms.record;
+        self.meter.join(call);
+    }
+
+    /// It only watches: nothing that its client says goes on.
+    pub(crate) fn watch(&mut self) {
+        self.client = Follower::new(Sender::Client, 0);
+        self.upstream = Follower::new(Sender::Server, UPSTREAM_FIRST).telling_pings();
+        self.watcher = Some(Watcher::default());
     }
 
     /// Its model, if one is known.
@@ -107,6 +127,9 @@ impl WebSocketRelay {
     }
 
     fn follow_client(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
+        if self.watcher.is_some() {
+            return self.drop_from_client(buffer, now);
+        }
         self.is_active = true;
         match self.closing.as_ref().map(Closing::upstream_side) {
             Some(UpstreamSide::Closed) => return BodyAction::Replace(0, Vec::new()),
@@ -135,6 +158,7 @@ impl WebSocketRelay {
                     closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
                     None
                 }
+                Event::Ping(_) => None,
             };
             if let Some(closing) = closing {
                 // Without its last frame, the message never comes to be for the upstream.
@@ -156,6 +180,28 @@ impl WebSocketRelay {
             // What is left stands behind a Close.
             _ if end < size => BodyAction::Replace(end, Vec::new()),
             _ => BodyAction::Pass,
+        }
+    }
+
+    /// Drops what a client sends that only watches. What goes up in its place is the gateway's own.
+    fn drop_from_client(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
+        if self.client.has_ended() {
+            return BodyAction::Replace(0, Vec::new());
+        }
+        let mut up = self.watcher.as_mut().map_or_else(Vec::new, |watcher| watcher.pong(self.mask));
+        match Heard::of(&mut self.client, buffer, now) {
+            Heard::Nothing => {}
+            Heard::Close(frame) => {
+                self.closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
+                up.extend(CloseFrame::new(CloseCode::NORMAL, "").encode(Some(self.mask)));
+            }
+            Heard::Violation(closing) => self.end(closing),
+        }
+        match self.closing.as_ref().map(Closing::upstream_side) {
+            // No frame of the client's has begun for the upstream, so that anything can stand here.
+            Some(UpstreamSide::AtBoundary) => self.notify_upstream(Some(0)),
+            Some(UpstreamSide::Closed) => BodyAction::Replace(0, Vec::new()),
+            Some(UpstreamSide::ByClient) | None => BodyAction::Replace(0, up),
         }
     }
 
@@ -186,7 +232,7 @@ impl WebSocketRelay {
         if due == Some(ClientSide::AtBoundary) && self.upstream.at_message_boundary() {
             read.insertion = Some(InsertionPoint::Boundary(0));
         }
-        let Self { meter, upstream, upstream_message: message, closed, .. } = &mut *self;
+        let Self { meter, upstream, upstream_message: message, closed, watcher, .. } = &mut *self;
         let mut pass = upstream.pass(buffer);
         // To the end, also where the client hears no more of it: what was used is to be counted.
         while let Some(event) = pass.next(&mut |piece| read_upstream(message, piece)) {
@@ -195,6 +241,11 @@ impl WebSocketRelay {
                     let reported = message.get_or_insert_default().end_event();
                     let ending = meter.add(reported, prices, sessions, now);
                     read.end(ending.map(|ending| Closing::new(ending, now)), pass.position());
+                }
+                Event::Ping(payload) => {
+                    if let Some(watcher) = watcher {
+                        watcher.ping = Some(payload);
+                    }
                 }
                 Event::Close(frame) => {
                     if read.is_open() {
@@ -264,6 +315,7 @@ impl WebSocketRelay {
         let (client, upstream) = (self.client.counts(), self.upstream.counts());
         let is_over = status == Status::Closed;
         let meter = self.meter.meter();
+        let (usage, cost_usd) = self.meter.used();
         Record {
             id: self.id,
             kind: SessionKind::WebSocket,
@@ -277,8 +329,8 @@ impl WebSocketRelay {
             started_at: Timestamp::from(started),
             duration_ms: millis(started),
             idle_ms: millis(self.last_activity),
-            usage: *meter.tally(),
-            cost_usd: meter.cost(),
+            usage: *usage,
+            cost_usd,
             frames: Traffic { client: client.frames, upstream: upstream.frames },
             bytes: Traffic { client: client.bytes, upstream: upstream.bytes },
             close: self.closed.clone().filter(|_| is_over),
@@ -291,7 +343,7 @@ impl WebSocketRelay {
         let client = self.client_message.as_ref().map_or(0, |message| size_of::<ClientMessage>() + message.held());
         let upstream =
             self.upstream_message.as_ref().map_or(0, |message| size_of::<UpstreamMessage>() + message.held());
-        let session = size_of::<Self>().saturating_add(self.meter.meter().held());
+        let session = size_of::<Self>().saturating_add(self.meter.held());
         self.reservation.hold(session.saturating_add(client).saturating_add(upstream))
     }
 

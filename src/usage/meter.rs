@@ -1,7 +1,7 @@
 //! What one session, or one REST exchange, has used.
 
 use super::price::{Cost, MicroUsd, PriceList};
-use super::recent_ids::RecentIds;
+use super::recent_ids::{IdDigest, RecentIds};
 use super::report::{Report, Reported, ReportedUsage, SessionNames, UsageError};
 use super::tally::{Tally, Tokens};
 
@@ -46,6 +46,8 @@ pub struct Usage {
     pub cost: MicroUsd,
     /// Whether some of it cost nothing for want of a price.
     pub unpriced: bool,
+    /// By what others know it who are told the same, if it has an id.
+    pub id: Option<IdDigest>,
     /// Why it may not be all that was used.
     pub flaw: Option<UsageError>,
 }
@@ -103,7 +105,8 @@ impl Meter {
 
     /// Counts a report unless it has been counted before.
     pub(crate) fn count(&mut self, report: Report, prices: &PriceList) -> MeterEvent {
-        if report.id.is_some_and(|id| !self.recent.insert(id)) {
+        let id = report.id.map(IdDigest::of);
+        if id.is_some_and(|id| !self.recent.insert(id)) {
             return MeterEvent::Ignored;
         }
         let used = match report.used {
@@ -117,7 +120,7 @@ impl Meter {
         self.tally.add(&usage);
         self.cost.add(cost);
         let cost = MicroUsd(self.cost().0.saturating_sub(before.0));
-        MeterEvent::Counted(Usage { model, usage, cost, unpriced: !is_priced, flaw: report.flaw })
+        MeterEvent::Counted(Usage { model, usage, cost, unpriced: !is_priced, flaw: report.flaw, id })
     }
 
     /// The model that this is priced as, its cost, and whether that is all of it.

@@ -18,6 +18,7 @@ mod tally;
 pub use limit::{Limit, UnknownLimit};
 pub use meter::{Meter, MeterEvent, Usage};
 pub use price::{InvalidRate, MicroUsd, Price, PriceList, Rate};
+pub use recent_ids::IdDigest;
 pub use record::{Close, ClosedBy, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
 pub use report::{IdKind, Report, Reported, ReportedUsage, SessionNames, UsageError};
 pub use tally::{Input, Output, Tally, Tokens, Transcription};

@@ -3,32 +3,42 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// The last [`CAPACITY`] ids, as hashes: an upstream repeats an event soon or never. Empty, it allocates nothing.
+/// A digest of an id, the same at all workers of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdDigest(pub u64);
+
+/// The last [`CAPACITY`] ids, as digests: an upstream repeats an event soon or never. Empty, it allocates nothing.
 #[derive(Debug, Default)]
 pub(super) struct RecentIds {
-    hashes: VecDeque<u64>,
+    digests: VecDeque<IdDigest>,
 }
 
 const CAPACITY: usize = 64;
 
+impl IdDigest {
+    /// The digest of an id.
+    pub fn of(id: impl Hash) -> Self {
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        Self(hasher.finish())
+    }
+}
+
 impl RecentIds {
     /// Bytes that are held.
     pub(super) fn held(&self) -> usize {
-        self.hashes.capacity().saturating_mul(size_of::<u64>())
+        self.digests.capacity().saturating_mul(size_of::<IdDigest>())
     }
 
     /// Notes an id, and says whether it is new.
-    pub(super) fn insert(&mut self, id: impl Hash) -> bool {
-        let mut hasher = DefaultHasher::new();
-        id.hash(&mut hasher);
-        let hash = hasher.finish();
-        if self.hashes.contains(&hash) {
+    pub(super) fn insert(&mut self, id: IdDigest) -> bool {
+        if self.digests.contains(&id) {
             return false;
         }
-        if self.hashes.len() == CAPACITY {
-            self.hashes.pop_front();
+        if self.digests.len() == CAPACITY {
+            self.digests.pop_front();
         }
-        self.hashes.push_back(hash);
+        self.digests.push_back(id);
         true
     }
 }
@@ -40,14 +50,15 @@ mod tests {
     #[test]
     fn the_last_ids_are_known_and_older_ones_forgotten() {
         let mut ids = RecentIds::default();
-        assert!(ids.insert(0_usize));
-        assert!(!ids.insert(0_usize));
+        let mut insert = |id: usize| ids.insert(IdDigest::of(id));
+        assert!(insert(0));
+        assert!(!insert(0));
         for id in 1..=CAPACITY {
-            assert!(ids.insert(id));
+            assert!(insert(id));
         }
-        assert!(!ids.insert(1_usize));
-        assert!(ids.insert(0_usize));
-        assert_eq!(ids.hashes.len(), CAPACITY);
-        assert!(ids.hashes.capacity() <= 2 * CAPACITY);
+        assert!(!insert(1));
+        assert!(insert(0));
+        assert_eq!(ids.digests.len(), CAPACITY);
+        assert!(ids.digests.capacity() <= 2 * CAPACITY);
     }
 }

@@ -19,6 +19,7 @@ impl Worker {
             return;
         }
         self.reset_overdue(now);
+        self.state.calls.list(&mut self.state.sessions, now);
         if self.state.sessions.sync() {
             self.reset_overdue(now);
         }

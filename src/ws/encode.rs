@@ -9,6 +9,12 @@ pub fn text_frame(text: &str) -> Vec<u8> {
     encode_frame(OpCode::Text, None, text.as_bytes().to_vec())
 }
 
+/// A Pong with this payload, which is that of the ping that it answers, as a client sends it.
+#[must_use]
+pub fn pong_frame(payload: Vec<u8>, mask: [u8; 4]) -> Vec<u8> {
+    encode_frame(OpCode::Pong, Some(mask), payload)
+}
+
 /// A whole frame with this payload, masked with `mask`.
 pub(super) fn encode_frame(opcode: OpCode, mask: Option<[u8; 4]>, mut payload: Vec<u8>) -> Vec<u8> {
     let header = FrameHeader { fin: true, opcode, mask, length: payload.len() as u64 };

@@ -17,6 +17,8 @@ pub enum Interest {
 pub enum Event {
     /// A message whose pieces were asked for has ended. One without a payload has no pieces.
     MessageEnd,
+    /// A ping with this payload, where a follower is asked for pings.
+    Ping(Vec<u8>),
     /// The sender closed, with a code and a reason if it gave any. Nothing after it is followed.
     Close(Option<CloseFrame>),
     /// The bytes cannot be followed any further, and are not.

@@ -14,7 +14,7 @@ const PIECE_MAX: usize = 16 * 1024;
 /// Follows what one peer sends, over as many reads as it takes.
 ///
 /// Messages of any size pass it in pieces; it holds no more than a frame's header that the end of a read has cut, or the
-/// payload of a Close.
+/// payload of a Close or of a ping that is to be told.
 ///
 /// That the payload of a text message is UTF-8 is not checked: the peers do so, and checking would
 /// mean reading all of it.
@@ -37,7 +37,7 @@ const PIECE_MAX: usize = 16 * 1024;
 /// }) {
 ///     match event {
 ///         Event::MessageEnd => news.push(std::mem::take(&mut message)),
-///         Event::Close(_) | Event::ProtocolError(_) => unreachable!(),
+///         Event::Ping(_) | Event::Close(_) | Event::ProtocolError(_) => unreachable!(),
 ///     }
 /// }
 /// assert_eq!(news, [br#"{"type":"news"}"#]);
@@ -54,8 +54,9 @@ pub struct Follower {
     frame: Frame,
     /// What is wanted of the message that is open, from its first frame's header to its last frame's end.
     open: Option<Wanted>,
-    /// The payload of a Close frame.
-    close: Vec<u8>,
+    /// The payload of a Close frame, or of a ping.
+    control: Vec<u8>,
+    tells_pings: bool,
     counts: Counts,
 }
 
@@ -119,9 +120,16 @@ impl Follower {
             stage: Stage::Between,
             frame: Frame { header: FrameHeader { fin: true, opcode: OpCode::Text, mask: None, length: 0 }, left: 0 },
             open: None,
-            close: Vec::new(),
+            control: Vec::new(),
+            tells_pings: false,
             counts: Counts::default(),
         }
+    }
+
+    /// The same, which tells pings too.
+    #[must_use]
+    pub fn telling_pings(self) -> Self {
+        Self { tells_pings: true, ..self }
     }
 
     /// Follows the bytes of one more read. The pass must be driven until it has no more events: one
@@ -159,7 +167,7 @@ impl Follower {
     pub fn end(&mut self) {
         self.stage = Stage::Ended;
         self.open = None;
-        self.close = Vec::new();
+        self.control = Vec::new();
     }
 }
 
@@ -278,7 +286,8 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
 
     fn payload(&mut self, each: &mut dyn FnMut(&[u8]) -> Interest) -> Result<Step, ProtocolError> {
         match (self.follower.frame.header.opcode, self.follower.open) {
-            (OpCode::Close, _) => self.close(),
+            (OpCode::Close, _) => self.control(),
+            (OpCode::Ping, _) if self.follower.tells_pings => self.control(),
             (OpCode::Ping | OpCode::Pong, _) | (_, None | Some(Wanted::Nothing)) => self.skip(),
             (_, Some(Wanted::First)) => self.piece(self.follower.first, each),
             (_, Some(Wanted::All)) => self.piece(PIECE_MAX, each),
@@ -291,10 +300,10 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
         self.settle()
     }
 
-    /// Keeps what there is of a Close frame's payload.
-    fn close(&mut self) -> Result<Step, ProtocolError> {
+    /// Keeps what there is of a control frame's payload.
+    fn control(&mut self) -> Result<Step, ProtocolError> {
         let payload = self.unmasked(CONTROL_MAX)?.to_vec();
-        self.follower.close.extend_from_slice(&payload);
+        self.follower.control.extend_from_slice(&payload);
         self.pass_payload(payload.len());
         self.settle()
     }
@@ -335,10 +344,15 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
         follower.stage = Stage::Between;
         let mut step = Step::Continue;
         match follower.frame.header.opcode {
-            OpCode::Ping => follower.counts.pings += 1,
+            OpCode::Ping => {
+                follower.counts.pings += 1;
+                if follower.tells_pings {
+                    step = Step::Found(Event::Ping(mem::take(&mut follower.control)));
+                }
+            }
             OpCode::Pong => follower.counts.pongs += 1,
             OpCode::Close => {
-                let payload = mem::take(&mut follower.close);
+                let payload = mem::take(&mut follower.control);
                 follower.end();
                 return Ok(Step::Found(Event::Close(CloseFrame::parse(&payload)?)));
             }

@@ -3,8 +3,8 @@
 //! A proxy filter watches the bytes of a connection pass and never holds them back. [`Follower`]
 //! keeps track of one direction: it reads frame headers and the first bytes of each message,
 //! steps over the payloads that nobody asked for, and hands over those that somebody did in
-//! pieces. What it finds are [`Event`]s. [`CloseFrame`] and [`text_frame`] make the bytes that a
-//! filter puts between two messages when it ends a session.
+//! pieces. What it finds are [`Event`]s. [`CloseFrame`], [`text_frame`] and [`pong_frame`] make the
+//! bytes that a filter puts between two messages, or in the place of some.
 //!
 //! Nothing here knows what a message means, and nothing here does I/O: bytes come from a
 //! [`ReadBuffer`].
@@ -21,7 +21,7 @@ pub mod read_buffer;
 
 pub use close::CloseFrame;
 pub use close_code::CloseCode;
-pub use encode::text_frame;
+pub use encode::{pong_frame, text_frame};
 pub use error::ProtocolError;
 pub use event::{Counts, Event, Interest};
 pub use follower::{FollowedRead, Follower};

@@ -7,7 +7,7 @@ import { providerKey, route, tokens, until, useGateway } from '../e2e/harness/in
 import { mint, mintConfiguration, mintEnv, sealingKey, secretIn } from '../e2e/harness/minting.mjs';
 import { useOpenai } from '../e2e/harness/openai.mjs';
 import { startPeer } from '../e2e/harness/openai/peer.mjs';
-import { open } from '../e2e/harness/sealing.mjs';
+import { open, openCallId } from '../e2e/harness/sealing.mjs';
 import { startChromium, withoutChromium } from './chromium.mjs';
 import { assertConversation } from './gateway.mjs';
 import { runProgram } from './program.mjs';
@@ -158,7 +158,8 @@ describe('a page connects', { skip: withoutChromium }, () => {
     assertConversation(result);
     assertOpened(arrived, value);
     assert.equal(arrived[0].header('content-type'), 'application/sdp');
-    assert.ok(openai.calls().some(({ id }) => id === result.callId));
+    const called = openCallId(result.callId, sealingKey);
+    assert.ok(openai.calls().some(({ id }) => id === called.id));
   });
   test('not from another origin than its own', async () => {
     const { value } = await minted();
@@ -196,8 +197,9 @@ describe('a server calls', () => {
       await peer.opened();
       assert.equal((await peer.next('session.created')).session.model, 'gpt-realtime');
 
-      const id = result.location.split('/').at(-1);
-      await runProgram('openai_call.mjs', { ...sdkEnv(tokens.web), CALL: id });
+      const sealed = result.location.split('/').at(-1);
+      const { id } = openCallId(sealed, sealingKey);
+      await runProgram('openai_call.mjs', { ...sdkEnv(tokens.web), CALL: sealed });
       await until('the call to be ended', () => openai.calls().find((call) => call.id === id).state === 'ended');
       await peer.closed();
     });

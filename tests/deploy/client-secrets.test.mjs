@@ -5,7 +5,7 @@ import { chatRequest, restRequest, until, upgradeRequest } from '../e2e/harness/
 import { mintBodies, mintModels, mintPaths, mintRequest, secretIn } from '../e2e/harness/minting.mjs';
 import { startOpenai } from '../e2e/harness/openai.mjs';
 import { startPeer } from '../e2e/harness/openai/peer.mjs';
-import { open } from '../e2e/harness/sealing.mjs';
+import { open, openCallId } from '../e2e/harness/sealing.mjs';
 import { environment } from './files.mjs';
 import { startProvider, startShipped } from './stand.mjs';
 
@@ -81,10 +81,10 @@ for (const prefix of prefixes) {
         assert.equal(answer.status, 201);
         assert.equal(answer.header('access-control-expose-headers'), 'location');
         assert.deepEqual(received(answer).headerAll('authorization'), [`Bearer ${opened(value).upstream}`]);
-        const location = answer.header('location');
+        const { id } = openCallId(answer.header('location').split('/').at(-1), environment.REALTIME_SEALING_KEY);
         peer.accept(answer.body.toString('utf8'));
         await peer.opened();
-        const find = () => openai.requests().find(({ target }) => target === `${location}/hangup`);
+        const find = () => openai.requests().find(({ target }) => target === `/v1/realtime/calls/${id}/hangup`);
         const hangup = await until('the hang-up', find);
         assert.equal(hangup.header('host'), 'api.openai.com');
         assert.deepEqual(hangup.headerAll('authorization'), [providerKey]);

@@ -16,6 +16,8 @@ import { read } from './promql.mjs';
 import { startProvider, startShipped } from './stand.mjs';
 
 const model = 'gpt-realtime-2.1';
+// Of no price in the shipped configuration.
+const unpriced = 'text-embedding-3-small';
 const bearer = (token) => ['authorization', `Bearer ${token}`];
 const { WEB_APP_TOKEN, BACKEND_TOKEN } = environment;
 
@@ -46,14 +48,18 @@ before(async () => {
   upstream = await startUpstream();
   provider = await startProvider(upstream.port);
   gateway = await startShipped('envoy.yaml', provider, {
-    places: { 'session: { max_duration: 1h, max_cost_usd: 10 }': 'session: { max_tokens: 3000 }' },
+    places: {
+      'session: { max_duration: 1h, max_cost_usd: 10 }': 'session: { max_tokens: 3000 }',
+      'sessions_per_minute: 600': 'sessions_per_minute: 3',
+    },
   });
   if (!prometheusIsMissing) prometheus = await startPrometheus(await gateway.envoy.port('metrics'));
   await traffic();
-  scraped = await until('all sessions to be counted', async () => {
+  scraped = await until('all sessions and refusals to be counted', async () => {
     const samples = await scrape();
-    const ended = samples.filter(({ metric }) => metric === 'realtime_byok_ended_total');
-    return ended.reduce((sum, { value }) => sum + value, 0) === 2 && samples;
+    const counted = ['ended', 'rejected'].map((name) =>
+      samples.filter(({ metric }) => metric === `realtime_byok_${name}_total`).reduce((sum, { value }) => sum + value, 0));
+    return counted[0] === 2 && counted[1] === 3 && samples;
   });
 });
 after(async () => {
@@ -68,6 +74,10 @@ after(async () => {
 async function startUpstream() {
   const server = http.createServer((request, response) => {
     request.resume();
+    if (request.url === '/v1/embeddings') {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      return response.end(JSON.stringify({ object: 'list', model: unpriced, usage: { prompt_tokens: 8, total_tokens: 8 } }));
+    }
     const isMint = request.url === '/v1/realtime/client_secrets';
     const expires_at = Math.floor(Date.now() / 1000) + 600;
     const body = isMint ? { value: 'ek_upstream', expires_at, session: { type: 'realtime', model } } : { error: {} };
@@ -110,6 +120,8 @@ async function traffic() {
   assert.equal((await gateway.send(chatRequest({ headers: [bearer(BACKEND_TOKEN)] }))).status, 502);
   const mint = { target: '/v1/realtime/client_secrets', headers: [bearer(BACKEND_TOKEN)], json: { session: { model } } };
   assert.equal((await gateway.send(restRequest({ method: 'POST', ...mint }))).status, 200);
+  const embedding = { target: '/v1/embeddings', headers: [bearer(BACKEND_TOKEN)], json: { model: unpriced, input: 'A.' } };
+  assert.equal((await gateway.send(restRequest({ method: 'POST', ...embedding }))).status, 200);
   open = await session(0);
   const closed = await session(1);
   closed.send(opcodes.close, closePayload(1000, 'bye'));
@@ -119,6 +131,8 @@ async function traffic() {
   await spent.frameCame(opcodes.close);
   spent.send(opcodes.close, closePayload(4429));
   await spent.ended();
+  const oneMore = upgradeRequest({ target: `/v1/realtime?model=${model}`, headers: [bearer(WEB_APP_TOKEN)] });
+  assert.equal((await gateway.send(oneMore)).status, 429);
 }
 
 /** What Prometheus gets: `[{ metric, labels, value }…]`. */
@@ -142,9 +156,8 @@ describe('statistics', () => {
     sessions_active: [[session, 1]],
     sessions_total: [[{ caller: 'web-app', ...session, provider: 'openai' }, 3]],
     ended_total: [
-      [{ policy: 'rest', reason: 'budget_exceeded' }, 0],
-      [{ policy: 'voice', reason: 'budget_exceeded' }, 1],
-      [{ policy: 'voice', reason: 'client' }, 1],
+      [{ caller: 'web-app', policy: 'voice', reason: 'budget_exceeded', limit: 'session.max_tokens' }, 1],
+      [{ caller: 'web-app', policy: 'voice', reason: 'client' }, 1],
     ],
     session_duration_ms_count: [[session, 2]],
     tokens_total: [
@@ -154,9 +167,15 @@ describe('statistics', () => {
       [tokens('input', 'text'), 300],
       [tokens('output', 'audio'), 1200],
       [tokens('output', 'text'), 300],
+      [{ caller: 'backend', model: unpriced, direction: 'input', modality: 'text' }, 8],
     ],
+    unpriced_total: [[{ model: unpriced }, 1]],
     cost_micro_usd_total: [[paid, 3 * 46_920]],
-    rejected_total: [[{ code: 'missing_gateway_token' }, 1], [{ code: 'provider_key_rejected' }, 1]],
+    rejected_total: [
+      [{ code: 'rate_limit_exceeded', caller: 'web-app', limit: 'caller.sessions_per_minute' }, 1],
+      [{ code: 'missing_gateway_token' }, 1],
+      [{ code: 'provider_key_rejected', caller: 'backend' }, 1],
+    ],
     secrets_minted_total: [[{ mode: 'sealed' }, 1]],
     upstream_rejected_total: [
       [{ provider: 'azure-eu', credential: 'key' }, 0],
@@ -176,7 +195,8 @@ describe('statistics', () => {
 
   test('there are no others', () => {
     const names = scraped.map(({ metric }) => /^realtime_byok_(.*?)(?:_bucket|_sum)?$/.exec(metric)?.[1]);
-    const known = [...Object.keys(expected), 'session_duration_ms'];
+    // What streams hold depends on the moment.
+    const known = [...Object.keys(expected), 'session_duration_ms', 'memory_bytes'];
     assert.deepEqual(names.filter((name) => name !== undefined && !known.includes(name)), []);
   });
 
@@ -214,7 +234,7 @@ describe('statistics', () => {
   });
 });
 
-test('the access log has what a session came to, and nothing of other requests', async () => {
+test('the access log has what a session came to', async () => {
   const entries = () => gateway.accessLog().filter(({ realtime_byok: own }) => own?.id);
   const [closed, spent] = await until('two sessions', () => entries().length === 2 && entries());
   const { id, duration_ms: duration, ...others } = closed.realtime_byok;
@@ -226,14 +246,25 @@ test('the access log has what a session came to, and nothing of other requests',
     policy: 'voice',
     provider: 'openai',
     model,
-    close_code: '1000',
-    close_reason: 'bye',
+    code: '1000',
+    limit: null,
+    close: 'client',
+    reason: 'bye',
     tokens: '1500',
     cost_usd: '0.046920',
   });
-  assert.deepEqual([spent.realtime_byok.close_code, spent.realtime_byok.close_reason], ['4429', 'budget_exceeded']);
-  const [other] = gateway.accessLog().filter(({ status }) => status === 502);
-  assert.ok(Object.values(other.realtime_byok).every((field) => field === null));
+  const { code, limit, close, reason } = spent.realtime_byok;
+  assert.deepEqual([code, limit, close, reason], ['4429', 'session.max_tokens', 'gateway', 'budget_exceeded']);
+});
+
+test('the access log has why a request was refused, and whose it was', async () => {
+  const [refused] = gateway.accessLog().filter(({ status }) => status === 502);
+  const known = Object.entries(refused.realtime_byok).filter(([, value]) => value !== null);
+  assert.deepEqual(Object.fromEntries(known), {
+    caller: 'backend', policy: 'rest', provider: 'openai', code: 'provider_key_rejected', close: 'gateway',
+  });
+  const [minted] = gateway.accessLog().filter(({ status }) => status === 200);
+  assert.ok(Object.values(minted.realtime_byok).every((field) => field === null));
 });
 
 describe('rules and dashboard', () => {

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { certificate, providerKey, repository, tokens, useGateway, workDirectory } from '../e2e/harness/index.mjs';
 import { useOpenai } from '../e2e/harness/openai.mjs';
-import { newSealingKey, open } from '../e2e/harness/sealing.mjs';
+import { newSealingKey, open, openCallId } from '../e2e/harness/sealing.mjs';
 import { curls, examples, fences, table } from './markdown.mjs';
 
 const page = 'docs/client-secrets.md';
@@ -104,4 +104,15 @@ test('the layout is the one that secrets have', async () => {
   assert.deepEqual(offsets, [[0, 1], [1, 4], [5, 24]]);
   assert.equal(bytes[0], 1);
   assert.ok(secret.length < 1024, `${secret.length} letters`);
+});
+
+test('the call of the example is what its id says', () => {
+  const [{ text }] = fences(page, 'text');
+  assert.deepEqual(openCallId(text.trim(), 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='), {
+    caller: 'web-app',
+    provider: 'openai',
+    policy: 'voice',
+    began_at: 1_756_310_400,
+    id: 'live_68af296e8e40',
+  });
 });

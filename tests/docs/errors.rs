@@ -62,7 +62,9 @@ fn follows_ending(ending: &Ending) -> Option<Ending> {
         Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
         Ending::ModelNotAllowed(_) => Some(Ending::ModelUnpriced("gpt-5".into())),
         Ending::ModelUnpriced(_) => Some(Ending::Stopped),
-        Ending::Stopped => Some(Ending::Overloaded),
+        Ending::Stopped => Some(Ending::Unwatched),
+        Ending::Unwatched => Some(Ending::CallEnded),
+        Ending::CallEnded => Some(Ending::Overloaded),
         Ending::Overloaded => Some(Ending::ProtocolError("a reason".into())),
         Ending::ProtocolError(_) => None,
     }

@@ -12,4 +12,5 @@ mod names;
 mod reference;
 mod repository;
 mod schema;
+mod texts;
 mod words;

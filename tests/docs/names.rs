@@ -24,6 +24,20 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
+fn every_alert_has_a_runbook_with_a_section_of_its_own() {
+    let rules = repository::text("envoy/prometheus/rules.yml");
+    let values = |name: &str| {
+        let lines = rules.lines().filter_map(|line| line.trim().strip_prefix(name));
+        lines.map(|value| value.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let (alerts, runbooks) = (values("- alert:"), values("runbook_url:"));
+    let wanted: Vec<_> = alerts.iter().map(|alert| format!("docs/observability.md#{}", alert.to_lowercase())).collect();
+    assert_eq!(runbooks, wanted);
+    let sections = anchors(&repository::text("docs/observability.md"));
+    assert!(!alerts.is_empty() && alerts.iter().all(|alert| sections.contains(&alert.to_lowercase())), "{alerts:?}");
+}
+
+#[test]
 fn every_page_is_in_the_index() {
     let index = links(&repository::text("docs/README.md"));
     for name in repository::pages() {

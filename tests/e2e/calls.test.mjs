@@ -5,7 +5,7 @@ import { assertDenial, denied, forwarded, providerKey, restRequest, route, token
 import { assertNowhere, mint, sealingKey, useMinting } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { startPeer } from './harness/openai/peer.mjs';
-import { open } from './harness/sealing.mjs';
+import { open, openCallId } from './harness/sealing.mjs';
 
 const target = '/v1/realtime/calls';
 const model = '?model=gpt-realtime';
@@ -69,16 +69,18 @@ function formCall(credential, offer, { path = target, session } = {}) {
   });
 }
 
-/** Makes a call that must be taken: `{ id, peer, seen }`, with the data channel open. */
+/** Makes a call that must be taken: `{ id, sealed, peer, seen }`, with the data channel open; `id` is the upstream's. */
 async function taken(build, { at = gateway } = {}) {
   const peer = await newPeer();
   const { answer, seen } = await forwarded({ recorder: openai, gateway: at }, build(peer.offer), { status: 201 });
   assert.deepEqual(answer.headerAll('content-type'), ['application/sdp']);
-  const [, id] = /^\/v1\/realtime\/calls\/(rtc_\w+)$/.exec(answer.header('location'));
+  const [, sealed] = /^\/v1\/realtime\/calls\/(rtc_[\w-]+)$/.exec(answer.header('location'));
+  const { id } = openCallId(sealed, sealingKey);
+  assert.ok(!sealed.includes(id));
   assert.ok(seen.body.includes(peer.offer), 'the offer arrives as it was sent');
   peer.accept(answer.body.toString('utf8'));
   await peer.opened();
-  return { id, peer, seen };
+  return { id, sealed, peer, seen };
 }
 
 const callOf = (id) => openai.calls().find((call) => call.id === id);
@@ -248,14 +250,15 @@ describe('the end of a call', () => {
     }
   });
   test('can be asked for by a backend', async () => {
-    const { id, peer } = await taken((offer) => sdpCall(tokens.web, offer, { path: target + model }));
+    const { id, sealed, peer } = await taken((offer) => sdpCall(tokens.web, offer, { path: target + model }));
     const request = restRequest({
       method: 'POST',
-      target: `${target}/${id}/hangup`,
+      target: `${target}/${sealed}/hangup`,
       body: '',
       headers: [bearer(tokens.web)],
     });
-    await forwarded(rig, request);
+    const { seen } = await forwarded(rig, request);
+    assert.equal(seen.target, `${target}/${id}/hangup`);
     assert.equal(callOf(id).state, 'ended');
     await peer.closed();
   });

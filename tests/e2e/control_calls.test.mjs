@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import test, { after, describe } from 'node:test';
 import { assertDenial, providerKey, restRequest, route, sha256, until, upgradeRequest } from './harness/index.mjs';
 import { control, operator } from './harness/control.mjs';
-import { mint, useMinting } from './harness/minting.mjs';
+import { mint, sealingKey, useMinting } from './harness/minting.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { startPeer } from './harness/openai/peer.mjs';
+import { openCallId } from './harness/sealing.mjs';
 import { connectionOn } from './harness/workers.mjs';
 
 const workers = 2;
@@ -44,7 +45,7 @@ const call = (credential, offer, { prefix = '', reply } = {}) =>
     ],
   });
 
-/** Makes a call: the peer, the upstream's id of the call, and the record of the session. */
+/** Makes a call: the peer, the upstream's id of the call and the gateway's, and the record of the session. */
 async function begun(credential, options, sending) {
   const peer = await startPeer();
   peers.push(peer);
@@ -52,23 +53,24 @@ async function begun(credential, options, sending) {
   assert.equal(answer.status, 201, `answered ${answer.status}: ${answer.body}`);
   peer.accept(answer.body.toString('utf8'));
   await peer.opened();
-  const upstreamId = answer.header('location').split('/').at(-1);
+  const sealed = answer.header('location').split('/').at(-1);
+  const { id: upstreamId } = openCallId(sealed, sealingKey);
   const record = await until('the call to be listed', async () =>
     (await sessions('?status=open')).find(({ upstream_id: id }) => id === upstreamId));
-  return { peer, upstreamId, record, answer };
+  return { peer, upstreamId, sealed, record, answer };
 }
 
 /** Asks through the gateway for a call's end, as a backend does. */
-const hangUp = (credential, { upstreamId }, sending) =>
+const hangUp = (credential, { sealed }, sending) =>
   gateway.send(
-    restRequest({ method: 'POST', target: `${target}/${upstreamId}/hangup`, headers: [bearer(credential)] }),
+    restRequest({ method: 'POST', target: `${target}/${sealed}/hangup`, headers: [bearer(credential)] }),
     sending,
   );
 
 /** Joins a call by a WebSocket. */
-const join = (credential, { upstreamId }, sending) =>
+const join = (credential, { sealed }, sending) =>
   gateway.send(
-    upgradeRequest({ target: `/v1/realtime?call_id=${upstreamId}`, headers: [bearer(credential)] }),
+    upgradeRequest({ target: `/v1/realtime?call_id=${sealed}`, headers: [bearer(credential)] }),
     sending,
   );
 
@@ -170,7 +172,9 @@ describe('a call', () => {
   test('that a backend ends through any worker is over, and its place is free', async () => {
     for (let worker = 0; worker < workers; worker += 1) {
       const begins = await begun(tokenOf('limited'), {}, { socket: await connectionOn(gateway, 0) });
-      const answer = await hangUp(tokenOf('calling'), begins, { socket: await connectionOn(gateway, worker) });
+      const sending = async () => ({ socket: await connectionOn(gateway, worker) });
+      assertDenial(await hangUp(tokenOf('calling'), begins, await sending()), 'route_not_allowed');
+      const answer = await hangUp(tokenOf('limited'), begins, await sending());
       assert.equal(answer.status, 200);
       const { close } = await closed(begins.record.id);
       assert.deepEqual(close, { by: 'client', code: 1000, reason: '' });
@@ -185,12 +189,12 @@ describe('a call', () => {
       assertDenial(await join(tokenOf('calling'), begins, await sending()), 'route_not_allowed');
       const joined = await join(tokenOf('limited'), begins, await sending());
       assert.equal(joined.status, 101, `answered ${joined.status}: ${joined.body}`);
-      const [sideband] = (await listed(2, '?caller=limited&status=open')).filter(({ kind }) => kind === 'websocket');
-      assert.equal(sideband.caller, 'limited');
-      await stop(sideband.id);
+      const [{ id }] = await listed(1, '?caller=limited&status=open');
+      assert.equal(id, begins.record.id, 'it is listed as the call');
+      await stop(id);
       await assertHungUp(begins);
-      assert.deepEqual((await closed(begins.record.id)).close, stopped);
-      await closed(sideband.id);
+      assert.deepEqual((await closed(id)).close, stopped);
+      joined.socket.destroy();
     }
   });
 

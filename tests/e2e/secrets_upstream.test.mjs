@@ -7,6 +7,7 @@ import { useOpenai } from './harness/openai.mjs';
 import {
   mintEndpoints, realtimeSessionFields, transcriptionSessionFields, translationSessionFields,
 } from './harness/openai/shapes.mjs';
+import { liveAnswer, liveFields } from './harness/openai/live.mjs';
 import { typeErrors } from './harness/openai/types.mjs';
 import { answerTypes, mintBodies as bodies, mintPaths as paths } from './harness/minting.mjs';
 import { newSealingKey, open, seal } from './harness/sealing.mjs';
@@ -66,6 +67,10 @@ test('its answers and the names that it takes are those of the official SDK', as
     { type: 'RealtimeTranscriptionSessionCreateRequest', names: transcriptionSessionFields },
     { type: 'RealtimeTranslationSessionCreateRequest', names: translationSessionFields },
     { type: 'CallCreateParams', names: ['sdp', 'session'] },
+    { type: 'LiveCreateParams', names: liveFields.top },
+    { type: "LiveCreateParams['transport']", names: liveFields.transport },
+    { type: 'MediaSessionConfig', names: liveFields.session },
+    { type: 'LiveCreateResponse', value: liveAnswer('live_1', 'v=0') },
   ]);
   assert.equal(errors, '');
 });

@@ -89,7 +89,7 @@ impl Builder<'_> {
             (Some(raw::Key::Held(source)), None) => {
                 let secret = self.reader.key(&path.key("key"), source)?;
                 let placement = kind?.placement();
-                let key = Key { value: placement.value(&secret), weight: 1 };
+                let key = Key { name: String::new(), value: placement.value(&secret), weight: 1 };
                 Some(Credential::Keys(placement, KeyPool::new(key, Vec::new())))
             }
             (None, Some(keys)) => self.pool(&path.key("keys"), keys, kind?.placement()),
@@ -116,7 +116,8 @@ impl Builder<'_> {
                 raw::Key::External => self.error(&path.key("key"), "a key of a pool cannot be external"),
                 raw::Key::Held(source) => {
                     let secret = self.reader.key(&path.key("key"), source);
-                    keys.extend(secret.map(|secret| Key { value: placement.value(&secret), weight: raw.weight }));
+                    let name = raw.name.clone();
+                    keys.extend(secret.map(|secret| Key { name, value: placement.value(&secret), weight: raw.weight }));
                 }
             }
         }

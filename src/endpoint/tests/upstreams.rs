@@ -78,9 +78,10 @@ fn upstreams() -> impl Strategy<Value = Vec<Step>> {
 /// Paths that nearly are what matters.
 fn paths() -> impl Strategy<Value = String> {
     let known = "/v1/realtime /v1/realtime/calls /v1/realtime/client_secrets /v1/realtime/calls/rtc_1/hangup \
+                 /v1/realtime/translations/calls /openai/v1/realtimertc /v1/live/sessions /v1/live/sessions/live_1/attach \
                  /v1/chat/completions /v1/responses /v1/responses/resp_1 /v1/a/g/openai /v1";
     let pieces = "/v1 /realtime /Realtime /%72ealtime /calls /cal%6cs /client_secrets /client%5fsecrets /translations \
-                  /sessions /realtimeapi /rtc_1 /rtc%5F1 /hangup /hang%75p /chatkit /live /auth_tokens /openai /chat \
+                  /sessions /realtimeapi /rtc_1 /rtc%5F1 /hangup /hang%75p /chatkit /live /live_1 /attach /att%61ch /realtimertc /auth_tokens /openai /chat \
                   /completions /%63ompletions /COMPLETIONS /responses /compact /embeddings /cancel /resp_1 /x / // /. \
                   /.. /%2e%2E /%252e . .. ;x %3Bx %3b %253b %20 %09 \\ %5c %2f %252f %2 % x : %3A @ + ?realtime";
     let one_of = |words: &'static str| prop::sample::select(words.split_whitespace().collect::<Vec<_>>());
@@ -92,8 +93,8 @@ fn paths() -> impl Strategy<Value = String> {
 #[derive(PartialEq, Eq, Debug)]
 enum Served<'a> {
     Mint(Mint),
-    Call,
-    OtherCall,
+    Call(CallPath),
+    FormerCall,
     HangUp(&'a str),
     Secret,
     Completions,
@@ -101,21 +102,26 @@ enum Served<'a> {
     Nothing,
 }
 
+/// The call below which a path does this.
+fn of_call<'a>(path: &'a str, what: &str) -> Option<&'a str> {
+    let (calls, id) = path.strip_suffix(what)?.rsplit_once('/')?;
+    let is_calls = STARTS.iter().any(|(start, _)| *start != "realtimertc" && calls.ends_with(&format!("/{start}")));
+    (is_calls && CallId::parse(id).is_some()).then_some(id)
+}
+
 fn served(path: &str) -> Served<'_> {
     let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(&format!("/{end}")));
     if let Some((_, mint)) = MINTS.into_iter().find(|(mint, _)| ends(&[mint])) {
         return Served::Mint(mint);
     }
-    let hung_up = || {
-        let (calls, id) = path.strip_suffix("/hangup")?.rsplit_once('/')?;
-        (calls.ends_with("/realtime/calls") && CallId::parse(id).is_some()).then_some(id)
-    };
-    if let Some(id) = hung_up() {
+    if let Some((_, start)) = STARTS.into_iter().find(|(start, _)| ends(&[start])) {
+        return Served::Call(start);
+    }
+    if let Some(id) = of_call(path, "/hangup") {
         return Served::HangUp(id);
     }
     match path {
-        _ if ends(&["realtime/calls"]) => Served::Call,
-        _ if ends(&["realtime/translations/calls", "live/sessions", "realtime", "openai"]) => Served::OtherCall,
+        _ if ends(&["realtime", "openai"]) => Served::FormerCall,
         _ if ends(&["chatkit/sessions", "auth_tokens"]) => Served::Secret,
         _ if ends(&["completions"]) => Served::Completions,
         _ if ends(&["responses", "responses/compact", "embeddings"]) => Served::Made,
@@ -136,16 +142,16 @@ proptest! {
         match (served(&path), &seen) {
             (_, Endpoint::Forbidden) | (Served::Nothing, _) => {}
             (Served::Mint(mint), seen) => prop_assert_eq!(seen, &Endpoint::Mint(mint), "{}", case),
-            (Served::Call, seen) => prop_assert_eq!(seen, &Endpoint::StartCall, "{}", case),
+            (Served::Call(start), seen) => prop_assert_eq!(seen, &Endpoint::StartCall(start), "{}", case),
             (Served::HangUp(id), Endpoint::Call(seen, CallAction::HangUp)) => prop_assert!(id.eq_ignore_ascii_case(seen.as_str()), "{}", case),
             (Served::Completions, seen) => prop_assert_eq!(seen, &Endpoint::Completions, "{}", case),
             (Served::Made, seen) => prop_assert!(seen.creates(), "{}: {:?}", case, seen),
-            (Served::OtherCall | Served::Secret | Served::HangUp(_), _) => prop_assert!(false, "{}: {:?}", case, seen),
+            (Served::FormerCall | Served::Secret | Served::HangUp(_), _) => prop_assert!(false, "{}: {:?}", case, seen),
         }
         // What was seen to be allowed to more than REST is served so by all of them.
         match &seen {
             Endpoint::Mint(mint) => prop_assert_eq!(served(&path), Served::Mint(*mint), "{}", case),
-            Endpoint::StartCall => prop_assert_eq!(served(&path), Served::Call, "{}", case),
+            Endpoint::StartCall(start) => prop_assert_eq!(served(&path), Served::Call(*start), "{}", case),
             Endpoint::Call(_, CallAction::HangUp) => {
                 prop_assert!(matches!(served(&path), Served::HangUp(_)), "{}", case);
             }
@@ -160,8 +166,14 @@ proptest! {
         let raw = target.split('?').next().unwrap_or_default().to_owned();
         let path = steps.iter().fold(raw, |path, step| step.apply(&path));
         let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(&format!("/{end}")));
+        let attached = of_call(&path, "/attach").filter(|_| path.contains("/live/sessions/"));
         match seen {
-            Endpoint::Realtime { .. } => prop_assert!(ends(&["realtime", "realtime/translations", "openai"])),
+            Endpoint::Forbidden => {}
+            Endpoint::Sideband(id, SidebandPath::Attach) => {
+                prop_assert!(attached.is_some_and(|attached| attached.eq_ignore_ascii_case(id.as_str())));
+            }
+            _ if attached.is_some() => prop_assert!(false, "{target} is {path}: {seen:?}"),
+            Endpoint::Realtime => prop_assert!(ends(&["realtime", "realtime/translations", "openai"])),
             Endpoint::Responses => prop_assert!(ends(&["responses"])),
             _ => prop_assert_eq!(seen, Endpoint::WebSocket),
         }

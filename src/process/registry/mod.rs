@@ -40,15 +40,6 @@ pub struct Registry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordSlot(usize);
 
-/// What others let a call's worker know of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallMark {
-    /// It must end.
-    Stop,
-    /// It has ended.
-    HungUp,
-}
-
 /// A record that was found. Of several of one session, the one of the lowest rank is true: that it has ended, that it
 /// runs, that its worker was thought to be dead, that its worker is.
 struct Found {
@@ -149,23 +140,16 @@ impl Registry {
         found
     }
 
-    /// Tells the worker of a call, which sees it at its next tick; false if no worker that is there has the call.
-    pub fn mark_call(&mut self, peers: Peers<'_>, call: CallName<'_>, call_mark: CallMark) -> bool {
-        let mut is_known = false;
-        let set = match call_mark {
-            CallMark::Stop => stop,
-            CallMark::HungUp => hang_up,
-        };
+    /// Tells the worker of a call that it has ended, which sees it at its next tick.
+    pub fn hung_up(&mut self, peers: Peers<'_>, call: CallName<'_>) {
         self.for_each_page(peers, |worker, is_gone, key, page| {
             if !is_gone && page.records().any(|bytes| call.matching(bytes).is_some()) {
-                is_known = true;
                 // Where others always come in between, the call ends when its time is up.
                 let _ = update(peers.shared_data, key, &mut |bytes| {
-                    mark(bytes, worker, &|record| call.matching(record).is_some() && set(record.to_mut()))
+                    mark(bytes, worker, &|record| call.matching(record).is_some() && hang_up(record.to_mut()))
                 });
             }
         });
-        is_known
     }
 
     /// Keys that were damaged since this was last asked.

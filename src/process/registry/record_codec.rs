@@ -164,14 +164,14 @@ fn id_of(bytes: &[u8]) -> Option<&[u8]> {
     bytes.get(1..HEAD)
 }
 
-fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
+pub(in crate::process) fn put_text(out: &mut Vec<u8>, text: Option<&str>) {
     let Some(text) = text else { return put_number(out, 0) };
     let (text, _) = text.split_at(text.floor_char_boundary(MAX_TEXT));
     put_number(out, 1);
     put_bytes(out, text.as_bytes());
 }
 
-fn text(reader: &mut Reader<'_>) -> Result<Option<String>, Corrupt> {
+pub(in crate::process) fn text(reader: &mut Reader<'_>) -> Result<Option<String>, Corrupt> {
     match reader.number()? {
         0 => Ok(None),
         1 => reader.text().map(|text| Some(text.to_owned())),
@@ -179,7 +179,7 @@ fn text(reader: &mut Reader<'_>) -> Result<Option<String>, Corrupt> {
     }
 }
 
-fn put_close(out: &mut Vec<u8>, close: Option<&Close>) {
+pub(in crate::process) fn put_close(out: &mut Vec<u8>, close: Option<&Close>) {
     let Some(Close { by, code, reason, limit }) = close else { return out.push(0) };
     out.push(match by {
         ClosedBy::Client => 1,
@@ -191,7 +191,7 @@ fn put_close(out: &mut Vec<u8>, close: Option<&Close>) {
     put_text(out, limit.map(Limit::as_str));
 }
 
-fn close(reader: &mut Reader<'_>) -> Result<Option<Close>, Corrupt> {
+pub(in crate::process) fn close(reader: &mut Reader<'_>) -> Result<Option<Close>, Corrupt> {
     let by = match reader.byte()? {
         0 => return Ok(None),
         1 => ClosedBy::Client,

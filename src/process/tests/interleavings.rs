@@ -110,7 +110,7 @@ struct Round {
 }
 
 const CALLER: &str = "web-app";
-const WORKERS: usize = 3;
+pub(super) const WORKERS: usize = 3;
 const CONCURRENT: u32 = 3;
 const PER_MINUTE: u32 = 12;
 

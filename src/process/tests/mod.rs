@@ -1,4 +1,5 @@
 //! Tests of several workers at a time.
 
+mod calls;
 mod interleavings;
 mod shared_tallies;

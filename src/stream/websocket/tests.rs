@@ -45,7 +45,7 @@ fn started(
     (named, memory): (Option<&str>, &MemoryAccount),
 ) -> WebSocketRelay {
     let policy = Policy { models, limits, lock: Lock::new(lock).unwrap(), ..testing::policy() };
-    let admission = admission(policy, Endpoint::Realtime { call_id: None });
+    let admission = admission(policy, Endpoint::Realtime);
     let upstream = Upstream { provider: &admission.policy.default_provider, model: named };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, memory, at(0));
     relay.start(at(0));

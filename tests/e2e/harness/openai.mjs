@@ -1,4 +1,5 @@
-// A small, strict OpenAI for what aimock has not: client secrets and WebRTC calls. All else is aimock's.
+// A small, strict OpenAI, and Azure where its paths are others, for what aimock has not: client secrets and WebRTC calls.
+// All else is aimock's.
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { startAimock } from './aimock.mjs';
@@ -14,10 +15,31 @@ import {
   notFound,
 } from './openai/errors.mjs';
 import { mintFaults } from './openai/faults.mjs';
+import { attach, liveAnswer, readLiveCall } from './openai/live.mjs';
 import { secretBook } from './openai/secrets.mjs';
 import { mintEndpoints, readMintRequest, readSession } from './openai/shapes.mjs';
 import { record } from './recorder.mjs';
 import { providerKey } from './secrets.mjs';
+
+/**
+ * The paths that begin calls: the `kind` that their ids begin with, the collection that `location` names them in, none of
+ * Live's, and the path that ends them. The hang-up of translations is as the official SDK for Ruby has it, Azure's as its
+ * REST reference.
+ */
+const callPaths = {
+  '/v1/realtime/calls': { location: '/v1/realtime/calls', hangup: /^\/v1\/realtime\/calls\/(rtc_[^/]+)\/hangup$/ },
+  '/v1/realtime/translations/calls': {
+    kind: 'rtc_t1',
+    location: '/v1/realtime/translations/calls',
+    hangup: /^\/v1\/realtime\/translations\/calls\/(rtc_t1[^/]+)\/hangup$/,
+  },
+  '/openai/v1/realtimertc': {
+    kind: 'rtc_a1',
+    location: 'https://eastus2.example.com/openai/v1/realtime/calls',
+    hangup: /^\/openai\/v1\/realtime\/calls\/(rtc_a1[^/]+)\/hangup$/,
+  },
+  '/v1/live/sessions': { kind: 'live', hangup: /^\/v1\/live\/sessions\/(live_[^/]+)\/hangup$/ },
+};
 
 const keySubprotocol = 'openai-insecure-api-key.';
 
@@ -94,28 +116,28 @@ async function answerRest(upstream, entry, response) {
   const { pathname } = new URL(entry.target, 'http://upstream');
   const [reply, argument] = replyOf(entry);
   if (reply === 'refuse') throw refusal(entry, Number(argument));
-  const hangup = /^\/v1\/realtime\/calls\/([^/]+)\/hangup$/.exec(pathname);
+  const hangup = Object.values(callPaths).find(({ hangup }) => hangup.test(pathname))?.hangup.exec(pathname);
   if (entry.method === 'POST' && Object.hasOwn(mintEndpoints, pathname)) {
     authenticateKey(upstream, entry);
     const answer = mint(upstream, mintEndpoints[pathname], entry);
     entry.minted = structuredClone(answer);
     const send = mintFaults[reply] ?? sendJson;
     await send(answer, response, argument);
-  } else if (entry.method === 'POST' && pathname === '/v1/realtime/calls') {
-    await startCall(upstream, entry, response);
+  } else if (entry.method === 'POST' && Object.hasOwn(callPaths, pathname)) {
+    await startCall(upstream, callPaths[pathname], entry, response);
   } else if (entry.method === 'POST' && hangup) {
     authenticateKey(upstream, entry);
     const status = upstream.hangupRefusals.shift();
     if (status !== undefined) throw new ApiError(status, { message: 'Not now.', code: 'upstream_text' });
-    endCall(upstream, hangup[1], response);
+    endCall(upstream, hangup[1], credentialOf(entry), response);
   } else {
     authenticateKey(upstream, entry);
     passOn({ entry, response, aimock: upstream.aimock });
   }
 }
 
-function endCall({ calls }, id, response) {
-  if (!calls.hangUp(id)) throw noSuchCall();
+function endCall({ calls }, id, key, response) {
+  if (!calls.hangUp(id, key)) throw noSuchCall();
   response.writeHead(200).end();
 }
 
@@ -128,20 +150,24 @@ function mint({ secrets }, endpoint, entry) {
     throw new ApiError(415, { message: "Unsupported content type. This API method only accepts 'application/json'." });
   }
   const { session, seconds } = readMintRequest(endpoint, parseJson(entry.body));
-  return endpoint.answer(secrets.mint(session, seconds), session, `sess_${randomBytes(12).toString('base64url')}`);
+  return endpoint.answer(secrets.mint(session, seconds, credentialOf(entry)), session, `sess_${randomBytes(12).toString('base64url')}`);
 }
 
-async function startCall(upstream, entry, response) {
+async function startCall(upstream, { kind, location }, entry, response) {
   const credential = authenticate(upstream, entry);
-  const { sdp, session } = await readCall(entry);
+  const { sdp, session } = await (kind === 'live' ? readLiveCall(parseJson(entry.body)) : readCall(entry));
   if (!/^v=0\r?\n/.test(sdp)) throw new ApiError(400, { message: 'Invalid SDP offer.', code: 'invalid_offer' });
   const model = new URL(entry.target, 'http://upstream').searchParams.get('model');
   const ofCall = session ?? credential.session ?? (model === null ? undefined : { type: 'realtime', model });
   if (ofCall === undefined) throw missingParameter('session');
-  const { id, answer } = await upstream.calls.start(sdp, ofCall).catch((error) => {
+  const { id, answer } = await upstream.calls.start(sdp, ofCall, { kind, key: credential.key }).catch((error) => {
     throw new ApiError(400, { message: `Invalid SDP offer: ${error.message}`, code: 'invalid_offer' });
   });
-  response.writeHead(201, { 'content-type': 'application/sdp', location: `/v1/realtime/calls/${id}` }).end(answer);
+  if (kind === 'live') {
+    response.writeHead(201, { 'content-type': 'application/json' }).end(JSON.stringify(liveAnswer(id, answer)));
+  } else {
+    response.writeHead(201, { 'content-type': 'application/sdp', location: `${location}/${id}` }).end(answer);
+  }
 }
 
 /** The offer and, in a form, the session: `{ sdp, session? }`. */
@@ -171,9 +197,15 @@ function answerUpgrade(upstream, incoming, entry, socket, head) {
   const { pathname, searchParams } = new URL(entry.target, 'http://upstream');
   const [reply, argument] = replyOf(entry);
   if (reply === 'refuse') throw refusal(entry, Number(argument));
+  const attached = /^\/v1\/live\/sessions\/(live_[^/]+)\/attach$/.exec(pathname);
+  if (attached) {
+    const call = upstream.calls.running(attached[1], authenticate(upstream, entry).key);
+    if (call === undefined) throw noSuchCall();
+    return attach(call, { incoming, socket, head });
+  }
   if (!['/v1/realtime', '/v1/realtime/translations'].includes(pathname)) throw notFound('GET', pathname);
   const credential = authenticate(upstream, entry);
-  const joined = searchParams.has('call_id') ? upstream.calls.running(searchParams.get('call_id')) : undefined;
+  const joined = searchParams.has('call_id') ? upstream.calls.running(searchParams.get('call_id'), credential.key) : undefined;
   if (searchParams.has('call_id') && joined === undefined) throw noSuchCall();
   const session = joined?.session ?? credential.session;
   if (session === undefined && !searchParams.has('model')) throw missingParameter('model');
@@ -185,16 +217,16 @@ function answerUpgrade(upstream, incoming, entry, socket, head) {
   }
 }
 
-/** Takes a key or a client secret: `{ session }`, which only a secret has. */
+/** Takes a key or a client secret: `{ key, session }`; a secret is of the key that minted it, and alone has a session. */
 function authenticate(upstream, entry) {
   const credential = credentialOf(entry);
   if (credential.startsWith('ek_')) {
     const judgement = upstream.secrets.judge(credential);
     if (judgement === 'expired') throw expiredSecret(credential);
-    if (judgement === 'good') return { session: upstream.secrets.sessionOf(credential) };
+    if (judgement === 'good') return { key: upstream.secrets.keyOf(credential), session: upstream.secrets.sessionOf(credential) };
   }
   authenticateKey(upstream, entry);
-  return {};
+  return { key: credential };
 }
 
 function authenticateKey({ keys }, entry) {

@@ -1,6 +1,6 @@
-// Sealed secrets, made and opened here by the documented layout alone: `ek_` and base64url of
-// version ‖ key id ‖ nonce ‖ XChaCha20-Poly1305(claims). An implementation beside the filter's, for secrets that a
-// gateway would not mint.
+// Sealed secrets and ids of calls, made and opened here by the documented layout alone: a prefix and base64url of
+// version ‖ key id ‖ nonce ‖ XChaCha20-Poly1305(claims). An implementation beside the filter's, for what a gateway would
+// not make.
 import { createHash, randomBytes } from 'node:crypto';
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
 
@@ -25,7 +25,26 @@ const claims = [
   ['max_sessions', Number],
   ['lock', String],
   ['transcription_model', String],
+  ['key', String],
 ];
+
+/** The same for the id of a call. */
+const callClaims = [
+  ['caller', String],
+  ['provider', String],
+  ['policy', String],
+  ['began_at', Number],
+  ['id', String],
+  ['user', String],
+  ['key', String],
+  ['max_duration_ms', Number],
+  ['tally', String],
+  ['kept_until', Number],
+  ['max_tokens', Number],
+  ['max_cost_micro_usd', Number],
+];
+
+const secretDomain = 'realtime-byok client secret';
 
 /** A new sealing key, as a configuration holds it. */
 export function newSealingKey() {
@@ -34,18 +53,40 @@ export function newSealingKey() {
 
 /** Seals `values`, named as `claims` names them; `version` and `more`, bytes after the claims, are for what is void. */
 export function seal(values, key, { version = currentVersion, more = Buffer.alloc(0) } = {}) {
-  const id = keyId(key);
+  return `ek_${sealed(Buffer.concat([encodeClaims(values, claims), more]), key, secretDomain, version)}`;
+}
+
+/** Seals the id of a call, whose claims are named as `callClaims` names them. */
+export function sealCallId(values, key) {
+  const prefix = values.id.startsWith('live_') ? 'live_' : 'rtc_';
+  return prefix + sealed(encodeClaims(values, callClaims), key, callDomain(prefix));
+}
+
+function sealed(plaintext, key, domain, version = currentVersion) {
   const nonce = randomBytes(nonceLength);
-  const sealed = cipher(key, nonce, version).encrypt(Buffer.concat([encodeClaims(values), more]));
-  return `ek_${Buffer.concat([Buffer.of(version), id, nonce, sealed]).toString('base64url')}`;
+  const bytes = cipher(key, nonce, domain, version).encrypt(plaintext);
+  return Buffer.concat([Buffer.of(version), keyId(key), nonce, bytes]).toString('base64url');
 }
 
 /** Opens a sealed secret, whatever its time. Throws if it was not sealed by this key. */
 export function open(secret, key) {
-  const bytes = Buffer.from(secret.slice('ek_'.length), 'base64url');
-  const body = bytes.subarray(1 + idLength);
-  const plaintext = cipher(key, body.subarray(0, nonceLength)).decrypt(body.subarray(nonceLength));
-  return decodeClaims(Buffer.from(plaintext));
+  return decodeClaims(opened(secret.slice('ek_'.length), key, secretDomain), claims);
+}
+
+/** Opens the id of a call. Throws if it was not sealed by this key. */
+export function openCallId(id, key) {
+  const [prefix] = /^(?:rtc|live)_/.exec(id);
+  return decodeClaims(opened(id.slice(prefix.length), key, callDomain(prefix)), callClaims);
+}
+
+function opened(text, key, domain) {
+  const body = Buffer.from(text, 'base64url').subarray(1 + idLength);
+  const plaintext = cipher(key, body.subarray(0, nonceLength), domain).decrypt(body.subarray(nonceLength));
+  return Buffer.from(plaintext);
+}
+
+function callDomain(prefix) {
+  return `realtime-byok call id ${prefix}`;
 }
 
 function keyId(key) {
@@ -53,12 +94,12 @@ function keyId(key) {
   return digest.digest().subarray(0, idLength);
 }
 
-function cipher(key, nonce, version = currentVersion) {
-  const associated = Buffer.concat([Buffer.from('realtime-byok client secret'), Buffer.of(version), keyId(key)]);
+function cipher(key, nonce, domain, version = currentVersion) {
+  const associated = Buffer.concat([Buffer.from(domain), Buffer.of(version), keyId(key)]);
   return xchacha20poly1305(Buffer.from(key, 'base64'), nonce, associated);
 }
 
-function encodeClaims(values) {
+function encodeClaims(values, claims) {
   return Buffer.concat(
     claims.flatMap(([name, type], index) => {
       if (values[name] === undefined) return [];
@@ -70,7 +111,7 @@ function encodeClaims(values) {
   );
 }
 
-function decodeClaims(bytes) {
+function decodeClaims(bytes, claims) {
   const values = {};
   let position = 0;
   const readVarint = () => {

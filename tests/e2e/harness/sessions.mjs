@@ -50,7 +50,7 @@ export function responseDone(id = 'resp_1', response = {}) {
 
 /**
  * An upstream for this file that accepts every WebSocket and leaves it to the test, or to `converse(peer)`. A request
- * says in `x-delay` how many milliseconds its 101 is to wait.
+ * says in `x-delay` how many milliseconds its 101 is to wait. Other requests are `answer(incoming, response)`'s, or 404.
  */
 export function useSocketUpstream(options) {
   return useFor(() => startSocketUpstream(options));
@@ -60,8 +60,8 @@ export function useSocketUpstream(options) {
  * A gateway with prices in front of a `useSocketUpstream`; `changes` as `basicConfiguration` takes them. `upstreams` is
  * called for further clusters, once the parts that were asked for earlier run.
  */
-export function useSessions({ converse, changes = {}, env = basicEnv, upstreams = () => ({}), ...options } = {}) {
-  const upstream = useSocketUpstream({ converse });
+export function useSessions({ converse, answer, changes = {}, env = basicEnv, upstreams = () => ({}), ...options } = {}) {
+  const upstream = useSocketUpstream({ converse, answer });
   const gateway = useGateway(() => ({
     upstreams: { upstream: upstream.port, ...upstreams() },
     env,
@@ -137,10 +137,10 @@ export function assertErrorEvent(text, code, limit) {
   else assert.equal(event.error.param, null);
 }
 
-async function startSocketUpstream({ converse = () => {} } = {}) {
+async function startSocketUpstream({ converse = () => {}, answer = (_, response) => response.writeHead(404).end() } = {}) {
   const connections = [];
   const sockets = new Set();
-  const server = http.createServer((incoming, response) => response.writeHead(404).end());
+  const server = http.createServer(answer);
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.setNoDelay(true);

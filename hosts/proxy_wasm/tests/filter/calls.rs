@@ -25,12 +25,16 @@ fn calling(patch: Value) -> Vm {
 fn started_call(vm: &Vm, policy: &str, path: &str, id: &str) -> Exchange {
     let request = vm.request("POST", path).line("content-type", "application/sdp").with_policy(policy);
     let exchange = request.authenticated().body("v=0").send();
-    exchange.upstream();
-    exchange.property("xds\0cluster_name", "cluster");
-    exchange.property("request\0host", "api.example.com");
-    exchange.property("request\0path", &exchange.upstream().lines.all(":path").concat());
+    located(&exchange, &exchange.upstream().lines.all(":path").concat());
     exchange.respond(201, [("location", format!("/v1/realtime/calls/{id}"))]);
     exchange
+}
+
+/// Envoy knows where a request has gone, and by which path.
+pub fn located(exchange: &Exchange, path: &str) {
+    exchange.property("xds\0cluster_name", "cluster");
+    exchange.property("request\0host", "api.example.com");
+    exchange.property("request\0path", path);
 }
 
 /// Status, close reason and code of every session, the newest first.
@@ -99,8 +103,7 @@ fn a_hangup_through_the_filter_ends_the_session_when_the_upstream_agrees() {
     let vm = calling(json!({}));
     drop(started_call(&vm, "default", CALLS, "rtc_1"));
     let hang_up = |status| {
-        let request =
-            vm.request("POST", "/v1/realtime/calls/rtc_1/hangup").line("authorization", format!("Bearer {OTHER}"));
+        let request = vm.request("POST", "/v1/realtime/calls/rtc_1/hangup").authenticated();
         request.send().respond(status, [("content-length", "0")]);
     };
     hang_up(503);
@@ -117,6 +120,19 @@ fn a_hangup_through_the_filter_ends_the_session_when_the_upstream_agrees() {
 }
 
 #[test]
+fn a_call_of_this_process_is_its_callers_whatever_is_done_to_it() {
+    let vm = calling(json!({}));
+    drop(started_call(&vm, "default", CALLS, "rtc_1"));
+    for action in ["hangup", "refer", "accept", "reject"] {
+        let path = format!("/v1/realtime/calls/rtc_1/{action}");
+        let request = |token: &str| vm.request("POST", &path).line("authorization", format!("Bearer {token}")).send();
+        assert_eq!(request(OTHER).refused(), refusal(403, "route_not_allowed"), "{action}");
+        request(TOKEN).upstream();
+    }
+    assert_eq!(listed(&vm), session("open", "", 0));
+}
+
+#[test]
 fn a_websocket_joins_its_callers_call_and_is_one_session_with_it() {
     let vm = calling(json!({}));
     let join =
@@ -127,32 +143,11 @@ fn a_websocket_joins_its_callers_call_and_is_one_session_with_it() {
     sideband.upstream();
     sideband.respond(101, ACCEPTED);
     drop(call);
-    assert_eq!(listed(&vm).len(), 2);
+    assert_eq!(listed(&vm), session("open", "", 0));
     drop(sideband);
     let second = vm.upgrade("/v1/realtime?model=gpt-realtime").authenticated().send();
     assert_eq!(second.refused(), refusal(429, "session_limit_exceeded"), "the call still counts");
     assert_eq!(join(TOKEN).upstream().lines.all(":path"), ["/v1/realtime?call_id=rtc_1"]);
-}
-
-#[test]
-fn a_call_of_one_user_is_not_joined_by_another() {
-    let secrets =
-        json!({ "mode": "local", "sealing_keys": [{ "value": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" }] });
-    let vm = calling(json!({ "client_secrets": secrets }));
-    let mint = |user: &str| {
-        let body = json!({ "session": { "type": "realtime", "model": "gpt-realtime" }, "gateway": { "user": user } });
-        let request = vm.post("/v1/realtime/client_secrets", body.to_string()).authenticated();
-        let answer: Value = serde_json::from_slice(&request.send().refusal().body).unwrap();
-        format!("Bearer {}", answer["value"].as_str().unwrap())
-    };
-    let call = vm.request("POST", "/v1/realtime/calls").line("content-type", "application/sdp");
-    let call = call.line("authorization", mint("u_1")).body("v=0").send();
-    call.upstream();
-    call.respond(201, [("location", "/v1/realtime/calls/rtc_1")]);
-    let join = |credential: String| vm.upgrade("/v1/realtime?call_id=rtc_1").line("authorization", credential).send();
-    assert_eq!(join(mint("u_2")).refused(), refusal(403, "route_not_allowed"));
-    join(mint("u_1")).upstream();
-    join(format!("Bearer {TOKEN}")).upstream();
 }
 
 #[test]
@@ -176,15 +171,67 @@ fn no_call_begins_where_nothing_would_be_known_of_it() {
 }
 
 #[test]
-fn a_call_that_the_upstream_does_not_name_is_reported() {
+fn a_call_that_the_upstream_does_not_name_is_not_passed_on_and_reported() {
     for location in [None, Some(("location", "/v1/realtime/calls/a%2Fb"))] {
         let vm = calling(json!({}));
         let request = vm.request("POST", CALLS).authenticated().line("content-type", "application/sdp").body("v=0");
         let exchange = request.send();
-        exchange.respond(201, location);
+        let answer = exchange.respond(201, location);
+        assert_eq!(answer.status(), 502);
+        assert!(String::from_utf8(answer.body).unwrap().contains("invalid_upstream_response"));
         drop(exchange);
         assert!(vm.log().iter().any(|(level, line)| *level == Level::Warn && line.contains("`location`")));
         assert_eq!(listed(&vm), []);
         vm.request("POST", CALLS).authenticated().line("content-type", "application/sdp").body("v=0").send().upstream();
     }
+}
+
+#[test]
+fn every_way_to_begin_a_call_is_one_of_its_callers_sessions_and_ended_by_its_own_path() {
+    for (path, location, hangup) in [
+        ("/v1/realtime/calls", "/v1/realtime/calls/rtc_1", "/v1/realtime/calls/rtc_1/hangup"),
+        (
+            "/v1/realtime/translations/calls",
+            "/v1/realtime/translations/calls/rtc_1",
+            "/v1/realtime/translations/calls/rtc_1/hangup",
+        ),
+        (
+            "/openai/v1/realtimertc?api-version=preview&model=gpt-realtime",
+            "https://eastus2.example.com/openai/v1/realtime/calls/rtc_1",
+            "/openai/v1/realtime/calls/rtc_1/hangup?api-version=preview",
+        ),
+    ] {
+        let vm = calling(json!({}));
+        let begin = |policy: &str| {
+            vm.request("POST", path).line("content-type", "application/sdp").with_policy(policy).authenticated()
+        };
+        let call = begin("brief").body("v=0").send();
+        call.upstream();
+        located(&call, path);
+        call.respond(201, [("location", location)]);
+        assert_eq!(begin("brief").body("v=0").send().refused(), refusal(429, "session_limit_exceeded"), "{path}");
+        drop(call);
+        assert_eq!(listed(&vm)[..1], session("open", "", 0), "{path}");
+        vm.wait(Duration::from_secs(6));
+        assert_eq!(vm.http_calls().last().unwrap().lines.all(":path"), [hangup]);
+        vm.answer_http_call(Some(200));
+        assert_eq!(listed(&vm)[..1], session("closed", "gateway", 4408), "{path}");
+        begin("default").body("v=0").send().upstream();
+    }
+}
+
+#[test]
+fn under_a_lock_no_call_begins_since_nothing_could_keep_it() {
+    let locked = json!({ "policies": { "default": { "provider": "openai", "lock": ["instructions"] } } });
+    let vm = calling(locked);
+    for path in [CALLS, "/v1/realtime/translations/calls", "/openai/v1/realtimertc?model=m", "/v1/live/sessions"] {
+        let request = vm.request("POST", path).authenticated().line("content-type", "application/sdp").body("v=0");
+        let exchange = request.send();
+        assert_eq!(exchange.refused(), refusal(403, "route_not_allowed"), "{path}");
+        let answer = String::from_utf8(exchange.refusal().body).unwrap();
+        assert!(answer.contains("locked") && answer.contains("WebSocket"), "{answer}");
+    }
+    let accept = vm.request("POST", "/v1/realtime/calls/rtc_1/accept").authenticated().send();
+    assert_eq!(accept.refused(), refusal(403, "route_not_allowed"));
+    vm.request("POST", "/v1/realtime/calls/rtc_1/hangup").authenticated().send().upstream();
 }

@@ -146,7 +146,7 @@ fn a_call_is_a_session() {
 fn a_websocket_that_joins_a_call_needs_no_model_and_takes_the_call_with_it_when_it_is_ended() {
     let vm = controlled(json!({ "policies": { "default": { "provider": "openai", "models": ["gpt-realtime*"] } } }));
     let join = |path| vm.upgrade(path).authenticated().send();
-    assert_eq!(join("/v1/realtime?call_id=a&call_id=b").refused(), (400, "model_required".into()));
+    assert_eq!(join("/v1/realtime?call_id=a&call_id=b").refused(), (403, "route_not_allowed".into()));
     let sideband = join("/v1/realtime?call_id=rtc_7");
     assert_eq!(sideband.upstream().lines.all(":path"), ["/v1/realtime?call_id=rtc_7"]);
     sideband.respond(101, ACCEPTED);

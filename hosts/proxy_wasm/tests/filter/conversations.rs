@@ -64,7 +64,7 @@ fn recorded(file: &str) -> String {
 }
 
 /// A frame of either side; a client's is masked.
-fn frame(is_client: bool, first: u8, payload: &[u8]) -> Vec<u8> {
+pub fn frame(is_client: bool, first: u8, payload: &[u8]) -> Vec<u8> {
     const MASK: [u8; 4] = [1, 2, 3, 4];
     let (bit, mask): (u8, &[u8]) = if is_client { (0x80, &MASK) } else { (0, &[]) };
     let length = match payload.len() {

@@ -96,6 +96,6 @@ fn an_idle_follower_is_small() {
         let mut pass = follower.pass(read);
         while pass.next(&mut skip).is_some() {}
         drop(pass);
-        assert_eq!(follower.close.capacity(), 0);
+        assert_eq!(follower.control.capacity(), 0);
     }
 }

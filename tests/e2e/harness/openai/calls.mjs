@@ -8,14 +8,15 @@ import { relay } from './conversation.mjs';
 export function callDesk(aimock) {
   const calls = new Map();
   return {
-    /** Answers an SDP offer: `{ id, answer }`. Throws what libdatachannel says of an offer that it cannot take. */
-    async start(offer, session) {
-      const id = `rtc_u1_${randomBytes(16).toString('hex')}`;
+    /** Answers an SDP offer: `{ id, answer }`; ids begin with `kind`. The call is `key`'s. Throws what libdatachannel says of an offer that it cannot take. */
+    async start(offer, session, { kind = 'rtc_u1', key } = {}) {
+      const id = `${kind}_${randomBytes(16).toString('hex')}`;
       const peer = new PeerConnection(id, { iceServers: [], bindAddress: '127.0.0.1' });
-      const call = { id, session, peer, state: 'starting', endings: [() => peer.close()] };
+      const call = { id, session, key, peer, state: 'starting', endings: [() => peer.close()] };
       peer.onDataChannel((channel) => {
         call.state = 'connected';
-        call.endings.unshift(relay(channel, aimock, session?.model ?? 'gpt-realtime'));
+        // Who speaks Live to a client of aimock's has a WebSocket; a channel of Live's says nothing here.
+        if (kind !== 'live') call.endings.unshift(relay(channel, aimock, session?.model ?? 'gpt-realtime'));
       });
       try {
         peer.setRemoteDescription(withoutCandidates(offer), 'offer');
@@ -27,15 +28,15 @@ export function callDesk(aimock) {
       calls.set(id, call);
       return { id, answer: peer.localDescription().sdp };
     },
-    /** Ends a call; false if there is none of this id that runs. */
-    hangUp(id) {
+    /** Ends a call; false if this key has none of this id that runs. */
+    hangUp(id, key) {
       const call = calls.get(id);
-      if (call === undefined || call.state === 'ended') return false;
+      if (call === undefined || call.state === 'ended' || call.key !== key) return false;
       end(call);
       return true;
     },
-    /** The call of this id, if it runs. */
-    running: (id) => [calls.get(id)].find((call) => call !== undefined && call.state !== 'ended'),
+    /** The call of this id, if it runs and is this key's. */
+    running: (id, key) => [calls.get(id)].find((call) => call?.key === key && call?.state !== 'ended'),
     /** All calls so far, oldest first: `{ id, state, session }`, `state` one of `starting`, `connected`, `ended`. */
     list: () => [...calls.values()].map(({ id, state, session }) => ({ id, state, session })),
     stop() {

@@ -6,10 +6,10 @@ export function secretBook() {
   const sessions = new Map();
   let allExpired = false;
   return {
-    /** A new secret for `session`: `{ value, expires_at }`, as it stands in an answer. */
-    mint(session, seconds) {
+    /** A new secret for `session`, minted with `key`: `{ value, expires_at }`, as it stands in an answer. */
+    mint(session, seconds, key) {
       const secret = { value: `ek_${randomBytes(16).toString('hex')}`, expires_at: now() + seconds };
-      sessions.set(secret.value, { session, expiresAt: secret.expires_at });
+      sessions.set(secret.value, { session, key, expiresAt: secret.expires_at });
       return secret;
     },
     /** `'good'`, `'expired'`, or `'unknown'` for what was not minted here. */
@@ -20,6 +20,8 @@ export function secretBook() {
     },
     /** The session that a secret was minted for. */
     sessionOf: (value) => sessions.get(value)?.session,
+    /** The key that a secret was minted with. */
+    keyOf: (value) => sessions.get(value)?.key,
     /** All secrets so far, oldest first. */
     values: () => [...sessions.keys()],
     /** From here on no secret is good. */

@@ -70,7 +70,7 @@ struct Worker {
     faults: Vec<String>,
     /// What the next hostcalls return, one after the other: 0 lets one do what it is for.
     statuses: VecDeque<u32>,
-    /// Whether any has failed: from then on statistics may be missing something.
+    /// Whether one of them has failed, so that a statistic may be out of date.
     has_failed: bool,
     /// What is tried, to be shown where the module traps.
     case: String,

@@ -121,10 +121,11 @@ impl Stream {
         self.properties.get("response\0code_details").is_some_and(|details| details.starts_with(b"realtime_byok."))
     }
 
-    /// Whether what the upstream answers may be a secret that the client must not see.
-    fn mints(&self) -> bool {
+    /// Whether what the upstream answers may hold what the client must not see: a secret, or the id of a call.
+    fn is_sealed(&self) -> bool {
         let path = self.forwarded.as_ref().and_then(|message| message.lines.first(":path"));
-        path.is_some_and(|path| path.windows(14).any(|part| part == b"client_secrets"))
+        let has = |part: &[u8]| path.is_some_and(|path| path.windows(part.len()).any(|found| found == part));
+        has(b"client_secrets") || has(b"/live/sessions")
     }
 
     /// The response's header lines go on to the client.
@@ -241,7 +242,7 @@ pub(super) fn response_headers(context: u32, lines: Lines, details: &str) {
     stream(context, |stream| {
         let is_answered = stream.response.is_some() || stream.is_reset;
         stream.is_response_waiting = action != exports::CONTINUE && !is_answered;
-        let may_wait = stream.mints() || stream.has_failed;
+        let may_wait = stream.is_sealed() || stream.has_failed;
         assert!(!stream.is_response_waiting || may_wait, "a response waits, and nothing will ever let it go on");
         if !stream.is_response_waiting {
             stream.respond();

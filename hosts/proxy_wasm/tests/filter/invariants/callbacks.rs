@@ -55,11 +55,6 @@ fn offers() -> impl Strategy<Value = Vec<(Slot, usize)>> {
     vec((select(slots), prop_oneof![6 => Just(0_usize), 1 => 1..CREDENTIALS.len()]), 0..3)
 }
 
-fn headers(mut offers: Vec<(Slot, usize)>) -> Vec<(Slot, usize)> {
-    offers.retain(|(slot, _)| matches!(slot, Slot::Header(..)));
-    offers
-}
-
 fn head() -> impl Strategy<Value = Head> {
     let paths = [
         "/v1/realtime?model=gpt",
@@ -127,7 +122,7 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => head().prop_map(Event::Begin),
         3 => (bytes(), any::<bool>()).prop_map(|(bytes, ends)| Event::RequestBody(bytes, ends)),
-        1 => offers().prop_map(|offers| Event::RequestTrailers(headers(offers))),
+        1 => offers().prop_map(Event::RequestTrailers),
         3 => answered.prop_map(|(status, lines, is_upstream)| Event::ResponseHeaders(status, lines, is_upstream)),
         3 => (bytes(), any::<bool>()).prop_map(|(bytes, ends)| Event::ResponseBody(bytes, ends)),
         1 => Just(Event::ResponseTrailers),
