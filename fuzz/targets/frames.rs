@@ -54,9 +54,9 @@ fn follow(sender: Sender, first: u16, reads: &[&[u8]], decide: impl Fn(&[u8]) ->
             assert!(seen.close.is_none() && seen.error.is_none(), "something comes after the end");
             match event {
                 Event::MessageEnd => seen.messages.push(std::mem::take(&mut message)),
+                Event::Ping(_) => {}
                 Event::Close(close) => seen.close = Some(close.map_or(1005, |close| close.code().value())),
                 Event::ProtocolError(error) => seen.error = Some(error),
-                Event::Ping(_) => panic!("nobody asked for pings"),
             }
         }
         assert!(pass.position() <= read.len());

@@ -73,6 +73,7 @@ impl Redaction {
     fn add(&self, edits: &mut Edits, more: Edits) {
         for edit in more {
             match edit {
+                Edit::Set(name, _) if REMOVED.contains(&name.as_bytes()) => {}
                 Edit::Set(name, HeaderValue::Plain(value)) => {
                     edits.set(name, HeaderValue::Plain(self.redacted(&value).unwrap_or(value)));
                 }

@@ -31,7 +31,7 @@ pub(crate) struct SessionMeter {
     meter: Meter,
     responses: Responses,
     /// The call that it has joined, and is one session with.
-    call: Option<JoinedCall>,
+    call: Option<Box<JoinedCall>>,
     /// Nothing has judged its model: the request named none.
     is_of_any_model: bool,
     is_incomplete: bool,
@@ -59,7 +59,14 @@ impl SessionMeter {
     /// What it tells is a call's.
     pub(crate) fn join(&mut self, call: JoinedCall) {
         self.share = call.terms.share.map(Box::new);
-        self.call = Some(call);
+        self.call = Some(Box::new(call));
+    }
+
+    /// How many bytes it holds beside itself.
+    pub(crate) fn held(&self) -> usize {
+        let call = self.call.as_ref().map_or(0, |_| size_of::<JoinedCall>());
+        let share = self.share.as_ref().map_or(0, |_| size_of::<Share>());
+        self.meter.held().saturating_add(call + share)
     }
 
     /// The names that were reported.

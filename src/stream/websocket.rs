@@ -69,7 +69,7 @@ impl WebSocketRelay {
     ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
         let meter = SessionMeter::new(admission, upstream.model);
-        let held = size_of::<Self>() + meter.meter().held();
+        let held = size_of::<Self>() + meter.held();
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
@@ -343,7 +343,7 @@ impl WebSocketRelay {
         let client = self.client_message.as_ref().map_or(0, |message| size_of::<ClientMessage>() + message.held());
         let upstream =
             self.upstream_message.as_ref().map_or(0, |message| size_of::<UpstreamMessage>() + message.held());
-        let session = size_of::<Self>().saturating_add(self.meter.meter().held());
+        let session = size_of::<Self>().saturating_add(self.meter.held());
         self.reservation.hold(session.saturating_add(client).saturating_add(upstream))
     }
 

@@ -70,6 +70,8 @@ struct Worker {
     faults: Vec<String>,
     /// What the next hostcalls return, one after the other: 0 lets one do what it is for.
     statuses: VecDeque<u32>,
+    /// Whether one of them has failed, so that a statistic may be out of date.
+    has_failed: bool,
     /// What is tried, to be shown where the module traps.
     case: String,
 }
@@ -82,6 +84,7 @@ impl Worker {
     /// What a hostcall is to return without having done anything, if it is to fail.
     fn failure(&mut self) -> Option<u32> {
         let status = self.statuses.pop_front().filter(|status| *status != 0)?;
+        self.has_failed = true;
         if let Some(stream) = self.stream() {
             stream.has_failed = true;
         }
