@@ -1,6 +1,7 @@
 //! Request targets (`:path`): the path, and the query's parameters as bytes that stay as they are unless edited.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
@@ -96,7 +97,12 @@ impl<'a> Param<'a> {
 
     /// Whether the name, percent-decoded, is `name`, which is in lower case, in any case.
     pub fn is(&self, name: &str) -> bool {
-        percent_decode(self.raw_name).map(|byte| byte.to_ascii_lowercase()).eq(name.bytes())
+        match self.raw_name.len().cmp(&name.len()) {
+            // Nothing gets longer by being decoded, and what stays as long was not encoded.
+            Ordering::Less => false,
+            Ordering::Equal => self.raw_name.eq_ignore_ascii_case(name.as_bytes()),
+            Ordering::Greater => percent_decode(self.raw_name).map(|byte| byte.to_ascii_lowercase()).eq(name.bytes()),
+        }
     }
 
     /// Whether the name, percent-decoded, is `name` in this case.

@@ -374,7 +374,8 @@ impl<'a> GuardedRequest<'a> {
             || self.head.all(Line::Authority).any(|authority| stands_in(token, authority))
             || self.head.all(Line::ContentType).any(|value| self.presented.stand_in(value))
             || self.head.all(Line::ContentEncoding).any(|value| self.presented.stand_in(value))
-            || self.head.target().params().any(|param| self.presented.stand_in(param.raw()) && is_judged(&param));
+            || self.presented.may_be_elsewhere()
+                && self.head.target().params().any(|param| self.presented.stand_in(param.raw()) && is_judged(&param));
         if is_elsewhere { Err(token_elsewhere()) } else { Ok(()) }
     }
 }
