@@ -100,6 +100,11 @@ impl<'a> PresentedTokens<'a> {
         self.may_be_elsewhere
     }
 
+    /// Whether this is one of them, and none of them stands in what is not a slot.
+    pub fn are_in_slots_only(&self, token: &[u8]) -> bool {
+        !self.may_be_elsewhere && self.tokens.iter().any(|known| known.bytes() == token)
+    }
+
     /// Whether one of them stands in a text of the head, not being what is presented there: as it is, percent-encoded in whole or in part, or in what `Basic` encodes.
     pub fn stand_in(&self, text: &[u8]) -> bool {
         self.may_be_elsewhere && self.tokens.iter().any(|token| stands_in(token.bytes(), text))
@@ -155,8 +160,8 @@ fn is_elsewhere<'a>(token: &[u8], mut values: impl Iterator<Item = &'a [u8]>) ->
                 at += token.len();
                 continue;
             }
-            let end = value.get(at - others.len()..=at).unwrap_or_default();
-            if byte == last && end == token && !std::ptr::eq(end, token) {
+            let end = || value.get(at - others.len()..=at).unwrap_or_default();
+            if byte == last && end() == token && !std::ptr::eq(end(), token) {
                 return true;
             }
             at += 1 + others.iter().rev().position(|&other| other == byte).unwrap_or(others.len());

@@ -49,10 +49,9 @@ impl<'a> Target<'a> {
     /// The target with some parameters dropped, others given a new value, and more added at the end; `None` when
     /// nothing changes. What is kept keeps its order and bytes.
     pub fn rewrite<'b>(&self, edit: &dyn Fn(&Param<'a>) -> ParamEdit<'b>, added: &[(&str, &[u8])]) -> Option<Vec<u8>> {
-        if self.query.is_none() && added.is_empty() {
+        if added.is_empty() && self.params().all(|param| matches!(edit(&param), ParamEdit::Keep)) {
             return None;
         }
-        let mut is_changed = !added.is_empty();
         let mut target = Vec::with_capacity(self.path.len() + 1 + self.query.map_or(0, <[u8]>::len));
         target.extend_from_slice(self.path);
         let separate = |target: &mut Vec<u8>| target.push(if target.len() == self.path.len() { b'?' } else { b'&' });
@@ -62,9 +61,8 @@ impl<'a> Target<'a> {
                     separate(&mut target);
                     target.extend_from_slice(param.raw);
                 }
-                ParamEdit::Remove => is_changed = true,
+                ParamEdit::Remove => {}
                 ParamEdit::Replace(value) => {
-                    is_changed = true;
                     separate(&mut target);
                     write_param(&mut target, param.raw_name, value);
                 }
@@ -75,7 +73,7 @@ impl<'a> Target<'a> {
             separate(&mut target);
             write_param(&mut target, name.as_bytes(), value);
         }
-        is_changed.then_some(target)
+        Some(target)
     }
 }
 
@@ -123,6 +121,9 @@ impl<'a> Param<'a> {
     /// The value, percent-decoded; `None` if a `%` does not begin an octet or the result is not UTF-8.
     pub fn value(&self) -> Option<Cow<'a, str>> {
         let mut rest = self.raw_value;
+        if !rest.contains(&b'%') {
+            return str::from_utf8(rest).ok().map(Cow::Borrowed);
+        }
         while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
             let octet = rest.get(at + 1..at + 3)?;
             if !octet.iter().all(u8::is_ascii_hexdigit) {
