@@ -105,7 +105,8 @@ impl<'a> Param<'a> {
 
     /// Whether the name, percent-decoded, is `name` in this case.
     pub fn is_exactly(&self, name: &str) -> bool {
-        percent_decode(self.raw_name).eq(name.bytes())
+        self.raw_name == name.as_bytes()
+            || (self.raw_name.len() > name.len() && percent_decode(self.raw_name).eq(name.bytes()))
     }
 
     /// Name and value as they came.
