@@ -69,9 +69,9 @@ pub fn run(bytes: &[u8]) {
             events.push((is_client, frame(PING, &ping[..ping.len().min(125)], is_client)));
         }
     }
-    let whole = session(&events, usize::MAX);
+    let whole = session(&events, usize::MAX, bytes);
     for size in [1, 2, 7, 64] {
-        assert_eq!(session(&events, size), whole, "in pieces of {size}");
+        assert_eq!(session(&events, size, bytes), whole, "in pieces of {size}");
     }
 }
 
@@ -231,7 +231,7 @@ struct Session {
 }
 
 /// All events through a WebSocket, in reads of this size.
-fn session(events: &[(bool, Vec<u8>)], size: usize) -> Session {
+fn session(events: &[(bool, Vec<u8>)], size: usize, input: &[u8]) -> Session {
     let mut gateway = Gateway::new();
     let mut host = Host::on_route(b"locked");
     host.request = upgrade("/v1/realtime?model=gpt-realtime");
@@ -266,7 +266,7 @@ fn session(events: &[(bool, Vec<u8>)], size: usize) -> Session {
     sent.messages.iter().for_each(|message| assert_may_pass(message));
     let (_, end) = read(&down, false);
     assert_ne!(end, End::Violation, "what the client gets breaks RFC 6455");
-    let record = match gateway.end(id, &host, b"") {
+    let record = match gateway.end(id, &host, input) {
         AccessLog::Session(record) => Some(format!(
             "{:?} {} {:?} {:?} {:?}",
             record.usage, record.incomplete, record.upstream_id, record.model, record.close

@@ -79,7 +79,9 @@ fn compare(ours: &Seen, (theirs, end): (Heard, End)) {
         (None, End::Over) => {
             assert_eq!(ours.messages, theirs.messages);
             assert_eq!((ours.counts.pings, ours.counts.pongs), (theirs.pings, theirs.pongs));
-            assert_eq!(ours.close, theirs.close);
+            // It takes 1012 to 1014 for codes that nobody may send; IANA has registered them since.
+            let is_registered = matches!(ours.close, Some(1012..=1014));
+            assert!(ours.close == theirs.close || is_registered && theirs.close == Some(1002), "{:?}", theirs.close);
         }
         (None, End::Violation) => panic!("what breaks RFC 6455 is followed"),
         // It takes these for what they are meant to be: a short control frame whose length is written long among them.

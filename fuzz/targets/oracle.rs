@@ -177,8 +177,9 @@ pub(super) fn assert_owned(asked: &Lines, sent: &Lines, token: &[u8]) {
     let (asked, sent) = (decoded(asked), decoded(sent));
     let is_call = |path: &[u8]| {
         let path = path.split(|&byte| byte == b'?').next().unwrap_or_default();
-        ["/hangup", "/refer", "/accept", "/reject"].iter().any(|end| path.ends_with(end.as_bytes()))
-            && holds(path, b"/realtime/calls/")
+        let last: Vec<_> = path.rsplit(|&byte| byte == b'/').take(4).collect();
+        let actions = [b"hangup".as_slice(), b"refer", b"accept", b"reject"];
+        matches!(last.as_slice(), [action, _, b"calls", b"realtime"] if actions.contains(action))
     };
     if is_call(&sent) || holds(&sent, UPSTREAM_CALL.as_bytes()) && !holds(&asked, UPSTREAM_CALL.as_bytes()) {
         assert!(holds(&asked, CALL.as_bytes()), "a call goes up that is sealed for nobody");

@@ -363,7 +363,7 @@ fn watched(worker: &mut Worker) {
 fn join(worker: &mut Worker) -> SessionHandle {
     let joined = worker.sessions.join(&web_app(), name("rtc_1"), Role::Sideband, at(100));
     let (mut handle, _) = joined.unwrap_or_else(|_| panic!("there is room"));
-    worker.sessions.joined_opened(&mut handle);
+    worker.sessions.joined_opened(&mut handle, at(100));
     handle
 }
 

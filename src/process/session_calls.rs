@@ -75,10 +75,14 @@ impl Sessions {
         Ok(())
     }
 
-    /// A WebSocket that has joined a call is open, and followed.
-    pub fn joined_opened(&mut self, handle: &mut SessionHandle) {
+    /// A WebSocket that has joined a call is open, and followed. Of one that nobody has followed so far it is not known
+    /// how long it has been idle: that begins now.
+    pub fn joined_opened(&mut self, handle: &mut SessionHandle, now: SystemTime) {
         if let Some(CallPart { key, kind: PartKind::Joined(_, is_followed @ false) }) = &mut handle.call {
             *is_followed = true;
+            if !self.calls.get(*key).is_some_and(SharedCall::is_watched) {
+                self.calls.moved(*key, now);
+            }
             self.calls.follow(Peers::new(&*self.shared_data, &self.heartbeats), *key);
         }
     }
@@ -94,7 +98,7 @@ impl Sessions {
         self.calls.tell(call, model, is_incomplete);
     }
 
-    /// Something came at `now` from a side of a WebSocket; a call that it has joined is not idle either.
+    /// A message passed at `now` on a WebSocket; a call that it has joined is not idle either.
     pub fn moved(&mut self, handle: &SessionHandle, now: SystemTime) {
         if let Some(call) = handle.joined() {
             self.calls.moved(call, now);

@@ -142,7 +142,7 @@ impl Stream {
     pub fn tick(&mut self, sessions: &mut Sessions, now: SystemTime) -> bool {
         let (State::Relaying(relay, _), Some(handle)) = (&mut self.state, &self.handle) else { return false };
         let has_changed = relay.has_moved();
-        if has_changed {
+        if relay.has_spoken() {
             sessions.moved(handle, now);
         }
         let requested = sessions.ending_of_joined(handle, now).or_else(|| sessions.ending(handle));
@@ -165,12 +165,7 @@ impl Stream {
         }
         match (std::mem::replace(&mut self.state, State::Replied), self.handle.take()) {
             (State::Spent(used), _) => log_rest(used, cx.worker),
-            (State::CallStarted(started_call), handle) => {
-                let call = started_call.into_call(handle, host);
-                let log = AccessLog::Call(Box::new(call.record.clone()));
-                calls.begin(call, sessions);
-                log
-            }
+            (State::CallStarted(record), _) => AccessLog::Call(record),
             (State::Relaying(relay, sideband) | State::Cut(relay, sideband), handle) => {
                 let now = host.now();
                 let mut record = relay.record(Status::Closed, now);

@@ -164,7 +164,7 @@ impl Stream {
             let now = cx.host.now();
             relay.start(now);
             match &mut self.handle {
-                Some(handle) if handle.joined().is_some() => cx.worker.sessions.joined_opened(handle),
+                Some(handle) if handle.joined().is_some() => cx.worker.sessions.joined_opened(handle, now),
                 Some(handle) => {
                     let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
                     cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);

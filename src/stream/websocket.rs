@@ -294,11 +294,22 @@ impl WebSocketRelay {
         self.is_active
     }
 
+    /// Whether a message has passed since the last tick, or a part of one.
+    pub(crate) fn has_spoken(&self) -> bool {
+        self.passed_by_now() != self.passed
+    }
+
+    /// How much of messages has passed by now. What a watcher's client says passes nowhere.
+    fn passed_by_now(&self) -> u64 {
+        let client = if self.watcher.is_some() { 0 } else { self.client.counts().of_messages() };
+        client.saturating_add(self.upstream.counts().of_messages())
+    }
+
     /// Time passed; `requested` is why it must end, if others say so. Says whether the connection is to be cut now.
     pub(crate) fn tick(&mut self, requested: Option<Ending>, now: SystemTime) -> bool {
         let Some(started) = self.started else { return false };
         self.is_active = false;
-        let passed = self.client.counts().of_messages().saturating_add(self.upstream.counts().of_messages());
+        let passed = self.passed_by_now();
         if std::mem::replace(&mut self.passed, passed) != passed {
             self.last_activity = now;
         }

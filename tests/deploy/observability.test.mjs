@@ -16,6 +16,8 @@ import { read } from './promql.mjs';
 import { startProvider, startShipped } from './stand.mjs';
 
 const model = 'gpt-realtime-2.1';
+// Of no price in the shipped configuration.
+const unpriced = 'text-embedding-3-small';
 const bearer = (token) => ['authorization', `Bearer ${token}`];
 const { WEB_APP_TOKEN, BACKEND_TOKEN } = environment;
 
@@ -72,6 +74,10 @@ after(async () => {
 async function startUpstream() {
   const server = http.createServer((request, response) => {
     request.resume();
+    if (request.url === '/v1/embeddings') {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      return response.end(JSON.stringify({ object: 'list', model: unpriced, usage: { prompt_tokens: 8, total_tokens: 8 } }));
+    }
     const isMint = request.url === '/v1/realtime/client_secrets';
     const expires_at = Math.floor(Date.now() / 1000) + 600;
     const body = isMint ? { value: 'ek_upstream', expires_at, session: { type: 'realtime', model } } : { error: {} };
@@ -114,6 +120,8 @@ async function traffic() {
   assert.equal((await gateway.send(chatRequest({ headers: [bearer(BACKEND_TOKEN)] }))).status, 502);
   const mint = { target: '/v1/realtime/client_secrets', headers: [bearer(BACKEND_TOKEN)], json: { session: { model } } };
   assert.equal((await gateway.send(restRequest({ method: 'POST', ...mint }))).status, 200);
+  const embedding = { target: '/v1/embeddings', headers: [bearer(BACKEND_TOKEN)], json: { model: unpriced, input: 'A.' } };
+  assert.equal((await gateway.send(restRequest({ method: 'POST', ...embedding }))).status, 200);
   open = await session(0);
   const closed = await session(1);
   closed.send(opcodes.close, closePayload(1000, 'bye'));
@@ -159,7 +167,9 @@ describe('statistics', () => {
       [tokens('input', 'text'), 300],
       [tokens('output', 'audio'), 1200],
       [tokens('output', 'text'), 300],
+      [{ caller: 'backend', model: unpriced, direction: 'input', modality: 'text' }, 8],
     ],
+    unpriced_total: [[{ model: unpriced }, 1]],
     cost_micro_usd_total: [[paid, 3 * 46_920]],
     rejected_total: [
       [{ code: 'rate_limit_exceeded', caller: 'web-app', limit: 'caller.sessions_per_minute' }, 1],
@@ -185,7 +195,8 @@ describe('statistics', () => {
 
   test('there are no others', () => {
     const names = scraped.map(({ metric }) => /^realtime_byok_(.*?)(?:_bucket|_sum)?$/.exec(metric)?.[1]);
-    const known = [...Object.keys(expected), 'session_duration_ms'];
+    // What streams hold depends on the moment.
+    const known = [...Object.keys(expected), 'session_duration_ms', 'memory_bytes'];
     assert.deepEqual(names.filter((name) => name !== undefined && !known.includes(name)), []);
   });
 

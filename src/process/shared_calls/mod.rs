@@ -202,7 +202,7 @@ impl SharedCalls {
         }
     }
 
-    /// Something came at `now` from a side of a WebSocket that has joined a call; the next tick writes it.
+    /// A message passed at `now` on a WebSocket that has joined a call; the next tick writes it.
     pub fn moved(&mut self, key: CallKey, now: SystemTime) {
         if let Some(call) = self.find_mut(key) {
             call.news.last_activity = call.news.last_activity.max(Some(now));

@@ -53,7 +53,7 @@ pub struct SharedCall {
     pub terms: CallTerms,
     /// Never nobody.
     pub(super) joined: Vec<(WorkerSlot, Joined)>,
-    /// When something last came from either side of a WebSocket that has joined it.
+    /// When a message last passed on a WebSocket that has joined it, or the first of those that follow it came.
     pub last_activity: Option<SystemTime>,
     /// What it has used.
     pub usage: Tally,
