@@ -368,6 +368,9 @@ impl<'a> GuardedRequest<'a> {
     /// must then be what the upstream judges too. Of those all tokens count, since a client can make up what is in a slot that
     /// is only emptied; of the path and the authority only the one that lets it in.
     fn check_places(&self, token: &[u8]) -> Result<(), Denial> {
+        if self.presented.are_in_slots_only(token) {
+            return Ok(());
+        }
         let is_judged =
             |param: &Param<'_>| self.policy.is_model_param(param) || JUDGED.iter().any(|name| param.is(name));
         let is_elsewhere = stands_in(token, self.path.text().as_bytes())
@@ -375,7 +378,8 @@ impl<'a> GuardedRequest<'a> {
             || self.head.all(Line::Authority).any(|authority| stands_in(token, authority))
             || self.head.all(Line::ContentType).any(|value| self.presented.stand_in(value))
             || self.head.all(Line::ContentEncoding).any(|value| self.presented.stand_in(value))
-            || self.head.target().params().any(|param| self.presented.stand_in(param.raw()) && is_judged(&param));
+            || self.presented.may_be_elsewhere()
+                && self.head.target().params().any(|param| self.presented.stand_in(param.raw()) && is_judged(&param));
         if is_elsewhere { Err(token_elsewhere()) } else { Ok(()) }
     }
 }
