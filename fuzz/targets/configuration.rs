@@ -30,10 +30,7 @@ const PLAIN: [&str; 6] = ["env", "name", "not_before", "not_after", "weight", "f
 
 pub fn run(bytes: &[u8]) {
     let whole = outcome(bytes);
-    let shown = match &whole {
-        Ok((warnings, _)) => warnings.concat(),
-        Err(errors) => errors.concat(),
-    };
+    let shown = said(&whole);
     for (_, value) in VARIABLES.iter().filter(|(_, value)| !value.is_empty()) {
         assert!(!holds(shown.as_bytes(), value.trim().as_bytes()) || holds(bytes, value.trim().as_bytes()), "{shown}");
     }
@@ -117,15 +114,24 @@ fn as_value(json: &Value) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
 }
 
-/// A text that stands where a secret does, and nowhere else, is in no error.
+/// A text that stands where a secret does, and nowhere else, is in no error; unless errors say so anyway.
 fn assert_secrets_are_not_shown(json: &Value, shown: &str) {
     let mut secrets = Vec::new();
     collect(json, false, &mut secrets);
     let whole = json.to_string();
-    for secret in secrets {
+    for secret in secrets.iter().filter(|secret| shown.contains(secret.as_str())) {
         let written = Value::String(secret.clone()).to_string();
         let is_once = whole.matches(written.trim_matches('"')).count() == 1;
-        assert!(!is_once || !shown.contains(&secret), "{secret} is shown: {shown}");
+        let other = whole.replace(written.trim_matches('"'), &"x".repeat(secret.len()));
+        assert!(!is_once || said(&outcome(other.as_bytes())).contains(secret), "{secret} is shown: {shown}");
+    }
+}
+
+/// All that is said of a configuration.
+fn said(outcome: &Outcome) -> String {
+    match outcome {
+        Ok((warnings, _)) => warnings.concat(),
+        Err(errors) => errors.concat(),
     }
 }
 

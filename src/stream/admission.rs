@@ -199,7 +199,7 @@ impl Admission {
             (Endpoint::Mint(_), BodyKind::Json) if ends => Err(unreadable_body()),
             (Endpoint::Mint(mint), BodyKind::Json) => Ok(Some(BodyNeed::Mint(*mint))),
             // SDP names no model; a form could.
-            (Endpoint::StartCall(CallPath::Live), kind) => self.live_body_need(kind, has_rule),
+            (Endpoint::StartCall(CallPath::Live), kind) => self.live_body_need(kind, has_rule, ends),
             (Endpoint::StartCall(_), BodyKind::Sdp) => Ok(None),
             (Endpoint::StartCall(_), _) if self.binding_models().is_some() => Err(model_out_of_sight()),
             (Endpoint::StartCall(_), _) if has_rule => Err(unreadable_body()),
@@ -211,15 +211,19 @@ impl Admission {
     }
 
     /// A call of Live names its models nowhere but in its body.
-    fn live_body_need(&self, kind: BodyKind, has_rule: bool) -> Result<Option<BodyNeed>, Denial> {
+    fn live_body_need(&self, kind: BodyKind, has_rule: bool, ends: bool) -> Result<Option<BodyNeed>, Denial> {
         let is_strict = has_rule || self.binding_models().is_some() || self.prices.is_some();
         let may_be_named = self.policy.has_several_providers() || !self.policy.aliases.is_empty();
         match kind {
             _ if !(is_strict || may_be_named) => Ok(None),
-            BodyKind::Json => Ok(Some(BodyNeed::LiveModels)),
-            BodyKind::CodedJson | BodyKind::ForeignJson | BodyKind::Form | BodyKind::Sdp | BodyKind::Other => {
-                Err(unreadable_live_call())
-            }
+            _ if ends && !is_strict => Ok(None),
+            BodyKind::Json if !ends => Ok(Some(BodyNeed::LiveModels)),
+            BodyKind::Json
+            | BodyKind::CodedJson
+            | BodyKind::ForeignJson
+            | BodyKind::Form
+            | BodyKind::Sdp
+            | BodyKind::Other => Err(unreadable_live_call()),
         }
     }
 

@@ -313,4 +313,7 @@ fn the_models_of_a_call_of_live_are_judged_and_resolved() {
     assert_eq!(form.send().refused(), refusal(400, "malformed_request"));
     let in_query = vm.post("/v1/live/sessions?model=voice", r#"{"session":{"model":"voice"}}"#).authenticated();
     assert_eq!(in_query.send().refused(), refusal(400, "malformed_request"));
+    let bodiless =
+        vm.request("POST", "/v1/live/sessions").authenticated().line("content-type", "application/json").send();
+    assert_eq!(bodiless.refused(), refusal(400, "malformed_request"), "nothing follows that could be waited for");
 }
