@@ -4,13 +4,9 @@ import { PeerConnection, cleanup } from 'node-datachannel';
 import { until } from '../wait.mjs';
 import { relay } from './conversation.mjs';
 
-/** How many upstreams of this process have calls: what they share of libdatachannel goes with the last. */
-let desks = 0;
-
 /** The calls of an upstream, whose conversations `aimock` leads. */
 export function callDesk(aimock) {
   const calls = new Map();
-  desks += 1;
   return {
     /** Answers an SDP offer: `{ id, answer }`; ids begin with `kind`. The call is `key`'s. Throws what libdatachannel says of an offer that it cannot take. */
     async start(offer, session, { kind = 'rtc_u1', key } = {}) {
@@ -19,6 +15,8 @@ export function callDesk(aimock) {
       const call = { id, session, key, peer, state: 'starting', endings: [() => peer.close()] };
       peer.onDataChannel((channel) => {
         call.state = 'connected';
+        // libdatachannel does not bear that it is collected before the call has ended.
+        call.channel = channel;
         // Who speaks Live to a client of aimock's has a WebSocket; a channel of Live's says nothing here.
         if (kind !== 'live') call.endings.unshift(relay(channel, aimock, session?.model ?? 'gpt-realtime'));
       });
@@ -45,8 +43,7 @@ export function callDesk(aimock) {
     list: () => [...calls.values()].map(({ id, state, session }) => ({ id, state, session })),
     stop() {
       for (const call of calls.values()) end(call);
-      desks -= 1;
-      if (desks === 0) cleanup();
+      cleanup();
     },
   };
 }
