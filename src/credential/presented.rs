@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use memchr::memchr2_iter;
 use percent_encoding::percent_decode;
 
 use super::bearer::bearer;
@@ -29,7 +30,11 @@ const BASIC: GeneralPurpose = GeneralPurpose::new(
 
 /// All that one request presents, whether it is read or only removed.
 #[derive(Default)]
-pub struct PresentedTokens<'a>(Vec<Token<'a>>);
+pub struct PresentedTokens<'a> {
+    tokens: Vec<Token<'a>>,
+    /// Whether one of them may stand elsewhere than where it was presented: in most requests none does.
+    may_be_elsewhere: bool,
+}
 
 enum Token<'a> {
     Borrowed(&'a [u8]),
@@ -43,7 +48,7 @@ impl<'a> PresentedTokens<'a> {
         subprotocols: impl Iterator<Item = (&'a [u8], Subprotocol)>,
         target: &Target<'a>,
     ) -> Self {
-        let mut tokens = Self::default();
+        let mut tokens = Self { tokens: Vec::new(), may_be_elsewhere: true };
         for (slot, line) in lines {
             for value in values(line) {
                 match (slot, bearer(value)) {
@@ -73,25 +78,43 @@ impl<'a> PresentedTokens<'a> {
         tokens
     }
 
+    /// The same, to be found only where one may stand: of a head that has these values, in which maybe something is encoded.
+    pub fn searched<'b>(self, values: impl Iterator<Item = &'b [u8]> + Clone, maybe_encoded: bool) -> Self {
+        let is_elsewhere = |token: &Token<'_>| is_elsewhere(token.bytes(), values.clone());
+        let may_be_elsewhere = !self.tokens.is_empty() && (maybe_encoded || self.tokens.iter().any(is_elsewhere));
+        Self { may_be_elsewhere, ..self }
+    }
+
     /// The same, for longer than the request's head.
     pub fn into_owned(self) -> PresentedTokens<'static> {
         let kept = |token| match token {
             Token::Borrowed(bytes) => Token::Kept(Secret::new(bytes.to_vec())),
             Token::Kept(secret) => Token::Kept(secret),
         };
-        PresentedTokens(self.0.into_iter().map(kept).collect())
+        // What they are looked for in then is not the head that was searched.
+        PresentedTokens { tokens: self.tokens.into_iter().map(kept).collect(), may_be_elsewhere: true }
     }
 
-    /// Whether one of them stands in a text: as it is, percent-encoded in whole or in part, or in what `Basic` encodes.
+    /// Whether one of them may stand in what is not a slot; what holds one for certain, [`stand_in`](Self::stand_in) tells.
+    pub fn may_be_elsewhere(&self) -> bool {
+        self.may_be_elsewhere
+    }
+
+    /// Whether this is one of them, and none of them stands in what is not a slot.
+    pub fn are_in_slots_only(&self, token: &[u8]) -> bool {
+        !self.may_be_elsewhere && self.tokens.iter().any(|known| known.bytes() == token)
+    }
+
+    /// Whether one of them stands in a text of the head, not being what is presented there: as it is, percent-encoded in whole or in part, or in what `Basic` encodes.
     pub fn stand_in(&self, text: &[u8]) -> bool {
-        self.0.iter().any(|token| stands_in(token.bytes(), text))
+        self.may_be_elsewhere && self.tokens.iter().any(|token| stands_in(token.bytes(), text))
     }
 
     fn add(&mut self, token: Cow<'a, [u8]>) {
-        if token.len() < SHORTEST_TOKEN || self.0.iter().any(|known| known.bytes() == &*token) {
+        if token.len() < SHORTEST_TOKEN || self.tokens.iter().any(|known| known.bytes() == &*token) {
             return;
         }
-        self.0.push(match token {
+        self.tokens.push(match token {
             Cow::Borrowed(bytes) => Token::Borrowed(bytes),
             Cow::Owned(bytes) => Token::Kept(Secret::new(bytes)),
         });
@@ -123,6 +146,30 @@ pub fn stands_in(token: &[u8], text: &[u8]) -> bool {
     }
 }
 
+/// Whether a token may stand in one of the values at another place than the one that it was read from. Searched as by
+/// Horspool, who looks at the last byte of where it might stand and skips as far as that allows; a set of its bytes stands
+/// for his table.
+fn is_elsewhere<'a>(token: &[u8], mut values: impl Iterator<Item = &'a [u8]>) -> bool {
+    let Some((&last, others)) = token.split_last() else { return false };
+    let bit = |byte: u8| 1_u64 << (byte & 63);
+    let bytes = token.iter().fold(0, |bytes, &byte| bytes | bit(byte));
+    values.any(|value| {
+        let mut at = others.len();
+        while let Some(&byte) = value.get(at) {
+            if bytes & bit(byte) == 0 {
+                at += token.len();
+                continue;
+            }
+            let end = || value.get(at - others.len()..=at).unwrap_or_default();
+            if byte == last && end() == token && !std::ptr::eq(end(), token) {
+                return true;
+            }
+            at += 1 + others.iter().rev().position(|&other| other == byte).unwrap_or(others.len());
+        }
+        may_be_basic(value)
+    })
+}
+
 #[derive(PartialEq, Eq)]
 enum Found {
     Token,
@@ -133,13 +180,14 @@ enum Found {
 
 /// Looks a text through once.
 fn find(token: &[u8], text: &[u8]) -> Found {
-    let Some(&first) = token.first() else { return Found::Nothing };
+    let Some(&last) = token.last() else { return Found::Nothing };
     let mut is_encoded = false;
-    for (at, &byte) in text.iter().enumerate() {
-        is_encoded |= byte == b'%';
-        if byte == first && text.get(at..).is_some_and(|rest| rest.starts_with(token)) {
+    for at in memchr2_iter(last, b'%', text) {
+        let read = text.get(..=at).unwrap_or_default();
+        if read.ends_with(token) {
             return Found::Token;
         }
+        is_encoded |= read.ends_with(b"%");
     }
     if is_encoded { Found::Encoded } else { Found::Nothing }
 }
@@ -148,9 +196,14 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     percent_decode(text).collect()
 }
 
+/// Whether a text may be of the scheme `Basic`, by its first bytes.
+fn may_be_basic(text: &[u8]) -> bool {
+    matches!(text, [b'B' | b'b', b'A' | b'a', ..])
+}
+
 /// What the scheme `Basic` (RFC 7617) encodes, where a text is of that.
 fn basic(text: &[u8]) -> Option<Vec<u8>> {
-    if !matches!(text, [b'B' | b'b', ..]) {
+    if !may_be_basic(text) {
         return None;
     }
     let (scheme, rest) = text.split_at_checked(6)?;
@@ -161,6 +214,8 @@ fn basic(text: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use base64::engine::general_purpose::STANDARD;
+    use proptest::collection::vec;
+    use proptest::{prop_assert_eq, proptest};
 
     use super::*;
 
@@ -168,7 +223,7 @@ mod tests {
         let lines = lines.iter().map(|(slot, value)| (*slot, value.as_bytes()));
         let subprotocols = subprotocols.iter().map(|(name, kind)| (name.as_bytes(), *kind));
         let tokens = PresentedTokens::new(lines, subprotocols, &Target::parse(path.as_bytes()));
-        tokens.0.iter().map(|token| String::from_utf8(token.bytes().to_vec()).unwrap()).collect()
+        tokens.tokens.iter().map(|token| String::from_utf8(token.bytes().to_vec()).unwrap()).collect()
     }
 
     #[test]
@@ -226,6 +281,20 @@ mod tests {
             assert!(!stands_in(token.as_bytes(), text.as_bytes()), "{text}");
         }
         assert!(!stands_in(b"", b"anything%"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_token_is_overlooked(token in vec(b'a'..b'd', 1..12), texts in vec(vec(b'a'..b'd', 0..40), 0..4)) {
+            let stands = texts.iter().any(|text| text.windows(token.len()).any(|window| window == token));
+            let is_basic = texts.iter().any(|text| text.starts_with(b"ba"));
+            let values = texts.iter().map(Vec::as_slice);
+            prop_assert_eq!(is_elsewhere(&token, values.clone()), stands || is_basic);
+            prop_assert_eq!(values.clone().any(|text| stands_in(&token, text)), stands);
+            // It is not elsewhere where it was read from.
+            let mut all = values.chain([token.as_slice()]);
+            prop_assert_eq!(is_elsewhere(&token, &mut all), stands || is_basic || token.starts_with(b"ba"));
+        }
     }
 
     #[test]

@@ -45,6 +45,11 @@ impl Edit {
 pub struct Edits(Vec<Edit>);
 
 impl Edits {
+    /// None yet, with room for so many.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
     /// Removes every line of `name`.
     pub fn remove(&mut self, name: impl Into<Cow<'static, str>>) {
         self.put(Edit::Remove(name.into()));
@@ -65,11 +70,22 @@ impl Edits {
         self.0.is_empty()
     }
 
+    /// Keeps those changes of which `keep` says so, which may change them but for their names.
+    pub fn retain_mut(&mut self, keep: impl FnMut(&mut Edit) -> bool) {
+        self.0.retain_mut(keep);
+    }
+
     fn put(&mut self, edit: Edit) {
         match self.0.iter_mut().find(|earlier| earlier.name() == edit.name()) {
             Some(earlier) => *earlier = edit,
             None => self.0.push(edit),
         }
+    }
+}
+
+impl Extend<Edit> for Edits {
+    fn extend<I: IntoIterator<Item = Edit>>(&mut self, edits: I) {
+        edits.into_iter().for_each(|edit| self.put(edit));
     }
 }
 

@@ -33,9 +33,19 @@ impl Headers {
         self.buffer.capacity().saturating_add(self.spans.capacity().saturating_mul(size_of::<Span>()))
     }
 
+    /// All bytes among which the lines stand.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// All lines in order: name, value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.spans.iter().map(|span| (self.at(&span.name), self.at(&span.value)))
+    }
+
+    /// The values of all lines in order.
+    pub fn values(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.spans.iter().map(|span| self.at(&span.value))
     }
 
     /// The name and the value of the line of this number, as they are counted by [`Self::iter`]; empty if there is none.

@@ -1,6 +1,7 @@
 //! Request targets (`:path`): the path, and the query's parameters as bytes that stay as they are unless edited.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
@@ -48,10 +49,9 @@ impl<'a> Target<'a> {
     /// The target with some parameters dropped, others given a new value, and more added at the end; `None` when
     /// nothing changes. What is kept keeps its order and bytes.
     pub fn rewrite<'b>(&self, edit: &dyn Fn(&Param<'a>) -> ParamEdit<'b>, added: &[(&str, &[u8])]) -> Option<Vec<u8>> {
-        if self.query.is_none() && added.is_empty() {
+        if added.is_empty() && self.params().all(|param| matches!(edit(&param), ParamEdit::Keep)) {
             return None;
         }
-        let mut is_changed = !added.is_empty();
         let mut target = Vec::with_capacity(self.path.len() + 1 + self.query.map_or(0, <[u8]>::len));
         target.extend_from_slice(self.path);
         let separate = |target: &mut Vec<u8>| target.push(if target.len() == self.path.len() { b'?' } else { b'&' });
@@ -61,9 +61,8 @@ impl<'a> Target<'a> {
                     separate(&mut target);
                     target.extend_from_slice(param.raw);
                 }
-                ParamEdit::Remove => is_changed = true,
+                ParamEdit::Remove => {}
                 ParamEdit::Replace(value) => {
-                    is_changed = true;
                     separate(&mut target);
                     write_param(&mut target, param.raw_name, value);
                 }
@@ -74,7 +73,7 @@ impl<'a> Target<'a> {
             separate(&mut target);
             write_param(&mut target, name.as_bytes(), value);
         }
-        is_changed.then_some(target)
+        Some(target)
     }
 }
 
@@ -96,12 +95,18 @@ impl<'a> Param<'a> {
 
     /// Whether the name, percent-decoded, is `name`, which is in lower case, in any case.
     pub fn is(&self, name: &str) -> bool {
-        percent_decode(self.raw_name).map(|byte| byte.to_ascii_lowercase()).eq(name.bytes())
+        match self.raw_name.len().cmp(&name.len()) {
+            // Nothing gets longer by being decoded, and what stays as long was not encoded.
+            Ordering::Less => false,
+            Ordering::Equal => self.raw_name.eq_ignore_ascii_case(name.as_bytes()),
+            Ordering::Greater => percent_decode(self.raw_name).map(|byte| byte.to_ascii_lowercase()).eq(name.bytes()),
+        }
     }
 
     /// Whether the name, percent-decoded, is `name` in this case.
     pub fn is_exactly(&self, name: &str) -> bool {
-        percent_decode(self.raw_name).eq(name.bytes())
+        self.raw_name == name.as_bytes()
+            || (self.raw_name.len() > name.len() && percent_decode(self.raw_name).eq(name.bytes()))
     }
 
     /// Name and value as they came.
@@ -117,6 +122,9 @@ impl<'a> Param<'a> {
     /// The value, percent-decoded; `None` if a `%` does not begin an octet or the result is not UTF-8.
     pub fn value(&self) -> Option<Cow<'a, str>> {
         let mut rest = self.raw_value;
+        if !rest.contains(&b'%') {
+            return str::from_utf8(rest).ok().map(Cow::Borrowed);
+        }
         while let Some(at) = rest.iter().position(|&byte| byte == b'%') {
             let octet = rest.get(at + 1..at + 3)?;
             if !octet.iter().all(u8::is_ascii_hexdigit) {

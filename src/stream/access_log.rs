@@ -27,7 +27,9 @@ impl AccessLog {
         let put = &mut |field, value: &str| match value {
             "" => {}
             // Whoever named it, a client or an upstream, could forge lines of a log.
-            _ if value.contains(breaks_lines) => put(field, &value.replace(breaks_lines, REPLACEMENT)),
+            _ if !is_printable(value) && value.contains(breaks_lines) => {
+                put(field, &value.replace(breaks_lines, REPLACEMENT))
+            }
             _ => put(field, value),
         };
         match self {
@@ -83,6 +85,11 @@ fn names(record: &Record, put: &mut dyn FnMut(&'static str, &str)) {
 fn amounts(tokens: u64, cost: MicroUsd, put: &mut dyn FnMut(&'static str, &str)) {
     put("realtime_byok.tokens", &tokens.to_string());
     put("realtime_byok.cost", &dollars(cost));
+}
+
+/// Whether nothing is in it but what ASCII prints, as in most values.
+fn is_printable(value: &str) -> bool {
+    value.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Whether a character is a control, or ends a line in another way.

@@ -107,11 +107,11 @@ impl Admission {
         let Identified { caller, client_secret, share } = identify(plan, policy, &token, host)?;
         let (policy, call, prices) = (policy.clone(), None, None);
         let mut admission = Self { policy, caller, client_secret, share, endpoint, prices, call };
-        admission.prices = admission.limits_dollars().then(|| plan.prices.clone());
         match admission.check(plan, head, &mut cx.worker.sessions) {
             Ok(call) => {
                 admission.share = call.as_ref().and_then(|call| call.share()).or(admission.share);
                 admission.call = call;
+                admission.prices = admission.limits_dollars().then(|| plan.prices.clone());
                 Ok(admission)
             }
             Err(denial) => Err(denial.of(admission.identity().subject())),
@@ -144,12 +144,13 @@ impl Admission {
         Ok(call)
     }
 
-    /// Whether dollars limit what the request begins, and that is counted.
+    /// Whether dollars limit what the request begins or joins, and that is counted.
     fn limits_dollars(&self) -> bool {
         let begins_session = self.endpoint.begins_session() || matches!(self.endpoint, Endpoint::Mint(_));
         let of_session = || {
             let secret = self.client_secret.as_ref().and_then(|secret| secret.limits.max_cost_micro_usd);
-            self.policy.limits.max_cost.is_some() || secret.is_some()
+            let shared = self.share.and_then(|share| share.limits.max_cost);
+            self.limits().0.max_cost.is_some() || secret.is_some() || shared.is_some()
         };
         let of_day = || self.caller.limits.cost_per_day.is_some();
         self.policy.is_metered
@@ -371,6 +372,9 @@ impl<'a> GuardedRequest<'a> {
     /// must then be what the upstream judges too. Of those all tokens count, since a client can make up what is in a slot that
     /// is only emptied; of the path and the authority only the one that lets it in.
     fn check_places(&self, token: &[u8]) -> Result<(), Denial> {
+        if self.presented.are_in_slots_only(token) {
+            return Ok(());
+        }
         let is_judged =
             |param: &Param<'_>| self.policy.is_model_param(param) || JUDGED.iter().any(|name| param.is(name));
         let is_elsewhere = stands_in(token, self.path.text().as_bytes())
@@ -378,7 +382,8 @@ impl<'a> GuardedRequest<'a> {
             || self.head.all(Line::Authority).any(|authority| stands_in(token, authority))
             || self.head.all(Line::ContentType).any(|value| self.presented.stand_in(value))
             || self.head.all(Line::ContentEncoding).any(|value| self.presented.stand_in(value))
-            || self.head.target().params().any(|param| self.presented.stand_in(param.raw()) && is_judged(&param));
+            || self.presented.may_be_elsewhere()
+                && self.head.target().params().any(|param| self.presented.stand_in(param.raw()) && is_judged(&param));
         if is_elsewhere { Err(token_elsewhere()) } else { Ok(()) }
     }
 }

@@ -108,6 +108,10 @@ impl WholeRequest<'_> {
         }
         let name = read.model(LiveModel::Session).map(str::to_owned);
         let upstream = Upstream::resolve(&admission, &path, name.as_deref(), true)?;
+        if name.is_none() && admission.binding_models().is_some_and(|minted| minted.session.is_some()) {
+            // The upstream would choose one.
+            return Err(unreadable_live_call());
+        }
         if let Some(delegate) = read.model(LiveModel::Delegate).map(str::to_owned) {
             let resolved = upstream.resolve_beside(&admission, &delegate)?;
             if resolved != delegate {

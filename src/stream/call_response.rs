@@ -138,9 +138,13 @@ fn seal(plan: &Plan, claims: &CallClaims<'_>, host: &dyn StreamHost) -> Result<O
 fn renamed(id: &CallId, sealed: &CallId, host: &dyn StreamHost) -> Edits {
     let mut edits = Edits::default();
     let (id, sealed) = (id.as_str().as_bytes(), sealed.as_str().as_bytes());
-    for (name, value) in host.headers(HeaderMap::Response).iter() {
-        if let (Ok(name), Some(value)) = (str::from_utf8(name), with_word(value, id, sealed)) {
-            edits.set(name.to_owned(), HeaderValue::Plain(value));
+    let lines = host.headers(HeaderMap::Response);
+    for (name, value) in lines.iter() {
+        if let (Ok(text), Some(_)) = (str::from_utf8(name), with_word(value, id, sealed)) {
+            // RFC 9110 section 5.3: lines of one name may be joined.
+            let shown = |value: &[u8]| with_word(value, id, sealed).unwrap_or_else(|| value.to_vec());
+            let values: Vec<_> = lines.all(name).map(shown).collect();
+            edits.set(text.to_owned(), HeaderValue::Plain(values.join(b", ".as_slice())));
         }
     }
     edits

@@ -50,18 +50,12 @@ impl Redaction {
     }
 
     /// What becomes of a response whose head has these edits, whatever else is to be done with it.
-    pub(crate) fn applied(&self, mut edits: Edits, action: ResponseAction) -> ResponseAction {
+    pub(crate) fn applied(&self, edits: Edits, action: ResponseAction) -> ResponseAction {
         match action {
             ResponseAction::Pass if edits.is_empty() => ResponseAction::Pass,
             ResponseAction::Pass => ResponseAction::Edit(edits),
-            ResponseAction::Edit(more) => {
-                self.add(&mut edits, more);
-                ResponseAction::Edit(edits)
-            }
-            ResponseAction::Release(more, body) => {
-                self.add(&mut edits, more);
-                ResponseAction::Release(edits, body)
-            }
+            ResponseAction::Edit(more) => ResponseAction::Edit(self.merged(edits, more)),
+            ResponseAction::Release(more, body) => ResponseAction::Release(self.merged(edits, more), body),
             // Their heads are the filter's own, or were edited before.
             ResponseAction::Hold
             | ResponseAction::Withhold
@@ -70,17 +64,23 @@ impl Redaction {
         }
     }
 
-    fn add(&self, edits: &mut Edits, more: Edits) {
-        for edit in more {
-            match edit {
-                Edit::Set(name, _) if REMOVED.contains(&name.as_bytes()) => {}
-                Edit::Set(name, HeaderValue::Plain(value)) => {
-                    edits.set(name, HeaderValue::Plain(self.redacted(&value).unwrap_or(value)));
+    /// These edits and then more, which set nothing that no client gets.
+    fn merged(&self, mut edits: Edits, mut more: Edits) -> Edits {
+        more.retain_mut(|edit| match edit {
+            Edit::Set(name, _) if REMOVED.contains(&name.as_bytes()) => false,
+            Edit::Set(_, HeaderValue::Plain(value)) => {
+                if let Some(shown) = self.redacted(value) {
+                    *value = shown;
                 }
-                Edit::Set(name, value) => edits.set(name, value),
-                Edit::Remove(name) => edits.remove(name),
+                true
             }
+            Edit::Set(..) | Edit::Remove(_) => true,
+        });
+        if edits.is_empty() {
+            return more;
         }
+        edits.extend(more);
+        edits
     }
 
     fn shown(&self, text: &[u8]) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! The head of a request: its header lines, each read once, and kept as long as something is to be known of them.
 
+use memchr::memchr;
+
 use crate::credential::{GatewaySettings, PresentedTokens, Slot, Strip, Subprotocol, SubprotocolOffer};
 use crate::http::{Edits, HeaderValue, Headers, Target, is_json, is_utf8, media_type, members, trim};
 
@@ -209,7 +211,13 @@ impl RequestHead {
     pub(crate) fn presented(&self, gateway: &GatewaySettings) -> PresentedTokens<'_> {
         let subprotocols = self.all(Line::Subprotocols).flat_map(members);
         let subprotocols = subprotocols.map(|name| (name, Subprotocol::of(name, gateway)));
-        PresentedTokens::new(self.slots(), subprotocols, &self.target())
+        let presented = PresentedTokens::new(self.slots(), subprotocols, &self.target());
+        // What is of the scheme Basic may be a parameter or a member of a list, too, if there is a space in those.
+        let has_space = |text: &[u8]| memchr(b' ', text).is_some();
+        let maybe_encoded = memchr(b'%', self.headers.bytes()).is_some()
+            || self.target().query.is_some_and(has_space)
+            || self.all(Line::Beta).any(has_space);
+        presented.searched(self.headers.values(), maybe_encoded)
     }
 
     /// The edits that remove what must not go on: credentials, and lines in which one stands.
@@ -228,7 +236,21 @@ impl RequestHead {
 
     /// The same, without a look at the lists of these names.
     fn stripped_but(&self, presented: &PresentedTokens<'_>, lists: &[&[u8]]) -> Edits {
-        let mut edits = Edits::default();
+        let mut edits = Edits::with_capacity(self.lines.len());
+        if presented.may_be_elsewhere() {
+            self.strip_tokens(presented, lists, &mut edits);
+        }
+        for read in self.lines.iter().filter(|read| read.is_stripped) {
+            let (name, _) = self.headers.line(read.number);
+            if let Ok(name) = str::from_utf8(name) {
+                edits.remove(name.to_owned());
+            }
+        }
+        edits
+    }
+
+    /// Removes the lines in which a token stands.
+    fn strip_tokens(&self, presented: &PresentedTokens<'_>, lists: &[&[u8]], edits: &mut Edits) {
         let mut known = self.lines.iter().peekable();
         for (number, (name, value)) in self.headers.iter().enumerate() {
             let read = known.next_if(|read| read.number == number);
@@ -238,16 +260,9 @@ impl RequestHead {
             // Few lines hold one: what else is to be asked of them is asked last.
             if presented.stand_in(value) && !lists.contains(&name) && !name.starts_with(b":") {
                 let kept: Vec<_> = self.headers.all(name).filter(|value| !presented.stand_in(value)).collect();
-                put(&mut edits, name, kept);
+                put(edits, name, kept);
             }
         }
-        for read in self.lines.iter().filter(|read| read.is_stripped) {
-            let (name, _) = self.headers.line(read.number);
-            if let Ok(name) = str::from_utf8(name) {
-                edits.remove(name.to_owned());
-            }
-        }
-        edits
     }
 
     /// The edits that remove what must not go on: credentials and what they stand in, account settings, the beta's version.
@@ -402,6 +417,40 @@ mod tests {
             ("sec-websocket-protocol", Some("realtime")),
         ];
         assert_eq!(edits, want.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))));
+    }
+
+    #[test]
+    fn a_token_is_looked_for_wherever_one_may_be_beside_its_slot() {
+        let gateway = GatewaySettings::new("x-gateway", "gateway", true);
+        let slots = [
+            (":path", "/v1/realtime?key=query-token-1"),
+            ("x-gateway", "Bearer gateway-token"),
+            ("api-key", "client-own-key"),
+            ("sec-websocket-protocol", "realtime, gateway.offered-token"),
+            ("openai-beta", "realtime=v1"),
+            ("x-other", "gateway-toke"),
+            ("x-name-of-gateway-token", "2"),
+        ];
+        let strip = Strip { headers: vec![], params: vec![] };
+        let may_be = |lines: &[(&str, &str)]| {
+            let head = RequestHead::read(Headers::from_iter(lines.iter().copied()), &gateway, &strip);
+            head.presented(&gateway).may_be_elsewhere()
+        };
+        assert!(!may_be(&slots));
+        for line in [
+            ("x-other", "gateway-token"),
+            ("x-other", "a client-own-key"),
+            ("x-other", "xxquery-token-1xx"),
+            ("authorization", "Bearer gateway-token"),
+            ("sec-websocket-protocol", "x.offered-token"),
+            ("referer", "https://a.test/?t=client%2Down-key"),
+            ("x-basic", "bAsic OmdhdGV3YXktdG9rZW4="),
+            ("openai-beta", "a, Basic OmdhdGV3YXktdG9rZW4="),
+            (":path", "/v1/realtime?x=1&Basic OmdhdGV3YXktdG9rZW4="),
+        ] {
+            assert!(may_be(&[slots.as_slice(), &[line]].concat()), "{line:?}");
+        }
+        assert!(!may_be(&[("x-other", "%41 Basic OmdhdGV3YXktdG9rZW4=")]));
     }
 
     #[test]

@@ -29,6 +29,9 @@ const UPSTREAM_FIRST: u16 = 128;
 /// How much of a client's message is read at first, where all of it must be.
 const CLIENT_FIRST: u16 = 4096;
 
+/// What a session holds beside what it gathers, with how it is closed if it is.
+const OWN_SIZE: usize = size_of::<(WebSocketRelay, Closing)>();
+
 /// One open session.
 pub(crate) struct WebSocketRelay {
     id: RecordId,
@@ -50,7 +53,8 @@ pub(crate) struct WebSocketRelay {
     passed: u64,
     /// Whether anything came since the last tick.
     is_active: bool,
-    closing: Option<Closing>,
+    /// Most sessions are never closed from here.
+    closing: Option<Box<Closing>>,
     /// How it ended, by whoever was first.
     closed: Option<Close>,
     /// Nothing that the client says goes on.
@@ -69,7 +73,7 @@ impl WebSocketRelay {
     ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
         let meter = SessionMeter::new(admission, upstream.model);
-        let held = size_of::<Self>() + meter.held();
+        let held = OWN_SIZE + meter.held();
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
@@ -131,7 +135,7 @@ impl WebSocketRelay {
             return self.drop_from_client(buffer, now);
         }
         self.is_active = true;
-        match self.closing.as_ref().map(Closing::upstream_side) {
+        match self.closing.as_deref().map(Closing::upstream_side) {
             Some(UpstreamSide::Closed) => return BodyAction::Replace(0, Vec::new()),
             // RFC 6455 section 5.5.1: no data frames may follow a Close. They would not be judged.
             _ if self.client.has_ended() => return BodyAction::Replace(0, Vec::new()),
@@ -175,7 +179,7 @@ impl WebSocketRelay {
             self.end(Closing::new(Ending::Overloaded, now));
             return self.notify_upstream(from);
         }
-        match (boundary, self.closing.as_ref().map(Closing::upstream_side)) {
+        match (boundary, self.closing.as_deref().map(Closing::upstream_side)) {
             (Some(_), Some(UpstreamSide::AtBoundary)) => self.notify_upstream(boundary),
             // What is left stands behind a Close.
             _ if end < size => BodyAction::Replace(end, Vec::new()),
@@ -197,7 +201,7 @@ impl WebSocketRelay {
             }
             Heard::Violation(closing) => self.end(closing),
         }
-        match self.closing.as_ref().map(Closing::upstream_side) {
+        match self.closing.as_deref().map(Closing::upstream_side) {
             // No frame of the client's has begun for the upstream, so that anything can stand here.
             Some(UpstreamSide::AtBoundary) => self.notify_upstream(Some(0)),
             Some(UpstreamSide::Closed) => BodyAction::Replace(0, Vec::new()),
@@ -227,7 +231,7 @@ impl WebSocketRelay {
         now: SystemTime,
     ) -> BodyAction {
         self.is_active = true;
-        let due = self.closing.as_ref().map(Closing::client_side);
+        let due = self.closing.as_deref().map(Closing::client_side);
         let mut read = UpstreamRead { due, ..UpstreamRead::default() };
         if due == Some(ClientSide::AtBoundary) && self.upstream.at_message_boundary() {
             read.insertion = Some(InsertionPoint::Boundary(0));
@@ -274,7 +278,7 @@ impl WebSocketRelay {
     /// Puts the error event and the Close frame where a read of the upstream's allows it; `boundary` is the last between two
     /// messages.
     fn insert_for_client(&mut self, read: &UpstreamRead, boundary: Option<usize>, now: SystemTime) -> BodyAction {
-        match (read.insertion, boundary, self.closing.as_ref().map(Closing::client_side)) {
+        match (read.insertion, boundary, self.closing.as_deref().map(Closing::client_side)) {
             (_, _, Some(ClientSide::Closed)) => BodyAction::Replace(0, Vec::new()),
             (Some(insertion), ..) => {
                 let action = self.notify_client(insertion, now);
@@ -354,7 +358,7 @@ impl WebSocketRelay {
         let client = self.client_message.as_ref().map_or(0, |message| size_of::<ClientMessage>() + message.held());
         let upstream =
             self.upstream_message.as_ref().map_or(0, |message| size_of::<UpstreamMessage>() + message.held());
-        let session = size_of::<Self>().saturating_add(self.meter.held());
+        let session = OWN_SIZE.saturating_add(self.meter.held());
         self.reservation.hold(session.saturating_add(client).saturating_add(upstream))
     }
 
@@ -369,7 +373,7 @@ impl WebSocketRelay {
                 self.meter.set_incomplete();
             }
             self.closed.get_or_insert_with(|| closing.close());
-            self.closing = Some(closing);
+            self.closing = Some(Box::new(closing));
         }
     }
 

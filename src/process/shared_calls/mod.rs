@@ -233,6 +233,10 @@ impl SharedCalls {
         for page in calls.chunk_by_mut(|one, other| one.key.page() == other.key.page()) {
             refresh(peers, corrupt_keys, page);
         }
+        // Whoever is gone hears nothing of a call any more, though nobody has said so.
+        let workers = if calls.is_empty() { Vec::new() } else { peers.workers() };
+        let is_gone = |worker: WorkerSlot| !workers.contains(&(worker, false));
+        calls.iter_mut().for_each(|call| call.seen.forget(&is_gone));
         calls.retain(LocalCall::is_kept);
     }
 

@@ -170,6 +170,21 @@ fn a_call_is_watched_from_when_one_is_followed_until_the_last_leaves() {
 }
 
 #[test]
+fn a_worker_that_is_gone_watches_no_call() {
+    let shared_data = Memory::default();
+    let [mut owner, mut dead] = [1, 2].map(|id| Worker::new(&shared_data, id));
+    owner.begin(1, 1);
+    dead.join(1, Role::Sideband).unwrap();
+    dead.follow(1);
+    for _ in 0..GONE_AFTER {
+        owner.tick();
+        assert!(owner.get(1).is_watched());
+    }
+    owner.tick();
+    assert!(!owner.get(1).is_watched());
+}
+
+#[test]
 fn all_hear_that_a_call_must_end_and_that_it_has() {
     let shared_data = Memory::default();
     let [mut owner, mut one, mut other, mut stranger] = [1, 2, 3, 4].map(|id| Worker::new(&shared_data, id));

@@ -89,6 +89,18 @@ fn a_call_is_named_by_its_sealed_id_on_any_replica_and_goes_on_with_the_key_that
 }
 
 #[test]
+fn no_other_line_of_a_name_is_lost_where_an_id_is_sealed() {
+    let vm = replica(json!({}));
+    let request = vm.request("POST", "/v1/realtime/calls?model=gpt-realtime").line("content-type", "application/sdp");
+    let call = request.line("authorization", format!("Bearer {TOKEN}")).body("v=0").send();
+    call.upstream();
+    let lines = [("link", "</a>"), ("link", RAW), ("link", "</b>"), ("location", RAW)];
+    let answer = call.respond(201, lines);
+    let id = answer.lines.all("location").concat();
+    assert_eq!(answer.lines.all("link"), [format!("</a>, {id}, </b>")]);
+}
+
+#[test]
 fn nobody_else_joins_or_controls_a_call_even_where_it_is_not_known() {
     let first = replica(json!({}));
     let (_call, id, _) = begun(&first, TOKEN);
@@ -191,6 +203,19 @@ fn live(vm: &Vm, session: Value) -> Exchange {
 
 fn live_answer(id: &str) -> String {
     json!({ "session": { "id": id }, "transport": { "type": "webrtc", "sdp": "v=0" } }).to_string()
+}
+
+#[test]
+fn a_local_secrets_call_of_live_names_the_model_that_it_was_minted_for() {
+    let vm = replica(json!({}));
+    let secret = mint(&vm, json!({}));
+    let live = |session: Value| {
+        let request = vm.request("POST", "/v1/live/sessions").line("content-type", "application/json");
+        request.line("authorization", format!("Bearer {secret}")).body(json!({ "session": session }).to_string()).send()
+    };
+    assert_eq!(live(json!({ "model": "another" })).refused(), refusal(403, "model_not_allowed"));
+    assert_eq!(live(json!({ "voice": "x" })).refused(), refusal(400, "malformed_request"));
+    live(json!({ "model": "gpt-realtime" })).upstream();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::conversations::frame;
-use crate::fixture::{ACCEPTED, error, refusal, vm};
+use crate::fixture::{ACCEPTED, TOKEN, error, refusal, vm};
 use crate::host::{Exchange, Vm};
 
 const CALLS: &str = "/v1/realtime/calls?model=gpt-realtime";
@@ -405,4 +405,41 @@ fn what_a_sideband_of_a_secrets_call_tells_draws_on_the_secrets_limits() {
     assert_eq!((tokens(&record), &record["close"]["limit"]), (506, &"secret.max_tokens".into()));
     let again = vm.upgrade(&join).line("authorization", &secret).send();
     assert_eq!(again.refused(), refusal(429, "budget_exceeded"));
+}
+
+#[test]
+fn dollars_of_a_call_need_prices_in_its_sidebands_too() {
+    let secrets =
+        json!({ "mode": "local", "sealing_keys": [{ "value": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" }] });
+    let vm = vm(json!({
+        "client_secrets": secrets,
+        "policies": {
+            "default": { "provider": "openai" },
+            "dear": { "provider": "openai", "session": { "max_cost_usd": 1 } },
+        },
+        "prices": { "gpt-realtime*": { "input_text": 1, "output_text": 1 } },
+    }));
+    let body = json!({
+        "session": { "type": "realtime", "model": "gpt-realtime" }, "gateway": { "max_cost_usd": 1 },
+    });
+    let minted = vm.post("/v1/realtime/client_secrets", body.to_string()).authenticated().send().refusal();
+    let minted: Value = serde_json::from_slice(&minted.body).unwrap();
+    let secret = minted["value"].as_str().unwrap();
+    for (policy, token) in [("default", secret), ("dear", TOKEN)] {
+        let call = vm.request("POST", CALLS).line("content-type", "application/sdp").with_policy(policy);
+        let call = call.line("authorization", format!("Bearer {token}")).body("v=0").send();
+        call.upstream();
+        let begun = call.respond(201, [("location", format!("/v1/realtime/calls/rtc_{policy}"))]);
+        let join = begun.lines.all("location").concat().replace("/calls/", "?call_id=");
+        let sideband = vm.upgrade(&join).authenticated().send();
+        sideband.upstream();
+        sideband.respond(101, ACCEPTED);
+        let update = json!({
+            "type": "session.update",
+            "session": { "type": "realtime", "audio": { "input": { "transcription": { "model": "whisper-1" } } } },
+        });
+        sideband.send_chunk(&frame(true, 0x81, update.to_string().as_bytes()), false);
+        sideband.send_upstream(&text(&json!({ "type": "x" })));
+        assert_eq!(sideband.closed_with(), Some(("model_not_allowed".into(), 4403)), "{policy}");
+    }
 }
