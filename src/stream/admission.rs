@@ -16,7 +16,9 @@ use crate::client_secret::claims::{Claims, unix_seconds};
 use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
 use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
-use crate::credential::{Caller, PresentedTokens, SubprotocolOffer, TokenError, presented_token, stands_in};
+use crate::credential::{
+    Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, TokenError, presented_token, stands_in,
+};
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallAction, CallPath, Endpoint, Mint, Path};
 use crate::host::StreamHost;
@@ -377,9 +379,11 @@ impl<'a> GuardedRequest<'a> {
         }
         let is_judged =
             |param: &Param<'_>| self.policy.is_model_param(param) || JUDGED.iter().any(|name| param.is(name));
-        let is_elsewhere = stands_in(token, self.path.text().as_bytes())
-            || stands_in(token, self.head.method())
-            || self.head.all(Line::Authority).any(|authority| stands_in(token, authority))
+        // What is shorter than any token stands anywhere by chance, and lets nobody in.
+        let stands = |text: &[u8]| token.len() >= SHORTEST_TOKEN && stands_in(token, text);
+        let is_elsewhere = stands(self.path.text().as_bytes())
+            || stands(self.head.method())
+            || self.head.all(Line::Authority).any(stands)
             || self.head.all(Line::ContentType).any(|value| self.presented.stand_in(value))
             || self.head.all(Line::ContentEncoding).any(|value| self.presented.stand_in(value))
             || self.presented.may_be_elsewhere()

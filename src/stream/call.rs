@@ -126,7 +126,7 @@ impl StartedCall {
         CallTerms { record: record.id, started: *started, policy, secrets_max_duration, share, sidebands }
     }
 
-    /// The call, to be kept among others, and what ends it, which the stream that began it tells.
+    /// The stream that began it is over, and tells what ends the call.
     pub(crate) fn into_call(self, handle: Option<SessionHandle>, host: &dyn StreamHost) -> Call {
         let Self { mut call, path, provider_key } = self;
         call.hangup = hangup(call.id(), &|of| path.collection(of), provider_key, host);

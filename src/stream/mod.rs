@@ -165,7 +165,12 @@ impl Stream {
         }
         match (std::mem::replace(&mut self.state, State::Replied), self.handle.take()) {
             (State::Spent(used), _) => log_rest(used, cx.worker),
-            (State::CallStarted(record), _) => AccessLog::Call(record),
+            (State::CallStarted(started_call), handle) => {
+                let call = started_call.into_call(handle, host);
+                let log = AccessLog::Call(Box::new(call.record.clone()));
+                calls.begin(call, sessions);
+                log
+            }
             (State::Relaying(relay, sideband) | State::Cut(relay, sideband), handle) => {
                 let now = host.now();
                 let mut record = relay.record(Status::Closed, now);

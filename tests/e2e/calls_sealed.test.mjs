@@ -45,12 +45,13 @@ const fleet = {
     route({}),
   ],
 };
+// Before the upstreams stop, and libdatachannel with them: hooks run in this order.
+const peers = [];
+after(() => peers.forEach((peer) => peer.close()));
+
 const { gateway } = useMinting(fleet);
 const { gateway: replica } = useMinting(fleet);
 const { sessions, stop, closed } = operator(gateway);
-
-const peers = [];
-after(() => peers.forEach((peer) => peer.close()));
 
 const bearer = (credential) => ['authorization', `Bearer ${credential}`];
 

@@ -9,9 +9,9 @@ import { prices, responseDone, sessionCreated, useSessions } from './harness/ses
 
 /** The ending that each policy leads to, when its client asks for one response. */
 const endings = {
-  tokens: [{ session: { max_tokens: 1500 } }, 4429, 'budget_exceeded'],
-  cost: [{ session: { max_cost_usd: 0.01 } }, 4429, 'budget_exceeded'],
-  duration: [{ session: { max_duration: '1s' } }, 4408, 'max_duration_exceeded'],
+  tokens: [{ session: { max_tokens: 1500 } }, 4429, 'budget_exceeded', 'session.max_tokens'],
+  cost: [{ session: { max_cost_usd: 0.01 } }, 4429, 'budget_exceeded', 'session.max_cost_usd'],
+  duration: [{ session: { max_duration: '1s' } }, 4408, 'max_duration_exceeded', 'session.max_duration'],
 };
 
 const { gateway, upstream } = useSessions({
@@ -46,19 +46,19 @@ async function comesOnce(use, connections = 1) {
   return result;
 }
 
-function assertTold(told, closeCode, code) {
+function assertTold(told, closeCode, code, param) {
   assert.deepEqual(told.close, { code: closeCode, reason: code });
   assert.equal(told.errors.length, 1);
   const [{ message, ...error }] = told.errors;
   assert.match(message, /^[A-Z].*\.$/);
-  assert.deepEqual(error, { type: 'session_limit_exceeded', code, param: null, event_id: null });
+  assert.deepEqual(error, { type: 'session_limit_exceeded', code, param, event_id: null });
   assert.equal(told.events[0], 'session.created');
   assert.equal(told.events.at(-1), 'error');
   assert.equal(told.reconnecting, 0);
 }
 
 describe('ws', () => {
-  for (const [policy, [, closeCode, code]] of Object.entries(endings)) {
+  for (const [policy, [, closeCode, code, param]] of Object.entries(endings)) {
     test(policy, async () => {
       const told = await comesOnce(async () => {
         const socket = new WebSocket(`ws://127.0.0.1:${gateway.port}/${policy}/v1/realtime?model=gpt-realtime`, [
@@ -73,7 +73,7 @@ describe('ws', () => {
         const close = { code: closed, reason: String(reason) };
         return { events: events.map(({ type }) => type), errors, reconnecting: 0, close };
       });
-      assertTold(told, closeCode, code);
+      assertTold(told, closeCode, code, param);
     });
   }
 });
@@ -84,19 +84,19 @@ describe('the official SDKs', () => {
     OPENAI_BASE_URL: `https://localhost:${gateway.securePort}/${policy}/v1`,
   });
   const nodeOptions = 'WebSocket' in globalThis ? [] : ['--experimental-websocket'];
-  for (const [policy, [, closeCode, code]] of Object.entries(endings)) {
+  for (const [policy, [, closeCode, code, param]] of Object.entries(endings)) {
     for (const [name, RECONNECT] of [['ws', 'no'], ['ws', 'yes'], ['websocket', 'no'], ['websocket', 'yes']]) {
       test(`Node, ${name}, ${policy}${RECONNECT === 'yes' ? ', told to reconnect' : ''}`, async () => {
         const told = await comesOnce(() =>
           runProgram('openai_ended.mjs', { ...env(policy), CLASS: name, RECONNECT }, { nodeOptions }),
         );
-        assertTold(told, closeCode, code);
+        assertTold(told, closeCode, code, param);
         assert.deepEqual(told.order, ['error', 'close']);
       });
     }
     test(`Python, asynchronous and synchronous, told to reconnect, ${policy}`, async () => {
       const { asynchronous, synchronous } = await comesOnce(() => runProgram('openai_ended.py', env(policy)), 2);
-      for (const told of [asynchronous, synchronous]) assertTold(told, closeCode, code);
+      for (const told of [asynchronous, synchronous]) assertTold(told, closeCode, code, param);
     });
   }
 });

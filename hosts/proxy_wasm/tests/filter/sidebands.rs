@@ -249,24 +249,6 @@ fn what_a_watcher_says_keeps_no_call_from_being_idle() {
 }
 
 #[test]
-fn a_call_is_held_to_its_limits_while_its_client_leaves_the_answer_unread() {
-    let vm = calling();
-    let request = vm.request("POST", CALLS).line("content-type", "application/sdp").with_policy("small");
-    let exchange = request.authenticated().body("v=0").send();
-    exchange.upstream();
-    exchange.property("xds\0cluster_name", "cluster");
-    exchange.property("request\0host", "api.example.com");
-    exchange.property("request\0path", &exchange.upstream().lines.all(":path").concat());
-    exchange.respond(201, [("location", "/v1/realtime/calls/rtc_1")]);
-    vm.wait(Duration::from_secs(11));
-    assert_eq!(vm.http_calls().len(), 1, "nobody watches");
-    vm.answer_http_call(Some(200));
-    drop(exchange);
-    vm.wait(Duration::from_secs(11));
-    assert_eq!(vm.http_calls().len(), 1, "it has ended");
-}
-
-#[test]
 fn a_sideband_ends_with_its_call() {
     let vm = calling();
     call(&vm, "default");

@@ -4,9 +4,13 @@ import { PeerConnection, cleanup } from 'node-datachannel';
 import { until } from '../wait.mjs';
 import { relay } from './conversation.mjs';
 
+/** How many upstreams of this process have calls: what they share of libdatachannel goes with the last. */
+let desks = 0;
+
 /** The calls of an upstream, whose conversations `aimock` leads. */
 export function callDesk(aimock) {
   const calls = new Map();
+  desks += 1;
   return {
     /** Answers an SDP offer: `{ id, answer }`; ids begin with `kind`. The call is `key`'s. Throws what libdatachannel says of an offer that it cannot take. */
     async start(offer, session, { kind = 'rtc_u1', key } = {}) {
@@ -41,7 +45,8 @@ export function callDesk(aimock) {
     list: () => [...calls.values()].map(({ id, state, session }) => ({ id, state, session })),
     stop() {
       for (const call of calls.values()) end(call);
-      cleanup();
+      desks -= 1;
+      if (desks === 0) cleanup();
     },
   };
 }
