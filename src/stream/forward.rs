@@ -156,6 +156,10 @@ impl Outgoing<'_> {
         if self.admission.endpoint.is_websocket() && !self.is_plain_upgrade() {
             // RFC 9110 section 7.6.1: what is nominated there goes no further, the key that was just put in among it.
             edits.set("connection", HeaderValue::Plain(b"upgrade".to_vec()));
+        } else if !self.admission.endpoint.is_websocket()
+            && self.head.all(Line::Connection).any(|value| self.presented.stand_in(value))
+        {
+            edits.remove("connection");
         }
         if self.head.has(Line::AcceptEncoding) && self.admission.is_counted() {
             // Nobody here could read another coding.

@@ -225,11 +225,14 @@ impl RequestHead {
         self.stripped_but(presented, &[])
     }
 
-    /// The same of trailers, in which no subprotocol is offered, and so none is looked at.
+    /// The same of trailers, which open no WebSocket: what one is opened with is not looked at, and has no place there.
     pub(crate) fn stripped_as_trailers(&self, presented: &PresentedTokens<'_>) -> Edits {
         let mut edits = self.stripped(presented);
-        if self.has(Line::Subprotocols) {
-            edits.remove("sec-websocket-protocol");
+        let lines = [(Line::Subprotocols, "sec-websocket-protocol"), (Line::Upgrade, "upgrade")];
+        for (line, name) in lines.into_iter().chain([(Line::Connection, "connection")]) {
+            if self.has(line) {
+                edits.remove(name);
+            }
         }
         edits
     }

@@ -133,12 +133,22 @@ fn where_a_token_cannot_be_taken_out_the_request_is_refused() {
 }
 
 #[test]
+fn what_is_nominated_without_an_upgrade_holds_no_token() {
+    let vm = vm(json!({}));
+    for (nominated, want) in [("keep-alive", &["keep-alive"][..]), (TOKEN, &[])] {
+        let request = vm.post("/v1/responses", "{}").authenticated().line("connection", nominated);
+        assert_eq!(request.send().upstream().lines.all("connection"), want);
+    }
+}
+
+#[test]
 fn trailers_hold_no_token_either() {
     let vm = vm(json!({ "policies": { "ruled": { "provider": "openai", "models": ["gpt"] } } }));
     for policy in ["default", "ruled"] {
         let request = vm.post("/v1/responses", r#"{"model":"gpt"}"#).with_policy(policy).authenticated();
         let request = request.trailer("x-last", "1").trailer("x-token", TOKEN).trailer("x-token", "2");
         let request = request.trailer("api_key", "x").trailer("proxy-authorization", "x");
+        let request = request.trailer("connection", TOKEN).trailer("upgrade", TOKEN).trailer(SUBPROTOCOLS, TOKEN);
         assert_eq!(request.send().upstream().trailers.text(), ["x-last: 1", "x-token: 2"], "{policy}");
     }
 }
