@@ -278,22 +278,7 @@ mod tests {
 
     #[test]
     fn neither_a_secret_nor_an_id_is_taken_for_the_other() {
-        let secret = Claims {
-            caller: "web-app",
-            provider: "openai",
-            policy: "voice",
-            issued_at: 1_756_310_400,
-            expires_at: 1_756_311_000,
-            model: None,
-            user: None,
-            origin: None,
-            limits: SecretLimits::default(),
-            upstream: None,
-            lock: None,
-            transcription_model: None,
-            key: None,
-        };
-        let secret = keys().seal(&secret, &NONCE).unwrap().expose().replacen("ek_", "rtc_", 1);
+        let secret = keys().seal(&client_secret::claims::tests::LEAST, &NONCE).unwrap().expose().replacen("ek_", "rtc_", 1);
         assert_eq!(error(&secret, &keys()), Some(OpenError::Invalid));
         let id = SEALED_FULL.replacen("rtc_", "ek_", 1);
         let opened = keys().open(id.as_bytes(), LEAST.began_at, &mut Plaintext::default()).err();

@@ -286,7 +286,7 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use proptest::option::of;
     use proptest::prelude::*;
 

@@ -24,23 +24,10 @@ pub use response::{InvalidMintResponse, MAX_RESPONSE, MintResponse};
 
 #[cfg(test)]
 fn sealed_for_tests() -> sealing::Sealed {
-    use claims::{Claims, SecretLimits};
+    use claims::Claims;
+    use claims::tests::LEAST;
     use sealing::{SealingKey, SealingKeys};
 
-    let claims = Claims {
-        caller: "web-app",
-        provider: "openai",
-        policy: "voice",
-        issued_at: 0,
-        expires_at: 99,
-        model: None,
-        user: None,
-        origin: None,
-        limits: SecretLimits::default(),
-        upstream: None,
-        lock: None,
-        transcription_model: None,
-        key: None,
-    };
+    let claims = Claims { issued_at: 0, expires_at: 99, ..LEAST };
     SealingKeys::new(SealingKey::from_bytes(&[7; 32]).unwrap(), Vec::new()).seal(&claims, &[9; 24]).unwrap()
 }

@@ -19,6 +19,10 @@ use crate::secret::Secret;
 /// SDK was given for want of a key, such as `unused`, and may stand elsewhere by chance.
 pub const SHORTEST_TOKEN: usize = 8;
 
+/// The most tokens that one request may present: a client has one, its SDK another, and there are fewer slots than this.
+/// Each is looked for in all lines, by whoever sends a request.
+const MOST_TOKENS: usize = 16;
+
 /// How often something may be percent-encoded, such as a URL in a URL's query, and still be read.
 const DECODINGS: usize = 2;
 
@@ -34,6 +38,16 @@ pub struct PresentedTokens<'a> {
     tokens: Vec<Token<'a>>,
     /// Whether one of them may stand elsewhere than where it was presented: in most requests none does.
     may_be_elsewhere: bool,
+    count: Count,
+}
+
+/// Whether all that a request presents is known.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Count {
+    #[default]
+    All,
+    /// There were more than a request may present: any text may hold one of those.
+    TooMany,
 }
 
 enum Token<'a> {
@@ -48,7 +62,7 @@ impl<'a> PresentedTokens<'a> {
         subprotocols: impl Iterator<Item = (&'a [u8], Subprotocol)>,
         target: &Target<'a>,
     ) -> Self {
-        let mut tokens = Self { tokens: Vec::new(), may_be_elsewhere: true };
+        let mut tokens = Self { may_be_elsewhere: true, ..Self::default() };
         for (slot, line) in lines {
             for value in values(line) {
                 match (slot, bearer(value)) {
@@ -81,7 +95,9 @@ impl<'a> PresentedTokens<'a> {
     /// The same, to be found only where one may stand: of a head that has these values, in which maybe something is encoded.
     pub fn searched<'b>(self, values: impl Iterator<Item = &'b [u8]> + Clone, maybe_encoded: bool) -> Self {
         let is_elsewhere = |token: &Token<'_>| is_elsewhere(token.bytes(), values.clone());
-        let may_be_elsewhere = !self.tokens.is_empty() && (maybe_encoded || self.tokens.iter().any(is_elsewhere));
+        let is_searched = !self.are_too_many() && !self.tokens.is_empty();
+        let may_be_elsewhere =
+            self.are_too_many() || (is_searched && (maybe_encoded || self.tokens.iter().any(is_elsewhere)));
         Self { may_be_elsewhere, ..self }
     }
 
@@ -92,7 +108,19 @@ impl<'a> PresentedTokens<'a> {
             Token::Kept(secret) => Token::Kept(secret),
         };
         // What they are looked for in then is not the head that was searched.
-        PresentedTokens { tokens: self.tokens.into_iter().map(kept).collect(), may_be_elsewhere: true }
+        let tokens = self.tokens.into_iter().map(kept).collect();
+        PresentedTokens { tokens, may_be_elsewhere: true, count: self.count }
+    }
+
+    /// Bytes that are held beside it, once it is [owned](Self::into_owned).
+    pub fn held(&self) -> usize {
+        let size = |token: &Token<'_>| size_of::<Token<'_>>() + token.bytes().len();
+        self.tokens.iter().map(size).sum()
+    }
+
+    /// Whether it is more than one request may present.
+    pub fn are_too_many(&self) -> bool {
+        self.count == Count::TooMany
     }
 
     /// Whether one of them may stand in what is not a slot; what holds one for certain, [`stand_in`](Self::stand_in) tells.
@@ -105,13 +133,19 @@ impl<'a> PresentedTokens<'a> {
         !self.may_be_elsewhere && self.tokens.iter().any(|known| known.bytes() == token)
     }
 
-    /// Whether one of them stands in a text of the head, not being what is presented there: as it is, percent-encoded in whole or in part, or in what `Basic` encodes.
+    /// Whether one of them stands in a text of the head, not being what is presented there: as it is, percent-encoded in
+    /// whole or in part, or in what `Basic` encodes.
     pub fn stand_in(&self, text: &[u8]) -> bool {
-        self.may_be_elsewhere && self.tokens.iter().any(|token| stands_in(token.bytes(), text))
+        self.are_too_many()
+            || (self.may_be_elsewhere && self.tokens.iter().any(|token| stands_in(token.bytes(), text)))
     }
 
     fn add(&mut self, token: Cow<'a, [u8]>) {
         if token.len() < SHORTEST_TOKEN || self.tokens.iter().any(|known| known.bytes() == &*token) {
+            return;
+        }
+        if self.tokens.len() == MOST_TOKENS {
+            self.count = Count::TooMany;
             return;
         }
         self.tokens.push(match token {

@@ -25,7 +25,7 @@ use crate::host::StreamHost;
 use crate::http::Param;
 use crate::json::paths::InvalidPath;
 use crate::limit::{SessionBounds, SessionLimits};
-use crate::memory::{Full, MemoryAccount, Reservation};
+use crate::memory::{Full, MemoryAccount, Reservation, SHARE};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider, ProviderKind};
@@ -296,27 +296,41 @@ impl Admission {
     }
 
     /// Takes so many bytes for what goes on now. What will hold more as a session, while its answer is read or while that is
-    /// sealed is refused where nothing new may begin; all else is not, and least of all what ends a call.
+    /// sealed is refused where nothing new may begin, and so is what has more than a share `kept` beside these bytes. All else
+    /// is not, and least of all what ends a call.
     ///
     /// # Errors
     ///
     /// If the worker's streams hold so much.
-    pub(crate) fn reserve(&self, bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
+    pub(crate) fn reserve(&self, bytes: usize, kept: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
         match &self.endpoint {
             endpoint if endpoint.hangs_up() => Ok(memory.reserve(bytes)),
             endpoint if endpoint.begins_session() || self.is_counted() => admit(bytes, memory),
             Endpoint::Mint(_) => admit(bytes, memory),
+            _ if kept > SHARE => admit(bytes, memory),
             _ => Ok(memory.reserve(bytes)),
         }
+    }
+
+    /// Takes so many bytes for a request that waits for its body. One that ends a call is not refused.
+    ///
+    /// # Errors
+    ///
+    /// If the worker's streams hold so much.
+    pub(crate) fn reserve_waiting(&self, bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
+        if self.endpoint.hangs_up() { Ok(memory.reserve(bytes)) } else { admit(bytes, memory) }
     }
 
     /// The last of all checks: whether the caller may start this now. Only a session has a handle.
     pub(crate) fn start(&self, cx: &mut Context<'_>) -> Result<Option<SessionHandle>, Denial> {
         let Context { worker: WorkerState { sessions, .. }, host } = cx;
-        let started = if self.endpoint.begins_session() {
-            sessions.admit(&self.caller, self.share.as_ref(), || host.now()).map(Some)
-        } else {
-            sessions.check_budget(&self.caller, || host.now()).map(|()| None)
+        let started = match &self.endpoint {
+            // It ends what would use more.
+            endpoint if endpoint.hangs_up() => Ok(None),
+            endpoint if endpoint.begins_session() => {
+                sessions.admit(&self.caller, self.share.as_ref(), || host.now()).map(Some)
+            }
+            _ => sessions.check_budget(&self.caller, || host.now()).map(|()| None),
         };
         started.map_err(limit_denial)
     }
@@ -412,7 +426,7 @@ struct Identified {
 /// # Errors
 ///
 /// If the worker's streams hold so much that nothing new may.
-pub(crate) fn admit(bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
+fn admit(bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
     memory.admit(bytes).map_err(|Full| overloaded())
 }
 

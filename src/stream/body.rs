@@ -90,7 +90,7 @@ impl WholeRequest<'_> {
         let outgoing =
             Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits_with_body(credential.as_ref(), replaced.as_deref());
-        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), 0, &cx.worker.memory)?;
         admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let provider = upstream.provider.clone();
         let awaited = Awaited::of_rest(&admission, meter);
@@ -124,7 +124,7 @@ impl WholeRequest<'_> {
             read.set_model(LiveModel::Session, resolved);
         }
         let replaced = read.edited();
-        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), 0, &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let presented = head.presented(&plan.gateway);
         let outgoing =

@@ -77,7 +77,7 @@ pub(crate) fn request(
         gateway: request.gateway.clone(),
         issued_at: now,
         expires_at: request.expires_at(now, max_ttl),
-        reservation: admission.reserve(Minting::size(admission, request, upstream), &cx.worker.memory)?,
+        reservation: admission.reserve(Minting::size(admission, request, upstream), 0, &cx.worker.memory)?,
     };
     let body = request.rewrite(upstream.model, max_ttl);
     match secrets.minting {

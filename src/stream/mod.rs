@@ -33,7 +33,7 @@ mod websocket;
 use std::time::SystemTime;
 
 use crate::denial::Denial;
-use crate::host::{Attribute, HeaderMap, Level};
+use crate::host::{Attribute, HeaderMap, Level, StreamHost};
 use crate::http::Edits;
 use crate::metrics::Metric;
 use crate::process::Sessions;
@@ -47,7 +47,7 @@ use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::{Line, RequestHead};
 use rest::RestUsage;
-use state::State;
+use state::{KeptTokens, State};
 
 pub use access_log::AccessLog;
 pub use action::{BodyAction, DetailedReply, RequestAction, ResponseAction};
@@ -66,13 +66,13 @@ impl Stream {
         let (state, action) = match request::check(&self.plan, &head, &presented, ends, cx) {
             Ok(RequestDecision::Untouched) => (State::Untouched, RequestAction::Pass),
             Ok(RequestDecision::Wait(waiting)) => {
-                self.presented = presented.into_owned();
+                self.presented = Some(KeptTokens::new(presented, &cx.worker.memory));
                 (State::WaitingForBody(Box::new((head, waiting))), RequestAction::Hold)
             }
             Ok(RequestDecision::Forward(sent, edits, handle)) => {
                 self.handle = handle;
                 if !ends && !head.has(Line::Upgrade) {
-                    self.presented = presented.into_owned();
+                    self.presented = Some(KeptTokens::new(presented, &cx.worker.memory));
                 }
                 (State::Forwarded(sent), RequestAction::Forward(edits, None))
             }
@@ -85,6 +85,9 @@ impl Stream {
     /// More of the request's body came, or its end. `body` is all of it that waits, or what came just now if none waits.
     pub fn request_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> RequestAction {
         let now = cx.worker.clock;
+        if ends {
+            self.presented = None;
+        }
         match &mut self.state {
             State::WaitingForBody(_) => {
                 let size = body.size();
@@ -105,11 +108,9 @@ impl Stream {
     pub fn request_trailers(&mut self, body: &mut dyn ReadBuffer, cx: &mut Context<'_>) -> (Edits, RequestAction) {
         let edits = match self.state {
             State::Untouched => Edits::default(),
-            _ => {
-                let trailers = cx.host.headers(HeaderMap::RequestTrailers);
-                RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip).stripped_as_trailers(&self.presented)
-            }
+            _ => self.trailer_edits(cx.host),
         };
+        self.presented = None;
         let action = match self.state {
             State::WaitingForBody(_) => {
                 let size = body.size();
@@ -121,6 +122,16 @@ impl Stream {
             _ => RequestAction::Pass,
         };
         (edits, action)
+    }
+
+    fn trailer_edits(&self, host: &dyn StreamHost) -> Edits {
+        let trailers = host.headers(HeaderMap::RequestTrailers);
+        let trailers = RequestHead::read(trailers, &self.plan.gateway, &self.plan.strip);
+        match &self.presented {
+            Some(presented) => trailers.stripped_as_trailers(&presented.tokens),
+            // RFC 8441 section 5: the end of a WebSocket has none, and nothing is kept to look for in them.
+            None => trailers.stripped_whole(),
+        }
     }
 
     /// Whether the request waits for its body.
@@ -140,6 +151,9 @@ impl Stream {
 
     /// Time passed. Says whether the stream is to be reset now; it is said once.
     pub fn tick(&mut self, sessions: &mut Sessions, now: SystemTime) -> bool {
+        if let State::CallStarted(call) = &mut self.state {
+            return call.take_unread(now);
+        }
         let (State::Relaying(relay, _), Some(handle)) = (&mut self.state, &self.handle) else { return false };
         let has_changed = relay.has_moved();
         if relay.has_spoken() {
@@ -167,7 +181,8 @@ impl Stream {
             (State::Spent(used), _) => log_rest(used, cx.worker),
             (State::CallStarted(started_call), handle) => {
                 let call = started_call.into_call(handle, host);
-                let log = AccessLog::Call(Box::new(call.record.clone()));
+                let begun = AccessLog::Call(Box::new(call.record.clone()));
+                let log = self.denied.take().map_or(begun, AccessLog::Denied);
                 calls.begin(call, sessions);
                 log
             }

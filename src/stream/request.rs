@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::action::DetailedReply;
-use super::admission::{Admission, GuardedRequest, admit};
+use super::admission::{Admission, GuardedRequest};
 use super::body::WaitingForBody;
 use super::call::{self, SidebandOf};
 use super::context::Context;
@@ -21,7 +21,7 @@ use super::upstream::{Upstream, named_in_query};
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::control::Request;
-use crate::credential::{PresentedTokens, SubprotocolOffer, bearer};
+use crate::credential::{CredentialError, PresentedTokens, SubprotocolOffer, bearer};
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallPath, Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
@@ -78,6 +78,10 @@ pub(crate) fn check(
     let target = head.target();
     let (endpoint, path) = Endpoint::read(head.method(), &target, head.last(Line::Upgrade)).map_err(no_endpoint)?;
     let Some(Guard::On(policy)) = guard else { return Err(without_policy(&route, cx)) };
+    if presented.are_too_many() {
+        let error = CredentialError::Malformed("more different ones are sent than one request may hold");
+        return Err(credential_denial(error).of(under(policy)));
+    }
     let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway)
         .map_err(|error| credential_denial(error).of(under(policy)))?;
     let request = GuardedRequest { plan, policy, head, path: &path, offer: &offer, presented };
@@ -102,7 +106,8 @@ impl Admitted<'_> {
         if let Some(need) = admission.body_need(self.head, ends)? {
             let Self { head, path, offer, .. } = self;
             let beside = head.held() + path.text().len() + offer.held() + admission.held();
-            let _reservation = admit(size_of::<(RequestHead, WaitingForBody)>() + beside, &cx.worker.memory)?;
+            let size = size_of::<(RequestHead, WaitingForBody)>() + beside;
+            let _reservation = admission.reserve_waiting(size, &cx.worker.memory)?;
             let waiting = WaitingForBody { admission, path: path.into_owned(), offer, need, _reservation };
             return Ok(RequestDecision::Wait(waiting));
         }
@@ -118,7 +123,7 @@ impl Admitted<'_> {
             | Endpoint::Creation
             | Endpoint::Deferred
             | Endpoint::Update
-            | Endpoint::Retrieve => self.rest(admission, cx),
+            | Endpoint::Retrieve => self.rest(admission, ends, cx),
         }
     }
 
@@ -126,7 +131,7 @@ impl Admitted<'_> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
-        let reservation = admission.reserve(Forwarded::size(&admission, offer.held()), &cx.worker.memory)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, offer.held()), 0, &cx.worker.memory)?;
         let role = if offer.is_of_watcher() { Role::Watcher } else { Role::Sideband };
         let begun = match (&admission.call, role) {
             // Nobody would keep the client's bytes from going on.
@@ -166,7 +171,7 @@ impl Admitted<'_> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
         let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
-        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), 0, &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let (awaited, edits) = outgoing.call(at, None, cx.host);
@@ -174,10 +179,12 @@ impl Admitted<'_> {
         Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 
-    fn rest(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
+    fn rest(self, admission: Admission, ends: bool, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, presented, path, offer } = self;
         let upstream = Upstream::resolve(&admission, &path, None, false)?;
-        let reservation = admission.reserve(Forwarded::size(&admission, 0), &cx.worker.memory)?;
+        // What is kept of them as long as trailers may follow.
+        let kept = if ends { 0 } else { presented.held() };
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), kept, &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };

@@ -237,7 +237,18 @@ impl RequestHead {
         edits
     }
 
-    /// The same, without a look at the lists of these names.
+    /// The edits that remove every line.
+    pub(crate) fn stripped_whole(&self) -> Edits {
+        let mut edits = Edits::default();
+        for (name, _) in self.headers.iter() {
+            if let Ok(name) = str::from_utf8(name) {
+                edits.remove(name.to_owned());
+            }
+        }
+        edits
+    }
+
+    /// The same as [`Self::stripped`], without a look at the lists of these names.
     fn stripped_but(&self, presented: &PresentedTokens<'_>, lists: &[&[u8]]) -> Edits {
         let mut edits = Edits::with_capacity(self.lines.len());
         if presented.may_be_elsewhere() {

@@ -29,6 +29,7 @@ use crate::config::Plan;
 use crate::credential::PresentedTokens;
 use crate::denial::Denial;
 use crate::http::Edits;
+use crate::memory::{MemoryAccount, Reservation};
 use crate::process::{SessionHandle, Sessions};
 use crate::usage::Tally;
 
@@ -40,12 +41,18 @@ pub struct Stream {
     pub(super) handle: Option<SessionHandle>,
     /// Why it was denied, if it was.
     pub(super) denied: Option<Box<Denial>>,
-    /// What its client presents, if trailers may follow, in which that could stand again.
-    pub(super) presented: PresentedTokens<'static>,
+    /// What its client presents, as long as trailers may follow, in which that could stand again.
+    pub(super) presented: Option<Box<KeptTokens>>,
     /// What must not stand in what is left of its response.
     pub(super) redaction: Option<Redaction>,
     /// The edits of a response's head that is held back.
     pub(super) held_edits: Edits,
+}
+
+/// Tokens that outlast the head in which they were presented.
+pub(super) struct KeptTokens {
+    pub tokens: PresentedTokens<'static>,
+    _reservation: Reservation,
 }
 
 /// What a stream is in.
@@ -79,6 +86,14 @@ pub(super) enum State {
     ResponseReplaced,
 }
 
+impl KeptTokens {
+    pub(super) fn new(tokens: PresentedTokens<'_>, memory: &MemoryAccount) -> Box<Self> {
+        let tokens = tokens.into_owned();
+        let _reservation = memory.reserve(size_of::<Self>() + tokens.held());
+        Box::new(Self { tokens, _reservation })
+    }
+}
+
 impl Stream {
     /// A stream that nothing has been seen of, under the configuration of this moment.
     pub fn new(plan: Arc<Plan>) -> Self {
@@ -87,7 +102,7 @@ impl Stream {
             state: State::Arrived,
             handle: None,
             denied: None,
-            presented: PresentedTokens::default(),
+            presented: None,
             redaction: None,
             held_edits: Edits::default(),
         }

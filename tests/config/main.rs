@@ -1,5 +1,11 @@
 //! What a configuration may be, and what is said of one that may not: every error at once, each with its place.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking; clippy.toml excuses only what stands in a test itself"
+)]
 
 mod forms;
 mod not_in_force;

@@ -1,5 +1,11 @@
 //! Each input that fuzzing begins with, and each that it once found, on the compiler that everything else is built with.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking; clippy.toml excuses only what stands in a test itself"
+)]
 // Its targets are public to cargo-fuzz.
 #![allow(unreachable_pub)]
 

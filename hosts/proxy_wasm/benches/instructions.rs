@@ -1,7 +1,13 @@
 //! What `benches/instructions.mjs` counts instructions of: one scenario, so many times, through the ABI.
 //!
 //! Without arguments each is played once, to see that it does what it says.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by panicking; clippy.toml excuses only what stands in a test itself"
+)]
 // Nobody else can reach what a test has.
 #![allow(unreachable_pub)]
 

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use proptest::prelude::*;
 
-use super::interleavings::{WORKERS, take_turns};
+use super::turns::{WORKERS, round, take_turns};
 use crate::limit::SessionLimits;
 use crate::process::shared_data::SharedData;
 use crate::process::shared_data::memory::{Memory, next_second};
@@ -23,14 +23,6 @@ enum Action {
 }
 
 const SIDEBANDS: u32 = 2;
-
-/// One second: what each worker does, in which order they take their steps, and after how many which dies.
-#[derive(Debug, Clone)]
-struct Round {
-    actions: Vec<Vec<Action>>,
-    order: Vec<usize>,
-    death: Option<(usize, usize)>,
-}
 
 /// What is true of the calls, whatever the workers believe.
 #[derive(Default)]
@@ -140,27 +132,18 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn round() -> impl Strategy<Value = Round> {
-    (
-        prop::collection::vec(prop::collection::vec(action(), 0..4), WORKERS),
-        prop::collection::vec(0..WORKERS, 1..80),
-        prop::option::weighted(0.3, (0_usize..60, 0..WORKERS)),
-    )
-        .prop_map(|(actions, order, death)| Round { actions, order, death })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn no_interleaving_and_no_death_counts_twice_or_lets_too_many_join(
-        rounds in prop::collection::vec(round(), 1..10),
+        rounds in prop::collection::vec(round(action()), 1..10),
     ) {
         let (memory, truth) = (Memory::default(), Truth::default());
         let mut workers: Vec<_> = (0..WORKERS).map(|at| Some(Worker::new(at, at as u64 + 1))).collect();
         let mut was_lost = HashSet::new();
         for (number, round) in rounds.iter().enumerate() {
-            let dead = take_turns(&memory, &mut workers, (&round.order, round.death), &|worker: &mut Worker, at, shared_data| {
+            let dead = take_turns(&memory, &mut workers, round, &|worker: &mut Worker, at, shared_data| {
                 round.actions[at].iter().for_each(|action| worker.act(shared_data, &truth, *action));
                 worker.tick(shared_data);
             });

@@ -1,94 +1,20 @@
-//! Workers that run at the same time, in every order that a test thinks of: each read and write of shared data is one
-//! step, and between two steps of one worker the others take any number of theirs. A worker can die at each step.
+//! Sessions of workers that run at the same time, in every order that a test thinks of, while some die.
 
-use std::any::Any;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::sync::{Condvar, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 
+use super::turns::{Round, WORKERS, round, take_turns};
 use crate::credential::Caller;
 use crate::limit::CallerLimits;
 use crate::process::shared_data::memory::{Memory, next_second};
-use crate::process::shared_data::{CasMismatch, Entry, SharedData};
+use crate::process::shared_data::SharedData;
 use crate::process::{CallerUsage, Filter, Heartbeats, Peers, RecordSlot, Registry};
 use crate::testing::{self, record};
 use crate::usage::{Close, ClosedBy, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Tokens};
-
-/// Lets one thread at a time take a step.
-struct Gate {
-    phases: Mutex<Vec<Phase>>,
-    changed: Condvar,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Running,
-    Waiting,
-    Doomed,
-    Over,
-}
-
-/// How a worker's thread ends that dies.
-struct Death;
-
-/// Shared data as one worker sees it.
-struct Gated<'a> {
-    memory: &'a Memory,
-    gate: &'a Gate,
-    worker: usize,
-}
-
-impl Gate {
-    fn new(workers: usize) -> Self {
-        Self { phases: Mutex::new(vec![Phase::Running; workers]), changed: Condvar::new() }
-    }
-
-    /// Called by a worker before each step.
-    fn wait(&self, worker: usize) {
-        let mut phases = self.phases.lock().unwrap();
-        phases[worker] = Phase::Waiting;
-        self.changed.notify_all();
-        let phases = self.changed.wait_while(phases, |phases| phases[worker] == Phase::Waiting).unwrap();
-        if phases[worker] == Phase::Doomed {
-            drop(phases);
-            resume_unwind(Box::new(Death));
-        }
-    }
-
-    fn over(&self, worker: usize) {
-        self.phases.lock().unwrap()[worker] = Phase::Over;
-        self.changed.notify_all();
-    }
-
-    /// Lets some worker that is not over go on, or die, until it waits again; false if all are over.
-    fn step(&self, pick: usize, phase: Phase) -> bool {
-        let settled =
-            |phases: &mut Vec<Phase>| !phases.iter().all(|phase| matches!(phase, Phase::Waiting | Phase::Over));
-        let mut phases = self.changed.wait_while(self.phases.lock().unwrap(), settled).unwrap();
-        let waiting: Vec<usize> = (0..phases.len()).filter(|&worker| phases[worker] == Phase::Waiting).collect();
-        let Some(&worker) = waiting.get(pick % waiting.len().max(1)) else { return false };
-        phases[worker] = phase;
-        self.changed.notify_all();
-        drop(self.changed.wait_while(phases, settled).unwrap());
-        true
-    }
-}
-
-impl SharedData for Gated<'_> {
-    fn read(&self, key: &str) -> Entry {
-        self.gate.wait(self.worker);
-        self.memory.read(key)
-    }
-
-    fn write(&self, key: &str, bytes: &[u8], cas: u32) -> Result<(), CasMismatch> {
-        self.gate.wait(self.worker);
-        self.memory.write(key, bytes, cas)
-    }
-}
 
 /// What a worker does before its tick.
 #[derive(Debug, Clone, Copy)]
@@ -100,17 +26,7 @@ enum Action {
     List,
 }
 
-/// One second: what each worker does, and in which order they take their steps.
-#[derive(Debug, Clone)]
-struct Round {
-    actions: Vec<Vec<Action>>,
-    order: Vec<usize>,
-    /// After how many steps which worker dies.
-    death: Option<(usize, usize)>,
-}
-
 const CALLER: &str = "web-app";
-pub(super) const WORKERS: usize = 3;
 const CONCURRENT: u32 = 3;
 const PER_MINUTE: u32 = 12;
 
@@ -250,67 +166,14 @@ impl Worker {
 }
 
 /// Plays one second.
-fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &Round, number: usize) {
+fn play(memory: &Memory, truth: &Truth, workers: &mut [Option<Worker>], round: &Round<Action>, number: usize) {
     let act = |worker: &mut Worker, at: usize, shared_data: &dyn SharedData| {
         round.actions[at].iter().for_each(|action| worker.act(shared_data, truth, *action, number));
         worker.tick(shared_data, truth, number);
     };
-    for dead in take_turns(memory, workers, (&round.order, round.death), &act) {
+    for dead in take_turns(memory, workers, round, &act) {
         truth.running.fetch_sub(dead.sessions.len() as u32, SeqCst);
     }
-}
-
-/// Each worker acts, a step at a time and in this order; after so many steps one may die, which leaves nothing but what it
-/// has written. Gives those that died.
-pub(super) fn take_turns<W: Send>(
-    memory: &Memory,
-    workers: &mut [Option<W>],
-    (order, death): (&[usize], Option<(usize, usize)>),
-    act: &(dyn Fn(&mut W, usize, &dyn SharedData) + Sync),
-) -> Vec<W> {
-    let gate = Gate::new(workers.len());
-    let results: Vec<Result<(), Box<dyn Any + Send>>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers.len())
-            .zip(workers.iter_mut())
-            .map(|(at, worker)| {
-                let gate = &gate;
-                scope.spawn(move || {
-                    let shared_data = Gated { memory, gate, worker: at };
-                    let result = catch_unwind(AssertUnwindSafe(|| {
-                        if let Some(worker) = worker {
-                            act(worker, at, &shared_data);
-                        }
-                    }));
-                    gate.over(at);
-                    result
-                })
-            })
-            .collect();
-        let mut order = order.iter().copied().cycle();
-        for step in 0.. {
-            let phase = match death {
-                Some((when, _)) if when == step => Phase::Doomed,
-                _ => Phase::Running,
-            };
-            let pick = match death {
-                Some((when, who)) if when == step => who,
-                _ => order.next().unwrap_or(step),
-            };
-            if !gate.step(pick, phase) {
-                break;
-            }
-        }
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    });
-    let mut dead = Vec::new();
-    for (worker, result) in workers.iter_mut().zip(results) {
-        match result {
-            Ok(()) => {}
-            Err(payload) if payload.is::<Death>() => dead.extend(worker.take()),
-            Err(payload) => resume_unwind(payload),
-        }
-    }
-    dead
 }
 
 /// What was stopped in the round before has been told by now, if its worker lives and it has not ended.
@@ -355,21 +218,12 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn round() -> impl Strategy<Value = Round> {
-    (
-        prop::collection::vec(prop::collection::vec(action(), 0..4), WORKERS),
-        prop::collection::vec(0..WORKERS, 1..80),
-        prop::option::weighted(0.3, (0_usize..60, 0..WORKERS)),
-    )
-        .prop_map(|(actions, order, death)| Round { actions, order, death })
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn no_interleaving_and_no_death_breaks_a_limit_or_leaves_anything_behind(
-        rounds in prop::collection::vec(round(), 1..10),
+        rounds in prop::collection::vec(round(action()), 1..10),
     ) {
         let (memory, truth) = (Memory::default(), Truth::default());
         let mut workers: Vec<_> = (0..WORKERS).map(|at| Some(Worker::new(at as u64 + 1))).collect();

@@ -3,3 +3,4 @@
 mod calls;
 mod interleavings;
 mod shared_tallies;
+mod turns;

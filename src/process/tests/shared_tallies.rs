@@ -6,13 +6,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
 
-use super::interleavings::take_turns;
+use super::turns::{WORKERS, round, take_turns};
 use crate::limit::{Drawn, SharedLimits};
 use crate::process::shared_data::memory::Memory;
 use crate::process::{Share, SharedData, SharedTallies, TallyKey};
 use crate::usage::MicroUsd;
 
-const WORKERS: usize = 3;
 const MAX_SESSIONS: u64 = 4;
 const MAX_TOKENS: u64 = 5_000;
 const STARTED: u64 = 1_000_000;
@@ -24,8 +23,6 @@ enum Action {
     End,
 }
 
-/// One second: what each worker does, in which order they take their steps, and which of them dies after how many.
-type Round = (Vec<Vec<Action>>, Vec<usize>, Option<(usize, usize)>);
 
 /// What is true, whatever the workers believe.
 #[derive(Default)]
@@ -77,30 +74,22 @@ fn action() -> impl Strategy<Value = Action> {
     prop_oneof![3 => Just(Action::Begin), 3 => (1_u64..1000).prop_map(Action::Draw), 2 => Just(Action::End)]
 }
 
-fn round() -> impl Strategy<Value = Round> {
-    (
-        prop::collection::vec(prop::collection::vec(action(), 0..5), WORKERS),
-        prop::collection::vec(0..WORKERS, 1..60),
-        prop::option::weighted(0.3, (0_usize..30, 0..WORKERS)),
-    )
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn no_interleaving_and_no_death_lets_in_too_many_or_loses_what_was_drawn(
-        rounds in prop::collection::vec(round(), 1..8),
+        rounds in prop::collection::vec(round(action()), 1..8),
     ) {
         let (memory, truth) = (Memory::default(), Mutex::new(Truth::default()));
         let mut workers: Vec<_> = (0..WORKERS).map(|_| Some(Worker::default())).collect();
-        for (number, (actions, order, death)) in rounds.iter().enumerate() {
+        for (number, round) in rounds.iter().enumerate() {
             let now = UNIX_EPOCH + Duration::from_secs(STARTED + number as u64);
             let act = |worker: &mut Worker, at: usize, shared_data: &dyn SharedData| {
-                actions[at].iter().for_each(|action| worker.act(shared_data, &truth, *action, now));
+                round.actions[at].iter().for_each(|action| worker.act(shared_data, &truth, *action, now));
                 worker.tallies.tick(shared_data, now);
             };
-            take_turns(&memory, &mut workers, (order, *death), &act);
+            take_turns(&memory, &mut workers, round, &act);
             workers.iter_mut().for_each(|worker| { worker.get_or_insert_default(); });
         }
         let tally = SharedTallies::default().read(&memory, share().key);

@@ -99,6 +99,19 @@ fn a_call_that_must_end_is_asked_to_until_it_has() {
 }
 
 #[test]
+fn a_client_that_leaves_the_answer_unread_for_long_has_no_call_without_limits() {
+    let vm = calling(json!({}));
+    let unread = started_call(&vm, "brief", CALLS, "rtc_1");
+    vm.wait(Duration::from_secs(9));
+    assert!(!matches!(unread.fate(), Fate::Reset));
+    vm.wait(Duration::from_secs(1));
+    assert!(matches!(unread.fate(), Fate::Reset));
+    drop(unread);
+    vm.wait(Duration::from_secs(1));
+    assert_eq!(vm.http_calls().len(), 1, "its time is over");
+}
+
+#[test]
 fn a_hangup_through_the_filter_ends_the_session_when_the_upstream_agrees() {
     let vm = calling(json!({}));
     drop(started_call(&vm, "default", CALLS, "rtc_1"));

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use crate::fixture::{KEY, TOKEN, refusal, vm};
+use crate::fixture::{ACCEPTED, KEY, TOKEN, refusal, vm};
 use crate::host::{Exchange, Request, Vm};
 
 const SUBPROTOCOLS: &str = "sec-websocket-protocol";
@@ -150,6 +150,34 @@ fn trailers_hold_no_token_either() {
         let request = request.trailer("api_key", "x").trailer("proxy-authorization", "x");
         let request = request.trailer("connection", TOKEN).trailer("upgrade", TOKEN).trailer(SUBPROTOCOLS, TOKEN);
         assert_eq!(request.send().upstream().trailers.text(), ["x-last: 1", "x-token: 2"], "{policy}");
+    }
+}
+
+#[test]
+fn nothing_follows_a_websocket() {
+    let vm = vm(json!({}));
+    for is_open in [false, true] {
+        let exchange = vm.upgrade("/v1/realtime?model=gpt-realtime").authenticated().send();
+        exchange.upstream();
+        if is_open {
+            exchange.respond(101, ACCEPTED);
+        }
+        exchange.request_trailers(&[("x-last".into(), b"1".to_vec()), ("x-token".into(), TOKEN.into())]);
+        assert!(exchange.trailers().unwrap().text().is_empty());
+    }
+}
+
+#[test]
+fn more_tokens_than_there_are_places_for_are_refused_before_they_are_looked_for() {
+    let vm = vm(json!({}));
+    for (count, want) in [(15, None), (16, Some(refusal(400, "malformed_credentials")))] {
+        let keys: Vec<_> = (0..count).map(|number| format!("a-key-of-{number}")).collect();
+        let request = vm.request("GET", "/v1/models").authenticated().line("x-api-key", keys.join(","));
+        let exchange = request.line("x-other", "a-key-of-3").send();
+        match want {
+            None => assert!(exchange.upstream().lines.all("x-other").is_empty()),
+            Some(want) => assert_eq!(exchange.refused(), want),
+        }
     }
 }
 

@@ -112,6 +112,14 @@ fn a_spent_budget_holds_until_midnight(limits: Value) {
 }
 
 #[test]
+fn who_has_nothing_left_may_end_a_call() {
+    let vm = vm(json!({ "callers": { "web-app": { "limits": { "tokens_per_day": 100 } } } }));
+    open(&vm).send_upstream(&used(100));
+    assert_eq!(refused(&vm).0, "budget_exceeded");
+    vm.request("POST", "/v1/realtime/calls/rtc_1/hangup").authenticated().send().upstream();
+}
+
+#[test]
 fn the_limits_come_last_of_all_checks() {
     let vm = limited(json!({ "concurrent_sessions": 1 }));
     let _session = open(&vm);

@@ -1,6 +1,8 @@
 //! What a worker's streams hold together: beyond it new work is refused, what runs goes on, and all of it is given back.
 //! Nothing is recorded: how many are let in depends on the sizes of the filter's own types.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::fixture::{ACCEPTED, TOKEN, error, vm};
@@ -129,6 +131,26 @@ fn a_call_can_be_hung_up_in_a_full_account() {
         let vm = vm(json!({ "policies": { "reading": { "provider": "openai", "models": ["gpt*"] } } }));
         let _all = fill(&vm);
         vm.request("POST", "/v1/realtime/calls/rtc_1/hangup").authenticated().send().upstream();
+        let told = vm.post("/v1/realtime/calls/rtc_1/hangup", r#"{"model":"gpt"}"#);
+        told.with_policy("reading").authenticated().send().upstream();
+    });
+}
+
+#[test]
+fn tokens_that_are_kept_for_a_request_that_does_not_end_count() {
+    golden::unrecorded(|| {
+        let vm = mixed();
+        let unended = || {
+            let request = vm.post("/v1/files", "").with_policy("unmetered").authenticated();
+            request.line("x-api-key", "k".repeat(HEADERS)).send_headers(false)
+        };
+        let all = all(unended);
+        assert!((LIMIT / 2 / HEADERS..LIMIT / HEADERS).contains(&all.len()), "{}", all.len());
+        all[0].send_chunk(b"", true);
+        drop(unended());
+        drop(all);
+        vm.wait(Duration::from_secs(1));
+        assert_eq!(held(&vm), 0);
     });
 }
 
