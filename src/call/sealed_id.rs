@@ -166,7 +166,7 @@ fn share(reader: &mut Reader<'_>) -> Result<Option<Share>, MalformedClaims> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client_secret::claims::{Claims, SecretLimits};
+    use crate::client_secret;
     use crate::client_secret::sealing::SealingKey;
 
     const KEY: &[u8] = b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -278,7 +278,8 @@ mod tests {
 
     #[test]
     fn neither_a_secret_nor_an_id_is_taken_for_the_other() {
-        let secret = keys().seal(&client_secret::claims::tests::LEAST, &NONCE).unwrap().expose().replacen("ek_", "rtc_", 1);
+        let secret =
+            keys().seal(&client_secret::claims::tests::LEAST, &NONCE).unwrap().expose().replacen("ek_", "rtc_", 1);
         assert_eq!(error(&secret, &keys()), Some(OpenError::Invalid));
         let id = SEALED_FULL.replacen("rtc_", "ek_", 1);
         let opened = keys().open(id.as_bytes(), LEAST.began_at, &mut Plaintext::default()).err();

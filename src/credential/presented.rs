@@ -136,8 +136,7 @@ impl<'a> PresentedTokens<'a> {
     /// Whether one of them stands in a text of the head, not being what is presented there: as it is, percent-encoded in
     /// whole or in part, or in what `Basic` encodes.
     pub fn stand_in(&self, text: &[u8]) -> bool {
-        self.are_too_many()
-            || (self.may_be_elsewhere && self.tokens.iter().any(|token| stands_in(token.bytes(), text)))
+        self.are_too_many() || (self.may_be_elsewhere && self.tokens.iter().any(|token| stands_in(token.bytes(), text)))
     }
 
     fn add(&mut self, token: Cow<'a, [u8]>) {
@@ -336,5 +335,19 @@ mod tests {
         let lines = [(Slot::Gateway, b"gateway-token".as_slice())];
         let tokens = PresentedTokens::new(lines.into_iter(), [].into_iter(), &Target::parse(b"/")).into_owned();
         assert!(tokens.stand_in(b"x gateway-token") && !tokens.stand_in(b"gateway-tokem"));
+    }
+
+    #[test]
+    fn of_more_than_one_request_may_present_any_text_may_hold_one() {
+        for count in [MOST_TOKENS, MOST_TOKENS + 1] {
+            let text = (0..count).map(|number| format!("token-number-{number}")).collect::<Vec<_>>().join(",");
+            // What is presented again, or is none, counts for nothing.
+            let lines = [(Slot::Gateway, text.as_bytes()), (Slot::ApiKey, text.as_bytes()), (Slot::ApiKey, b"unused")];
+            let tokens = PresentedTokens::new(lines.into_iter(), [].into_iter(), &Target::parse(b"/"));
+            let is_more = count > MOST_TOKENS;
+            assert_eq!((tokens.are_too_many(), tokens.stand_in(b"any text")), (is_more, is_more), "{count}");
+            let searched = tokens.searched([b"any text".as_slice()].into_iter(), false);
+            assert_eq!((searched.may_be_elsewhere(), searched.into_owned().stand_in(b"any text")), (is_more, is_more));
+        }
     }
 }

@@ -7,29 +7,25 @@ use std::time::{Duration, SystemTime};
 use super::context::{Context, WorkerState};
 use super::denials::{
     credential_denial, deferred, foreign_charset, limit_denial, locked_call, missing_token, model_out_of_sight,
-    origin_not_allowed, overloaded, route_not_allowed, token_denial, token_elsewhere, unreadable_body,
-    unreadable_live_call, unsupported_content_type,
+    origin_not_allowed, overloaded, route_not_allowed, token_elsewhere, unreadable_body, unreadable_live_call,
+    unsupported_content_type,
 };
+use super::identity::Identified;
 use super::named_call::{Claimant, NamedCall};
 use super::request_head::{BodyKind, Line, RequestHead};
-use crate::client_secret::claims::{Claims, unix_seconds};
-use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
 use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan};
-use crate::credential::{
-    Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, TokenError, presented_token, stands_in,
-};
+use crate::credential::{Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, presented_token, stands_in};
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallAction, CallPath, Endpoint, Mint, Path};
 use crate::host::StreamHost;
 use crate::http::Param;
-use crate::json::paths::InvalidPath;
 use crate::limit::{SessionBounds, SessionLimits};
 use crate::memory::{Full, MemoryAccount, Reservation, SHARE};
 use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider, ProviderKind};
-use crate::process::{SessionHandle, Sessions, Share, TallyKey};
+use crate::process::{SessionHandle, Sessions, Share};
 use crate::protocol::Lock;
 use crate::secret::Secret;
 use crate::usage::{MicroUsd, PriceList, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
@@ -106,7 +102,7 @@ impl Admission {
         let token = presented_token(head.slots(), offer, &query_keys, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
         request.check_places(&token)?;
-        let Identified { caller, client_secret, share } = identify(plan, policy, &token, host)?;
+        let Identified { caller, client_secret, share } = Identified::of(&token, plan, policy, host)?;
         let (policy, call, prices) = (policy.clone(), None, None);
         let mut admission = Self { policy, caller, client_secret, share, endpoint, prices, call };
         match admission.check(plan, head, &mut cx.worker.sessions) {
@@ -414,13 +410,6 @@ impl Identity {
     }
 }
 
-/// Whose token it is, and what that says.
-struct Identified {
-    caller: Arc<Caller>,
-    client_secret: Option<Box<OpenedSecret>>,
-    share: Option<Share>,
-}
-
 /// Takes so many bytes for what begins or waits.
 ///
 /// # Errors
@@ -428,39 +417,6 @@ struct Identified {
 /// If the worker's streams hold so much that nothing new may.
 fn admit(bytes: usize, memory: &MemoryAccount) -> Result<Reservation, Denial> {
     memory.admit(bytes).map_err(|Full| overloaded())
-}
-
-/// Whose token it is. A caller's own token may begin as client secrets do.
-fn identify(plan: &Plan, policy: &Policy, token: &[u8], host: &dyn StreamHost) -> Result<Identified, Denial> {
-    if let Some(secrets) = plan.secrets.as_ref().filter(|_| token.starts_with(PREFIX)) {
-        let mut plaintext = Plaintext::default();
-        match secrets.keys.open(token, unix_seconds(host.now()), &mut plaintext) {
-            Ok(claims) => return identify_by_secret(plan, policy, &claims, token),
-            Err(OpenError::Expired) => return Err(token_denial(TokenError::Expired)),
-            Err(OpenError::NotSealed | OpenError::Invalid) => {}
-        }
-    }
-    let caller = plan.callers.find(token, || host.now()).map_err(token_denial)?;
-    Ok(Identified { caller: caller.clone(), client_secret: None, share: None })
-}
-
-fn identify_by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) -> Result<Identified, Denial> {
-    let caller = plan.callers.named(claims.caller).ok_or_else(|| token_denial(TokenError::Invalid))?;
-    let provider = policy.providers().find(|provider| provider.name == claims.provider);
-    let provider = provider.filter(|_| policy.name == claims.policy).ok_or_else(route_not_allowed)?;
-    // Minted when the policy was still metered: what cannot be kept is not promised.
-    if !policy.is_metered && (claims.lock.is_some() || claims.limits.need_metering()) {
-        return Err(route_not_allowed());
-    }
-    let client_secret = OpenedSecret::new(claims, policy, provider);
-    let client_secret = client_secret.map_err(|InvalidPath(_)| token_denial(TokenError::Invalid))?;
-    let limits = claims.limits.shared();
-    let share = (!limits.is_none()).then(|| Share {
-        key: TallyKey::of(token),
-        limits,
-        kept_until: claims.expires_at.saturating_add(CLOCK_SKEW),
-    });
-    Ok(Identified { caller: caller.clone(), client_secret: Some(Box::new(client_secret)), share })
 }
 
 /// Whether the endpoint may be addressed: minting where it is on, and with a client secret only what that is for.

@@ -12,6 +12,7 @@ mod context;
 mod denials;
 mod forward;
 mod handshake;
+mod identity;
 mod joined_call;
 mod lost_connection;
 mod mint;
@@ -271,6 +272,7 @@ impl Stream {
         worker.sessions.metrics.add(Metric::Rejected { code: denial.code, caller, limit: denial.reached() });
         let reply = DetailedReply::from(&denial);
         self.denied = Some(Box::new(denial));
+        self.presented = None;
         reply
     }
 }

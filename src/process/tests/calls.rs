@@ -158,9 +158,9 @@ proptest! {
                 worker.get_or_insert_with(|| Worker { is_running: true, ..Worker::new(at, ((number + 1) * 10 + at) as u64) });
             }
         }
-        take_turns(&memory, &mut workers, (&[0, 1, 2], None), &|worker: &mut Worker, _, shared_data| {
-            worker.tick(shared_data);
-        });
+        for worker in workers.iter_mut().flatten() {
+            worker.tick(&memory);
+        }
         let running: Vec<_> = workers.iter().flatten().filter(|worker| worker.is_running && !was_lost.contains(&worker.number))
             .map(|worker| worker.number).collect();
         check_rest(&memory, &truth, &running);

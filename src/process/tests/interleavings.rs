@@ -1,8 +1,8 @@
 //! Sessions of workers that run at the same time, in every order that a test thinks of, while some die.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use proptest::prelude::*;
@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use super::turns::{Round, WORKERS, round, take_turns};
 use crate::credential::Caller;
 use crate::limit::CallerLimits;
-use crate::process::shared_data::memory::{Memory, next_second};
 use crate::process::shared_data::SharedData;
+use crate::process::shared_data::memory::{Memory, next_second};
 use crate::process::{CallerUsage, Filter, Heartbeats, Peers, RecordSlot, Registry};
 use crate::testing::{self, record};
 use crate::usage::{Close, ClosedBy, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Tokens};

@@ -23,7 +23,6 @@ enum Action {
     End,
 }
 
-
 /// What is true, whatever the workers believe.
 #[derive(Default)]
 struct Truth {

@@ -17,9 +17,9 @@ pub(super) const WORKERS: usize = 3;
 #[derive(Debug, Clone)]
 pub(super) struct Round<A> {
     pub actions: Vec<Vec<A>>,
-    order: Vec<usize>,
+    pub order: Vec<usize>,
     /// After how many steps which worker dies.
-    death: Option<(usize, usize)>,
+    pub death: Option<(usize, usize)>,
 }
 
 /// Seconds in which workers do such things.

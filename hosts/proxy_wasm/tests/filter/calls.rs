@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fixture::{ACCEPTED, TOKEN, refusal, vm};
-use crate::host::{Exchange, Level, Vm};
+use crate::host::{Exchange, Fate, Level, Vm};
 
 const CALLS: &str = "/v1/realtime/calls?model=gpt-realtime";
 const OPERATOR: &str = "token-of-the-operator";
@@ -103,9 +103,9 @@ fn a_client_that_leaves_the_answer_unread_for_long_has_no_call_without_limits() 
     let vm = calling(json!({}));
     let unread = started_call(&vm, "brief", CALLS, "rtc_1");
     vm.wait(Duration::from_secs(9));
-    assert!(!matches!(unread.fate(), Fate::Reset));
+    assert_ne!(unread.fate(), Fate::Reset);
     vm.wait(Duration::from_secs(1));
-    assert!(matches!(unread.fate(), Fate::Reset));
+    assert_eq!(unread.fate(), Fate::Reset);
     drop(unread);
     vm.wait(Duration::from_secs(1));
     assert_eq!(vm.http_calls().len(), 1, "its time is over");
