@@ -77,6 +77,13 @@ fn fate(host: &Host, policy: &str, pieces: &[&[u8]], ends: bool, input: &[u8]) -
             let token = admitting(&host.request, policy);
             assert_stripped(&lines, policy, &token, input);
             assert_owned(&host.request, &lines, &token);
+            // What it need not wait for follows it.
+            for (index, piece) in left.filter(|_| !ends) {
+                let is_last = index + 1 == pieces.len();
+                let action = gateway.worker.request_body(id, &mut &**piece, is_last, host);
+                assert!(replaced.is_none() && matches!(action, RequestAction::Pass), "more of a body is held");
+                body.extend_from_slice(piece);
+            }
             answer(&mut gateway, id, &lines, policy, input);
             Fate::Forwarded(lines, replaced.unwrap_or(body))
         }
