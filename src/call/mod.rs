@@ -154,6 +154,14 @@ impl Calls {
         overdue
     }
 
+    /// A plugin ends, and with it what it had sent: hangups that are under way may never be answered, and are sent again.
+    pub fn forget_callouts(&mut self, now: SystemTime) {
+        let stopping = self.0.iter_mut().filter_map(|call| call.stopping.as_mut());
+        for stopping in stopping.filter(|stopping| stopping.callout.is_some()) {
+            stopping.failed(now);
+        }
+    }
+
     /// A hangup of this number was answered with this status, or not at all. Gives the id of a call that goes on, once.
     pub fn answered(
         &mut self,

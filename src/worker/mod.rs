@@ -144,11 +144,11 @@ impl Worker {
         action
     }
 
-    /// The first stream of a configuration tells which port that serves.
+    /// Where a plugin has several configurations, their streams tell which ports each serves.
     fn look_at_port(&mut self, id: StreamId, host: &dyn StreamHost) {
         let Some((_, stream)) = self.streams.get_mut(id) else { return };
         let configuration = stream.configuration();
-        if self.plugins.misses_port(configuration)
+        if self.plugins.asks_for_port(configuration)
             && let Some(port) = host.attribute(Attribute::LocalPort)
         {
             let plan = stream.plan();
@@ -243,6 +243,7 @@ impl Worker {
         if let Some(Configuration { id, .. }) = configuration {
             self.plugins.done(*id);
         }
+        self.state.calls.forget_callouts(self.state.clock);
         self.state.flush_metrics();
     }
 

@@ -152,6 +152,21 @@ fn a_call_is_hung_up() {
 }
 
 #[test]
+fn a_hangup_that_was_sent_by_a_plugin_that_ends_is_sent_again() {
+    let mut fixture = Fixture::of(&configuration(&kept(), &json!({})));
+    fixture.call();
+    let old = fixture.configuration.take();
+    fixture.configured("gateway", &configuration(&another(), &json!({})));
+    fixture.tick();
+    fixture.worker.plugin_done(old.as_ref());
+    fixture.tick();
+    assert_eq!(fixture.host.sent.len(), 2, "its answer would have gone to the plugin that is gone");
+    fixture.worker.callout_answered(CalloutId(2), Some(b"404"), &fixture.host);
+    (0..60).for_each(|_| fixture.tick());
+    assert_eq!(fixture.host.sent.len(), 2);
+}
+
+#[test]
 fn a_call_that_one_update_has_kept_the_next_can_end() {
     let mut fixture = Fixture::of(&configuration(&kept(), &json!({})));
     fixture.call();

@@ -66,12 +66,13 @@ export function wasmFilter({
   };
 }
 
-/** The same filter, loaded from the file of a filesystem ECDS in this directory. */
-export function discoveredFilter({ name, typed_config: { '@type': typeUrl } }, { path, directory }) {
+/** The same filter, loaded from the file `ecds.json` of this directory (ECDS). */
+export function discoveredFilter({ name, typed_config: { '@type': typeUrl } }, directory) {
+  const source = { path: join(directory, 'ecds.json'), watched_directory: { path: directory } };
   return {
     name,
     config_discovery: {
-      config_source: { resource_api_version: 'V3', path_config_source: { path, watched_directory: { path: directory } } },
+      config_source: { resource_api_version: 'V3', path_config_source: source },
       type_urls: [typeUrl],
     },
   };

@@ -1,6 +1,6 @@
 // The gateway under test: one Envoy, its listeners, and the filter in front of the upstreams.
 import { join } from 'node:path';
-import { renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { bootstrap, cluster, discoveredFilter, ecdsFile, ldsFile, listener, wasmFilter } from './config.mjs';
 import { scratchDirectory, startEnvoy, validateBootstrap } from './envoy.mjs';
 import { exchange, requestBytes } from './http1.mjs';
@@ -98,11 +98,11 @@ export async function startGateway(options) {
     },
     /** Replaces the filters of all listeners by what `changes` makes of the options, and waits until Envoy has taken them. */
     async replaceFilter(changes) {
-      const reloads = () => envoy.statsSum('extension_config_discovery.*config_reload$');
-      const before = await reloads();
+      const taken = () => envoy.statsSum('extension_config_discovery.*update_success$');
+      const before = await taken();
       version += 1;
       const count = writeFilters({ ...options, ...changes }, directory, version);
-      await until('Envoy to take the filters', async () => (await reloads()) >= before + count);
+      await until('Envoy to take the filters', async () => (await taken()) >= before + count);
     },
     /** The port of a listener now; a replaced listener may have moved. */
     currentPort: (name = 'http') => envoy.port(name),
@@ -135,7 +135,7 @@ function listenersOf({ others = {}, ...options }, directory) {
 function listenerOf(name, options, directory, { tls = false } = {}) {
   const { routes, filtersBefore, filtersAfter, hcm } = options;
   const whole = options.filter === false ? null : filterOf(options);
-  const filter = options.discovered ? discoveredFilter(whole, { path: ecdsPath(name, directory), directory }) : whole;
+  const filter = options.discovered ? discoveredFilter(whole, ecdsDirectory(name, directory)) : whole;
   return listener({ name, directory, filter, tls, ...defined({ routes, filtersBefore, filtersAfter, hcm }) });
 }
 
@@ -146,7 +146,7 @@ function filterOf(options) {
   return wasmFilter(defined(of));
 }
 
-const ecdsPath = (listenerName, directory) => join(directory, `ecds-${listenerName}.json`);
+const ecdsDirectory = (listenerName, directory) => join(directory, `ecds-${listenerName}`);
 
 /** Puts the filters of all listeners in place, each by a rename, and says how many there are. */
 function writeFilters({ others = {}, ...options }, directory, version) {
@@ -156,9 +156,11 @@ function writeFilters({ others = {}, ...options }, directory, version) {
     ...Object.entries(others).map(([name, changes]) => [name, { ...options, ...changes }]),
   ];
   for (const [name, of] of filters) {
-    const staged = join(directory, `ecds-${name}.next`);
+    const own = ecdsDirectory(name, directory);
+    mkdirSync(own, { recursive: true });
+    const staged = join(own, 'next');
     writeFileSync(staged, JSON.stringify(ecdsFile(filterOf(of), version)), { mode: 0o600 });
-    renameSync(staged, ecdsPath(name, directory));
+    renameSync(staged, join(own, 'ecds.json'));
   }
   return filters.length;
 }
