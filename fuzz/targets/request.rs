@@ -65,8 +65,12 @@ fn fate(host: &Host, policy: &str, pieces: &[&[u8]], ends: bool, input: &[u8]) -
     let mut body = Vec::new();
     let mut lines = host.request.clone();
     let mut action = gateway.worker.request_headers(id, ends, host);
+    let was_held = matches!(action, RequestAction::Hold);
     let mut left = pieces.iter().enumerate();
-    while let (RequestAction::Hold, false, Some((index, piece))) = (&action, ends, left.next()) {
+    while !ends
+        && matches!(action, RequestAction::Hold)
+        && let Some((index, piece)) = left.next()
+    {
         body.extend_from_slice(piece);
         let is_last = index + 1 == pieces.len();
         action = gateway.worker.request_body(id, &mut body.as_slice(), is_last, host);
@@ -77,6 +81,13 @@ fn fate(host: &Host, policy: &str, pieces: &[&[u8]], ends: bool, input: &[u8]) -
             let token = admitting(&host.request, policy);
             assert_stripped(&lines, policy, &token, input);
             assert_owned(&host.request, &lines, &token);
+            // What it need not wait for follows it.
+            for (index, piece) in left.filter(|_| was_held) {
+                let is_last = index + 1 == pieces.len();
+                let action = gateway.worker.request_body(id, &mut &**piece, is_last, host);
+                assert!(replaced.is_none() && matches!(action, RequestAction::Pass), "more of a body is held");
+                body.extend_from_slice(piece);
+            }
             answer(&mut gateway, id, &lines, policy, input);
             Fate::Forwarded(lines, replaced.unwrap_or(body))
         }

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use super::context::{Context, WorkerState};
 use super::denials::{
     credential_denial, deferred, foreign_charset, limit_denial, locked_call, missing_token, model_out_of_sight,
-    origin_not_allowed, overloaded, route_not_allowed, token_elsewhere, unreadable_body, unreadable_live_call,
-    unsupported_content_type,
+    no_offer, origin_not_allowed, overloaded, route_not_allowed, token_elsewhere, unreadable_body,
+    unreadable_live_call, unsupported_content_type,
 };
 use super::identity::Identified;
 use super::named_call::{Claimant, NamedCall};
@@ -84,6 +84,9 @@ pub(crate) enum BodyNeed {
     Empty,
     /// It must be empty: what it would use draws on a budget of the day, and could not be counted.
     Nothing,
+    /// It begins a call. Nothing of it is read, but only of a request that was held back does Envoy tell, while it is
+    /// answered, how it was routed: what ends the call goes the same way.
+    Offer(CallPath),
     /// It says what secret to mint.
     Mint(Mint),
 }
@@ -201,11 +204,12 @@ impl Admission {
             (Endpoint::Mint(_), BodyKind::Json) if ends => Err(unreadable_body()),
             (Endpoint::Mint(mint), BodyKind::Json) => Ok(Some(BodyNeed::Mint(*mint))),
             // SDP names no model; a form could.
-            (Endpoint::StartCall(CallPath::Live), kind) => self.live_body_need(kind, has_rule, ends),
-            (Endpoint::StartCall(_), BodyKind::Sdp) => Ok(None),
+            (Endpoint::StartCall(CallPath::Live), kind) if !ends => self.live_body_need(kind, has_rule).map(Some),
+            (Endpoint::StartCall(_), _) if ends => Err(no_offer()),
+            (Endpoint::StartCall(path), BodyKind::Sdp) => Ok(Some(BodyNeed::Offer(*path))),
             (Endpoint::StartCall(_), _) if self.binding_models().is_some() => Err(model_out_of_sight()),
             (Endpoint::StartCall(_), _) if has_rule => Err(unreadable_body()),
-            (Endpoint::StartCall(_), _) => Ok(None),
+            (Endpoint::StartCall(path), _) => Ok(Some(BodyNeed::Offer(*path))),
             (Endpoint::Deferred, _) if self.must_be_counted() => Err(deferred()),
             _ if ends => Ok(None),
             (_, kind) => self.rest_body_need(kind, has_rule),
@@ -213,19 +217,15 @@ impl Admission {
     }
 
     /// A call of Live names its models nowhere but in its body.
-    fn live_body_need(&self, kind: BodyKind, has_rule: bool, ends: bool) -> Result<Option<BodyNeed>, Denial> {
+    fn live_body_need(&self, kind: BodyKind, has_rule: bool) -> Result<BodyNeed, Denial> {
         let is_strict = has_rule || self.binding_models().is_some() || self.prices.is_some();
         let may_be_named = self.policy.has_several_providers() || !self.policy.aliases.is_empty();
         match kind {
-            _ if !(is_strict || may_be_named) => Ok(None),
-            _ if ends && !is_strict => Ok(None),
-            BodyKind::Json if !ends => Ok(Some(BodyNeed::LiveModels)),
-            BodyKind::Json
-            | BodyKind::CodedJson
-            | BodyKind::ForeignJson
-            | BodyKind::Form
-            | BodyKind::Sdp
-            | BodyKind::Other => Err(unreadable_live_call()),
+            _ if !(is_strict || may_be_named) => Ok(BodyNeed::Offer(CallPath::Live)),
+            BodyKind::Json => Ok(BodyNeed::LiveModels),
+            BodyKind::CodedJson | BodyKind::ForeignJson | BodyKind::Form | BodyKind::Sdp | BodyKind::Other => {
+                Err(unreadable_live_call())
+            }
         }
     }
 

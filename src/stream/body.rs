@@ -52,7 +52,7 @@ pub(crate) struct WholeRequest<'a> {
     pub plan: &'a Plan,
     /// The header lines.
     pub head: &'a RequestHead,
-    /// The body, which may be empty.
+    /// The body, which may be empty; nothing of an offer, of which no more is awaited than that it comes.
     pub body: &'a [u8],
 }
 
@@ -66,6 +66,7 @@ impl WholeRequest<'_> {
         match waiting.need {
             BodyNeed::Mint(mint) => self.mint(&waiting, mint, cx),
             BodyNeed::LiveModels => self.live_call(waiting, cx),
+            BodyNeed::Offer(path) => self.call(waiting, path, cx),
             BodyNeed::Model | BodyNeed::Empty | BodyNeed::Nothing => self.forward(waiting, cx),
         }
     }
@@ -96,6 +97,22 @@ impl WholeRequest<'_> {
         let awaited = Awaited::of_rest(&admission, meter);
         let forwarded = Forwarded { admission, provider, awaited, reservation };
         Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced, None))
+    }
+
+    /// Finds and resolves the model in the query, and edits the request that begins a call.
+    fn call(&self, waiting: WaitingForBody, at: CallPath, cx: &mut Context<'_>) -> Result<BodyDecision, Denial> {
+        let Self { plan, head, .. } = *self;
+        let WaitingForBody { admission, path, offer, .. } = waiting;
+        let named = named_in_query(&head.target(), &admission)?;
+        let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let reservation = admission.reserve(Forwarded::size(&admission, 0), 0, &cx.worker.memory)?;
+        let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
+        let presented = head.presented(&plan.gateway);
+        let outgoing =
+            Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
+        let (awaited, edits) = outgoing.call(at, None, cx.host);
+        let forwarded = Forwarded { awaited, provider: upstream.provider.clone(), admission, reservation };
+        Ok(BodyDecision::Forward(Box::new(forwarded), edits, None, handle))
     }
 
     /// Finds and resolves the models of a call of Live, and edits the request that begins it.

@@ -1,7 +1,7 @@
 //! WebRTC calls, as the streams see them that begin one, join one or end one.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::Context;
 use super::admission::Admission;
@@ -19,14 +19,9 @@ use crate::process::{CallName, CallTerms, NotJoined, Role, SessionHandle};
 use crate::secret::Secret;
 use crate::usage::{Close, ClosedBy, Record, SessionKind};
 
-/// How long a client may leave the answer unread with which its call begins.
-const MAX_UNREAD: Duration = Duration::from_secs(10);
-
 /// A call that begins, and what ends it.
 pub(crate) struct StartedCall {
     call: Call,
-    /// Until when its client may leave its answer unread: the stream tells what ends the call only when it is over.
-    unread_until: Option<SystemTime>,
     path: CallPath,
     provider_key: Option<ProviderKey>,
 }
@@ -110,8 +105,7 @@ impl StartedCall {
             ..admission.record(host.random_bytes().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
         };
         let watch = if needs_watching(admission) { Watch::UnwatchedSince(started) } else { Watch::NotNeeded };
-        let unread_until = started.checked_add(MAX_UNREAD);
-        Self { call: Call::new(record, started, watch), unread_until, path, provider_key }
+        Self { call: Call::new(record, started, watch), path, provider_key }
     }
 
     /// Its record as it begins.
@@ -132,14 +126,9 @@ impl StartedCall {
         CallTerms { record: record.id, started: *started, policy, secrets_max_duration, share, sidebands }
     }
 
-    /// Whether its answer was left unread for too long, so that its stream is to be reset; said once.
-    pub(crate) fn take_unread(&mut self, now: SystemTime) -> bool {
-        self.unread_until.take_if(|until| *until <= now).is_some()
-    }
-
-    /// The stream that began it is over, and tells what ends the call.
+    /// The call, to be kept among others, and what ends it, which the stream that began it tells.
     pub(crate) fn into_call(self, handle: Option<SessionHandle>, host: &dyn StreamHost) -> Call {
-        let Self { mut call, path, provider_key, .. } = self;
+        let Self { mut call, path, provider_key } = self;
         call.hangup = hangup(call.id(), &|of| path.collection(of), provider_key, host);
         call.handle = handle;
         call

@@ -168,6 +168,13 @@ pub(super) fn unreadable_live_call() -> Denial {
     Denial::new(DenialCode::MalformedRequest, message).param("session.model")
 }
 
+pub(super) fn no_offer() -> Denial {
+    Denial::new(
+        DenialCode::MalformedRequest,
+        "A call begins with an offer of its client's, which is the body: send one.",
+    )
+}
+
 pub(super) fn ambiguous_stream() -> Denial {
     let message = "The body must say once whether it asks for a stream: `stream`, `stream_options` and its \
                    `include_usage` may each stand there only once.";

@@ -44,7 +44,7 @@ use crate::ws::ReadBuffer;
 
 use admission::BodyNeed;
 use body::{BodyDecision, WholeRequest};
-use denials::{overloaded, uncountable_body, unread_body, unreadable_body};
+use denials::{no_offer, overloaded, uncountable_body, unread_body, unreadable_body};
 use forward::edits_of_denied;
 use request::RequestDecision;
 use request_head::{Line, RequestHead};
@@ -156,13 +156,9 @@ impl Stream {
     /// Time passed. Says whether the stream is to be reset now; it is said once.
     pub fn tick(&mut self, sessions: &mut Sessions, now: SystemTime) -> bool {
         let is_revoked = self.standing.as_ref().is_some_and(|standing| standing.is_over(now));
-        match &mut self.state {
-            State::CallStarted(call) => return call.take_unread(now),
+        if is_revoked && let State::Forwarded(sent) = &self.state {
             // Nobody can be told in a session that is not followed.
-            State::Forwarded(sent) if is_revoked && sent.is_unfollowed_session() => {
-                return self.standing.take().is_some();
-            }
-            _ => {}
+            return sent.is_unfollowed_session() && self.standing.take().is_some();
         }
         let (State::Relaying(relay, _), Some(handle)) = (&mut self.state, &self.handle) else { return false };
         let has_changed = relay.has_moved();
@@ -190,14 +186,7 @@ impl Stream {
         }
         match (std::mem::replace(&mut self.state, State::Replied), self.handle.take()) {
             (State::Spent(used), _) => log_rest(used, cx.worker),
-            (State::CallStarted(started_call), handle) => {
-                let mut call = started_call.into_call(handle, host);
-                call.standing = self.standing.take().map(|standing| (self.configuration(), standing));
-                let begun = AccessLog::Call(Box::new(call.record.clone()));
-                let log = self.denied.take().map_or(begun, AccessLog::Denied);
-                calls.begin(call, sessions);
-                log
-            }
+            (State::CallStarted(record), _) => self.denied.take().map_or(AccessLog::Call(record), AccessLog::Denied),
             (State::Relaying(relay, sideband) | State::Cut(relay, sideband), handle) => {
                 let now = host.now();
                 let mut record = relay.record(Status::Closed, now);
@@ -235,13 +224,14 @@ impl Stream {
         cx: &mut Context<'_>,
     ) -> RequestAction {
         let State::WaitingForBody(waiting) = &self.state else { return RequestAction::Reset };
-        let unwanted = match waiting.1.need {
-            BodyNeed::Empty => Some(unreadable_body()),
-            BodyNeed::Nothing => Some(uncountable_body()),
-            BodyNeed::Model | BodyNeed::LiveModels | BodyNeed::Mint(_) => None,
+        let is_offer = matches!(waiting.1.need, BodyNeed::Offer(_));
+        let refused = match waiting.1.need {
+            BodyNeed::Empty if size > 0 => Some(unreadable_body()),
+            BodyNeed::Nothing if size > 0 => Some(uncountable_body()),
+            BodyNeed::Offer(_) if size == 0 && ends => Some(no_offer()),
+            _ => None,
         };
-        let refused = unwanted.filter(|_| size > 0);
-        if !ends && refused.is_none() {
+        if !ends && refused.is_none() && !(is_offer && size > 0) {
             return RequestAction::Hold;
         }
         let State::WaitingForBody(waiting) = std::mem::replace(&mut self.state, State::Replied) else {
@@ -251,6 +241,7 @@ impl Stream {
         let identity = waiting.admission.identity();
         let completed = match refused {
             Some(denial) => Err(denial),
+            None if is_offer => WholeRequest { plan: &self.plan, head: &head, body: b"" }.complete(waiting, cx),
             // It is read within this callback, and so beside what the account has, but for no more than that could have.
             None if size > cx.worker.memory.limit() => Err(overloaded()),
             // A body that cannot be read may name a model: it is not the same as none.

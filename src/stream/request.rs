@@ -23,7 +23,7 @@ use crate::config::Plan;
 use crate::control::Request;
 use crate::credential::{CredentialError, PresentedTokens, SubprotocolOffer, bearer};
 use crate::denial::{Denial, Subject};
-use crate::endpoint::{CallPath, Endpoint, Path};
+use crate::endpoint::{Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
 use crate::http::{Edits, HeaderValue};
 use crate::policy::{Guard, Placement, Policy, Route};
@@ -115,9 +115,8 @@ impl Admitted<'_> {
             Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket => {
                 self.websocket(admission, cx)
             }
-            Endpoint::StartCall(path) => self.call(*path, admission, cx),
-            // The one waits for its body, the other was denied.
-            Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
+            // The first two wait for their bodies, the other was denied.
+            Endpoint::StartCall(_) | Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
             Endpoint::Call(..)
             | Endpoint::Completions
             | Endpoint::Creation
@@ -164,18 +163,6 @@ impl Admitted<'_> {
         }
         let provider = upstream.provider.clone();
         let awaited = Awaited::WebSocket(Handshake::new(offer, supplies_key), followed);
-        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
-    }
-
-    fn call(self, at: CallPath, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
-        let Self { plan, head, presented, path, offer } = self;
-        let named = named_in_query(&head.target(), &admission)?;
-        let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
-        let reservation = admission.reserve(Forwarded::size(&admission, 0), 0, &cx.worker.memory)?;
-        let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
-        let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
-        let (awaited, edits) = outgoing.call(at, None, cx.host);
-        let provider = upstream.provider.clone();
         Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
     }
 

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::body::WaitingForBody;
-use super::call::{SidebandOf, StartedCall};
+use super::call::SidebandOf;
 use super::forward::Forwarded;
 use super::mint::{Minting, Sealing};
 use super::redaction::Redaction;
@@ -31,7 +31,7 @@ use crate::denial::Denial;
 use crate::http::Edits;
 use crate::memory::{MemoryAccount, Reservation};
 use crate::process::{SessionHandle, Sessions};
-use crate::usage::Tally;
+use crate::usage::{Record, Tally};
 
 /// One HTTP stream.
 pub struct Stream {
@@ -73,8 +73,8 @@ pub(super) enum State {
     Relaying(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
     /// The same, when its connection is being reset because its time was up.
     Cut(Box<WebSocketRelay>, Option<Box<SidebandOf>>),
-    /// The upstream began a call.
-    CallStarted(Box<StartedCall>),
+    /// The upstream began a call, which is kept among the calls; this is its record as it began.
+    CallStarted(Box<Record>),
     /// The upstream began a call; the response's body, which names it, is gathered.
     CallUnnamed(Box<UnnamedCall>),
     /// A REST exchange whose usage was counted, and is over.

@@ -81,6 +81,9 @@ impl Fixture {
             ("authorization", "Bearer token-of-the-web-app"),
         ];
         let (id, action) = self.request(&lines, false);
+        assert!(matches!(action, RequestAction::Hold));
+        let mut offer = b"v=0".as_slice();
+        let action = self.worker.request_body(id, &mut offer, true, &FakeHost::new().at(self.host.seconds));
         assert!(matches!(action, RequestAction::Forward(_, None)));
         let host = self.response("201").line(HeaderMap::Response, "location", "/v1/realtime/calls/rtc_1");
         let host = host.with(Attribute::Cluster, "openai").with(Attribute::Authority, "api.openai.com");

@@ -143,10 +143,11 @@ describe('the body of a call', () => {
       assert.equal(seen.body.length, long.length);
     }
   });
-  test('passes where Envoy would withhold it from a filter', async () => {
-    await taken((offer) => sdpCall(tokens.web, offer, { path: target + model }), { at: unpaused });
+  test('must be shown by Envoy, without which the call could not be ended', async () => {
     const session = { type: 'realtime', model: 'gpt-realtime' };
-    await taken((offer) => formCall(tokens.web, offer, { session }), { at: unpaused });
+    for (const request of [sdpCall(tokens.web, 'v=0', { path: target + model }), formCall(tokens.web, 'v=0', { session })]) {
+      assertDenial(await unpaused.send(request), 'body_unavailable');
+    }
   });
   test('arrives byte for byte', async () => {
     const { value } = await mint(gateway);

@@ -4,6 +4,7 @@ import test, { after, describe } from 'node:test';
 import { assertDenial, providerKey, restRequest, route, sha256, until, upgradeRequest } from './harness/index.mjs';
 import { control, operator } from './harness/control.mjs';
 import { mint, sealingKey, useMinting } from './harness/minting.mjs';
+import { openHttp2 } from './harness/http2_frames.mjs';
 import { useOpenai } from './harness/openai.mjs';
 import { startPeer } from './harness/openai/peer.mjs';
 import { openCallId } from './harness/sealing.mjs';
@@ -75,7 +76,8 @@ const join = (credential, { sealed }, sending) =>
   );
 
 /** The requests that ended a call. */
-const hangupsOf = (id) => openai.requests().filter((entry) => entry.target.endsWith(`/${id}/hangup`));
+const hangups = () => openai.requests().filter((entry) => entry.target.endsWith('/hangup'));
+const hangupsOf = (id) => hangups().filter((entry) => entry.target.endsWith(`/${id}/hangup`));
 
 async function assertHungUp({ peer, upstreamId }) {
   await peer.closed();
@@ -134,6 +136,28 @@ describe('a call', () => {
     assert.ok(duration >= 2_000 && duration < 5_000, `${duration} ms`);
   });
 
+  test('whose client leaves the answer unread has its limits too', { timeout: 60_000 }, async () => {
+    const peer = await startPeer();
+    peers.push(peer);
+    const connection = await openHttp2(gateway.port, { window: 0 });
+    const before = new Set(hangups());
+    const headers = [
+      [':method', 'POST'], [':scheme', 'http'], [':path', `/brief${target}?model=gpt-realtime`],
+      [':authority', '127.0.0.1'], bearer(tokenOf('brief')), ['content-type', 'application/sdp'],
+    ];
+    connection.request(headers, { body: peer.offer });
+    const hangup = await until('the call to be hung up', () => hangups().find((entry) => !before.has(entry)), {
+      timeoutMs: 30_000,
+    });
+    const [, id] = hangup.target.match(/calls\/([^/]+)\/hangup$/);
+    const [record] = await until('the call to be listed', async () => {
+      const ended = (await sessions('?caller=brief&status=closed')).filter(({ upstream_id: of }) => of === id);
+      return ended.length > 0 && ended;
+    });
+    assert.equal(record.close.reason, 'max_duration_exceeded');
+    connection.destroy();
+  });
+
   test('is one of the sessions that its caller may have, until it ends', async () => {
     const begins = await begun(tokenOf('limited'));
     const refused = await gateway.send(call(tokenOf('limited'), 'v=0\r\n'));
@@ -164,7 +188,7 @@ describe('a call', () => {
     assert.equal((await session(begins.record.id))[1].status, 'stopping');
     assertDenial(await gateway.send(call(tokenOf('limited'), 'v=0\r\n')), 'session_limit_exceeded');
     await begins.peer.closed();
-    assert.equal(hangupsOf(begins.upstreamId).length, 3);
+    await until('all that ended it to be told', () => hangupsOf(begins.upstreamId).length === 3);
     assert.deepEqual((await closed(begins.record.id)).close, stopped);
     await stopAll('?caller=limited');
   });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fixture::{ACCEPTED, TOKEN, refusal, vm};
-use crate::host::{Exchange, Fate, Level, Vm};
+use crate::host::{Exchange, Level, Vm};
 
 const CALLS: &str = "/v1/realtime/calls?model=gpt-realtime";
 const OPERATOR: &str = "token-of-the-operator";
@@ -99,16 +99,26 @@ fn a_call_that_must_end_is_asked_to_until_it_has() {
 }
 
 #[test]
-fn a_client_that_leaves_the_answer_unread_for_long_has_no_call_without_limits() {
+fn a_client_that_leaves_the_answer_unread_has_no_call_without_limits() {
     let vm = calling(json!({}));
     let unread = started_call(&vm, "brief", CALLS, "rtc_1");
-    vm.wait(Duration::from_secs(9));
-    assert_ne!(unread.fate(), Fate::Reset);
-    vm.wait(Duration::from_secs(1));
-    assert_eq!(unread.fate(), Fate::Reset);
+    vm.wait(Duration::from_secs(6));
+    assert_eq!((vm.http_calls().len(), listed(&vm)), (1, session("stopping", "", 0)));
+    vm.answer_http_call(Some(200));
     drop(unread);
-    vm.wait(Duration::from_secs(1));
-    assert_eq!(vm.http_calls().len(), 1, "its time is over");
+    vm.wait(Duration::from_secs(6));
+    assert_eq!((vm.http_calls().len(), listed(&vm)), (1, session("closed", "gateway", 4408)));
+}
+
+#[test]
+fn a_call_without_an_offer_is_refused() {
+    let vm = calling(json!({}));
+    for path in [CALLS, "/v1/realtime/translations/calls", "/v1/live/sessions"] {
+        for content_type in ["application/sdp", "application/json", "multipart/form-data; boundary=x"] {
+            let request = vm.request("POST", path).line("content-type", content_type).authenticated();
+            assert_eq!(request.send().refused(), refusal(400, "malformed_request"), "{path} {content_type}");
+        }
+    }
 }
 
 #[test]

@@ -59,6 +59,11 @@ pub(super) struct Stream {
     pub properties: BTreeMap<String, Vec<u8>>,
     /// Set while the body gathers because the filter waits for more of it.
     is_buffering: bool,
+    /// Set if the request's headers waited in the filter: of one that did not, Envoy forgets them for as long as it is
+    /// answered.
+    has_waited: bool,
+    /// Set while the filter is called for a part of the response.
+    is_answering: bool,
     forwarded: Option<Message>,
     response: Option<Answer>,
     /// What the filter answers; Envoy sends it after the callback.
@@ -86,7 +91,8 @@ impl Stream {
         if let Some(name) = path.strip_prefix("response\0headers\0") {
             return self.maps.get(&RESPONSE_HEADERS)?.joined(name);
         }
-        self.properties.get(path).cloned()
+        let is_forgotten = self.is_answering && !self.has_waited && matches!(path, "request\0path" | "request\0host");
+        self.properties.get(path).filter(|_| !is_forgotten).cloned()
     }
 
     /// Notes what the filter answers. Envoy ignores any answer after the first.
@@ -192,6 +198,7 @@ pub(super) fn request_headers(context: u32, lines: Lines, ends: bool) {
     stream(context, |stream| stream.maps.insert(REQUEST_HEADERS, lines));
     let action = call(context, &On::Lines(REQUEST_HEADERS, ends), || exports::request_headers(context, count, ends));
     stream(context, |stream| {
+        stream.has_waited = action != exports::CONTINUE;
         if action == exports::CONTINUE && !stream.is_over() {
             stream.forward();
         }
@@ -236,10 +243,12 @@ pub(super) fn response_headers(context: u32, lines: Lines, details: &str) {
     stream(context, |stream| {
         stream.properties.insert("response\0code_details".into(), details.into());
         stream.maps.insert(RESPONSE_HEADERS, lines);
+        stream.is_answering = true;
     });
     let on = On::Lines(RESPONSE_HEADERS, false);
     let action = call(context, &on, || exports::response_headers(context, count, false));
     stream(context, |stream| {
+        stream.is_answering = false;
         let is_answered = stream.response.is_some() || stream.is_reset;
         stream.is_response_waiting = action != exports::CONTINUE && !is_answered;
         let may_wait = stream.is_sealed() || stream.has_failed;
@@ -253,12 +262,14 @@ pub(super) fn response_headers(context: u32, lines: Lines, details: &str) {
 /// Some of the response's body comes.
 pub(super) fn response_body(context: u32, chunk: &[u8], ends: bool) {
     let size = stream(context, |stream| {
+        stream.is_answering = true;
         let waiting = stream.response_body.take().filter(|_| stream.is_response_waiting).unwrap_or_default();
         stream.response_body.insert([waiting.as_slice(), chunk].concat()).len()
     });
     let on = On::Body("response_body", chunk, ends);
     let action = call(context, &on, || exports::response_body(context, size, ends));
     stream(context, |stream| {
+        stream.is_answering = false;
         let waits = action != exports::CONTINUE && stream.response.is_none() && !stream.is_reset;
         let may_wait = stream.is_response_waiting && !ends || stream.has_failed;
         assert!(!waits || may_wait, "a response's body never waits without its headers");
