@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
-use memchr::memchr2_iter;
+use memchr::{memchr_iter, memchr2_iter};
 use percent_encoding::percent_decode;
 
 use super::bearer::bearer;
@@ -92,13 +92,19 @@ impl<'a> PresentedTokens<'a> {
         tokens
     }
 
-    /// The same, to be found only where one may stand: of a head that has these values, in which maybe something is encoded.
-    pub fn searched<'b>(self, values: impl Iterator<Item = &'b [u8]> + Clone, maybe_encoded: bool) -> Self {
-        let is_elsewhere = |token: &Token<'_>| is_elsewhere(token.bytes(), values.clone());
-        let is_searched = !self.are_too_many() && !self.tokens.is_empty();
-        let may_be_elsewhere =
-            self.are_too_many() || (is_searched && (maybe_encoded || self.tokens.iter().any(is_elsewhere)));
+    /// The same, to be found only where one may stand: of a head that has these values, in which maybe something is
+    /// encoded.
+    pub fn searched<'b>(self, mut values: impl Iterator<Item = &'b [u8]>, maybe_encoded: bool) -> Self {
+        let may_be_elsewhere = !self.tokens.is_empty()
+            && (maybe_encoded
+                || self.are_too_many()
+                || values.any(|value| self.tokens.iter().any(|token| is_elsewhere(token.bytes(), value))));
         Self { may_be_elsewhere, ..self }
+    }
+
+    /// How long the shortest of them is: nothing shorter holds one, nor does an encoding of one.
+    pub fn shortest(&self) -> usize {
+        self.tokens.iter().map(|token| token.bytes().len()).min().unwrap_or(usize::MAX)
     }
 
     /// The same, for longer than the request's head.
@@ -179,28 +185,16 @@ pub fn stands_in(token: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Whether a token may stand in one of the values at another place than the one that it was read from. Searched as by
-/// Horspool, who looks at the last byte of where it might stand and skips as far as that allows; a set of its bytes stands
-/// for his table.
-fn is_elsewhere<'a>(token: &[u8], mut values: impl Iterator<Item = &'a [u8]>) -> bool {
-    let Some((&last, others)) = token.split_last() else { return false };
-    let bit = |byte: u8| 1_u64 << (byte & 63);
-    let bytes = token.iter().fold(0, |bytes, &byte| bytes | bit(byte));
-    values.any(|value| {
-        let mut at = others.len();
-        while let Some(&byte) = value.get(at) {
-            if bytes & bit(byte) == 0 {
-                at += token.len();
-                continue;
-            }
-            let end = || value.get(at - others.len()..=at).unwrap_or_default();
-            if byte == last && end() == token && !std::ptr::eq(end(), token) {
-                return true;
-            }
-            at += 1 + others.iter().rev().position(|&other| other == byte).unwrap_or(others.len());
-        }
-        may_be_basic(value)
-    })
+/// Whether a token stands in a text at another place than the one that it was read from.
+fn is_elsewhere(token: &[u8], text: &[u8]) -> bool {
+    let Some(most) = text.len().checked_sub(token.len()) else { return may_be_basic(text) };
+    let Some((&first, _)) = token.split_first() else { return false };
+    let begins = text.get(..=most).unwrap_or_default();
+    let is_at = |at| {
+        let found = text.get(at..at + token.len()).unwrap_or_default();
+        found == token && !std::ptr::eq(found, token)
+    };
+    memchr_iter(first, begins).any(is_at) || may_be_basic(text)
 }
 
 #[derive(PartialEq, Eq)]
@@ -318,15 +312,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_token_is_overlooked(token in vec(b'a'..b'd', 1..12), texts in vec(vec(b'a'..b'd', 0..40), 0..4)) {
-            let stands = texts.iter().any(|text| text.windows(token.len()).any(|window| window == token));
-            let is_basic = texts.iter().any(|text| text.starts_with(b"ba"));
-            let values = texts.iter().map(Vec::as_slice);
-            prop_assert_eq!(is_elsewhere(&token, values.clone()), stands || is_basic);
-            prop_assert_eq!(values.clone().any(|text| stands_in(&token, text)), stands);
+        fn no_token_is_overlooked(token in vec(b'a'..b'd', 1..12), text in vec(b'a'..b'd', 0..60), at in 0..60_usize) {
+            let stands = text.windows(token.len()).any(|window| window == token);
+            prop_assert_eq!(is_elsewhere(&token, &text), stands || text.starts_with(b"ba"));
+            prop_assert_eq!(stands_in(&token, &text), stands);
             // It is not elsewhere where it was read from.
-            let mut all = values.chain([token.as_slice()]);
-            prop_assert_eq!(is_elsewhere(&token, &mut all), stands || is_basic || token.starts_with(b"ba"));
+            let at = at.min(text.len());
+            let line = [&text[..at], b",", &token, b",", &text[at..]].concat();
+            let others = [&text[..at], &text[at..]];
+            let stands = others.iter().any(|text| text.windows(token.len()).any(|window| window == token));
+            prop_assert_eq!(is_elsewhere(&line[at + 1..=at + token.len()], &line), stands || line.starts_with(b"ba"));
         }
     }
 

@@ -10,7 +10,7 @@ use super::bearer::bearer;
 use super::error::CredentialError;
 use super::settings::GatewaySettings;
 use super::subprotocols::{SubprotocolOffer, TokenEncoding};
-use crate::http::members;
+use crate::http::{members, trim};
 
 /// A header in which a client may offer its token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,24 +47,41 @@ pub fn presented_token<'a>(
     query_keys: &'a [Cow<'a, [u8]>],
     gateway: &GatewaySettings,
 ) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
-    let all = |slot| lines.clone().filter(move |(other, _)| *other == slot).flat_map(|(_, line)| values(line));
-    let headers = all(Slot::Gateway).map(|value| well_formed(bearer(value).unwrap_or(value)));
+    // Nearly all that clients send: one line with one value.
+    let mut slots = lines.clone();
+    if let (Some((slot, line)), None) = (slots.next(), slots.next())
+        && offer.iter().next().is_none()
+        && query_keys.is_empty()
+        && !line.contains(&b',')
+    {
+        let is_read = slot == Slot::Gateway || gateway.accept_provider_slot;
+        return offered(slot, trim(line)).filter(|_| is_read).transpose();
+    }
+    let all = |slot| {
+        let lines = lines.clone().filter(move |(other, _)| *other == slot);
+        lines.flat_map(|(_, line)| values(line)).filter_map(move |value| offered(slot, value))
+    };
     let subprotocols = offer.gateway_tokens().map(|(token, encoding)| match encoding {
         TokenEncoding::Plain => well_formed(token),
         TokenEncoding::Base64Url => decoded(token),
     });
-    let token = one(headers.chain(subprotocols))?;
+    let token = one(all(Slot::Gateway).chain(subprotocols))?;
     if token.is_some() || !gateway.accept_provider_slot {
         return Ok(token);
     }
-    let authorization = all(Slot::Authorization).filter_map(|value| match value {
-        [] => Some(well_formed(value)),
-        _ => bearer(value).map(well_formed),
-    });
-    let api_keys = all(Slot::ApiKey).map(well_formed);
     let subprotocols = offer.provider_slots().map(well_formed);
     let query_keys = query_keys.iter().map(|key| well_formed(key));
-    one(authorization.chain(api_keys).chain(subprotocols).chain(query_keys))
+    one(all(Slot::Authorization).chain(all(Slot::ApiKey)).chain(subprotocols).chain(query_keys))
+}
+
+/// The credential that a value of a slot is; `None` if it is of another scheme than those are.
+fn offered(slot: Slot, value: &[u8]) -> Option<Result<Cow<'_, [u8]>, CredentialError>> {
+    match slot {
+        Slot::Gateway => Some(well_formed(bearer(value).unwrap_or(value))),
+        Slot::Authorization if value.is_empty() => Some(well_formed(value)),
+        Slot::Authorization => bearer(value).map(well_formed),
+        Slot::ApiKey => Some(well_formed(value)),
+    }
 }
 
 /// The credentials of one header line. Proxies join repeated lines with commas (RFC 9110 section 5.3), and no

@@ -5,7 +5,7 @@ mod key_pool;
 mod model;
 mod provider;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::limit::SessionLimits;
@@ -92,7 +92,7 @@ impl Policy {
 pub struct Policies {
     default: Option<Guard>,
     /// All others.
-    named: HashMap<String, Guard>,
+    named: BTreeMap<Box<[u8]>, Guard>,
 }
 
 impl Policies {
@@ -108,10 +108,7 @@ impl Policies {
     /// names must exist.
     pub fn find(&self, route: &Route) -> Option<&Guard> {
         let default = self.default.as_ref();
-        let named = |name: &[u8]| match std::str::from_utf8(name).ok()? {
-            "default" => default,
-            name => self.named.get(name),
-        };
+        let named = |name: &[u8]| if name == b"default" { default } else { self.named.get(name) };
         match route {
             Route::Metadata(name) => named(name),
             Route::Name(name) => named(name).or(default),
@@ -127,8 +124,9 @@ impl Policies {
 
 impl FromIterator<(String, Guard)> for Policies {
     fn from_iter<I: IntoIterator<Item = (String, Guard)>>(policies: I) -> Self {
-        let mut named: HashMap<_, _> = policies.into_iter().collect();
-        Self { default: named.remove("default"), named }
+        let mut named: BTreeMap<Box<[u8]>, _> =
+            policies.into_iter().map(|(name, guard)| (name.into_bytes().into(), guard)).collect();
+        Self { default: named.remove(b"default".as_slice()), named }
     }
 }
 

@@ -100,6 +100,8 @@ pub(crate) struct RequestHead {
     lines: Vec<ReadLine>,
     /// The [`Line::bit`]s of those: most of what is asked for is not there, and costs nothing then.
     present: u16,
+    /// How long the longest value is that no slot has.
+    longest: usize,
     /// Which line has the method.
     method: usize,
     /// Which line has the target, and at which of its bytes the query begins.
@@ -118,9 +120,14 @@ impl RequestHead {
     pub(crate) fn read(headers: Headers, gateway: &GatewaySettings, strip: &Strip) -> Self {
         let mut lines = Vec::with_capacity(headers.count());
         let (mut present, mut method, mut target) = (0, usize::MAX, (usize::MAX, None));
+        let mut longest = 0;
         for (number, (name, value)) in headers.iter().enumerate() {
             let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
-            let line = match (Slot::of(name, gateway), name) {
+            let slot = Slot::of(name, gateway);
+            if slot.is_none() {
+                longest = longest.max(value.len());
+            }
+            let line = match (slot, name) {
                 (Some(slot), _) => Line::Slot(slot),
                 (None, BETA) if is_listed => Line::Stripped,
                 (None, name) => match line_named(name) {
@@ -138,7 +145,7 @@ impl RequestHead {
             present |= line.bit();
             lines.push(ReadLine { line, number, is_stripped });
         }
-        Self { headers, lines, present, method, target }
+        Self { headers, lines, present, longest, method, target }
     }
 
     /// Bytes that are held beside the head itself.
@@ -212,6 +219,9 @@ impl RequestHead {
         let subprotocols = self.all(Line::Subprotocols).flat_map(members);
         let subprotocols = subprotocols.map(|name| (name, Subprotocol::of(name, gateway)));
         let presented = PresentedTokens::new(self.slots(), subprotocols, &self.target());
+        if self.longest < presented.shortest() {
+            return presented.searched([].into_iter(), false);
+        }
         // What is of the scheme Basic may be a parameter or a member of a list, too, if there is a space in those.
         let has_space = |text: &[u8]| memchr(b' ', text).is_some();
         let maybe_encoded = memchr(b'%', self.headers.bytes()).is_some()
