@@ -10,7 +10,9 @@ use super::streamed_message::StreamedMessage;
 use super::usage::{UsageField, UsageFields, usage_paths};
 use crate::json::matcher::{Bounds, Kind, Matcher, OtherCase, Unreadable, Value};
 use crate::json::paths::Paths;
-use crate::usage::{IdKind, Report, Reported, ReportedUsage, SessionNames, Tokens, UsageError};
+use crate::usage::{
+    AudioFormat, AudioFormats, IdKind, Report, Reported, ReportedUsage, Said, SessionNames, Tokens, UsageError,
+};
 
 /// A JSON value of an upstream's, as far as it has come: an event of a WebSocket, the data of a server-sent event, or the
 /// body of a response.
@@ -28,6 +30,10 @@ pub struct UpstreamMessage {
 pub enum Relevance {
     /// It may: read on.
     Open,
+    /// It is text that a response says: read on if that is heard.
+    Text,
+    /// It is audio that a response says: only how long it is matters.
+    Length,
     /// It is an event of a type that does not matter, or no event at all, whatever follows.
     None,
 }
@@ -47,6 +53,11 @@ enum Field {
     TranscriptionModel,
     FormerTranscription,
     FormerTranscriptionModel,
+    /// `delta`, of which only the length matters.
+    Delta,
+    /// The format of a session's audio, which says its type and rate, or is a name.
+    AudioFormat(Direction),
+    AudioRate(Direction),
     /// `response`
     Response,
     /// Of `response` or `message`, or at the top.
@@ -56,6 +67,13 @@ enum Field {
     Usage(Level, UsageField),
     Object,
     Choices,
+}
+
+/// Whose audio it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Input,
+    Output,
 }
 
 /// Where what is made stands.
@@ -87,6 +105,13 @@ static PATHS: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
         ("session.audio.input.transcription.model", Field::TranscriptionModel),
         ("session.input_audio_transcription", Field::FormerTranscription),
         ("session.input_audio_transcription.model", Field::FormerTranscriptionModel),
+        ("delta", Field::Delta),
+        ("session.audio.input.format.type", Field::AudioFormat(Direction::Input)),
+        ("session.audio.input.format.rate", Field::AudioRate(Direction::Input)),
+        ("session.audio.output.format.type", Field::AudioFormat(Direction::Output)),
+        ("session.audio.output.format.rate", Field::AudioRate(Direction::Output)),
+        ("session.input_audio_format", Field::AudioFormat(Direction::Input)),
+        ("session.output_audio_format", Field::AudioFormat(Direction::Output)),
         ("response", Field::Response),
         ("response.id", Field::Id(Level::Response)),
         ("response.status", Field::Status(Level::Response)),
@@ -130,6 +155,9 @@ struct Fields {
     session_model: Option<String>,
     transcription: Transcription,
     former_transcription: Transcription,
+    formats: AudioFormats,
+    /// How many bytes `delta` has.
+    delta: u64,
     response: Option<Shape>,
     object: Option<BodyObject>,
     has_choices: bool,
@@ -179,11 +207,13 @@ impl UpstreamMessage {
 
     /// Reads more of an event. Its type is the first `type` of the top-level object, in any order and spelling.
     pub fn feed_event(&mut self, bytes: &[u8]) -> Relevance {
-        if self.found.event_type != Some(EventType::ResponseCreated) {
+        if !self.found.is_enough() {
             self.read(bytes, true);
         }
         match (self.found.event_type, &self.found.failure) {
             (Some(EventType::Other), _) => Relevance::None,
+            (Some(EventType::AudioDelta), _) => Relevance::Length,
+            (Some(EventType::TextDelta), _) => Relevance::Text,
             (None, Some(Unreadable::NotJson { .. } | Unreadable::NotAnObject)) => Relevance::None,
             _ => Relevance::Open,
         }
@@ -200,8 +230,7 @@ impl UpstreamMessage {
         let read = matcher.feed(bytes, &mut |at| {
             let is_type = matches!(at.tag, Field::Type);
             found.set(at.tag, at.value);
-            let is_enough = matches!(found.event_type, Some(EventType::Other | EventType::ResponseCreated));
-            if is_event && is_type && is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if is_event && is_type && found.is_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         if let Err(unreadable) = read {
             found.failure.get_or_insert(unreadable);
@@ -247,13 +276,21 @@ impl UpstreamMessage {
         match event_type {
             EventType::Other | EventType::MessageStart | EventType::MessageDelta => return Reported::Nothing,
             EventType::ResponseCreated => return Reported::ResponseStarted,
+            EventType::AudioDelta => return Reported::Output(Said::default()),
             _ => {}
         }
-        let Ok(mut fields) = self.fields() else { return Reported::Unreadable(UsageError::Malformed) };
+        let Ok(mut fields) = self.fields() else {
+            return match event_type {
+                // What it is a part of is told at its end.
+                EventType::TextDelta => Reported::Nothing,
+                _ => Reported::Unreadable(UsageError::Malformed),
+            };
+        };
         match event_type {
             EventType::SessionCreated | EventType::SessionUpdated => {
                 fields.session().map_or_else(Reported::Unreadable, Reported::Session)
             }
+            EventType::TextDelta => Reported::Output(Said::text(fields.delta)),
             EventType::InputAudioTranscriptionCompleted | EventType::TranscriptTextDone => fields.transcription(),
             _ => fields.response(),
         }
@@ -342,6 +379,11 @@ impl Default for UpstreamMessage {
 }
 
 impl Found {
+    /// Whether nothing of an event matters but its type, or how long it is.
+    fn is_enough(&self) -> bool {
+        matches!(self.event_type, Some(EventType::Other | EventType::ResponseCreated | EventType::AudioDelta))
+    }
+
     fn set(&mut self, field: Field, value: Value<'_>) {
         if let Field::Type = field {
             self.event_type = Some(match value {
@@ -373,6 +415,19 @@ impl Fields {
             Field::TranscriptionModel => self.transcription.model = text(value),
             Field::FormerTranscription => self.former_transcription.set(value),
             Field::FormerTranscriptionModel => self.former_transcription.model = text(value),
+            Field::Delta => self.delta = length(value),
+            Field::AudioFormat(direction) => {
+                if let Value::Text(name) = value {
+                    self.format(direction).get_or_insert(AudioFormat::named(name));
+                }
+            }
+            Field::AudioRate(direction) => {
+                if let Value::Number(rate) = value
+                    && let Ok(rate) = rate.parse()
+                {
+                    *self.format(direction) = Some(AudioFormat::pcm16_at(rate));
+                }
+            }
             Field::Response => self.response = shape(value),
             Field::Id(level) => self.made(level).id = text(value).filter(|id| !id.is_empty()),
             Field::Status(level) => {
@@ -391,6 +446,13 @@ impl Fields {
             Field::Choices => {
                 self.has_choices = !matches!(value, Value::Null | Value::Array { is_empty: true });
             }
+        }
+    }
+
+    fn format(&mut self, direction: Direction) -> &mut Option<AudioFormat> {
+        match direction {
+            Direction::Input => &mut self.formats.input,
+            Direction::Output => &mut self.formats.output,
         }
     }
 
@@ -415,7 +477,8 @@ impl Fields {
             return Err(UsageError::Malformed);
         }
         let transcription_model = transcription.model.take();
-        Ok(SessionNames { id: self.session_id.take(), model: self.session_model.take(), transcription_model })
+        let (id, model) = (self.session_id.take(), self.session_model.take());
+        Ok(SessionNames { id, model, transcription_model, formats: self.formats })
     }
 
     /// As an event that ends a response.
@@ -470,6 +533,15 @@ fn text(value: Value<'_>) -> Option<String> {
     match value {
         Value::Text(text) => Some(text.to_owned()),
         _ => None,
+    }
+}
+
+/// How many bytes a string has; none where something else stands there.
+fn length(value: Value<'_>) -> u64 {
+    match value {
+        Value::Text(text) => u64::try_from(text.len()).unwrap_or(u64::MAX),
+        Value::Long { bytes } => bytes,
+        _ => 0,
     }
 }
 
