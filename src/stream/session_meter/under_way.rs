@@ -37,8 +37,8 @@ pub(super) struct Estimates {
     has_cancelled: bool,
 }
 
-/// What is reserved grows by steps of an eighth, and of so many tokens at least.
-const STEP: u64 = 20;
+/// What is reserved grows by steps of a sixteenth, and of so many tokens at least.
+const STEP: u64 = 4;
 
 impl UnderWay {
     /// Where a budget watches; `cancel` is what cancels a response, where clients can.
@@ -135,7 +135,7 @@ impl SessionMeter {
         if output < estimates.grows_at {
             return None;
         }
-        estimates.grows_at = output.saturating_add(output / 8).saturating_add(STEP);
+        estimates.grows_at = output.saturating_add(output / 16).saturating_add(STEP);
         let untold = estimates.estimator.responses(count);
         let tokens = untold.input.tokens().saturating_add(untold.output.tokens());
         let Reserved { responses, tokens: reserved, cost } = estimates.reserved;
