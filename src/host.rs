@@ -67,6 +67,8 @@ pub enum Attribute {
     Path,
     /// The cluster that the request goes to.
     Cluster,
+    /// The port that the client has reached.
+    LocalPort,
     /// Who answered: `via_upstream`, or what Envoy says of a response of its own.
     ResponseCodeDetails,
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use crate::credential::{Access, Caller};
 use crate::limit::{CallerLimits, SessionLimits};
 use crate::name_rule::NameRule;
-use crate::policy::{CallRules, Credential, Policy, Provider, ProviderKind};
+use crate::policy::{CallRules, Credential, Policy, Provider, ProviderKind, TokenEnd};
 use crate::protocol::Lock;
 use crate::usage::{
     Estimated, Input, MicroUsd, Output, Record, RecordId, SessionKind, Status, Tally, Timestamp, Tokens, Traffic,
@@ -41,6 +41,7 @@ pub(crate) fn policy() -> Policy {
         lock: Lock::default(),
         calls: CallRules::default(),
         is_metered: true,
+        token_end: TokenEnd::default(),
     }
 }
 

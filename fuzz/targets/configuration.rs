@@ -74,7 +74,7 @@ fn digest(plan: &Plan) -> String {
     };
     let caller = |token: &str| {
         let found = plan.callers.find(token.as_bytes(), super::gateway::now);
-        found.map(|caller| caller.name.clone()).ok()
+        found.map(|(token, _)| token.caller.name.clone()).ok()
     };
     let policies = ["", "default", "voice", "health", "a"].map(policy);
     let callers = [VARIABLES[1].1, "a-token-in-the-configuration"].map(caller);

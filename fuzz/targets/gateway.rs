@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use realtime_byok::call::sealed_id::CallClaims;
 use realtime_byok::client_secret::claims::{Claims, SecretLimits};
 use realtime_byok::client_secret::sealing::{SealingKey, SealingKeys};
-use realtime_byok::config::{Plan, load};
+use realtime_byok::config::{Configuration, Plan, load};
 use realtime_byok::host::StreamNumber;
 use realtime_byok::metrics::Change;
 use realtime_byok::stream::AccessLog;
@@ -164,19 +164,20 @@ pub(super) fn assert_no_secret(shown: &[u8], input: &[u8]) {
 /// A worker under that configuration.
 pub(super) struct Gateway {
     pub(super) worker: Worker,
+    configuration: Configuration,
 }
 
 impl Gateway {
     /// It has just begun.
     pub(super) fn new() -> Self {
         let mut worker = Worker::new(Box::new(Memory::default()), 1);
-        worker.adopt(&PLAN, &Host::on_route(b""));
-        Self { worker }
+        let configuration = worker.adopt("", PLAN.clone(), &Host::on_route(b""));
+        Self { worker, configuration }
     }
 
     /// A stream begins.
     pub(super) fn open(&mut self) -> StreamId {
-        self.worker.open(StreamNumber(7), Some(PLAN.clone()))
+        self.worker.open(StreamNumber(7), Some(self.configuration.clone()))
     }
 
     /// A second passes.
@@ -193,7 +194,7 @@ impl Gateway {
             assert!(!value.chars().any(char::is_control), "{field} holds a control character: {value:?}");
             assert_no_secret(value.as_bytes(), input);
         });
-        self.worker.plugin_done();
+        self.worker.plugin_done(Some(&self.configuration));
         self.worker.drain_statistics(|_, statistic, _: Change| {
             statistic.labels.iter().for_each(|(_, value)| assert_no_secret(value.as_bytes(), input));
         });

@@ -184,7 +184,9 @@ pub(super) fn assert_owned(asked: &Lines, sent: &Lines, token: &[u8]) {
     if is_call(&sent) || holds(&sent, UPSTREAM_CALL.as_bytes()) && !holds(&asked, UPSTREAM_CALL.as_bytes()) {
         assert!(holds(&asked, CALL.as_bytes()), "a call goes up that is sealed for nobody");
         assert!(token == WEB_APP.as_bytes() || holds(token, b"ek_"), "another's call goes up");
-        assert!(!holds(&sent, CALL.as_bytes()), "a sealed id goes up");
+        // In what stands before a path of the API, anything may stand.
+        let sealed = |path: &[u8]| path.windows(CALL.len()).filter(|text| *text == CALL.as_bytes()).count();
+        assert!(sealed(&sent) < sealed(&asked), "a sealed id goes up");
     }
 }
 

@@ -9,6 +9,7 @@ mod watch;
 
 use std::time::{Duration, SystemTime};
 
+use crate::config::{ConfigurationId, Plan, Standing};
 use crate::host::CalloutId;
 use crate::limit::Ending;
 use crate::process::{CallName, SessionHandle, Sessions, SharedCall};
@@ -47,6 +48,8 @@ pub struct Call {
     pub hangup: Option<Hangup>,
     /// Its handle among the sessions of the process.
     pub handle: Option<SessionHandle>,
+    /// What it stands on, and the configuration under which it began.
+    pub standing: Option<(ConfigurationId, Box<Standing>)>,
     /// What its record as it is listed knows.
     listed: Listed,
     stopping: Option<Stopping>,
@@ -119,6 +122,20 @@ impl Calls {
         }
     }
 
+    /// Whether a call began under this configuration.
+    pub fn has_one_of(&self, configuration: ConfigurationId) -> bool {
+        self.0.iter().any(|call| call.standing.as_ref().is_some_and(|(id, _)| *id == configuration))
+    }
+
+    /// The configurations of which `are_replaced` says so have given way to this one.
+    pub fn judge(&mut self, plan: &Plan, are_replaced: &dyn Fn(ConfigurationId) -> bool) {
+        for (id, standing) in self.0.iter_mut().filter_map(|call| call.standing.as_mut()) {
+            if are_replaced(*id) {
+                standing.judge(plan);
+            }
+        }
+    }
+
     /// Time passed: lists what those have told who have joined calls, before the sessions are [synchronised](Sessions::sync).
     pub fn list(&mut self, sessions: &mut Sessions, now: SystemTime) {
         self.0.iter_mut().for_each(|call| call.list(false, sessions, now));
@@ -135,6 +152,14 @@ impl Calls {
         let mut overdue = Overdue::default();
         self.0.retain_mut(|call| call.tick(sessions, now, send, &mut overdue));
         overdue
+    }
+
+    /// A plugin ends, and with it what it had sent: hangups that are under way may never be answered, and are sent again.
+    pub fn forget_callouts(&mut self, now: SystemTime) {
+        let stopping = self.0.iter_mut().filter_map(|call| call.stopping.as_mut());
+        for stopping in stopping.filter(|stopping| stopping.callout.is_some()) {
+            stopping.failed(now);
+        }
     }
 
     /// A hangup of this number was answered with this status, or not at all. Gives the id of a call that goes on, once.
@@ -161,7 +186,16 @@ impl Calls {
 impl Call {
     /// A call that began at `started`.
     pub fn new(record: Record, started: SystemTime, watch: Watch) -> Self {
-        Self { record, started, watch, hangup: None, handle: None, listed: Listed::default(), stopping: None }
+        Self {
+            record,
+            started,
+            watch,
+            hangup: None,
+            handle: None,
+            standing: None,
+            listed: Listed::default(),
+            stopping: None,
+        }
     }
 
     /// The upstream's name for it.
@@ -250,7 +284,9 @@ impl Call {
         let requested = || self.handle.as_ref().and_then(|handle| sessions.ending(handle));
         let limit = || shared.and_then(|shared| shared.limit(now));
         let unwatched = || self.watch.is_over(now).then_some(Ending::Unwatched);
-        let own = || requested().or_else(limit).or_else(unwatched);
+        let is_revoked = || self.standing.as_ref().is_some_and(|(_, standing)| standing.is_over(now));
+        let revoked = || is_revoked().then_some(Ending::TokenRevoked);
+        let own = || requested().or_else(limit).or_else(revoked).or_else(unwatched);
         reported.or_else(|| own().map(|ending| ending.close()))
     }
 

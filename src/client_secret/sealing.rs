@@ -48,7 +48,8 @@ const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-type KeyId = [u8; 4];
+/// Which sealing key, without saying anything of it.
+pub type KeyId = [u8; 4];
 
 /// A key of 32 bytes that seals and opens client secrets.
 pub struct SealingKey {
@@ -109,6 +110,12 @@ impl SealingKey {
         let id = [a, b, c, d];
         let associated_data = associated(SECRET_DOMAIN, &id);
         Ok(Self { id, associated_data, cipher: XChaCha20Poly1305::new(key) })
+    }
+
+    /// Its id, which says nothing of the key.
+    #[cfg(test)]
+    pub(crate) fn id(&self) -> KeyId {
+        self.id
     }
 
     fn associated(&self, domain: &[u8]) -> Vec<u8> {
@@ -176,6 +183,21 @@ impl SealingKeys {
         sealed.zeroize();
         *plaintext = Plaintext::new(opened?);
         Ok(plaintext)
+    }
+
+    /// The id of the key that sealed this text, by what it says; none of text that is something else.
+    pub fn id_of(text: &[u8]) -> Option<KeyId> {
+        // The version, the id, and the first byte of the nonce.
+        let (first, _) = text.strip_prefix(PREFIX)?.split_first_chunk::<8>()?;
+        let mut head = [0; 6];
+        URL_SAFE_NO_PAD.decode_slice(first, &mut head).ok()?;
+        let [_, a, b, c, d, _] = head;
+        Some([a, b, c, d])
+    }
+
+    /// Whether the key of this id is here.
+    pub fn has(&self, id: KeyId) -> bool {
+        std::iter::once(&self.first).chain(&self.older).any(|key| key.id == id)
     }
 
     /// Opens a sealed secret at `now`, in Unix seconds. The claims borrow from `plaintext`, whose former content is
@@ -385,6 +407,19 @@ mod tests {
         assert_eq!(error(&new, by_rotated.expose(), NOW), None);
         assert_eq!(error(&old, by_rotated.expose(), NOW), Some(OpenError::Invalid));
         assert_eq!(error(&new, by_old.expose(), NOW), Some(OpenError::Invalid));
+    }
+
+    #[test]
+    fn a_secret_says_which_key_sealed_it() {
+        let rotated = SealingKeys::new(key(2), vec![key(1)]);
+        let sealed = rotated.seal(&FULL, &NONCE).unwrap();
+        let id = SealingKeys::id_of(sealed.expose().as_bytes()).unwrap();
+        assert_eq!((id, rotated.has(id), rotated.has(key(1).id)), (key(2).id, true, true));
+        assert!(!SealingKeys::new(key(1), vec![key(3)]).has(id));
+        assert_eq!(SealingKeys::id_of(SEALED_FULL.as_bytes()), Some(vector_keys().first.id));
+        for text in ["", "ek_", "ek_AAAAAAA", "sk_AAAAAAAA", "ek_AAAA=AAA", "ek_AAAA AAA"] {
+            assert_eq!(SealingKeys::id_of(text.as_bytes()), None, "{text}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod unknown_setting;
 
 pub use error::{ConfigError, Errors};
 pub use path::{Path, Step};
-pub use plan::{MintMode, Plan, Planned, Secrets};
+pub use plan::{BeganWith, Configuration, ConfigurationId, MintMode, Plan, Planned, Secrets, Standing};
 
 /// Reads a plugin configuration: JSON, or a serialized `google.protobuf.Struct`. `variable` looks an environment
 /// variable up.

@@ -7,6 +7,7 @@ mod limits;
 mod policy;
 mod provider;
 mod secret;
+mod standing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use crate::secret::Digest;
 use crate::usage::PriceList;
 use secret::{SecretReader, Variables};
 
+pub use standing::{BeganWith, Standing};
+
 /// Everything that the filter goes by.
 pub struct Plan {
     /// Where gateway tokens are looked for.
@@ -41,6 +44,19 @@ pub struct Plan {
     pub prices: Arc<PriceList>,
     /// The control API, if there is one.
     pub control: Option<Control>,
+}
+
+/// Which of the configurations that a worker had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConfigurationId(pub(crate) u32);
+
+/// One of the configurations that a worker had, under which streams begin.
+#[derive(Clone)]
+pub struct Configuration {
+    /// Which one.
+    pub id: ConfigurationId,
+    /// What it says.
+    pub plan: Arc<Plan>,
 }
 
 /// Where sessions are listed and stopped, and by whom.

@@ -276,6 +276,9 @@ pub struct SessionLimits {
     pub max_tokens: Option<u64>,
     /// US dollars. Needs `prices`.
     pub max_cost_usd: Option<f64>,
+    /// Whether a session goes on when its token is over, or a new configuration has its token, caller or policy no more.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub outlive_token: bool,
 }
 
 /// What clients may do with calls (WebRTC, SIP).

@@ -103,18 +103,25 @@ impl Callers {
         self.names.iter().map(|(name, caller)| (name.as_str(), caller.limits))
     }
 
-    /// The owner of `token`, if it is good. `now` is asked only for a token that has a window.
+    /// When the token of this digest is good, if the caller of this name has it.
+    pub fn validity(&self, digest: &Digest, caller: &str) -> Option<Validity> {
+        self.tokens.get(digest).filter(|token| token.caller.name == caller).map(|token| token.validity)
+    }
+
+    /// `token` with its digest, if it is good. `now` is asked only for one that has a window.
     ///
     /// # Errors
     ///
     /// [`TokenError::Expired`] from `not_after` on; [`TokenError::Invalid`] before `not_before`, and for a token that
     /// nobody has.
-    pub fn find(&self, token: &[u8], now: impl FnOnce() -> SystemTime) -> Result<&Arc<Caller>, TokenError> {
-        let Token { caller, validity } = self.tokens.get(&Digest::of(token)).ok_or(TokenError::Invalid)?;
-        match validity {
-            Validity { not_before: None, not_after: None } => Ok(caller),
-            bounded => bounded.check(now()).map(|()| caller),
+    pub fn find(&self, token: &[u8], now: impl FnOnce() -> SystemTime) -> Result<(&Token, Digest), TokenError> {
+        let digest = Digest::of(token);
+        let token = self.tokens.get(&digest).ok_or(TokenError::Invalid)?;
+        match token.validity {
+            Validity { not_before: None, not_after: None } => {}
+            bounded => bounded.check(now())?,
         }
+        Ok((token, digest))
     }
 }
 
@@ -164,7 +171,7 @@ mod tests {
             ("tokens", 15, Err(TokenError::Invalid)),
             ("", 15, Err(TokenError::Invalid)),
         ] {
-            let found = callers.find(token.as_bytes(), || at(now)).map(|caller| caller.name.as_str());
+            let found = callers.find(token.as_bytes(), || at(now)).map(|(token, _)| token.caller.name.as_str());
             assert_eq!(found, want, "{token} {now}");
         }
     }

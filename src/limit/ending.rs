@@ -20,6 +20,8 @@ pub enum Ending {
     ModelUnpriced(String),
     /// An operator, or the event service, stops it.
     Stopped,
+    /// The token that it began with is over, or a new configuration has it no more.
+    TokenRevoked,
     /// A call that nobody watches, though it has a limit that only those can keep who do.
     Unwatched,
     /// The call that a WebSocket has joined is over.
@@ -44,6 +46,7 @@ impl Ending {
             Self::Limit(_) => 4429,
             Self::FieldLocked(_) | Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => 4403,
             Self::Stopped => 4410,
+            Self::TokenRevoked => 4401,
             // There is no WebSocket to be closed.
             Self::Unwatched => NO_STATUS,
             Self::CallEnded => NORMAL_CLOSURE,
@@ -61,6 +64,7 @@ impl Ending {
             Self::FieldLocked(_) => "field_locked",
             Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => "model_not_allowed",
             Self::Stopped => "session_stopped",
+            Self::TokenRevoked => "token_revoked",
             Self::Unwatched => "unwatched",
             Self::CallEnded => "call_ended",
             Self::Overloaded => "overloaded",
@@ -100,6 +104,9 @@ impl Ending {
                 message.into()
             }
             Self::Stopped => "This session was stopped by its operator.".into(),
+            Self::TokenRevoked => {
+                "The token of this session is over or revoked. Open a new session with another.".into()
+            }
             Self::Unwatched => "No sideband tells what this call uses.".into(),
             Self::CallEnded => "The call is over.".into(),
             Self::Overloaded => "The gateway has no memory left for this message. Open a new session to go on.".into(),
@@ -157,6 +164,7 @@ mod tests {
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
             (Ending::ModelUnpriced("m".into()), 4403, "model_not_allowed"),
             (Ending::Stopped, 4410, "session_stopped"),
+            (Ending::TokenRevoked, 4401, "token_revoked"),
             (Ending::Unwatched, 1005, "unwatched"),
             (Ending::CallEnded, 1000, "call_ended"),
             (Ending::Overloaded, 1009, "overloaded"),

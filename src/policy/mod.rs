@@ -56,6 +56,18 @@ pub struct Policy {
     pub calls: CallRules,
     /// Whether sessions are followed, and what they use counted.
     pub is_metered: bool,
+    /// What becomes of sessions when their tokens are good no more.
+    pub token_end: TokenEnd,
+}
+
+/// What becomes of a session when the token that it began with is good no more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TokenEnd {
+    /// It ends with that.
+    #[default]
+    EndsSessions,
+    /// It goes on.
+    Outlived,
 }
 
 impl Policy {

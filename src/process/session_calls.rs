@@ -149,6 +149,7 @@ impl Sessions {
         call.limit(now).or_else(|| match &call.ending {
             Some(Close { limit: Some(limit), .. }) => Some(Ending::Limit(*limit)),
             Some(close) if close.reason == Ending::Stopped.code() => Some(Ending::Stopped),
+            Some(close) if close.reason == Ending::TokenRevoked.code() => Some(Ending::TokenRevoked),
             Some(_) => Some(Ending::CallEnded),
             None => call.has_ended().then_some(Ending::CallEnded),
         })

@@ -14,7 +14,7 @@ use super::identity::Identified;
 use super::named_call::{Claimant, NamedCall};
 use super::request_head::{BodyKind, Line, RequestHead};
 use crate::client_secret::{MintedModels, OpenedSecret};
-use crate::config::{MintMode, Plan};
+use crate::config::{MintMode, Plan, Standing};
 use crate::credential::{Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, presented_token, stands_in};
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallAction, CallPath, Endpoint, Mint, Path};
@@ -46,6 +46,8 @@ pub(crate) struct Admission {
     pub prices: Option<Arc<PriceList>>,
     /// The call that it names.
     pub call: Option<Box<NamedCall>>,
+    /// What it stands on, being a session.
+    pub standing: Option<Box<Standing>>,
 }
 
 /// Who sent a request, and under which policy: what outlasts its admission.
@@ -105,9 +107,11 @@ impl Admission {
         let token = presented_token(head.slots(), offer, &query_keys, &plan.gateway).map_err(credential_denial)?;
         let token = token.ok_or_else(|| missing_token(plan))?;
         request.check_places(&token)?;
-        let Identified { caller, client_secret, share } = Identified::of(&token, plan, policy, host)?;
+        let Identified { caller, client_secret, share, began_with } = Identified::of(&token, plan, policy, host)?;
         let (policy, call, prices) = (policy.clone(), None, None);
-        let mut admission = Self { policy, caller, client_secret, share, endpoint, prices, call };
+        let standing =
+            endpoint.begins_session().then(|| Box::new(Standing::new(caller.clone(), policy.clone(), began_with)));
+        let mut admission = Self { policy, caller, client_secret, share, endpoint, prices, call, standing };
         match admission.check(plan, head, &mut cx.worker.sessions) {
             Ok(call) => {
                 admission.share = call.as_ref().and_then(|call| call.share()).or(admission.share);
@@ -460,6 +464,15 @@ pub(super) mod testing {
     /// A request of web-app's under a policy.
     pub(in crate::stream) fn admission(policy: Policy, endpoint: Endpoint) -> Admission {
         let (policy, caller) = (Arc::new(policy), Arc::new(caller()));
-        Admission { policy, caller, client_secret: None, share: None, endpoint, prices: None, call: None }
+        Admission {
+            policy,
+            caller,
+            client_secret: None,
+            share: None,
+            endpoint,
+            prices: None,
+            call: None,
+            standing: None,
+        }
     }
 }

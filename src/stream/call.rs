@@ -141,11 +141,13 @@ impl SidebandOf {
         Self { id, path, role, provider_key }
     }
 
-    /// Whether the call ends with a WebSocket that has ended in this way. A watcher's faults are its own.
-    pub(crate) fn ends_call(&self, close: &Close) -> bool {
+    /// Whether the call ends with a WebSocket that has ended in this way; `is_joined` says that the call is known here. A
+    /// watcher's faults are its own, and so is the token of whoever joins a call that has one too.
+    pub(crate) fn ends_call(&self, close: &Close, is_joined: bool) -> bool {
+        let is_revoked = close.reason == Ending::TokenRevoked.code();
         let is_own = match self.role {
-            Role::Sideband => false,
-            Role::Watcher => close.reason == Ending::ProtocolError("".into()).code(),
+            Role::Sideband => is_revoked && is_joined,
+            Role::Watcher => is_revoked || close.reason == Ending::ProtocolError("".into()).code(),
         };
         close.by == ClosedBy::Gateway && close.reason != Ending::CallEnded.code() && !is_own
     }

@@ -114,7 +114,8 @@ impl Stream {
             started.stop(now);
         }
         // Kept from now on: when its stream ends is up to the client, which may leave a part of the answer unread.
-        let call = started.into_call(self.handle.take(), cx.host);
+        let mut call = started.into_call(self.handle.take(), cx.host);
+        call.standing = self.standing.take().map(|standing| (self.configuration(), standing));
         self.state = State::CallStarted(Box::new(call.record.clone()));
         cx.worker.calls.begin(call, &mut cx.worker.sessions);
         sealed.map_err(|denial| denial.of(subject))

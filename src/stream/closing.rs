@@ -29,8 +29,8 @@ const EARLY: Duration = Duration::from_millis(100);
 /// two ticks, since `now` may be as old as the last.
 const UPSTREAM_ANSWER: Duration = Duration::from_millis(1500);
 
-/// How long an operator's stop waits for a chance to tell the client: no longer than to the next tick, so that it takes
-/// effect within two seconds.
+/// How long an operator's stop, or the end of a token, waits for a chance to tell the client: no longer than to the next
+/// tick, so that it takes effect within two seconds.
 const STOP_GRACE: Duration = Duration::from_millis(900);
 
 /// An ending that was decided, and how far it has come.
@@ -189,7 +189,7 @@ impl Closing {
         }
         let patience = match (&self.ending, self.client_side) {
             (Ending::Limit(Limit::SessionIdle), _) => Duration::ZERO,
-            (Ending::Stopped, ClientSide::AtBoundary) => STOP_GRACE,
+            (Ending::Stopped | Ending::TokenRevoked, ClientSide::AtBoundary) => STOP_GRACE,
             _ => GRACE.saturating_sub(EARLY),
         };
         waited >= patience

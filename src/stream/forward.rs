@@ -79,6 +79,11 @@ impl Forwarded {
         size_of::<Self>().saturating_add(admission.held()).saturating_add(others)
     }
 
+    /// Whether it is a WebSocket that is open, and not followed.
+    pub(crate) fn is_unfollowed_session(&self) -> bool {
+        self.admission.endpoint.is_websocket() && matches!(self.awaited, Awaited::Nothing)
+    }
+
     /// Nothing more is to be known of it.
     pub(crate) fn forget(&mut self) {
         (self.awaited, self.admission.client_secret) = (Awaited::Nothing, None);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::denials::{route_not_allowed, token_denial};
 use crate::client_secret::OpenedSecret;
 use crate::client_secret::claims::{Claims, unix_seconds};
-use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext};
-use crate::config::Plan;
+use crate::client_secret::sealing::{CLOCK_SKEW, OpenError, PREFIX, Plaintext, SealingKeys};
+use crate::config::{BeganWith, Plan};
 use crate::credential::{Caller, TokenError};
 use crate::denial::Denial;
 use crate::host::StreamHost;
@@ -22,6 +22,8 @@ pub(crate) struct Identified {
     pub client_secret: Option<Box<OpenedSecret>>,
     /// Its part in what all sessions of that secret may use up together, if that is limited.
     pub share: Option<Share>,
+    /// What is kept of it as long as what it opens lasts.
+    pub began_with: BeganWith,
 }
 
 impl Identified {
@@ -39,8 +41,9 @@ impl Identified {
                 Err(OpenError::NotSealed | OpenError::Invalid) => {}
             }
         }
-        let caller = plan.callers.find(token, || host.now()).map_err(token_denial)?;
-        Ok(Self { caller: caller.clone(), client_secret: None, share: None })
+        let (token, digest) = plan.callers.find(token, || host.now()).map_err(token_denial)?;
+        let began_with = BeganWith::Token(digest, token.validity.not_after);
+        Ok(Self { caller: token.caller.clone(), client_secret: None, share: None, began_with })
     }
 }
 
@@ -54,11 +57,13 @@ fn by_secret(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) ->
     }
     let client_secret = OpenedSecret::new(claims, policy, provider);
     let client_secret = client_secret.map_err(|InvalidPath(_)| token_denial(TokenError::Invalid))?;
+    let key = SealingKeys::id_of(token).ok_or_else(|| token_denial(TokenError::Invalid))?;
     let limits = claims.limits.shared();
     let share = (!limits.is_none()).then(|| Share {
         key: TallyKey::of(token),
         limits,
         kept_until: claims.expires_at.saturating_add(CLOCK_SKEW),
     });
-    Ok(Identified { caller: caller.clone(), client_secret: Some(Box::new(client_secret)), share })
+    let (client_secret, began_with) = (Some(Box::new(client_secret)), BeganWith::ClientSecret(key));
+    Ok(Identified { caller: caller.clone(), client_secret, share, began_with })
 }

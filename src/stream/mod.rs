@@ -36,6 +36,7 @@ use std::time::SystemTime;
 use crate::denial::Denial;
 use crate::host::{Attribute, HeaderMap, Level, StreamHost};
 use crate::http::Edits;
+use crate::limit::Ending;
 use crate::metrics::Metric;
 use crate::process::Sessions;
 use crate::usage::Status;
@@ -66,11 +67,13 @@ impl Stream {
         let presented = head.presented(&self.plan.gateway);
         let (state, action) = match request::check(&self.plan, &head, &presented, ends, cx) {
             Ok(RequestDecision::Untouched) => (State::Untouched, RequestAction::Pass),
-            Ok(RequestDecision::Wait(waiting)) => {
+            Ok(RequestDecision::Wait(mut waiting)) => {
+                self.standing = waiting.admission.standing.take();
                 self.presented = Some(KeptTokens::new(presented, &cx.worker.memory));
                 (State::WaitingForBody(Box::new((head, waiting))), RequestAction::Hold)
             }
-            Ok(RequestDecision::Forward(sent, edits, handle)) => {
+            Ok(RequestDecision::Forward(mut sent, edits, handle)) => {
+                self.standing = sent.admission.standing.take();
                 self.handle = handle;
                 if !ends && !head.has(Line::Upgrade) {
                     self.presented = Some(KeptTokens::new(presented, &cx.worker.memory));
@@ -152,12 +155,18 @@ impl Stream {
 
     /// Time passed. Says whether the stream is to be reset now; it is said once.
     pub fn tick(&mut self, sessions: &mut Sessions, now: SystemTime) -> bool {
+        let is_revoked = self.standing.as_ref().is_some_and(|standing| standing.is_over(now));
+        if is_revoked && let State::Forwarded(sent) = &self.state {
+            // Nobody can be told in a session that is not followed.
+            return sent.is_unfollowed_session() && self.standing.take().is_some();
+        }
         let (State::Relaying(relay, _), Some(handle)) = (&mut self.state, &self.handle) else { return false };
         let has_changed = relay.has_moved();
         if relay.has_spoken() {
             sessions.moved(handle, now);
         }
         let requested = sessions.ending_of_joined(handle, now).or_else(|| sessions.ending(handle));
+        let requested = requested.or_else(|| is_revoked.then_some(Ending::TokenRevoked));
         let is_overdue = relay.tick(requested, now);
         sessions.update(handle, has_changed, &|| relay.record(Status::Open, now));
         if is_overdue && let State::Relaying(relay, sideband) = std::mem::replace(&mut self.state, State::Replied) {
@@ -186,11 +195,12 @@ impl Stream {
                 let ended_here = record.close.clone();
                 let details = || host.attribute(Attribute::ResponseCodeDetails).unwrap_or_default();
                 record.close = record.close.or_else(|| lost_connection::close(&details()));
+                let is_joined = handle.as_ref().is_some_and(|handle| handle.joined().is_some());
                 if let Some(handle) = handle {
                     sessions.close(handle, Some(&record), now);
                 }
                 if let (Some(sideband), Some(close)) = (sideband, ended_here)
-                    && sideband.ends_call(&close)
+                    && sideband.ends_call(&close, is_joined)
                 {
                     calls.end(sideband.end(&record, host, now), close, sessions, now);
                 }

@@ -25,7 +25,7 @@ use super::request_head::RequestHead;
 use super::rest::{RestMeter, RestUsage};
 use super::unnamed_call::UnnamedCall;
 use super::websocket::WebSocketRelay;
-use crate::config::Plan;
+use crate::config::{Configuration, ConfigurationId, Plan, Standing};
 use crate::credential::PresentedTokens;
 use crate::denial::Denial;
 use crate::http::Edits;
@@ -36,6 +36,10 @@ use crate::usage::{Record, Tally};
 /// One HTTP stream.
 pub struct Stream {
     pub(super) plan: Arc<Plan>,
+    /// Which configuration that is of those that its worker had.
+    configuration: ConfigurationId,
+    /// What it stands on, being a session: kept until that is over.
+    pub(super) standing: Option<Box<Standing>>,
     pub(super) state: State,
     /// Its handle among the sessions of the process, from its admission to its end.
     pub(super) handle: Option<SessionHandle>,
@@ -96,15 +100,34 @@ impl KeptTokens {
 
 impl Stream {
     /// A stream that nothing has been seen of, under the configuration of this moment.
-    pub fn new(plan: Arc<Plan>) -> Self {
+    pub fn new(Configuration { id, plan }: Configuration) -> Self {
         Self {
             plan,
+            configuration: id,
+            standing: None,
             state: State::Arrived,
             handle: None,
             denied: None,
             presented: None,
             redaction: None,
             held_edits: Edits::default(),
+        }
+    }
+
+    /// What holds for it.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.clone()
+    }
+
+    /// The configuration under which it began.
+    pub fn configuration(&self) -> ConfigurationId {
+        self.configuration
+    }
+
+    /// The configuration under which it began has given way to this one.
+    pub fn judge(&mut self, plan: &Plan) {
+        if let Some(standing) = &mut self.standing {
+            standing.judge(plan);
         }
     }
 

@@ -96,8 +96,16 @@ mod tests {
         let (endpoint, _) = Endpoint::read(b"POST", &target, None).unwrap();
         let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
         let (policy, caller) = (Arc::new(policy()), Arc::new(Caller { limits, ..caller() }));
-        let admission =
-            Admission { policy, caller, client_secret: None, share: None, endpoint, prices: None, call: None };
+        let admission = Admission {
+            policy,
+            caller,
+            client_secret: None,
+            share: None,
+            endpoint,
+            prices: None,
+            call: None,
+            standing: None,
+        };
         let provider = Provider { kind, ..provider() };
         let asked = read_body(&admission, body.as_bytes())
             .and_then(|mut body| include_usage(&admission, &target, &provider, body.as_mut()));

@@ -13,14 +13,16 @@
 //! [`tick`](Worker::tick) and [`plugin_done`](Worker::plugin_done).
 
 mod body_watch;
+mod plugins;
 mod streams;
 mod tick;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, Plan, Planned};
-use crate::host::{CalloutId, Level, StreamHost, StreamNumber, WorkerHost};
+use crate::config::{self, Configuration, Plan, Planned};
+use crate::host::{Attribute, CalloutId, Level, StreamHost, StreamNumber, WorkerHost};
 use crate::http::Edits;
 use crate::metrics::{Change, Statistic, StatisticId};
 use crate::process::SharedData;
@@ -28,6 +30,7 @@ use crate::stream::{AccessLog, DetailedReply, RequestAction, ResponseAction, Str
 use crate::ws::ReadBuffer;
 
 use body_watch::BodyWatch;
+use plugins::{Plugins, Replaced};
 use streams::Streams;
 
 pub use streams::StreamId;
@@ -39,6 +42,7 @@ pub const TICK: Duration = Duration::from_secs(1);
 pub struct Worker {
     streams: Streams,
     state: WorkerState,
+    plugins: Plugins,
     body_watch: BodyWatch,
     /// What is to be done with streams outside of their callbacks.
     commands: Vec<Command>,
@@ -68,23 +72,25 @@ impl Worker {
         Self {
             streams: Streams::default(),
             state: WorkerState::new(shared_data, random),
+            plugins: Plugins::default(),
             body_watch: BodyWatch::default(),
             commands: Vec::new(),
         }
     }
 
-    /// Reads a configuration, `variable` giving those of the environment, and makes it known; `None` if it is wrong.
+    /// Reads a configuration of the plugin of this name, `variable` giving those of the environment, and makes it known;
+    /// `None` if it is wrong.
     pub fn configure(
         &mut self,
+        name: &str,
         bytes: &[u8],
         variable: &dyn Fn(&str) -> Option<String>,
         host: &dyn WorkerHost,
-    ) -> Option<Arc<Plan>> {
+    ) -> Option<Configuration> {
         match config::load(bytes, variable) {
             Ok(Planned { plan, warnings }) => {
                 warnings.iter().for_each(|warning| self.state.log(Level::Warn, format_args!("{warning}")));
-                self.adopt(&plan, host);
-                Some(Arc::new(plan))
+                Some(self.adopt(name, Arc::new(plan), host))
             }
             Err(errors) => {
                 errors.iter().for_each(|error| self.state.log(Level::Error, format_args!("{error}")));
@@ -93,8 +99,9 @@ impl Worker {
         }
     }
 
-    /// Makes a configuration known, under which streams will be opened.
-    pub fn adopt(&mut self, plan: &Plan, host: &dyn WorkerHost) {
+    /// Makes a configuration of the plugin of this name known, under which streams will be opened. It takes the place of
+    /// those that the plugin had before.
+    pub fn adopt(&mut self, name: &str, plan: Arc<Plan>, host: &dyn WorkerHost) -> Configuration {
         let sessions = &mut self.state.sessions;
         sessions.add_callers(plan.callers.limits());
         if plan.control.is_some() {
@@ -103,24 +110,51 @@ impl Worker {
         plan.policies.guarded().for_each(|policy| sessions.metrics.expect(policy));
         self.state.flush_metrics();
         self.state.clock = host.now();
+        let Self { plugins, streams, state, .. } = self;
+        let in_use: BTreeSet<_> = streams.iter_mut().map(|(_, stream)| stream.configuration()).collect();
+        let (id, replaced) = plugins.configure(name, &|id| in_use.contains(&id) || state.calls.has_one_of(id));
+        self.judge(&plan, &replaced);
+        Configuration { id, plan }
+    }
+
+    /// The sessions of these configurations go on under another, if that has what they stand on.
+    fn judge(&mut self, plan: &Plan, replaced: &Replaced) {
+        for (_, stream) in self.streams.iter_mut().filter(|(_, stream)| replaced.contains(&stream.configuration())) {
+            stream.judge(plan);
+        }
+        self.state.calls.judge(plan, &|id| replaced.contains(&id));
     }
 
     /// A stream begins; without a configuration, nothing of it may pass. `number` is the host's name for it.
-    pub fn open(&mut self, number: StreamNumber, plan: Option<Arc<Plan>>) -> StreamId {
-        match plan {
-            Some(plan) => self.streams.insert(number, Stream::new(plan)),
+    pub fn open(&mut self, number: StreamNumber, configuration: Option<Configuration>) -> StreamId {
+        match configuration {
+            Some(configuration) => self.streams.insert(number, Stream::new(configuration)),
             None => self.streams.insert_unconfigured(),
         }
     }
 
     /// The request's headers came. `ends` says that neither body nor trailers follow.
     pub fn request_headers(&mut self, id: StreamId, ends: bool, host: &dyn StreamHost) -> RequestAction {
+        self.look_at_port(id, host);
         let Some((_, stream)) = self.streams.get_mut(id) else { return RequestAction::Reset };
         let action = stream.request_headers(ends, &mut self.state.context(host));
         if let RequestAction::Hold = action {
             self.body_watch.wait(id, host.now());
         }
         action
+    }
+
+    /// Where a plugin has several configurations, their streams tell which ports each serves.
+    fn look_at_port(&mut self, id: StreamId, host: &dyn StreamHost) {
+        let Some((_, stream)) = self.streams.get_mut(id) else { return };
+        let configuration = stream.configuration();
+        if self.plugins.asks_for_port(configuration)
+            && let Some(port) = host.attribute(Attribute::LocalPort)
+        {
+            let plan = stream.plan();
+            let replaced = self.plugins.serves(configuration, &port);
+            self.judge(&plan, &replaced);
+        }
     }
 
     /// More of the request's body came, or its end. `body` is all of it that waits, or what came just now if none waits.
@@ -203,8 +237,13 @@ impl Worker {
         }
     }
 
-    /// A plugin on this worker ends, and may not hear of another tick: what was measured since the last is due.
-    pub fn plugin_done(&mut self) {
+    /// A plugin of this configuration ends on this worker, and may not hear of another tick: what was measured since the last
+    /// is due.
+    pub fn plugin_done(&mut self, configuration: Option<&Configuration>) {
+        if let Some(Configuration { id, .. }) = configuration {
+            self.plugins.done(*id);
+        }
+        self.state.calls.forget_callouts(self.state.clock);
         self.state.flush_metrics();
     }
 

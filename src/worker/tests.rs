@@ -1,5 +1,7 @@
 //! A worker's life against a host of the test's own: whole streams, ticks and callouts, without an ABI.
 
+mod revocation;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -16,7 +18,7 @@ const START: u64 = 1_800_000_000;
 struct Fixture {
     worker: Worker,
     host: FakeHost,
-    plan: Option<Arc<Plan>>,
+    configuration: Option<Configuration>,
     shared_data: Memory,
 }
 
@@ -36,16 +38,16 @@ impl Fixture {
             "TOKEN" => Some("token-of-the-web-app".to_owned()),
             _ => None,
         };
-        let plan = worker.configure(configuration.to_string().as_bytes(), &variable, &host);
-        assert!(plan.is_some(), "{:?}", log(&mut worker));
-        let mut fixture = Self { worker, host, plan, shared_data };
+        let configuration = worker.configure("voice", configuration.to_string().as_bytes(), &variable, &host);
+        assert!(configuration.is_some(), "{:?}", log(&mut worker));
+        let mut fixture = Self { worker, host, configuration, shared_data };
         fixture.drain();
         fixture
     }
 
     /// A request of these lines, which `ends` without a body; the stream, and what becomes of it.
     fn request(&mut self, lines: &[(&str, &str)], ends: bool) -> (StreamId, RequestAction) {
-        let id = self.worker.open(NUMBER, self.plan.clone());
+        let id = self.worker.open(NUMBER, self.configuration.clone());
         let host = FakeHost::new().at(self.host.seconds);
         let host = lines.iter().fold(host, |host, (name, value)| host.line(HeaderMap::Request, name, value));
         let action = self.worker.request_headers(id, ends, &host);
@@ -146,7 +148,7 @@ fn without_a_configuration_nothing_passes() {
 #[test]
 fn a_wrong_configuration_is_logged_with_every_error() {
     let mut worker = Worker::new(Box::new(Memory::default()), 1);
-    assert!(worker.configure(br#"{"polices":{}}"#, &|_| None, &FakeHost::new()).is_none());
+    assert!(worker.configure("", br#"{"polices":{}}"#, &|_| None, &FakeHost::new()).is_none());
     let log = log(&mut worker);
     assert!(!log.is_empty());
     assert!(log.iter().all(|(level, line)| *level == Level::Error && line.starts_with("realtime_byok: ")), "{log:?}");
@@ -224,7 +226,7 @@ fn a_session_whose_time_is_up_is_reset_once_and_logged_as_it_ended() {
         ("realtime_byok.cost", "0.000000"),
     ];
     assert_eq!(fields, want.map(|(name, value)| (name, value.to_owned())));
-    fixture.worker.plugin_done();
+    fixture.worker.plugin_done(fixture.configuration.as_ref());
     assert!(fixture.drain().contains(&("ended_total".to_owned(), 1)));
 }
 
@@ -322,7 +324,7 @@ fn a_body_that_cannot_be_read_is_not_taken_for_none() {
 fn of_a_request_that_was_answered_or_not_checked_nothing_goes_on() {
     let mut fixture = Fixture::new(&json!({ "provider": "openai" }));
     let host = FakeHost::new();
-    let unchecked = fixture.worker.open(NUMBER, fixture.plan.clone());
+    let unchecked = fixture.worker.open(NUMBER, fixture.configuration.clone());
     let (denied, action) = fixture.request(&COMPLETION[..3], false);
     assert!(matches!(action, RequestAction::Reply(..)));
     for id in [unchecked, denied] {

@@ -22,7 +22,7 @@ fn an_unknown_setting_is_an_error_at_every_level() {
                   input_image, input_cached_image, output_text, output_audio, audio_minute";
     for (location, known) in [
         ("callers.web-app.limits.sessions", limits),
-        ("policies.voice.session.duration", "max_duration, idle_timeout, max_tokens, max_cost_usd"),
+        ("policies.voice.session.duration", "max_duration, idle_timeout, max_tokens, max_cost_usd, outlive_token"),
         ("prices.gpt*.input", prices),
     ] {
         let found = errors(&with([(location, json!(1))]));

@@ -40,6 +40,7 @@ impl StreamHost for EnvoyStream {
             Attribute::Authority => "request\0host",
             Attribute::Path => "request\0path",
             Attribute::Cluster => "xds\0cluster_name",
+            Attribute::LocalPort => "destination\0port",
             Attribute::ResponseCodeDetails => "response\0code_details",
         };
         self.reads.property(path)

@@ -1,12 +1,10 @@
 //! The plugin on one worker: its configuration, its clock, and the answers to requests of the filter's own.
 
-use std::sync::Arc;
-
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, MapType};
-use realtime_byok::config::Plan;
+use realtime_byok::config::Configuration;
 use realtime_byok::host::CalloutId;
-use realtime_byok::worker::{TICK, Worker};
+use realtime_byok::worker::TICK;
 
 use super::abi;
 use super::hostcalls::EnvoyWorker;
@@ -16,7 +14,7 @@ use super::vm::{run_commands, worker};
 /// The plugin's root context.
 #[derive(Default)]
 pub(crate) struct PluginContext {
-    plan: Option<Arc<Plan>>,
+    configuration: Option<Configuration>,
 }
 
 impl Context for PluginContext {
@@ -27,7 +25,7 @@ impl Context for PluginContext {
     }
 
     fn on_done(&mut self) -> bool {
-        worker(Worker::plugin_done);
+        worker(|worker| worker.plugin_done(self.configuration.as_ref()));
         run_commands();
         true
     }
@@ -36,12 +34,14 @@ impl Context for PluginContext {
 impl RootContext for PluginContext {
     fn on_configure(&mut self, _: usize) -> bool {
         let bytes = abi::buffer(BufferType::PluginConfiguration, 0, usize::MAX).unwrap_or_default();
-        let plan = worker(|worker| worker.configure(&bytes, &|name| std::env::var(name).ok(), &EnvoyWorker));
+        let name = abi::plugin_name();
+        let variable = |name: &str| std::env::var(name).ok();
+        let configuration = worker(|worker| worker.configure(&name, &bytes, &variable, &EnvoyWorker));
         run_commands();
         // Without ticks no limit of time would hold.
-        let is_configured = plan.is_some() && abi::set_tick_period(TICK).is_ok();
+        let is_configured = configuration.is_some() && abi::set_tick_period(TICK).is_ok();
         if is_configured {
-            self.plan = plan;
+            self.configuration = configuration;
         }
         is_configured
     }
@@ -52,7 +52,7 @@ impl RootContext for PluginContext {
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(StreamContext::new(context, self.plan.clone())))
+        Some(Box::new(StreamContext::new(context, self.configuration.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -1,10 +1,8 @@
 //! One HTTP stream: each callback is one call of the worker, each action of that a few hostcalls.
 
-use std::sync::Arc;
-
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, MapType};
-use realtime_byok::config::Plan;
+use realtime_byok::config::Configuration;
 use realtime_byok::host::{Level, StreamNumber};
 use realtime_byok::stream::{RequestAction, ResponseAction};
 use realtime_byok::worker::{StreamId, Worker};
@@ -22,8 +20,8 @@ pub(crate) struct StreamContext {
 
 impl StreamContext {
     /// The stream of this context. Without a configuration it lets nothing through.
-    pub(crate) fn new(context: u32, plan: Option<Arc<Plan>>) -> Self {
-        let id = worker(|worker| worker.open(StreamNumber(context.into()), plan));
+    pub(crate) fn new(context: u32, configuration: Option<Configuration>) -> Self {
+        let id = worker(|worker| worker.open(StreamNumber(context.into()), configuration));
         Self { id, is_stopped: false }
     }
 

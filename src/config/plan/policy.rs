@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Builder, listed};
 use crate::config::{Path, raw};
 use crate::json::paths::InvalidPath;
-use crate::policy::{CallRules, Guard, Permission, Policy, Provider, ProviderKind};
+use crate::policy::{CallRules, Guard, Permission, Policy, Provider, ProviderKind, TokenEnd};
 use crate::protocol::{Lock, SessionField};
 
 impl Builder<'_> {
@@ -47,6 +47,7 @@ impl Builder<'_> {
             lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
             calls: self.calls(&path.key("calls"), raw.calls.as_ref()),
             is_metered: self.metered(path, raw),
+            token_end: token_end(raw.session.as_ref()),
         };
         let is_unknown = |provider: &&Arc<Provider>| matches!(provider.kind, ProviderKind::Gemini);
         if (limits.max_tokens.is_some() || limits.max_cost.is_some())
@@ -136,4 +137,9 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+fn token_end(raw: Option<&raw::SessionLimits>) -> TokenEnd {
+    let is_outlived = raw.is_some_and(|session| session.outlive_token);
+    if is_outlived { TokenEnd::Outlived } else { TokenEnd::EndsSessions }
 }

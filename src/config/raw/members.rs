@@ -86,7 +86,7 @@ map!(Calls {
 });
 choice!(Permission { "refuse" => Refuse, "allow" => Allow });
 
-map!(SessionLimits { max_duration, idle_timeout, max_tokens, max_cost_usd });
+map!(SessionLimits { max_duration, idle_timeout, max_tokens, max_cost_usd, outlive_token = false });
 
 map!(Price {
     input_text,

@@ -37,6 +37,7 @@ export function wasmFilter({
   failurePolicy = 'FAIL_RELOAD',
   module = modulePath(),
   vmId = 'realtime_byok',
+  pluginName = 'realtime_byok',
 }) {
   const value =
     encoding === 'struct'
@@ -46,11 +47,11 @@ export function wasmFilter({
           value: typeof configuration === 'string' ? configuration : JSON.stringify(configuration),
         };
   return {
-    name: 'realtime_byok',
+    name: pluginName,
     typed_config: {
       '@type': type('envoy.extensions.filters.http.wasm.v3.Wasm'),
       config: {
-        name: 'realtime_byok',
+        name: pluginName,
         failure_policy: failurePolicy,
         ...(allowOnHeadersStopIteration ? { allow_on_headers_stop_iteration: true } : {}),
         vm_config: {
@@ -62,6 +63,26 @@ export function wasmFilter({
         configuration: value,
       },
     },
+  };
+}
+
+/** The same filter, loaded from the file `ecds.json` of this directory (ECDS). */
+export function discoveredFilter({ name, typed_config: { '@type': typeUrl } }, directory) {
+  const source = { path: join(directory, 'ecds.json'), watched_directory: { path: directory } };
+  return {
+    name,
+    config_discovery: {
+      config_source: { resource_api_version: 'V3', path_config_source: source },
+      type_urls: [typeUrl],
+    },
+  };
+}
+
+/** What that file holds. */
+export function ecdsFile(filter, version) {
+  return {
+    version_info: String(version),
+    resources: [{ '@type': type('envoy.config.core.v3.TypedExtensionConfig'), ...filter }],
   };
 }
 

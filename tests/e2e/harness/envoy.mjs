@@ -86,6 +86,11 @@ export async function startEnvoy(
       const line = text.split('\n').find((one) => one.startsWith(`${name}: `));
       return line === undefined ? 0 : Number(line.slice(name.length + 2));
     },
+    /** The sum of all counters and gauges whose names match. */
+    statsSum: async (regex) => {
+      const text = await (await admin(`/stats?filter=${encodeURIComponent(regex)}`)).text();
+      return text.split('\n').filter(Boolean).reduce((sum, line) => sum + Number(line.split(': ').at(-1)), 0);
+    },
     /** Every access-log entry so far. */
     accessLog: () => readAccessLog(directory),
     /** The access-log entry of the request that carried this `x-case`; waits for it. */

@@ -1,7 +1,7 @@
 // The gateway under test: one Envoy, its listeners, and the filter in front of the upstreams.
 import { join } from 'node:path';
-import { renameSync, writeFileSync } from 'node:fs';
-import { bootstrap, cluster, ldsFile, listener, wasmFilter } from './config.mjs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { bootstrap, cluster, discoveredFilter, ecdsFile, ldsFile, listener, wasmFilter } from './config.mjs';
 import { scratchDirectory, startEnvoy, validateBootstrap } from './envoy.mjs';
 import { exchange, requestBytes } from './http1.mjs';
 import { exchangeHttp2 } from './http2.mjs';
@@ -20,11 +20,14 @@ let cases = 0;
  * - `tls: true` adds a second listener, `https`, with the self-signed certificate
  * - `others`: further listeners by name, each with what it changes of these options
  * - `dynamic: true` loads the listeners from a file, which `replaceListeners` then swaps
+ * - `discovered: true` loads the filter of each listener from a file of its own (ECDS), which `replaceFilter` then swaps
+ * - `pluginName`: the name of the plugin, and of its filter
  * - `logLevel`, `componentLogLevel`, `concurrency`, `drainSeconds`: as `startEnvoy` takes them
  */
 export async function startGateway(options) {
   const directory = scratchDirectory();
   const listeners = listenersOf(options, directory);
+  if (options.discovered) writeFilters(options, directory, 1);
   const clusters = clustersOf(options);
   const ldsPath = options.dynamic ? join(directory, 'lds.json') : undefined;
   let version = 1;
@@ -93,6 +96,14 @@ export async function startGateway(options) {
         return now.accepted > before.accepted ? 'accepted' : null;
       });
     },
+    /** Replaces the filters of all listeners by what `changes` makes of the options, and waits until Envoy has taken them. */
+    async replaceFilter(changes) {
+      const taken = () => envoy.statsSum('extension_config_discovery.*update_success$');
+      const before = await taken();
+      version += 1;
+      const count = writeFilters({ ...options, ...changes }, directory, version);
+      await until('Envoy to take the filters', async () => (await taken()) >= before + count);
+    },
     /** The port of a listener now; a replaced listener may have moved. */
     currentPort: (name = 'http') => envoy.port(name),
   };
@@ -122,13 +133,36 @@ function listenersOf({ others = {}, ...options }, directory) {
 }
 
 function listenerOf(name, options, directory, { tls = false } = {}) {
-  const { env = {}, routes, filtersBefore, filtersAfter, hcm } = options;
-  const filter = options.filter === false ? null : wasmFilter({ hostEnvKeys: Object.keys(env), ...given(options) });
+  const { routes, filtersBefore, filtersAfter, hcm } = options;
+  const whole = options.filter === false ? null : filterOf(options);
+  const filter = options.discovered ? discoveredFilter(whole, ecdsDirectory(name, directory)) : whole;
   return listener({ name, directory, filter, tls, ...defined({ routes, filtersBefore, filtersAfter, hcm }) });
 }
 
-function given({ configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module, vmId }) {
-  return defined({ configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module, vmId });
+function filterOf(options) {
+  const { configuration, encoding, allowOnHeadersStopIteration, failurePolicy, module, vmId, pluginName } = options;
+  const { env = {}, hostEnvKeys = Object.keys(env) } = options;
+  const of = { configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module, vmId, pluginName };
+  return wasmFilter(defined(of));
+}
+
+const ecdsDirectory = (listenerName, directory) => join(directory, `ecds-${listenerName}`);
+
+/** Puts the filters of all listeners in place, each by a rename, and says how many there are. */
+function writeFilters({ others = {}, ...options }, directory, version) {
+  const filters = [
+    ['http', options],
+    ...(options.tls ? [['https', options]] : []),
+    ...Object.entries(others).map(([name, changes]) => [name, { ...options, ...changes }]),
+  ];
+  for (const [name, of] of filters) {
+    const own = ecdsDirectory(name, directory);
+    mkdirSync(own, { recursive: true });
+    const staged = join(own, 'next');
+    writeFileSync(staged, JSON.stringify(ecdsFile(filterOf(of), version)), { mode: 0o600 });
+    renameSync(staged, join(own, 'ecds.json'));
+  }
+  return filters.length;
 }
 
 function clustersOf({ upstreams = {}, clusters = [] }) {

@@ -141,6 +141,13 @@ pub(crate) fn property(path: &str) -> Result<Option<Vec<u8>>, Status> {
     found(returned(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }))
 }
 
+/// What Envoy knows a plugin by: its root id and its name, which the configuration gives it.
+pub(crate) fn plugin_name() -> String {
+    let text = |path| property(path).ok().flatten().unwrap_or_default();
+    let name = [text("plugin_root_id"), text("plugin_name")].join(&0);
+    String::from_utf8_lossy(&name).into_owned()
+}
+
 /// Sets a property, which Envoy keeps as filter state `wasm.` and the path.
 pub(crate) fn set_property(path: &str, value: &[u8]) -> Result<(), Status> {
     // SAFETY: pointers and lengths are those of live slices.
