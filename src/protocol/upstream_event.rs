@@ -7,8 +7,9 @@ use std::sync::{Arc, LazyLock};
 
 use super::event_type::EventType;
 use super::streamed_message::StreamedMessage;
+use super::upstream_value::{BodyObject, Direction, Shape, Transcription, length, named, shape, text};
 use super::usage::{UsageField, UsageFields, usage_paths};
-use crate::json::matcher::{Bounds, Kind, Matcher, OtherCase, Unreadable, Value};
+use crate::json::matcher::{Bounds, Matcher, OtherCase, Unreadable, Value};
 use crate::json::paths::Paths;
 use crate::usage::{
     AudioFormat, AudioFormats, IdKind, Report, Reported, ReportedUsage, Said, SessionNames, Tokens, UsageError,
@@ -53,8 +54,8 @@ enum Field {
     TranscriptionModel,
     FormerTranscription,
     FormerTranscriptionModel,
-    /// `delta`, of which only the length matters.
-    Delta,
+    /// What a response says, of which only the length matters.
+    Said,
     /// The format of a session's audio, which says its type and rate, or is a name.
     AudioFormat(Direction),
     AudioRate(Direction),
@@ -67,13 +68,6 @@ enum Field {
     Usage(Level, UsageField),
     Object,
     Choices,
-}
-
-/// Whose audio it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Direction {
-    Input,
-    Output,
 }
 
 /// Where what is made stands.
@@ -105,7 +99,14 @@ static PATHS: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
         ("session.audio.input.transcription.model", Field::TranscriptionModel),
         ("session.input_audio_transcription", Field::FormerTranscription),
         ("session.input_audio_transcription.model", Field::FormerTranscriptionModel),
-        ("delta", Field::Delta),
+        ("delta", Field::Said),
+        ("delta.text", Field::Said),
+        ("delta.thinking", Field::Said),
+        ("delta.partial_json", Field::Said),
+        ("choices[].text", Field::Said),
+        ("choices[].delta.content", Field::Said),
+        ("choices[].delta.reasoning_content", Field::Said),
+        ("choices[].delta.tool_calls[].function.arguments", Field::Said),
         ("session.audio.input.format.type", Field::AudioFormat(Direction::Input)),
         ("session.audio.input.format.rate", Field::AudioRate(Direction::Input)),
         ("session.audio.output.format.type", Field::AudioFormat(Direction::Output)),
@@ -156,8 +157,8 @@ struct Fields {
     transcription: Transcription,
     former_transcription: Transcription,
     formats: AudioFormats,
-    /// How many bytes `delta` has.
-    delta: u64,
+    /// How many bytes a response says.
+    said: u64,
     response: Option<Shape>,
     object: Option<BodyObject>,
     has_choices: bool,
@@ -174,29 +175,6 @@ struct Made {
     /// It ended before it was complete.
     is_incomplete: bool,
     usage: UsageFields,
-}
-
-#[derive(Debug, Default)]
-struct Transcription {
-    is_there: bool,
-    /// It, or what it is in, is something else than an object.
-    is_malformed: bool,
-    model: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Object,
-    Other,
-}
-
-/// The `object` of a REST response that is told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyObject {
-    ChatCompletion,
-    Response,
-    List,
-    Other,
 }
 
 impl UpstreamMessage {
@@ -290,7 +268,7 @@ impl UpstreamMessage {
             EventType::SessionCreated | EventType::SessionUpdated => {
                 fields.session().map_or_else(Reported::Unreadable, Reported::Session)
             }
-            EventType::TextDelta => Reported::Output(Said::text(fields.delta)),
+            EventType::TextDelta => Reported::Output(Said::text(fields.said)),
             EventType::InputAudioTranscriptionCompleted | EventType::TranscriptTextDone => fields.transcription(),
             _ => fields.response(),
         }
@@ -321,7 +299,12 @@ impl UpstreamMessage {
             let used = usage.response();
             return Data::Usage { report: Box::new(fields.at_top.report(Ok(used))), is_alone };
         }
-        if fields.has_choices { Data::ChatChoices } else { Data::Event(Reported::Nothing) }
+        let said = Said::text(fields.said);
+        match (fields.has_choices, said == Said::default()) {
+            (true, _) => Data::ChatChoices(said),
+            (false, true) => Data::Event(Reported::Nothing),
+            (false, false) => Data::Event(Reported::Output(said)),
+        }
     }
 
     /// A message of Anthropic's begins, or has gone on: its usage so far.
@@ -359,8 +342,8 @@ impl UpstreamMessage {
 pub enum Data {
     /// An event, or nothing that matters.
     Event(Reported),
-    /// A chunk of a chat completion, without usage.
-    ChatChoices,
+    /// A chunk of a chat completion, without usage: what it says.
+    ChatChoices(Said),
     /// Something with the usage so far, such as a chunk of a chat completion.
     Usage {
         /// The usage.
@@ -415,7 +398,7 @@ impl Fields {
             Field::TranscriptionModel => self.transcription.model = text(value),
             Field::FormerTranscription => self.former_transcription.set(value),
             Field::FormerTranscriptionModel => self.former_transcription.model = text(value),
-            Field::Delta => self.delta = length(value),
+            Field::Said => self.said = self.said.saturating_add(length(value)),
             Field::AudioFormat(direction) => {
                 if let Value::Text(name) = value {
                     self.format(direction).get_or_insert(AudioFormat::named(name));
@@ -436,12 +419,7 @@ impl Fields {
             Field::Model(level) => self.made(level).model = text(value),
             Field::Usage(level, usage) => self.made(level).usage.set(usage, value),
             Field::Object => {
-                self.object = Some(match value {
-                    Value::Text("chat.completion") => BodyObject::ChatCompletion,
-                    Value::Text("response") => BodyObject::Response,
-                    Value::Text("list") => BodyObject::List,
-                    _ => BodyObject::Other,
-                });
+                self.object = Some(BodyObject::of(value));
             }
             Field::Choices => {
                 self.has_choices = !matches!(value, Value::Null | Value::Array { is_empty: true });
@@ -516,44 +494,4 @@ impl Made {
     fn report(&mut self, used: Result<(ReportedUsage, Option<UsageError>), UsageError>) -> Report {
         Report::new(named(IdKind::Response, self.id.take()), self.model.take(), used)
     }
-}
-
-impl Transcription {
-    fn set(&mut self, value: Value<'_>) {
-        match value {
-            Value::Null | Value::Blocked(Kind::Null) => {}
-            Value::Object { .. } => self.is_there = true,
-            _ => (self.is_there, self.is_malformed) = (true, true),
-        }
-    }
-}
-
-/// A string that is not too long; nothing when something else stands there.
-fn text(value: Value<'_>) -> Option<String> {
-    match value {
-        Value::Text(text) => Some(text.to_owned()),
-        _ => None,
-    }
-}
-
-/// How many bytes a string has; none where something else stands there.
-fn length(value: Value<'_>) -> u64 {
-    match value {
-        Value::Text(text) => u64::try_from(text.len()).unwrap_or(u64::MAX),
-        Value::Long { bytes } => bytes,
-        _ => 0,
-    }
-}
-
-/// What kind of value stands there; nothing if that is null.
-fn shape(value: Value<'_>) -> Option<Shape> {
-    match value {
-        Value::Null => None,
-        Value::Object { .. } => Some(Shape::Object),
-        _ => Some(Shape::Other),
-    }
-}
-
-fn named(kind: IdKind, id: Option<String>) -> Option<(IdKind, String)> {
-    id.filter(|id| !id.is_empty()).map(|id| (kind, id))
 }

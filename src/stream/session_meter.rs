@@ -1,5 +1,6 @@
 //! What a metered session uses, and what may not be said in it: both can end it.
 
+mod estimates;
 mod under_way;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //! after a grace.
 
 mod client_says;
+mod upstream_read;
 mod watcher;
 
 use std::time::SystemTime;
@@ -23,8 +24,9 @@ use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
 use crate::usage::{
     Close, ClosedBy, PriceList, Record, RecordId, Reported, Said, SessionKind, Status, Timestamp, Traffic,
 };
-use crate::ws::{CloseCode, CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
+use crate::ws::{CloseCode, CloseFrame, Event, Follower, Interest, ReadBuffer, Sender};
 use client_says::{CLIENT_TYPE, ClientSays};
+use upstream_read::{InsertionPoint, UpstreamRead};
 use watcher::{Heard, Watcher};
 
 /// How much of an upstream's message tells whether it matters, if that begins with its type as all known ones do.
@@ -149,14 +151,8 @@ impl WebSocketRelay {
             return self.drop_from_client(buffer, now);
         }
         self.is_active = true;
-        match self.closing.as_deref().map(Closing::upstream_side) {
-            Some(UpstreamSide::Closed) => return BodyAction::Replace(0, Vec::new()),
-            // RFC 6455 section 5.5.1: no data frames may follow a Close. They would not be judged.
-            _ if self.client.has_ended() => return BodyAction::Replace(0, Vec::new()),
-            Some(UpstreamSide::AtBoundary) if self.client.at_message_boundary() => {
-                return self.notify_upstream(Some(0));
-            }
-            _ => {}
+        if let Some(action) = self.before_client() {
+            return action;
         }
         let size = buffer.size();
         let Self { meter, client, client_message, client_says, closed, .. } = &mut *self;
@@ -206,6 +202,17 @@ impl WebSocketRelay {
             // What is left stands behind a Close.
             _ if end < size => BodyAction::Replace(end, Vec::new()),
             _ => BodyAction::Pass,
+        }
+    }
+
+    /// What becomes of all that the client says now, if that is decided.
+    fn before_client(&mut self) -> Option<BodyAction> {
+        match self.closing.as_deref().map(Closing::upstream_side) {
+            Some(UpstreamSide::Closed) => Some(BodyAction::Replace(0, Vec::new())),
+            // RFC 6455 section 5.5.1: no data frames may follow a Close. They would not be judged.
+            _ if self.client.has_ended() => Some(BodyAction::Replace(0, Vec::new())),
+            Some(UpstreamSide::AtBoundary) if self.client.at_message_boundary() => Some(self.notify_upstream(Some(0))),
+            _ => None,
         }
     }
 
@@ -434,68 +441,6 @@ impl WebSocketRelay {
                 BodyAction::Replace(0, Vec::new())
             }
         }
-    }
-}
-
-/// What one read of the upstream's comes to, as its events are met.
-#[derive(Default)]
-struct UpstreamRead {
-    /// What the client was to get before it, if the session was ending already.
-    due: Option<ClientSide>,
-    /// The ending that it leads to.
-    closing: Option<Closing>,
-    /// Where the client gets what it is due.
-    insertion: Option<InsertionPoint>,
-    has_passed_close: bool,
-}
-
-impl UpstreamRead {
-    /// Whether nothing has ended the session.
-    fn is_open(&self) -> bool {
-        self.due.is_none() && self.closing.is_none()
-    }
-
-    /// A message that ends at `position` may end the session there.
-    fn end(&mut self, closing: Option<Closing>, position: usize) {
-        if self.is_open() && closing.is_some() {
-            self.insertion = Some(InsertionPoint::Boundary(position));
-            self.closing = closing;
-        }
-    }
-
-    /// The upstream closes a session that is ending.
-    fn meet_close(&mut self, pass: &FollowedRead<'_, impl ReadBuffer>) {
-        let before = self.due.map(|due| InsertionPoint::before(pass, due));
-        // A Close of which a part has passed goes on: it ends the client's side as well.
-        self.has_passed_close = self.insertion.is_none() && matches!(before, Some(InsertionPoint::Nowhere));
-        self.insertion = self.insertion.or(before);
-    }
-
-    /// The upstream has broken the protocol.
-    fn break_off(&mut self, closing: Closing, pass: &FollowedRead<'_, impl ReadBuffer>) {
-        let due = self.due.unwrap_or(ClientSide::AtClose);
-        self.insertion = self.insertion.or_else(|| Some(InsertionPoint::before(pass, due)));
-        self.closing.get_or_insert(closing);
-    }
-}
-
-/// Where in a read of the upstream's something can be put for the client.
-#[derive(Debug, Clone, Copy)]
-enum InsertionPoint {
-    /// Between two messages.
-    Boundary(usize),
-    /// At the start of a frame, which may be within a message.
-    Frame(usize),
-    /// Not in this read.
-    Nowhere,
-}
-
-impl InsertionPoint {
-    /// The first place before the end of what was followed last.
-    fn before(pass: &FollowedRead<'_, impl ReadBuffer>, due: ClientSide) -> Self {
-        let boundary = pass.message_boundary().filter(|_| due == ClientSide::AtBoundary);
-        let frame = pass.frame_start().map_or(Self::Nowhere, Self::Frame);
-        boundary.map_or(frame, Self::Boundary)
     }
 }
 

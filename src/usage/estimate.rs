@@ -124,9 +124,9 @@ impl Said {
 }
 
 /// The bytes in a message's base64.
-fn decoded(length: u64, around: usize) -> u64 {
+fn decoded(length: u64, envelope: usize) -> u64 {
     let (bytes, characters) = BASE64;
-    length.saturating_sub(u64::try_from(around).unwrap_or(u64::MAX)).saturating_mul(bytes) / characters
+    length.saturating_sub(u64::try_from(envelope).unwrap_or(u64::MAX)).saturating_mul(bytes) / characters
 }
 
 impl Estimator {
@@ -152,7 +152,7 @@ impl Estimator {
     }
 
     /// A response was told. What it said is not to be estimated any more; it was all that was said if it `is_last`.
-    pub fn told(&mut self, response: &Tally, is_last: bool) {
+    pub fn reported(&mut self, response: &Tally, is_last: bool) {
         self.last_input = Some(response.input);
         let format = self.formats.output.unwrap_or_default();
         let audio = response.output.audio.saturating_mul(u64::from(format.bytes_per_second));
@@ -240,11 +240,11 @@ mod tests {
             ..Tokens::default()
         });
         estimator.hear(Said { text: 30, audio: 100_000 });
-        estimator.told(&told, false);
+        estimator.reported(&told, false);
         let left = Tokens { input: told.input, output: Output { text: 3, audio: 22 }, cache_write_text: 0 };
         assert_eq!(estimator.responses(1), left);
         assert_eq!(estimator.responses(2).input, Input { text: 100, cached_text: 40, ..Input::default() });
-        estimator.told(&told, true);
+        estimator.reported(&told, true);
         assert!(!estimator.has_heard());
     }
 }

@@ -124,15 +124,15 @@ impl Meter {
     }
 
     /// What responses that were not told would cost.
-    pub(crate) fn cost_of(&self, untold: Tokens, prices: &PriceList) -> MicroUsd {
-        self.price(&ReportedUsage::Untold(untold, 0), prices).1.to_micro_usd()
+    pub(crate) fn cost_of(&self, unreported: Tokens, prices: &PriceList) -> MicroUsd {
+        self.price(&ReportedUsage::Unreported(unreported, 0), prices).1.to_micro_usd()
     }
 
     /// The model that this is priced as, its cost, and whether that is all of it.
     fn price(&self, used: &ReportedUsage, prices: &PriceList) -> (String, Cost, bool) {
         let model = match used {
             // A response may be of another model than its connection was opened with, or name a dated version of it.
-            ReportedUsage::Response(_) | ReportedUsage::Untold(..) => {
+            ReportedUsage::Response(_) | ReportedUsage::Unreported(..) => {
                 self.response_model.as_deref().filter(|model| prices.price_of(model).is_some())
             }
             ReportedUsage::Transcription(_) | ReportedUsage::TranscriptionDuration { .. } => {
@@ -143,7 +143,7 @@ impl Meter {
         let (cost, is_priced) = match (used, prices.price_of(model)) {
             (
                 ReportedUsage::Response(tokens)
-                | ReportedUsage::Untold(tokens, _)
+                | ReportedUsage::Unreported(tokens, _)
                 | ReportedUsage::Transcription(tokens),
                 price,
             ) => match price {

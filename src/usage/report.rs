@@ -63,7 +63,7 @@ pub enum ReportedUsage {
     /// A response, a completion, embeddings.
     Response(Tokens),
     /// Responses that were not told, by estimate; so many of them count as responses.
-    Untold(Tokens, u32),
+    Unreported(Tokens, u32),
     /// A transcription that is told in tokens.
     Transcription(Tokens),
     /// A transcription that is told as a duration.
@@ -79,7 +79,7 @@ impl ReportedUsage {
     pub fn tally(&self) -> Tally {
         match self {
             Self::Response(tokens) => Tally::response(*tokens),
-            Self::Untold(tokens, responses) => Tally { responses: (*responses).into(), ..Tally::response(*tokens) },
+            Self::Unreported(tokens, responses) => Tally { responses: (*responses).into(), ..Tally::response(*tokens) },
             Self::Transcription(tokens) => {
                 let tokens = tokens.input.tokens().saturating_add(tokens.output.tokens());
                 Tally::transcription(Transcription { tokens, milliseconds: 0 })
@@ -129,8 +129,8 @@ impl Report {
     }
 
     /// Responses that were not told, by estimate; so many of them count as responses.
-    pub(crate) fn untold(tokens: Tokens, responses: u32) -> Self {
-        Self::new(None, None, Ok((ReportedUsage::Untold(tokens, responses), None)))
+    pub(crate) fn unreported(tokens: Tokens, responses: u32) -> Self {
+        Self::new(None, None, Ok((ReportedUsage::Unreported(tokens, responses), None)))
     }
 
     /// A response of which nothing was told.

@@ -22,7 +22,7 @@ fn estimates(name: &str) -> Vec<(Tally, Tokens)> {
             && told.usage.total_tokens > 0
         {
             all.push((told.usage, estimator.responses(1)));
-            estimator.told(&told.usage, true);
+            estimator.reported(&told.usage, true);
         }
     }
     all

@@ -125,8 +125,7 @@ fn what_a_first_response_reads_is_estimated_by_what_the_client_has_said() {
         let mut admission = admission(testing::policy(), Endpoint::Realtime);
         admission.caller = std::sync::Arc::new(Caller { limits: day(1000), ..testing::caller() });
         if lock {
-            admission.policy =
-                std::sync::Arc::new(Policy { lock: Lock::new(&["tools"]).unwrap(), ..testing::policy() });
+            admission.policy = std::sync::Arc::new(Policy { lock: Lock::new(["tools"]).unwrap(), ..testing::policy() });
         }
         let upstream = Upstream { provider: &admission.policy.default_provider, model: None };
         let mut relay = WebSocketRelay::new(&admission, &upstream, 7, &MemoryAccount::default(), at(0));
