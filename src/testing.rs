@@ -9,7 +9,9 @@ use crate::limit::{CallerLimits, SessionLimits};
 use crate::name_rule::NameRule;
 use crate::policy::{CallRules, Credential, Policy, Provider, ProviderKind, TokenEnd};
 use crate::protocol::Lock;
-use crate::usage::{Input, MicroUsd, Output, Record, RecordId, SessionKind, Status, Tally, Timestamp, Tokens, Traffic};
+use crate::usage::{
+    Estimated, Input, MicroUsd, Output, Record, RecordId, SessionKind, Status, Tally, Timestamp, Tokens, Traffic,
+};
 
 /// The caller `web-app`, who may do everything.
 pub(crate) fn caller() -> Caller {
@@ -68,5 +70,6 @@ pub(crate) fn record(id: u128, started: u64) -> Record {
         bytes: Traffic { client: 1_000_000, upstream: 2_000_000 },
         close: None,
         incomplete: false,
+        estimated: Estimated::default(),
     }
 }

@@ -56,4 +56,15 @@ impl CallerLimits {
             None
         }
     }
+
+    /// The limit that so much would be over, if one is: nothing is over a limit that only uses it up.
+    pub fn over(&self, tokens: u64, cost: MicroUsd) -> Option<Limit> {
+        if self.tokens_per_day.is_some_and(|limit| tokens > limit) {
+            Some(Limit::CallerTokensPerDay)
+        } else if self.cost_per_day.is_some_and(|limit| cost > limit) {
+            Some(Limit::CallerCostPerDay)
+        } else {
+            None
+        }
+    }
 }

@@ -18,6 +18,6 @@ pub use session::{Progress, SessionBounds, SessionLimits};
 pub use shared::{Drawn, SharedLimits};
 
 /// The tokens that limits count.
-fn tokens(usage: &crate::usage::Tally) -> u64 {
+pub(crate) fn tokens(usage: &crate::usage::Tally) -> u64 {
     usage.total_tokens.saturating_add(usage.transcription.tokens)
 }

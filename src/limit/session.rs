@@ -101,6 +101,22 @@ impl SessionBounds {
             None
         }
     }
+
+    /// Whether tokens or dollars are limited.
+    pub fn has_budget(&self) -> bool {
+        self.max_tokens.is_some() || self.max_cost.is_some()
+    }
+
+    /// The limit that so much would be over, if one is: nothing is over a limit that only uses it up.
+    pub fn over(&self, tokens: u64, cost: MicroUsd) -> Option<Limit> {
+        if self.max_tokens.is_some_and(|limit| tokens > limit) {
+            Some(Limit::SessionTokens)
+        } else if self.max_cost.is_some_and(|limit| cost > limit) {
+            Some(Limit::SessionCost)
+        } else {
+            None
+        }
+    }
 }
 
 #[cfg(test)]

@@ -51,6 +51,17 @@ impl SharedLimits {
             None
         }
     }
+
+    /// The limit that so much would be over, if one is: nothing is over a limit that only uses it up.
+    pub fn over(&self, tokens: u64, cost: MicroUsd) -> Option<Limit> {
+        if self.max_tokens.is_some_and(|limit| tokens > limit) {
+            Some(Limit::SecretTokens)
+        } else if self.max_cost.is_some_and(|limit| cost > limit) {
+            Some(Limit::SecretCost)
+        } else {
+            None
+        }
+    }
 }
 
 impl Drawn {

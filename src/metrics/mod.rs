@@ -70,6 +70,11 @@ pub enum Metric<'a> {
         /// For which model.
         model: &'a str,
     },
+    /// `estimated_tokens_total`: those of `tokens_total` that no upstream told.
+    EstimatedTokens {
+        /// Who pays for them.
+        caller: &'a str,
+    },
     /// `unpriced_total`: a response or transcription that cost nothing, or too little, for want of a price.
     Unpriced {
         /// Of which model.
@@ -269,6 +274,13 @@ impl Metrics {
         }
     }
 
+    /// So many of a caller's tokens were not told.
+    pub fn estimated(&mut self, caller: &str, tokens: u64) {
+        if tokens > 0 {
+            self.add_all(Metric::EstimatedTokens { caller }, tokens);
+        }
+    }
+
     /// Something was used of a model that has no price, or not for all of it.
     pub fn unpriced(&mut self, model: &str) {
         let model = self.model(model);
@@ -330,6 +342,7 @@ fn statistic(metric: Metric<'_>) -> (&'static str, StatisticKind, Vec<(&'static 
             ("tokens_total", Counter, labels)
         }
         Metric::Cost { caller, model } => ("cost_micro_usd_total", Counter, vec![("caller", caller), ("model", model)]),
+        Metric::EstimatedTokens { caller } => ("estimated_tokens_total", Counter, vec![("caller", caller)]),
         Metric::Unpriced { model } => ("unpriced_total", Counter, vec![("model", model)]),
         Metric::Rejected { code, caller, limit } => {
             let labels = [Some(("code", code.as_str())), caller.map(|caller| ("caller", caller)), limit.map(of_limit)];

@@ -56,6 +56,7 @@ fn a_name_has_its_labels_in_front() {
             },
             "code=budget_exceeded;caller=web-app;limit=caller.tokens_per_day;rejected_total",
         ),
+        (Metric::EstimatedTokens { caller: "web-app" }, "caller=web-app;estimated_tokens_total"),
         (Metric::SecretMinted(MintedBy::Provider), "mode=sealed;secrets_minted_total"),
         (Metric::SecretMinted(MintedBy::Gateway), "mode=local;secrets_minted_total"),
         (

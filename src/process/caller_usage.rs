@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::caller_counters::{LocalCounters, caller_key, decode};
 use super::counters::{Counters, Moment, Used};
 use super::peers::Peers;
+use super::reservations::Reserved;
 use super::shared_data::{Contended, CorruptKeys, SharedData};
 use crate::credential::Caller;
 use crate::limit::{CallerLimits, Exceeded, Limit};
@@ -115,6 +116,22 @@ impl CallerUsage {
     ) -> Result<(), Exceeded> {
         let moment = Moment::from(now);
         self.read(shared_data, &caller.name, moment).check_budget(&caller.limits, moment)
+    }
+
+    /// The limit of today's budget that what is used and what is reserved are over, if one is.
+    pub fn over(
+        &mut self,
+        shared_data: &dyn SharedData,
+        caller: &Caller,
+        reserved: &Reserved,
+        now: SystemTime,
+    ) -> Option<Limit> {
+        let mut used = *self.read(shared_data, &caller.name, now.into()).used();
+        if let Some(local) = self.callers.iter().find(|local| local.caller == caller.name) {
+            used.add(&local.unwritten);
+        }
+        let tokens = crate::limit::tokens(&used.usage).saturating_add(reserved.tokens);
+        caller.limits.over(tokens, used.cost.and(reserved.cost))
     }
 
     /// The limit of today's budget that was used up when the caller's use was last looked at: at the last tick, or since.

@@ -6,6 +6,7 @@
 //! - [`Heartbeats`]: which workers are there, and which are gone; [`Peers`]: both as one value
 //! - [`CallerUsage`]: what callers use, and whether they may start something
 //! - [`SharedTallies`]: what sessions draw on limits that they share, each by its [`Share`]
+//! - [`Reservations`]: what responses under way may come to
 //! - [`Registry`]: the records of all sessions
 //!
 //! Nothing here waits for another worker: a change that others get in the way of is tried again a number of times, and
@@ -20,6 +21,8 @@ mod counters;
 mod heartbeat;
 mod peers;
 pub(crate) mod registry;
+mod reservations;
+mod session_budgets;
 mod session_calls;
 pub(crate) mod shared_calls;
 pub(crate) mod shared_data;
@@ -47,6 +50,8 @@ pub use caller_usage::{CallerUsage, DailyUsage};
 pub use heartbeat::{Heartbeats, WorkerSlot};
 pub use peers::Peers;
 pub use registry::{CallName, Filter, Notices, Registry};
+pub use reservations::{Reservations, Reserved};
+pub use session_budgets::SharedBudgets;
 pub use shared_calls::{CallKey, CallTerms, NotJoined, Role, SharedCall, SharedCalls};
 pub use shared_data::{CasMismatch, Contended, CorruptKeys, Entry, SharedData};
 pub use shared_tally::{Share, SharedTallies};
@@ -58,6 +63,7 @@ pub struct Sessions {
     pub(super) heartbeats: Heartbeats,
     pub(super) callers: CallerUsage,
     pub(super) tallies: SharedTallies,
+    pub(super) reservations: Reservations,
     pub(super) registry: Registry,
     pub(super) calls: SharedCalls,
     /// What this worker has measured.
@@ -96,6 +102,7 @@ impl Sessions {
             heartbeats: Heartbeats::new(random),
             callers: CallerUsage::default(),
             tallies: SharedTallies::default(),
+            reservations: Reservations::default(),
             registry: Registry::default(),
             calls: SharedCalls::default(),
             metrics: Metrics::default(),
@@ -273,6 +280,7 @@ impl Sessions {
         self.callers.tick(Peers::new(&*self.shared_data, &self.heartbeats), now);
         self.calls.tick(Peers::new(&*self.shared_data, &self.heartbeats));
         self.tallies.tick(&*self.shared_data, now);
+        self.reservations.tick(Peers::new(&*self.shared_data, &self.heartbeats));
         self.look_whether_listed();
         true
     }
@@ -293,6 +301,7 @@ impl Sessions {
         let mut keys = self.heartbeats.take_corrupt_keys();
         keys.extend(self.callers.take_corrupt_keys());
         keys.extend(self.tallies.take_corrupt_keys());
+        keys.extend(self.reservations.take_corrupt_keys());
         keys.extend(self.registry.take_corrupt_keys());
         keys.extend(self.calls.take_corrupt_keys());
         keys

@@ -86,7 +86,12 @@ impl TallyKey {
 impl PageNumber {
     /// The page's key in shared data.
     pub(super) fn key(self) -> String {
-        key(format_args!("tallies.{}", self.0))
+        self.key_of("tallies")
+    }
+
+    /// The key of a page of something else that is found by the same keys.
+    pub(super) fn key_of(self, name: &str) -> String {
+        key(format_args!("{name}.{}", self.0))
     }
 }
 

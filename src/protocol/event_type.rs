@@ -29,6 +29,10 @@ pub enum EventType {
     MessageStart,
     /// `message_delta`: how much that message has used so far.
     MessageDelta,
+    /// `response.output_audio.delta`: a response says more, as audio. How long the event is tells how much.
+    AudioDelta,
+    /// Another `response.….delta`: a response says more, as text.
+    TextDelta,
     /// Anything else, or no event at all.
     Other,
 }
@@ -48,6 +52,8 @@ impl EventType {
             b"transcript.text.done" => Self::TranscriptTextDone,
             b"message_start" => Self::MessageStart,
             b"message_delta" => Self::MessageDelta,
+            b"response.output_audio.delta" | b"response.audio.delta" => Self::AudioDelta,
+            _ if name.starts_with(b"response.") && name.ends_with(b".delta") => Self::TextDelta,
             _ => Self::Other,
         }
     }
@@ -70,7 +76,7 @@ mod tests {
     use super::super::{Relevance, UpstreamMessage};
     use super::*;
 
-    const NAMES: [(&str, EventType); 12] = [
+    const NAMES: [(&str, EventType); 16] = [
         ("session.created", EventType::SessionCreated),
         ("session.updated", EventType::SessionUpdated),
         ("transcription_session.updated", EventType::SessionUpdated),
@@ -83,7 +89,21 @@ mod tests {
         ("transcript.text.done", EventType::TranscriptTextDone),
         ("message_start", EventType::MessageStart),
         ("message_delta", EventType::MessageDelta),
+        ("response.output_audio.delta", EventType::AudioDelta),
+        ("response.audio.delta", EventType::AudioDelta),
+        ("response.output_audio_transcript.delta", EventType::TextDelta),
+        ("response.function_call_arguments.delta", EventType::TextDelta),
     ];
+
+    /// How an event of a type is read on.
+    fn relevance(event_type: EventType) -> Relevance {
+        match event_type {
+            EventType::Other => Relevance::None,
+            EventType::AudioDelta => Relevance::Length,
+            EventType::TextDelta => Relevance::Text,
+            _ => Relevance::Open,
+        }
+    }
 
     #[test]
     fn every_name_is_known_plain_and_fully_escaped() {
@@ -97,10 +117,12 @@ mod tests {
                 (format!(r#"{{"type":"{name}"#), None),
             ] {
                 assert_eq!(EventType::leading(event.as_bytes()), leading, "{event}");
-                assert_eq!(UpstreamMessage::new().feed_event(event.as_bytes()), Relevance::Open, "{event}");
+                let is_cut = !event.ends_with('"');
+                let want = if is_cut { Relevance::Open } else { relevance(event_type) };
+                assert_eq!(UpstreamMessage::new().feed_event(event.as_bytes()), want, "{event}");
             }
         }
-        assert_eq!(EventType::leading(br#"{"type":"response.output_audio.delta","delta":""#), Some(EventType::Other));
+        assert_eq!(EventType::leading(br#"{"type":"response.output_audio.done","item_id":""#), Some(EventType::Other));
     }
 
     proptest! {
@@ -112,8 +134,7 @@ mod tests {
             let event = format!(r#"{before}{{"type":"{name}","event_id":"e"}}"#);
             let first = &event.as_bytes()[..cut.index(event.len() + 1)];
             if let Some(event_type) = EventType::leading(first) {
-                let want = if event_type == EventType::Other { Relevance::None } else { Relevance::Open };
-                prop_assert_eq!(UpstreamMessage::new().feed_event(first), want);
+                prop_assert_eq!(UpstreamMessage::new().feed_event(first), relevance(event_type));
                 prop_assert_eq!(event_type, EventType::of(name.as_bytes()));
             }
         }

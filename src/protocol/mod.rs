@@ -18,6 +18,7 @@ mod rest_body;
 mod session_field;
 mod streamed_message;
 mod upstream_event;
+mod upstream_value;
 mod usage;
 mod usage_chunk;
 

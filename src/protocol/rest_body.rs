@@ -3,7 +3,7 @@
 use super::streamed_message::StreamedMessage;
 use super::upstream_event::{Data, UpstreamMessage};
 use crate::http::{SseItem, SseReader};
-use crate::usage::{Meter, MeterEvent, PriceList, Report, Reported};
+use crate::usage::{Meter, MeterEvent, PriceList, Report, Reported, Said};
 
 /// Reads the body of one REST response and counts what it tells on a [`Meter`]. It may be of any size, and nothing is kept
 /// of it but names and numbers.
@@ -34,6 +34,8 @@ struct Stream {
     is_open: bool,
     /// Usage of a chat completion and the like. The last one told is the whole one, and is counted when the stream ends.
     usage: Option<Box<Report>>,
+    /// What has been said.
+    said: Said,
     /// A message of Anthropic's, counted likewise.
     message: Option<Box<StreamedMessage>>,
 }
@@ -67,6 +69,14 @@ impl BodyMeter {
                 let message = stream.message.as_ref().map_or(0, |_| size_of::<StreamedMessage>());
                 size_of::<Stream>().saturating_add(stream.event.held()).saturating_add(usage + message)
             }
+        }
+    }
+
+    /// What a stream has said so far.
+    pub fn said(&self) -> Said {
+        match &self.body {
+            Body::Stream { stream, .. } => stream.said,
+            Body::Awaited | Body::Json(_) => Said::default(),
         }
     }
 
@@ -127,8 +137,10 @@ impl Stream {
     fn end_event(&mut self, data: Data, meter: &mut Meter, prices: &PriceList, all: &mut Vec<MeterEvent>) {
         let reported = match data {
             Data::Event(Reported::Nothing) => return,
+            Data::Event(Reported::Output(said)) => return self.said.add(said),
             Data::Event(reported) => reported,
-            Data::ChatChoices => {
+            Data::ChatChoices(said) => {
+                self.said.add(said);
                 self.is_open = true;
                 return;
             }

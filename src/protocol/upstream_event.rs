@@ -7,10 +7,13 @@ use std::sync::{Arc, LazyLock};
 
 use super::event_type::EventType;
 use super::streamed_message::StreamedMessage;
+use super::upstream_value::{BodyObject, Direction, Shape, Transcription, length, named, shape, text};
 use super::usage::{UsageField, UsageFields, usage_paths};
-use crate::json::matcher::{Bounds, Kind, Matcher, OtherCase, Unreadable, Value};
+use crate::json::matcher::{Bounds, Matcher, OtherCase, Unreadable, Value};
 use crate::json::paths::Paths;
-use crate::usage::{IdKind, Report, Reported, ReportedUsage, SessionNames, Tokens, UsageError};
+use crate::usage::{
+    AudioFormat, AudioFormats, IdKind, Report, Reported, ReportedUsage, Said, SessionNames, Tokens, UsageError,
+};
 
 /// A JSON value of an upstream's, as far as it has come: an event of a WebSocket, the data of a server-sent event, or the
 /// body of a response.
@@ -28,6 +31,10 @@ pub struct UpstreamMessage {
 pub enum Relevance {
     /// It may: read on.
     Open,
+    /// It is text that a response says: read on if that is heard.
+    Text,
+    /// It is audio that a response says: only how long it is matters.
+    Length,
     /// It is an event of a type that does not matter, or no event at all, whatever follows.
     None,
 }
@@ -47,6 +54,11 @@ enum Field {
     TranscriptionModel,
     FormerTranscription,
     FormerTranscriptionModel,
+    /// What a response says, of which only the length matters.
+    Said,
+    /// The format of a session's audio, which says its type and rate, or is a name.
+    AudioFormat(Direction),
+    AudioRate(Direction),
     /// `response`
     Response,
     /// Of `response` or `message`, or at the top.
@@ -87,6 +99,20 @@ static PATHS: LazyLock<Arc<Paths<Field>>> = LazyLock::new(|| {
         ("session.audio.input.transcription.model", Field::TranscriptionModel),
         ("session.input_audio_transcription", Field::FormerTranscription),
         ("session.input_audio_transcription.model", Field::FormerTranscriptionModel),
+        ("delta", Field::Said),
+        ("delta.text", Field::Said),
+        ("delta.thinking", Field::Said),
+        ("delta.partial_json", Field::Said),
+        ("choices[].text", Field::Said),
+        ("choices[].delta.content", Field::Said),
+        ("choices[].delta.reasoning_content", Field::Said),
+        ("choices[].delta.tool_calls[].function.arguments", Field::Said),
+        ("session.audio.input.format.type", Field::AudioFormat(Direction::Input)),
+        ("session.audio.input.format.rate", Field::AudioRate(Direction::Input)),
+        ("session.audio.output.format.type", Field::AudioFormat(Direction::Output)),
+        ("session.audio.output.format.rate", Field::AudioRate(Direction::Output)),
+        ("session.input_audio_format", Field::AudioFormat(Direction::Input)),
+        ("session.output_audio_format", Field::AudioFormat(Direction::Output)),
         ("response", Field::Response),
         ("response.id", Field::Id(Level::Response)),
         ("response.status", Field::Status(Level::Response)),
@@ -130,6 +156,9 @@ struct Fields {
     session_model: Option<String>,
     transcription: Transcription,
     former_transcription: Transcription,
+    formats: AudioFormats,
+    /// How many bytes a response says.
+    said: u64,
     response: Option<Shape>,
     object: Option<BodyObject>,
     has_choices: bool,
@@ -148,29 +177,6 @@ struct Made {
     usage: UsageFields,
 }
 
-#[derive(Debug, Default)]
-struct Transcription {
-    is_there: bool,
-    /// It, or what it is in, is something else than an object.
-    is_malformed: bool,
-    model: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    Object,
-    Other,
-}
-
-/// The `object` of a REST response that is told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum BodyObject {
-    ChatCompletion,
-    Response,
-    List,
-    Other,
-}
-
 impl UpstreamMessage {
     /// Nothing has come yet.
     pub fn new() -> Self {
@@ -179,11 +185,13 @@ impl UpstreamMessage {
 
     /// Reads more of an event. Its type is the first `type` of the top-level object, in any order and spelling.
     pub fn feed_event(&mut self, bytes: &[u8]) -> Relevance {
-        if self.found.event_type != Some(EventType::ResponseCreated) {
+        if !self.found.is_enough() {
             self.read(bytes, true);
         }
         match (self.found.event_type, &self.found.failure) {
             (Some(EventType::Other), _) => Relevance::None,
+            (Some(EventType::AudioDelta), _) => Relevance::Length,
+            (Some(EventType::TextDelta), _) => Relevance::Text,
             (None, Some(Unreadable::NotJson { .. } | Unreadable::NotAnObject)) => Relevance::None,
             _ => Relevance::Open,
         }
@@ -200,8 +208,7 @@ impl UpstreamMessage {
         let read = matcher.feed(bytes, &mut |at| {
             let is_type = matches!(at.tag, Field::Type);
             found.set(at.tag, at.value);
-            let is_enough = matches!(found.event_type, Some(EventType::Other | EventType::ResponseCreated));
-            if is_event && is_type && is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if is_event && is_type && found.is_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         if let Err(unreadable) = read {
             found.failure.get_or_insert(unreadable);
@@ -247,13 +254,21 @@ impl UpstreamMessage {
         match event_type {
             EventType::Other | EventType::MessageStart | EventType::MessageDelta => return Reported::Nothing,
             EventType::ResponseCreated => return Reported::ResponseStarted,
+            EventType::AudioDelta => return Reported::Output(Said::default()),
             _ => {}
         }
-        let Ok(mut fields) = self.fields() else { return Reported::Unreadable(UsageError::Malformed) };
+        let Ok(mut fields) = self.fields() else {
+            return match event_type {
+                // What it is a part of is told at its end.
+                EventType::TextDelta => Reported::Nothing,
+                _ => Reported::Unreadable(UsageError::Malformed),
+            };
+        };
         match event_type {
             EventType::SessionCreated | EventType::SessionUpdated => {
                 fields.session().map_or_else(Reported::Unreadable, Reported::Session)
             }
+            EventType::TextDelta => Reported::Output(Said::text(fields.said)),
             EventType::InputAudioTranscriptionCompleted | EventType::TranscriptTextDone => fields.transcription(),
             _ => fields.response(),
         }
@@ -284,7 +299,12 @@ impl UpstreamMessage {
             let used = usage.response();
             return Data::Usage { report: Box::new(fields.at_top.report(Ok(used))), is_alone };
         }
-        if fields.has_choices { Data::ChatChoices } else { Data::Event(Reported::Nothing) }
+        let said = Said::text(fields.said);
+        match (fields.has_choices, said == Said::default()) {
+            (true, _) => Data::ChatChoices(said),
+            (false, true) => Data::Event(Reported::Nothing),
+            (false, false) => Data::Event(Reported::Output(said)),
+        }
     }
 
     /// A message of Anthropic's begins, or has gone on: its usage so far.
@@ -322,8 +342,8 @@ impl UpstreamMessage {
 pub enum Data {
     /// An event, or nothing that matters.
     Event(Reported),
-    /// A chunk of a chat completion, without usage.
-    ChatChoices,
+    /// A chunk of a chat completion, without usage: what it says.
+    ChatChoices(Said),
     /// Something with the usage so far, such as a chunk of a chat completion.
     Usage {
         /// The usage.
@@ -342,6 +362,11 @@ impl Default for UpstreamMessage {
 }
 
 impl Found {
+    /// Whether nothing of an event matters but its type, or how long it is.
+    fn is_enough(&self) -> bool {
+        matches!(self.event_type, Some(EventType::Other | EventType::ResponseCreated | EventType::AudioDelta))
+    }
+
     fn set(&mut self, field: Field, value: Value<'_>) {
         if let Field::Type = field {
             self.event_type = Some(match value {
@@ -373,6 +398,19 @@ impl Fields {
             Field::TranscriptionModel => self.transcription.model = text(value),
             Field::FormerTranscription => self.former_transcription.set(value),
             Field::FormerTranscriptionModel => self.former_transcription.model = text(value),
+            Field::Said => self.said = self.said.saturating_add(length(value)),
+            Field::AudioFormat(direction) => {
+                if let Value::Text(name) = value {
+                    self.format(direction).get_or_insert(AudioFormat::named(name));
+                }
+            }
+            Field::AudioRate(direction) => {
+                if let Value::Number(rate) = value
+                    && let Ok(rate) = rate.parse()
+                {
+                    *self.format(direction) = Some(AudioFormat::pcm16_at(rate));
+                }
+            }
             Field::Response => self.response = shape(value),
             Field::Id(level) => self.made(level).id = text(value).filter(|id| !id.is_empty()),
             Field::Status(level) => {
@@ -381,16 +419,18 @@ impl Fields {
             Field::Model(level) => self.made(level).model = text(value),
             Field::Usage(level, usage) => self.made(level).usage.set(usage, value),
             Field::Object => {
-                self.object = Some(match value {
-                    Value::Text("chat.completion") => BodyObject::ChatCompletion,
-                    Value::Text("response") => BodyObject::Response,
-                    Value::Text("list") => BodyObject::List,
-                    _ => BodyObject::Other,
-                });
+                self.object = Some(BodyObject::of(value));
             }
             Field::Choices => {
                 self.has_choices = !matches!(value, Value::Null | Value::Array { is_empty: true });
             }
+        }
+    }
+
+    fn format(&mut self, direction: Direction) -> &mut Option<AudioFormat> {
+        match direction {
+            Direction::Input => &mut self.formats.input,
+            Direction::Output => &mut self.formats.output,
         }
     }
 
@@ -415,7 +455,8 @@ impl Fields {
             return Err(UsageError::Malformed);
         }
         let transcription_model = transcription.model.take();
-        Ok(SessionNames { id: self.session_id.take(), model: self.session_model.take(), transcription_model })
+        let (id, model) = (self.session_id.take(), self.session_model.take());
+        Ok(SessionNames { id, model, transcription_model, formats: self.formats })
     }
 
     /// As an event that ends a response.
@@ -453,35 +494,4 @@ impl Made {
     fn report(&mut self, used: Result<(ReportedUsage, Option<UsageError>), UsageError>) -> Report {
         Report::new(named(IdKind::Response, self.id.take()), self.model.take(), used)
     }
-}
-
-impl Transcription {
-    fn set(&mut self, value: Value<'_>) {
-        match value {
-            Value::Null | Value::Blocked(Kind::Null) => {}
-            Value::Object { .. } => self.is_there = true,
-            _ => (self.is_there, self.is_malformed) = (true, true),
-        }
-    }
-}
-
-/// A string that is not too long; nothing when something else stands there.
-fn text(value: Value<'_>) -> Option<String> {
-    match value {
-        Value::Text(text) => Some(text.to_owned()),
-        _ => None,
-    }
-}
-
-/// What kind of value stands there; nothing if that is null.
-fn shape(value: Value<'_>) -> Option<Shape> {
-    match value {
-        Value::Null => None,
-        Value::Object { .. } => Some(Shape::Object),
-        _ => Some(Shape::Other),
-    }
-}
-
-fn named(kind: IdKind, id: Option<String>) -> Option<(IdKind, String)> {
-    id.filter(|id| !id.is_empty()).map(|id| (kind, id))
 }

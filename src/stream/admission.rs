@@ -28,7 +28,7 @@ use crate::policy::{Placement, Policy, Provider, ProviderKind};
 use crate::process::{SessionHandle, Sessions, Share};
 use crate::protocol::Lock;
 use crate::secret::Secret;
-use crate::usage::{MicroUsd, PriceList, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
+use crate::usage::{Estimated, MicroUsd, PriceList, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
 
 /// A request that may go on, but for the model that its body may name.
 pub(crate) struct Admission {
@@ -361,6 +361,7 @@ impl Admission {
             bytes: Traffic::default(),
             close: None,
             incomplete: false,
+            estimated: Estimated::default(),
         }
     }
 

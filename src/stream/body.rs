@@ -84,7 +84,10 @@ impl WholeRequest<'_> {
             read.set_model(resolved);
         }
         let asked = include_usage(&admission, &head.target(), upstream.provider, read.as_mut())?;
-        let meter = RestMeter::new(&admission, &upstream, asked, &cx.worker.memory);
+        let mut meter = RestMeter::new(&admission, &upstream, asked, &cx.worker.memory);
+        if let Some(meter) = &mut meter {
+            meter.ask(u64::try_from(body.len()).unwrap_or(u64::MAX));
+        }
         let replaced = read.and_then(RequestBody::edited);
         let credential = admission.credential(upstream.provider, cx.host);
         let presented = head.presented(&plan.gateway);

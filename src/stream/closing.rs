@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::limit::Ending;
 use crate::usage::{Close, Limit};
-use crate::ws::{CloseCode, CloseFrame, ProtocolError, Sender, text_frame};
+use crate::ws::{CloseCode, CloseFrame, ProtocolError, Sender, masked_text_frame, text_frame};
 
 /// How long a side may take to close after it got its Close frame.
 const GRACE: Duration = Duration::from_secs(2);
@@ -43,6 +43,8 @@ pub(crate) struct Closing {
     has_event: bool,
     /// What closes the upstream's side.
     upstream_code: CloseCode,
+    /// What the upstream gets before it is closed, if something.
+    last_words: Option<&'static str>,
     client_side: ClientSide,
     upstream_side: UpstreamSide,
 }
@@ -80,10 +82,16 @@ impl Closing {
             has_event: ending != Ending::CallEnded,
             // The upstream did nothing wrong, and 1000 is what it hears from clients that are done.
             upstream_code: CloseCode::NORMAL,
+            last_words: None,
             client_side: ClientSide::AtBoundary,
             upstream_side: UpstreamSide::AtBoundary,
             ending,
         }
+    }
+
+    /// The same, with an event that the upstream gets before its Close, if there is one.
+    pub(crate) fn after(self, last_words: Option<&'static str>) -> Self {
+        Self { last_words, ..self }
     }
 
     /// The ending that a violation of `sender`'s leads to.
@@ -100,6 +108,7 @@ impl Closing {
             close: CloseFrame::new(code, &format!("{}: {why}", ending.code())),
             has_event: false,
             upstream_code: code,
+            last_words: None,
             client_side,
             upstream_side,
             ending,
@@ -156,7 +165,10 @@ impl Closing {
     /// What the upstream gets at the start of a frame, as from its client.
     pub(crate) fn close_upstream(&mut self, mask: [u8; 4]) -> Vec<u8> {
         self.upstream_side = UpstreamSide::Closed;
-        CloseFrame::new(self.upstream_code, "").encode(Some(mask))
+        let event = self.last_words.map(|event| masked_text_frame(event, mask));
+        let mut bytes = event.unwrap_or_default();
+        bytes.extend(CloseFrame::new(self.upstream_code, "").encode(Some(mask)));
+        bytes
     }
 
     /// The upstream is within a frame that goes no further: it can get nothing, and will not answer.

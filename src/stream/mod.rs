@@ -187,8 +187,9 @@ impl Stream {
         match (std::mem::replace(&mut self.state, State::Replied), self.handle.take()) {
             (State::Spent(used), _) => log_rest(used, cx.worker),
             (State::CallStarted(record), _) => self.denied.take().map_or(AccessLog::Call(record), AccessLog::Denied),
-            (State::Relaying(relay, sideband) | State::Cut(relay, sideband), handle) => {
+            (State::Relaying(mut relay, sideband) | State::Cut(mut relay, sideband), handle) => {
                 let now = host.now();
+                relay.settle(&self.plan.prices, sessions, now);
                 let mut record = relay.record(Status::Closed, now);
                 // Whatever has become of its connection, a call ends with what was ended here.
                 let ended_here = record.close.clone();

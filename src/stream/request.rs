@@ -176,7 +176,10 @@ impl Admitted<'_> {
         let credential = admission.credential(upstream.provider, cx.host);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
-        let meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &cx.worker.memory);
+        let mut meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &cx.worker.memory);
+        if let (Some(meter), Some(length)) = (&mut meter, head.content_length()) {
+            meter.ask(length);
+        }
         let awaited = Awaited::of_rest(&admission, meter);
         let provider = upstream.provider.clone();
         Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))

@@ -186,6 +186,11 @@ impl RequestHead {
         self.present & line.bit() != 0
     }
 
+    /// How long the body is, as far as its head says.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        std::str::from_utf8(self.all(Line::ContentLength).next()?).ok()?.parse().ok()
+    }
+
     /// The values of all such lines, in order.
     pub(crate) fn all(&self, line: Line) -> impl Iterator<Item = &[u8]> + Clone {
         self.of(line).iter().filter(move |read| read.line == line).map(|read| self.value(read))

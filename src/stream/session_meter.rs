@@ -1,5 +1,8 @@
 //! What a metered session uses, and what may not be said in it: both can end it.
 
+mod estimates;
+mod under_way;
+
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -7,11 +10,13 @@ use super::admission::Admission;
 use super::joined_call::JoinedCall;
 use crate::client_secret::MintedModels;
 use crate::credential::Caller;
+use crate::endpoint::Endpoint;
 use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::Policy;
-use crate::process::{Sessions, Share};
+use crate::process::{Sessions, Share, SharedBudgets};
 use crate::protocol::{ClientMessage, Lock, ModelRole, RequestedModel};
-use crate::usage::{Meter, MeterEvent, MicroUsd, PriceList, Reported, Tally};
+use crate::usage::{Estimated, Meter, MeterEvent, MicroUsd, PriceList, Reported, Tally};
+use under_way::UnderWay;
 
 /// The rules of one session, and how much it has used.
 pub(crate) struct SessionMeter {
@@ -29,13 +34,17 @@ pub(crate) struct SessionMeter {
     /// Prices, one of which its models must have: dollars limit it.
     prices: Option<Arc<PriceList>>,
     meter: Meter,
-    responses: Responses,
+    under_way: UnderWay,
+    estimated: Estimated,
     /// The call that it has joined, and is one session with.
     call: Option<Box<JoinedCall>>,
     /// Nothing has judged its model: the request named none.
     is_of_any_model: bool,
     is_incomplete: bool,
 }
+
+/// What cancels a response of a Realtime session.
+const CANCEL: &str = r#"{"type":"response.cancel"}"#;
 
 impl SessionMeter {
     /// A session of this request, whose model is `model` if it named one.
@@ -49,16 +58,26 @@ impl SessionMeter {
             share: admission.share.map(Box::new),
             prices: admission.prices.clone(),
             meter: Meter::new(model),
-            responses: Responses::default(),
+            under_way: Self::under_way(admission),
+            estimated: Estimated::default(),
             call: None,
             is_of_any_model: model.is_none(),
             is_incomplete: false,
         }
     }
 
-    /// What it tells is a call's.
+    fn under_way(admission: &Admission) -> UnderWay {
+        let budgets = SharedBudgets::of(&admission.caller, admission.share.as_ref());
+        match budgets.are_there() || admission.bounds().has_budget() {
+            true => UnderWay::watched(budgets, (admission.endpoint == Endpoint::Realtime).then_some(CANCEL)),
+            false => UnderWay::default(),
+        }
+    }
+
+    /// What it tells is a call's, which others may tell too: nothing of that is estimated.
     pub(crate) fn join(&mut self, call: JoinedCall) {
         self.share = call.terms.share.map(Box::new);
+        self.under_way.estimates = None;
         self.call = Some(Box::new(call));
     }
 
@@ -66,7 +85,8 @@ impl SessionMeter {
     pub(crate) fn held(&self) -> usize {
         let call = self.call.as_ref().map_or(0, |_| size_of::<JoinedCall>());
         let share = self.share.as_ref().map_or(0, |_| size_of::<Share>());
-        self.meter.held().saturating_add(call + share)
+        let estimates = self.under_way.held();
+        self.meter.held().saturating_add(call + share + estimates)
     }
 
     /// The names that were reported.
@@ -106,6 +126,14 @@ impl SessionMeter {
         sessions: &mut Sessions,
         now: SystemTime,
     ) -> Option<Ending> {
+        match &reported {
+            Reported::Output(heard) => {
+                let over = self.hear(*heard, prices, (sessions, now));
+                return over.map(|limit| self.cancelled(limit, (sessions, now)));
+            }
+            Reported::Session(names) => self.learn_formats(names),
+            _ => {}
+        }
         let metered = self.meter.add(reported, prices);
         self.is_incomplete |= match &metered {
             MeterEvent::Counted(counted) => counted.flaw.is_some(),
@@ -113,9 +141,17 @@ impl SessionMeter {
             MeterEvent::Ignored | MeterEvent::ResponseStarted | MeterEvent::Session => false,
         };
         let is_first = self.tell_call(&metered, sessions);
-        let counted = self.responses.count(&metered, is_first, &self.caller, (sessions, now));
+        let over = match metered {
+            MeterEvent::ResponseStarted => self.begin_response(prices, (sessions, now)),
+            _ => None,
+        };
+        let counted = self.count(&metered, is_first, (sessions, now));
         let spent = counted.and_then(|of_caller| of_caller.or_else(|| self.spent(sessions)));
-        let spent = self.draw(&metered, is_first, (sessions, now)).or(spent);
+        let spent = self.draw(&metered, is_first, (sessions, now)).or(spent).or(over);
+        self.end_response(&metered, (sessions, now));
+        if metered == MeterEvent::ResponseStarted && spent.is_some() {
+            self.cancel_responses((sessions, now));
+        }
         let forbidden = match metered {
             MeterEvent::Session => self.forbidden(),
             MeterEvent::Counted(counted) if counted.unpriced => {
@@ -151,7 +187,36 @@ impl SessionMeter {
 
     /// Whether more may have been used than was counted, of a session that is over or not.
     pub(crate) fn is_incomplete(&self, is_over: bool) -> bool {
-        self.is_incomplete || (is_over && self.responses.open > 0)
+        self.is_incomplete || (is_over && self.under_way.open > 0)
+    }
+
+    /// What of its usage nobody told.
+    pub(crate) fn estimated(&self) -> Estimated {
+        self.estimated
+    }
+
+    /// Ends what is under way for a limit.
+    fn cancelled(&mut self, limit: Limit, (sessions, now): (&mut Sessions, SystemTime)) -> Ending {
+        self.cancel_responses((sessions, now));
+        Ending::Limit(limit)
+    }
+
+    /// Counts what an event has used. Gives, of an event that begins or ends something, the limit of the caller's day that
+    /// is used up, if one is.
+    fn count(
+        &self,
+        metered: &MeterEvent,
+        is_first: bool,
+        (sessions, now): (&mut Sessions, SystemTime),
+    ) -> Option<Option<Limit>> {
+        match metered {
+            MeterEvent::Counted(counted) if is_first => {
+                let used = (&counted.usage, counted.cost);
+                Some(sessions.used(&self.caller, &counted.model, used, now))
+            }
+            MeterEvent::Counted(_) | MeterEvent::ResponseStarted => Some(sessions.spent(&self.caller)),
+            MeterEvent::Rejected(_) | MeterEvent::Ignored | MeterEvent::Session => None,
+        }
     }
 
     /// The limit that has been reached, if one has. Those of a call that it has joined are judged with the call.
@@ -206,43 +271,5 @@ impl SessionMeter {
 
     fn is_allowed(&self, model: &str) -> bool {
         self.policy.models.allows(model) && self.caller.models.allows(model)
-    }
-}
-
-/// Responses that have begun and not ended: nobody knows yet what they use.
-#[derive(Default)]
-struct Responses {
-    open: u32,
-}
-
-impl Responses {
-    /// Counts what an event has used. Gives, of an event that begins or ends something, the limit of the caller's day that
-    /// is used up, if one is.
-    fn count(
-        &mut self,
-        metered: &MeterEvent,
-        is_first: bool,
-        caller: &Caller,
-        (sessions, now): (&mut Sessions, SystemTime),
-    ) -> Option<Option<Limit>> {
-        match metered {
-            MeterEvent::Counted(counted) => {
-                self.open = self.open.saturating_sub(counted.usage.responses.min(1).try_into().unwrap_or(1));
-                if !is_first {
-                    return Some(sessions.spent(caller));
-                }
-                let used = (&counted.usage, counted.cost);
-                Some(sessions.used(caller, &counted.model, used, now))
-            }
-            MeterEvent::ResponseStarted => {
-                self.open = self.open.saturating_add(1);
-                Some(sessions.spent(caller))
-            }
-            MeterEvent::Rejected(_) => {
-                self.open = self.open.saturating_sub(1);
-                None
-            }
-            MeterEvent::Ignored | MeterEvent::Session => None,
-        }
     }
 }

@@ -143,6 +143,7 @@ impl Stream {
         if used.is_unpriced && !self.plan.prices.is_empty() {
             sessions.metrics.unpriced(model);
         }
+        sessions.metrics.estimated(&used.caller.name, used.estimated);
         if used.usage != Tally::default() {
             sessions.used(&used.caller, model, (&used.usage, used.cost), now());
         }

@@ -5,6 +5,8 @@
 //! frame at fault begins. If nothing comes to take the place of, or the client does not close, the connection is cut
 //! after a grace.
 
+mod client_says;
+mod upstream_read;
 mod watcher;
 
 use std::time::SystemTime;
@@ -19,8 +21,12 @@ use crate::limit::Ending;
 use crate::memory::{MemoryAccount, Overdrawn, Reservation};
 use crate::process::Sessions;
 use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
-use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
-use crate::ws::{CloseCode, CloseFrame, Event, FollowedRead, Follower, Interest, ReadBuffer, Sender};
+use crate::usage::{
+    Close, ClosedBy, PriceList, Record, RecordId, Reported, Said, SessionKind, Status, Timestamp, Traffic,
+};
+use crate::ws::{CloseCode, CloseFrame, Event, Follower, Interest, ReadBuffer, Sender};
+use client_says::{CLIENT_TYPE, ClientSays};
+use upstream_read::{InsertionPoint, UpstreamRead};
 use watcher::{Heard, Watcher};
 
 /// How much of an upstream's message tells whether it matters, if that begins with its type as all known ones do.
@@ -44,6 +50,8 @@ pub(crate) struct WebSocketRelay {
     upstream: Follower,
     /// The message of the client's that is inspected, as far as it has come.
     client_message: Option<Box<ClientMessage>>,
+    /// What the client's message says, as far as that is wanted for an estimate.
+    client_says: ClientSays,
     /// The same of the upstream's, while it may matter.
     upstream_message: Option<Box<UpstreamMessage>>,
     started: Option<SystemTime>,
@@ -79,7 +87,15 @@ impl WebSocketRelay {
             mask: [a, b, c, d],
             user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone()),
             provider: upstream.provider.name.clone(),
-            client: Follower::new(Sender::Client, if meter.inspects_client() { CLIENT_FIRST } else { 0 }),
+            client: Follower::new(
+                Sender::Client,
+                match meter.inspects_client() {
+                    true => CLIENT_FIRST,
+                    false if meter.hears() => CLIENT_TYPE,
+                    false => 0,
+                },
+            ),
+            client_says: ClientSays::default(),
             upstream: Follower::new(Sender::Server, UPSTREAM_FIRST),
             client_message: None,
             upstream_message: None,
@@ -135,27 +151,28 @@ impl WebSocketRelay {
             return self.drop_from_client(buffer, now);
         }
         self.is_active = true;
-        match self.closing.as_deref().map(Closing::upstream_side) {
-            Some(UpstreamSide::Closed) => return BodyAction::Replace(0, Vec::new()),
-            // RFC 6455 section 5.5.1: no data frames may follow a Close. They would not be judged.
-            _ if self.client.has_ended() => return BodyAction::Replace(0, Vec::new()),
-            Some(UpstreamSide::AtBoundary) if self.client.at_message_boundary() => {
-                return self.notify_upstream(Some(0));
-            }
-            _ => {}
+        if let Some(action) = self.before_client() {
+            return action;
         }
         let size = buffer.size();
-        let Self { meter, client, client_message, closed, .. } = &mut *self;
+        let Self { meter, client, client_message, client_says, closed, .. } = &mut *self;
+        let (inspects, mut said) = (meter.inspects_client(), Said::default());
         let mut pass = client.pass(buffer);
         let message = || Box::new(ClientMessage::new(&meter.lock));
         while let Some(event) = pass.next(&mut |piece| {
+            let interest = client_says.feed(piece);
+            if !inspects {
+                return interest;
+            }
             client_message.get_or_insert_with(message).feed(piece);
             Interest::Stream
         }) {
             let closing = match event {
                 Event::MessageEnd => {
+                    said.add(std::mem::take(client_says).said(pass.message_length()));
                     let message = client_message.take().unwrap_or_else(message);
-                    meter.judge(*message).map(|ending| Closing::new(ending, now))
+                    let ending = if inspects { meter.judge(*message) } else { None };
+                    ending.map(|ending| Closing::new(ending, now))
                 }
                 Event::ProtocolError(error) => Some(Closing::for_protocol_error(Sender::Client, error, now)),
                 Event::Close(frame) => {
@@ -174,6 +191,7 @@ impl WebSocketRelay {
         }
         let (boundary, end, from) = (pass.message_boundary(), pass.position(), pass.frame_start());
         drop(pass);
+        self.meter.say(said);
         if self.client_message.is_some() && self.account().is_err() {
             self.client_message = None;
             self.end(Closing::new(Ending::Overloaded, now));
@@ -184,6 +202,17 @@ impl WebSocketRelay {
             // What is left stands behind a Close.
             _ if end < size => BodyAction::Replace(end, Vec::new()),
             _ => BodyAction::Pass,
+        }
+    }
+
+    /// What becomes of all that the client says now, if that is decided.
+    fn before_client(&mut self) -> Option<BodyAction> {
+        match self.closing.as_deref().map(Closing::upstream_side) {
+            Some(UpstreamSide::Closed) => Some(BodyAction::Replace(0, Vec::new())),
+            // RFC 6455 section 5.5.1: no data frames may follow a Close. They would not be judged.
+            _ if self.client.has_ended() => Some(BodyAction::Replace(0, Vec::new())),
+            Some(UpstreamSide::AtBoundary) if self.client.at_message_boundary() => Some(self.notify_upstream(Some(0))),
+            _ => None,
         }
     }
 
@@ -239,12 +268,17 @@ impl WebSocketRelay {
         let Self { meter, upstream, upstream_message: message, closed, watcher, .. } = &mut *self;
         let mut pass = upstream.pass(buffer);
         // To the end, also where the client hears no more of it: what was used is to be counted.
-        while let Some(event) = pass.next(&mut |piece| read_upstream(message, piece)) {
+        let hears = meter.hears();
+        while let Some(event) = pass.next(&mut |piece| read_upstream(message, piece, hears)) {
             match event {
                 Event::MessageEnd => {
-                    let reported = message.get_or_insert_default().end_event();
+                    let reported = match message {
+                        Some(message) if message.has_begun() => message.end_event(),
+                        _ => Reported::Output(Said::audio_event(pass.message_length())),
+                    };
                     let ending = meter.add(reported, prices, sessions, now);
-                    read.end(ending.map(|ending| Closing::new(ending, now)), pass.position());
+                    let closing = ending.map(|ending| Closing::new(ending, now).after(meter.last_words()));
+                    read.end(closing, pass.position());
                 }
                 Event::Ping(payload) => {
                     if let Some(watcher) = watcher {
@@ -322,6 +356,11 @@ impl WebSocketRelay {
         self.closing.as_mut().is_some_and(|closing| closing.tick(now))
     }
 
+    /// It is over: what was not told is charged by an estimate.
+    pub(crate) fn settle(&mut self, prices: &PriceList, sessions: &mut Sessions, now: SystemTime) {
+        self.meter.settle(prices, (sessions, now));
+    }
+
     /// What is known of it at `now`.
     pub(crate) fn record(&self, status: Status, now: SystemTime) -> Record {
         let started = self.started.unwrap_or(now);
@@ -350,6 +389,7 @@ impl WebSocketRelay {
             bytes: Traffic { client: client.bytes, upstream: upstream.bytes },
             close: self.closed.clone().filter(|_| is_over),
             incomplete: self.meter.is_incomplete(is_over),
+            estimated: self.meter.estimated(),
         }
     }
 
@@ -404,88 +444,30 @@ impl WebSocketRelay {
     }
 }
 
-/// What one read of the upstream's comes to, as its events are met.
-#[derive(Default)]
-struct UpstreamRead {
-    /// What the client was to get before it, if the session was ending already.
-    due: Option<ClientSide>,
-    /// The ending that it leads to.
-    closing: Option<Closing>,
-    /// Where the client gets what it is due.
-    insertion: Option<InsertionPoint>,
-    has_passed_close: bool,
-}
-
-impl UpstreamRead {
-    /// Whether nothing has ended the session.
-    fn is_open(&self) -> bool {
-        self.due.is_none() && self.closing.is_none()
-    }
-
-    /// A message that ends at `position` may end the session there.
-    fn end(&mut self, closing: Option<Closing>, position: usize) {
-        if self.is_open() && closing.is_some() {
-            self.insertion = Some(InsertionPoint::Boundary(position));
-            self.closing = closing;
-        }
-    }
-
-    /// The upstream closes a session that is ending.
-    fn meet_close(&mut self, pass: &FollowedRead<'_, impl ReadBuffer>) {
-        let before = self.due.map(|due| InsertionPoint::before(pass, due));
-        // A Close of which a part has passed goes on: it ends the client's side as well.
-        self.has_passed_close = self.insertion.is_none() && matches!(before, Some(InsertionPoint::Nowhere));
-        self.insertion = self.insertion.or(before);
-    }
-
-    /// The upstream has broken the protocol.
-    fn break_off(&mut self, closing: Closing, pass: &FollowedRead<'_, impl ReadBuffer>) {
-        let due = self.due.unwrap_or(ClientSide::AtClose);
-        self.insertion = self.insertion.or_else(|| Some(InsertionPoint::before(pass, due)));
-        self.closing.get_or_insert(closing);
-    }
-}
-
-/// Where in a read of the upstream's something can be put for the client.
-#[derive(Debug, Clone, Copy)]
-enum InsertionPoint {
-    /// Between two messages.
-    Boundary(usize),
-    /// At the start of a frame, which may be within a message.
-    Frame(usize),
-    /// Not in this read.
-    Nowhere,
-}
-
-impl InsertionPoint {
-    /// The first place before the end of what was followed last.
-    fn before(pass: &FollowedRead<'_, impl ReadBuffer>, due: ClientSide) -> Self {
-        let boundary = pass.message_boundary().filter(|_| due == ClientSide::AtBoundary);
-        let frame = pass.frame_start().map_or(Self::Nowhere, Self::Frame);
-        boundary.map_or(frame, Self::Boundary)
-    }
-}
-
 fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
     // RFC 6455 section 7.1.5: a Close frame without a code counts as 1005.
     let (code, reason) = frame.map_or((1005, ""), |frame| (frame.code().value(), frame.reason()));
     Close { by, code, reason: reason.to_owned(), limit: None }
 }
 
-/// Reads more of an upstream's message, unless it does not matter.
-fn read_upstream(message: &mut Option<Box<UpstreamMessage>>, piece: &[u8]) -> Interest {
+/// Reads more of an upstream's message, unless it does not matter; what responses say matters only where that is heard.
+fn read_upstream(message: &mut Option<Box<UpstreamMessage>>, piece: &[u8], hears: bool) -> Interest {
     let is_first = message.as_ref().is_none_or(|message| !message.has_begun());
-    if is_first && EventType::leading(piece) == Some(EventType::Other) {
-        return Interest::Skip;
+    match EventType::leading(piece).filter(|_| is_first) {
+        Some(EventType::Other) => return Interest::Skip,
+        Some(EventType::AudioDelta) if hears => return Interest::Measure,
+        Some(EventType::AudioDelta | EventType::TextDelta) if !hears => return Interest::Skip,
+        _ => {}
     }
     let message = message.get_or_insert_default();
-    match message.feed_event(piece) {
-        Relevance::Open => Interest::Stream,
-        Relevance::None => {
-            message.reset();
-            Interest::Skip
-        }
-    }
+    let interest = match message.feed_event(piece) {
+        Relevance::Open => return Interest::Stream,
+        Relevance::Text if hears => return Interest::Stream,
+        Relevance::Length if hears => Interest::Measure,
+        Relevance::Text | Relevance::Length | Relevance::None => Interest::Skip,
+    };
+    message.reset();
+    interest
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ impl Meter {
     /// Counts what an upstream's message says, once.
     pub fn add(&mut self, reported: Reported, prices: &PriceList) -> MeterEvent {
         match reported {
-            Reported::Nothing => MeterEvent::Ignored,
+            Reported::Nothing | Reported::Output(_) => MeterEvent::Ignored,
             Reported::ResponseStarted => MeterEvent::ResponseStarted,
             Reported::Session(session) => self.learn(session),
             Reported::Usage(report) => self.count(*report, prices),
@@ -123,11 +123,16 @@ impl Meter {
         MeterEvent::Counted(Usage { model, usage, cost, unpriced: !is_priced, flaw: report.flaw, id })
     }
 
+    /// What responses that were not told would cost.
+    pub(crate) fn cost_of(&self, unreported: Tokens, prices: &PriceList) -> MicroUsd {
+        self.price(&ReportedUsage::Unreported(unreported, 0), prices).1.to_micro_usd()
+    }
+
     /// The model that this is priced as, its cost, and whether that is all of it.
     fn price(&self, used: &ReportedUsage, prices: &PriceList) -> (String, Cost, bool) {
         let model = match used {
             // A response may be of another model than its connection was opened with, or name a dated version of it.
-            ReportedUsage::Response(_) => {
+            ReportedUsage::Response(_) | ReportedUsage::Unreported(..) => {
                 self.response_model.as_deref().filter(|model| prices.price_of(model).is_some())
             }
             ReportedUsage::Transcription(_) | ReportedUsage::TranscriptionDuration { .. } => {
@@ -136,10 +141,15 @@ impl Meter {
         };
         let model = model.or(self.model()).unwrap_or_default();
         let (cost, is_priced) = match (used, prices.price_of(model)) {
-            (ReportedUsage::Response(tokens) | ReportedUsage::Transcription(tokens), Some(price)) => price.cost(tokens),
-            (ReportedUsage::Response(tokens) | ReportedUsage::Transcription(tokens), None) => {
-                (Cost::default(), *tokens == Tokens::default())
-            }
+            (
+                ReportedUsage::Response(tokens)
+                | ReportedUsage::Unreported(tokens, _)
+                | ReportedUsage::Transcription(tokens),
+                price,
+            ) => match price {
+                Some(price) => price.cost(tokens),
+                None => (Cost::default(), *tokens == Tokens::default()),
+            },
             (ReportedUsage::TranscriptionDuration { milliseconds }, Some(price)) => price.cost_of_audio(*milliseconds),
             (ReportedUsage::TranscriptionDuration { milliseconds }, None) => (Cost::default(), *milliseconds == 0),
         };

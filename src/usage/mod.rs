@@ -5,8 +5,10 @@
 //!
 //! - [`Tally`]: counters by modality
 //! - [`Limit`]: the names of what can be used up
+//! - [`Estimator`]: what was used that nobody told
 //! - [`Price`]: what tokens cost, exact to the micro-dollar
 
+mod estimate;
 mod limit;
 mod meter;
 mod price;
@@ -15,10 +17,11 @@ mod record;
 pub(crate) mod report;
 mod tally;
 
+pub use estimate::{AudioFormat, AudioFormats, Estimator, Said};
 pub use limit::{Limit, UnknownLimit};
 pub use meter::{Meter, MeterEvent, Usage};
 pub use price::{InvalidRate, MicroUsd, Price, PriceList, Rate};
 pub use recent_ids::IdDigest;
-pub use record::{Close, ClosedBy, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
+pub use record::{Close, ClosedBy, Estimated, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
 pub use report::{IdKind, Report, Reported, ReportedUsage, SessionNames, UsageError};
 pub use tally::{Input, Output, Tally, Tokens, Transcription};

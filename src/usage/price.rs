@@ -144,6 +144,14 @@ impl PriceList {
     }
 }
 
+impl MicroUsd {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+}
+
 impl Cost {
     pub(crate) fn add(&mut self, other: Self) {
         self.0 = self.0.saturating_add(other.0);

@@ -52,6 +52,16 @@ pub struct Record {
     /// The usage is not all: some of the session could not be followed. Left out when false.
     #[serde(default, skip_serializing_if = "is_false")]
     pub incomplete: bool,
+    /// What of the usage is an estimate. Left out where nothing is.
+    #[serde(default, skip_serializing_if = "Estimated::is_nothing")]
+    pub estimated: Estimated,
+}
+
+/// What of a session's usage nobody told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Estimated {
+    /// Tokens of the usage.
+    pub tokens: u64,
 }
 
 /// What carries a session.
@@ -110,6 +120,13 @@ pub enum ClosedBy {
     Upstream,
     /// This gateway: a limit, a policy, an operator, Envoy.
     Gateway,
+}
+
+impl Estimated {
+    /// Whether all was told.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Close {
@@ -276,10 +293,16 @@ mod tests {
 
     #[test]
     fn an_incomplete_record_says_so_and_an_open_one_has_no_close() {
-        let open =
-            Record { status: Status::Stopping, kind: SessionKind::WebRtc, close: None, incomplete: true, ..record() };
+        let open = Record {
+            status: Status::Stopping,
+            kind: SessionKind::WebRtc,
+            close: None,
+            incomplete: true,
+            estimated: Estimated { tokens: 7 },
+            ..record()
+        };
         let json = serde_json::to_string(&open).unwrap();
-        assert!(json.ends_with(r#","close":null,"incomplete":true}"#), "{json}");
+        assert!(json.ends_with(r#","close":null,"incomplete":true,"estimated":{"tokens":7}}"#), "{json}");
         assert!(json.contains(r#""kind":"webrtc","status":"stopping""#), "{json}");
         assert_eq!(serde_json::from_str::<Record>(&json).unwrap(), open);
     }

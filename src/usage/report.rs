@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::estimate::{AudioFormats, Said};
 use super::tally::{Tally, Tokens, Transcription};
 
 /// Why an event or its usage is not counted. Fields are named in the words of the Realtime dialect.
@@ -46,6 +47,8 @@ pub enum Reported {
     Nothing,
     /// A response has begun.
     ResponseStarted,
+    /// A response goes on, and said this.
+    Output(Said),
     /// What a session is called.
     Session(SessionNames),
     /// What something has used, or why that is not known.
@@ -59,6 +62,8 @@ pub enum Reported {
 pub enum ReportedUsage {
     /// A response, a completion, embeddings.
     Response(Tokens),
+    /// Responses that were not told, by estimate; so many of them count as responses.
+    Unreported(Tokens, u32),
     /// A transcription that is told in tokens.
     Transcription(Tokens),
     /// A transcription that is told as a duration.
@@ -74,6 +79,7 @@ impl ReportedUsage {
     pub fn tally(&self) -> Tally {
         match self {
             Self::Response(tokens) => Tally::response(*tokens),
+            Self::Unreported(tokens, responses) => Tally { responses: (*responses).into(), ..Tally::response(*tokens) },
             Self::Transcription(tokens) => {
                 let tokens = tokens.input.tokens().saturating_add(tokens.output.tokens());
                 Tally::transcription(Transcription { tokens, milliseconds: 0 })
@@ -94,6 +100,8 @@ pub struct SessionNames {
     pub model: Option<String>,
     /// The model that transcribes the user's audio.
     pub transcription_model: Option<String>,
+    /// The formats of its audio.
+    pub formats: AudioFormats,
 }
 
 /// What one response or transcription has used, not yet counted.
@@ -118,6 +126,11 @@ impl Report {
     ) -> Self {
         let flaw = used.as_ref().ok().and_then(|(_, flaw)| *flaw);
         Self { id, model, used: used.map(|(used, _)| used), flaw }
+    }
+
+    /// Responses that were not told, by estimate; so many of them count as responses.
+    pub(crate) fn unreported(tokens: Tokens, responses: u32) -> Self {
+        Self::new(None, None, Ok((ReportedUsage::Unreported(tokens, responses), None)))
     }
 
     /// A response of which nothing was told.

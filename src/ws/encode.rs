@@ -9,6 +9,12 @@ pub fn text_frame(text: &str) -> Vec<u8> {
     encode_frame(OpCode::Text, None, text.as_bytes().to_vec())
 }
 
+/// A text message in one frame, as a client sends it.
+#[must_use]
+pub fn masked_text_frame(text: &str, mask: [u8; 4]) -> Vec<u8> {
+    encode_frame(OpCode::Text, Some(mask), text.as_bytes().to_vec())
+}
+
 /// A Pong with this payload, which is that of the ping that it answers, as a client sends it.
 #[must_use]
 pub fn pong_frame(payload: Vec<u8>, mask: [u8; 4]) -> Vec<u8> {

@@ -10,6 +10,8 @@ pub enum Interest {
     Skip,
     /// Hand over more of it as it passes, and tell when it ends.
     Stream,
+    /// Step over the rest of it, and tell when it ends.
+    Measure,
 }
 
 /// What the bytes turned out to be.

@@ -54,6 +54,8 @@ pub struct Follower {
     frame: Frame,
     /// What is wanted of the message that is open, from its first frame's header to its last frame's end.
     open: Option<Wanted>,
+    /// What had passed of messages before the one that came last.
+    before: u64,
     /// The payload of a Close frame, or of a ping.
     control: Vec<u8>,
     tells_pings: bool,
@@ -106,6 +108,8 @@ enum Wanted {
     First,
     /// All of it.
     All,
+    /// Where it ends.
+    End,
     Nothing,
 }
 
@@ -120,6 +124,7 @@ impl Follower {
             stage: Stage::Between,
             frame: Frame { header: FrameHeader { fin: true, opcode: OpCode::Text, mask: None, length: 0 }, left: 0 },
             open: None,
+            before: 0,
             control: Vec::new(),
             tells_pings: false,
             counts: Counts::default(),
@@ -218,6 +223,12 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
         self.cursor.position()
     }
 
+    /// How many bytes of payload the message has that came last, as far as it has come.
+    #[must_use]
+    pub fn message_length(&self) -> u64 {
+        self.follower.counts.data - self.follower.before
+    }
+
     /// The first place seen in this read where a message may be put between two others. What
     /// follows it can be dropped, and the receiver has had nothing but whole messages.
     #[must_use]
@@ -275,6 +286,7 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
             (OpCode::Close, _) => follower.open = None,
             (OpCode::Text | OpCode::Binary, None) => {
                 follower.open = Some(if follower.first == 0 { Wanted::Nothing } else { Wanted::First });
+                follower.before = follower.counts.data;
             }
             (OpCode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             (OpCode::Text | OpCode::Binary, Some(_)) => return Err(ProtocolError::UnfinishedMessage),
@@ -288,7 +300,7 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
         match (self.follower.frame.header.opcode, self.follower.open) {
             (OpCode::Close, _) => self.control(),
             (OpCode::Ping, _) if self.follower.tells_pings => self.control(),
-            (OpCode::Ping | OpCode::Pong, _) | (_, None | Some(Wanted::Nothing)) => self.skip(),
+            (OpCode::Ping | OpCode::Pong, _) | (_, None | Some(Wanted::Nothing | Wanted::End)) => self.skip(),
             (_, Some(Wanted::First)) => self.piece(self.follower.first, each),
             (_, Some(Wanted::All)) => self.piece(PIECE_MAX, each),
         }
@@ -313,8 +325,11 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
         let piece = self.unmasked(max)?;
         let count = piece.len();
         if count > 0 {
-            let interest = each(piece);
-            self.follower.open = Some(if interest == Interest::Skip { Wanted::Nothing } else { Wanted::All });
+            self.follower.open = Some(match each(piece) {
+                Interest::Skip => Wanted::Nothing,
+                Interest::Stream => Wanted::All,
+                Interest::Measure => Wanted::End,
+            });
         }
         self.pass_payload(count);
         self.settle()

@@ -21,7 +21,7 @@ pub mod read_buffer;
 
 pub use close::CloseFrame;
 pub use close_code::CloseCode;
-pub use encode::{pong_frame, text_frame};
+pub use encode::{masked_text_frame, pong_frame, text_frame};
 pub use error::ProtocolError;
 pub use event::{Counts, Event, Interest};
 pub use follower::{FollowedRead, Follower};

@@ -3,7 +3,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::process::codec::{Corrupt, Reader, put_bytes, put_number, put_usage};
-use crate::usage::{Close, ClosedBy, Limit, Record, RecordId, SessionKind, Status, Timestamp, Traffic, UnknownLimit};
+use crate::usage::{
+    Close, ClosedBy, Estimated, Limit, Record, RecordId, SessionKind, Status, Timestamp, Traffic, UnknownLimit,
+};
 
 /// No text of a record takes more bytes in shared data; what is longer is cut.
 const MAX_TEXT: usize = 512;
@@ -50,6 +52,7 @@ pub(super) fn encode(record: &Record, status: Status) -> Vec<u8> {
     }
     put_close(&mut out, record.close.as_ref());
     out.push(record.incomplete.into());
+    put_number(&mut out, record.estimated.tokens);
     out
 }
 
@@ -80,6 +83,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Corrupt> {
     let traffic = Traffic { client: reader.number()?, upstream: reader.number()? };
     let close = close(&mut reader)?;
     let incomplete = reader.byte()? != 0;
+    let estimated = Estimated { tokens: reader.number()? };
     reader.end()?;
     Ok(Record {
         id,
@@ -100,6 +104,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Corrupt> {
         bytes: traffic,
         close,
         incomplete,
+        estimated,
     })
 }
 
@@ -223,6 +228,7 @@ mod tests {
             model: None,
             close: Some(Close { by: ClosedBy::Upstream, code: 1011, reason: "é".into(), limit: None }),
             incomplete: true,
+            estimated: Estimated { tokens: 300 },
             ..record(u128::MAX, 0)
         };
         let limit = Some(Limit::SessionCost);

@@ -2,5 +2,6 @@
 
 mod calls;
 mod interleavings;
+mod reservations;
 mod shared_tallies;
 mod turns;

@@ -1,5 +1,6 @@
 //! Whole streams, and messages as tests have them.
 
+mod estimates;
 mod recorded;
 
 use super::UpstreamMessage;

@@ -47,7 +47,7 @@ fn load_record(name: &str) -> Value {
     serde_json::from_str(&load(&format!("{name}.json"))).unwrap()
 }
 
-fn load_lines(name: &str) -> Vec<String> {
+pub(super) fn load_lines(name: &str) -> Vec<String> {
     load(&format!("{name}.jsonl")).lines().map(str::to_owned).collect()
 }
 

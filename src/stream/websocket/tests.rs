@@ -2,6 +2,7 @@
 
 mod bounds;
 mod cuts;
+mod estimates;
 
 use std::time::Duration;
 

@@ -142,13 +142,14 @@ const limit = matching(/^((session|secret)\.(max_tokens|max_cost_usd|max_duratio
 
 /** Asserts that a value is a record of the contract, name by name and in order; returns it. */
 export function assertRecord(value) {
-  const { close: closing, incomplete, ...rest } = value;
+  const { close: closing, incomplete, estimated, ...rest } = value;
   assertShape(rest, record, 'record');
   assert.deepEqual(Object.keys(value).slice(Object.keys(record).length), [
     'close',
     ...(incomplete === undefined ? [] : ['incomplete']),
   ]);
   assert.ok(incomplete === undefined || incomplete === true);
+  if (estimated !== undefined) assertShape(estimated, { tokens: (value) => count(value) && value > 0 }, 'estimated');
   if (closing !== null) assertShape(closing, 'limit' in closing ? { ...close, limit } : close, 'close');
   if (value.status === 'open') assert.equal(closing, null);
   return value;

@@ -100,3 +100,29 @@ fn pings_and_pongs_are_counted_and_nothing_else() {
     let expected = Counts { bytes: 2 + 127 + 5, frames: 3, messages: 0, data: 0, pings: 2, pongs: 1 };
     assert_eq!(seen.counts, expected);
 }
+
+#[test]
+fn a_message_that_is_only_measured_ends_with_its_length() {
+    let bytes = [
+        frame(Sender::Server, MORE, OpCode::Text, &[b'x'; 300]),
+        frame(Sender::Server, FIN, OpCode::Ping, b"are you there"),
+        frame(Sender::Server, FIN, OpCode::Continuation, &[b'y'; 11]),
+        frame(Sender::Server, FIN, OpCode::Text, b"12345"),
+        frame(Sender::Server, FIN, OpCode::Text, b""),
+    ]
+    .concat();
+    for cut in 0..=bytes.len() {
+        let (mut follower, mut lengths) = (Follower::new(Sender::Server, 8), Vec::new());
+        for read in <[&[u8]; 2]>::from(bytes.split_at(cut)) {
+            let mut pass = follower.pass(read);
+            while let Some(event) = pass.next(&mut |piece| {
+                assert!(piece.len() <= 8);
+                Interest::Measure
+            }) {
+                assert_eq!(event, Event::MessageEnd);
+                lengths.push(pass.message_length());
+            }
+        }
+        assert_eq!(lengths, [311, 5, 0], "cut at {cut}");
+    }
+}
