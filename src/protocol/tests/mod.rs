@@ -1,6 +1,7 @@
 //! Whole streams, and messages as tests have them.
 
 mod recorded;
+mod tool_types;
 
 use super::UpstreamMessage;
 use crate::usage::{Meter, MeterEvent, PriceList};

@@ -49,6 +49,7 @@ fn conversing() -> Vm {
             "small": { "provider": "openai", "session": { "max_tokens": 110 } },
             "cheap": { "provider": "openai", "session": { "max_cost_usd": 0.0005 } },
             "locked": { "provider": "openai", "lock": ["instructions", "audio.output.voice"] },
+            "tooled": { "provider": "openai", "tool_types": ["function"] },
             "modelled": { "provider": "openai", "models": ["gpt-realtime*"] },
         },
     }))
@@ -176,6 +177,11 @@ fn each_way_to_end_is_told_to_both_sides_and_recorded() {
         end("locked", &[client(CREATE), client(text), upstream(DELTA), Step::Wait(4)], "gateway", 4403);
         end("locked", &[client(text), echo()], "gateway", 4403);
     }
+    let tool =
+        |name: &str| client(&format!(r#"{{"type":"session.update","session":{{"tools":[{{"type":"{name}"}}]}}}}"#));
+    end("tooled", &[tool("function"), echo()], "upstream", 1000);
+    end("tooled", &[tool("function"), tool("mcp"), upstream(DELTA), Step::Wait(4)], "gateway", 4403);
+    end("tooled", &[tool("mcp"), echo()], "gateway", 4403);
     end("locked", &[client(TWICE), upstream(DELTA)], "gateway", 1002);
     end("modelled", &[client(OTHER_MODEL), upstream(DELTA)], "gateway", 4403);
     let unmasked = Step::Client(frame(false, 0x81, b"{}"));
