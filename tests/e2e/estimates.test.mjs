@@ -128,6 +128,7 @@ describe('ten sessions that answer at once with $0.05 each, under a day of $0.06
       upstream.sendEvent(responseDone('resp_1', { status: 'cancelled', usage: usageOf(0, 1_000) })));
     first.upstream.sendEvent(responseDone('resp_1', { usage: usageOf(156, 10_000) }));
     await until('the first answer', () => first.client.events().some(({ type }) => type === 'response.done'));
+    await assertEnded(first.client, 4429, 'budget_exceeded', 'caller.cost_usd_per_day');
     const { spent, ended } = await outcome(sessions);
     assert.equal(ended, 10, 'the first when it has answered');
     const told = 0.05 + 4 * 0.004;
