@@ -7,6 +7,7 @@ mod limits;
 mod policy;
 mod provider;
 mod secret;
+mod session_fields;
 mod standing;
 
 use std::fmt;

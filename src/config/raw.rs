@@ -241,19 +241,23 @@ pub struct Policy {
     /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`. One that nearly is a
     /// field of a known session is an error, one that no known session has a warning.
     pub lock: Option<Vec<String>>,
+    /// The types that a client's tools may have, such as `function`; others (`mcp`, `web_search`) count as a locked field.
+    /// Without this: all.
+    pub tool_types: Option<Vec<String>>,
     /// What clients may do with calls (WebRTC, SIP).
     pub calls: Option<Calls>,
     /// Whether the WebSockets of the route are followed, and what they and REST answers use counted; they are without
-    /// this. `session` and `lock` need it.
+    /// this. `session`, `lock` and
+    /// `tool_types` need it.
     pub meter: Option<bool>,
 }
 
 impl Policy {
     /// Whether there is any setting beside `auth`.
     pub fn has_others_than_auth(&self) -> bool {
-        let Self { auth: _, provider, providers, models, aliases, session, lock, calls, meter } = self;
+        let Self { auth: _, provider, providers, models, aliases, session, lock, tool_types, calls, meter } = self;
         let is_handled = provider.is_some() || providers.is_some() || models.is_some() || !aliases.0.is_empty();
-        is_handled || session.is_some() || lock.is_some() || calls.is_some() || meter.is_some()
+        is_handled || session.is_some() || lock.is_some() || tool_types.is_some() || calls.is_some() || meter.is_some()
     }
 }
 

@@ -7,8 +7,8 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use super::client_field::{ClientField, Container, MODELS, ModelRole};
-use super::lock::Lock;
-use crate::json::matcher::{self, Bounds, Matcher, Value};
+use super::lock::{Lock, TOOLS_PLACE};
+use crate::json::matcher::{self, Bounds, Kind, Matcher, Value};
 
 /// What a client's event asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum Unreadable {
 ///
 /// Only `session.update`, `transcription_session.update` and `response.create` change anything: the first two in
 /// `session`, the last in `response` (Realtime) and at its top level (Responses over WebSocket). A locked field is touched
-/// by any value, null too, and by anything but an object on the way to it.
+/// by any value, null too, and by anything but an object on the way to it. A tool without a type is a function.
 ///
 /// ```
 /// use realtime_byok::protocol::{ClientMessage, Lock};
@@ -70,6 +70,8 @@ struct Found {
     models: [Model; MODELS.len()],
     /// The first locked path that is touched, in each of the objects.
     locked: [Option<usize>; 3],
+    /// Of the tool that is being read.
+    tool_type: ToolType,
     failure: Option<matcher::Unreadable>,
 }
 
@@ -91,6 +93,14 @@ enum Shape {
     Other,
 }
 
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum ToolType {
+    #[default]
+    Absent,
+    Allowed,
+    Forbidden,
+}
+
 #[derive(Debug, Default)]
 enum Model {
     #[default]
@@ -108,9 +118,9 @@ impl ClientMessage {
 
     /// Reads more of it.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let Self { matcher, found, .. } = self;
+        let Self { matcher, found, lock } = self;
         let read = matcher.feed(bytes, &mut |at| {
-            found.set(at.tag, at.value);
+            found.set(at.tag, at.value, lock);
             ControlFlow::Continue(())
         });
         if let Err(unreadable) = read {
@@ -163,7 +173,7 @@ impl ClientMessage {
 }
 
 impl Found {
-    fn set(&mut self, field: ClientField, value: Value<'_>) {
+    fn set(&mut self, field: ClientField, value: Value<'_>, lock: &Lock) {
         match field {
             ClientField::Type => {
                 self.changes = match value {
@@ -193,11 +203,35 @@ impl Found {
                     };
                 }
             }
-            ClientField::Locked(container, path) => {
-                if let Some(locked) = self.locked.get_mut(container as usize) {
-                    *locked = Some(locked.map_or(path, |first| first.min(path)));
+            ClientField::Locked(container, path) => self.touch(container, path),
+            ClientField::ToolType => {
+                self.tool_type = match value {
+                    Value::Blocked(_) => ToolType::Absent,
+                    Value::Text(name) if lock.allows_tools_of(name) => ToolType::Allowed,
+                    _ => ToolType::Forbidden,
                 }
             }
+            // An input may be a text, and most of its items have no tools.
+            ClientField::InputTool(_) if matches!(value, Value::Blocked(_)) => {}
+            ClientField::Tool(container) | ClientField::InputTool(container) => {
+                let tool_type = std::mem::take(&mut self.tool_type);
+                let is_allowed = match value {
+                    Value::Object { .. } if tool_type == ToolType::Absent => lock.allows_tools_of("function"),
+                    Value::Object { .. } => tool_type == ToolType::Allowed,
+                    Value::Blocked(Kind::Null) => true,
+                    _ => false,
+                };
+                if !is_allowed {
+                    self.touch(container, TOOLS_PLACE);
+                }
+            }
+        }
+    }
+
+    /// Something that is locked stands in this object.
+    fn touch(&mut self, container: Container, path: usize) {
+        if let Some(locked) = self.locked.get_mut(container as usize) {
+            *locked = Some(locked.map_or(path, |first| first.min(path)));
         }
     }
 

@@ -22,6 +22,12 @@ pub(super) enum ClientField {
     Model(usize),
     /// A locked field, by its place in the lock, in this object.
     Locked(Container, usize),
+    /// An item of the `tools` in this object.
+    Tool(Container),
+    /// An item of the `tools` of an item of the `input` in this object.
+    InputTool(Container),
+    /// The type of such an item.
+    ToolType,
 }
 
 /// The objects in which fields are locked.

@@ -1,14 +1,29 @@
-//! Session fields that a policy locks, as dotted paths.
+//! Session fields that a policy locks, as dotted paths, and the types of tools that it allows.
 
 use std::sync::Arc;
 
 use super::client_field::{ClientField, Container, EVERY};
 use crate::json::paths::{InvalidPath, Paths};
 
-/// Session fields that a client may not change: by name, or by dotted path such as `audio.output.voice`.
+/// The place of tools that are of no allowed type: behind all locked fields.
+pub(super) const TOOLS_PLACE: usize = usize::MAX;
+
+/// Where tools are listed.
+const TOOLS: [(&str, ClientField); 5] = [
+    ("session.tools[]", ClientField::Tool(Container::Session)),
+    ("response.tools[]", ClientField::Tool(Container::Response)),
+    ("response.input[].tools[]", ClientField::InputTool(Container::Response)),
+    ("tools[]", ClientField::Tool(Container::Top)),
+    ("input[].tools[]", ClientField::InputTool(Container::Top)),
+];
+
+/// Session fields that a client may not change: by name, or by dotted path such as `audio.output.voice`. Tools of types that
+/// are not allowed count as one of them.
 #[derive(Debug, Clone)]
 pub struct Lock {
     names: Arc<[String]>,
+    /// The types that tools may have; without this, all.
+    tool_types: Option<Arc<[String]>>,
     /// What is inspected of a client's events: these, and what every event is judged by.
     paths: Arc<Paths<ClientField>>,
 }
@@ -20,6 +35,10 @@ impl Lock {
     /// If one has an empty name in it, or is of more than one field.
     pub fn new<S: AsRef<str>>(paths: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let names: Vec<String> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        Self::compile(names.into(), None)
+    }
+
+    fn compile(names: Arc<[String]>, tool_types: Option<Arc<[String]>>) -> Result<Self, InvalidPath> {
         let mut compiled = Paths::clone(&EVERY);
         for (place, name) in names.iter().enumerate() {
             if name.is_empty() || name.contains(['*', '[', ']']) {
@@ -32,7 +51,11 @@ impl Lock {
                     .map_err(|_| InvalidPath(name.clone()))?;
             }
         }
-        Ok(Self { names: names.into(), paths: Arc::new(compiled) })
+        for (tools, field) in TOOLS.into_iter().filter(|_| tool_types.is_some()) {
+            compiled = compiled.with(tools, field)?;
+            compiled = compiled.with(&format!("{tools}.type"), ClientField::ToolType)?;
+        }
+        Ok(Self { names, tool_types, paths: Arc::new(compiled) })
     }
 
     /// These paths are locked too.
@@ -40,12 +63,22 @@ impl Lock {
     /// # Errors
     /// If one is no path of a single field.
     pub fn with<'a>(&'a self, paths: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
-        Self::new(self.names.iter().map(String::as_str).chain(paths))
+        let names = self.names.iter().cloned().chain(paths.into_iter().map(str::to_owned));
+        Self::compile(names.collect(), self.tool_types.clone())
+    }
+
+    /// Tools of other types than these are locked too.
+    ///
+    /// # Errors
+    /// None: what is locked already is known to be good.
+    pub fn with_tool_types<S: AsRef<str>>(&self, types: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
+        let types = types.into_iter().map(|name| name.as_ref().to_owned());
+        Self::compile(self.names.clone(), Some(types.collect()))
     }
 
     /// Whether nothing is locked.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.names.is_empty() && self.tool_types.is_none()
     }
 
     #[cfg(test)]
@@ -54,7 +87,12 @@ impl Lock {
     }
 
     pub(super) fn path(&self, place: usize) -> Option<&str> {
-        self.names.get(place).map(String::as_str)
+        if place == TOOLS_PLACE { Some("tools") } else { self.names.get(place).map(String::as_str) }
+    }
+
+    /// Whether tools may be of this type.
+    pub(super) fn allows_tools_of(&self, name: &str) -> bool {
+        self.tool_types.as_ref().is_none_or(|types| types.iter().any(|allowed| allowed == name))
     }
 
     pub(super) fn paths(&self) -> &Arc<Paths<ClientField>> {
@@ -65,13 +103,13 @@ impl Lock {
 impl Default for Lock {
     /// Nothing is locked.
     fn default() -> Self {
-        Self { names: Arc::default(), paths: EVERY.clone() }
+        Self { names: Arc::default(), tool_types: None, paths: EVERY.clone() }
     }
 }
 
 impl PartialEq for Lock {
     fn eq(&self, other: &Self) -> bool {
-        self.names == other.names
+        self.names == other.names && self.tool_types == other.tool_types
     }
 }
 

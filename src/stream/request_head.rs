@@ -255,11 +255,8 @@ impl RequestHead {
     /// The edits that remove every line.
     pub(crate) fn stripped_whole(&self) -> Edits {
         let mut edits = Edits::default();
-        for (name, _) in self.headers.iter() {
-            if let Ok(name) = str::from_utf8(name) {
-                edits.remove(name.to_owned());
-            }
-        }
+        let names = self.headers.iter().filter_map(|(name, _)| str::from_utf8(name).ok());
+        names.for_each(|name| edits.remove(name.to_owned()));
         edits
     }
 
@@ -269,12 +266,9 @@ impl RequestHead {
         if presented.may_be_elsewhere() {
             self.strip_tokens(presented, lists, &mut edits);
         }
-        for read in self.lines.iter().filter(|read| read.is_stripped) {
-            let (name, _) = self.headers.line(read.number);
-            if let Ok(name) = str::from_utf8(name) {
-                edits.remove(name.to_owned());
-            }
-        }
+        let stripped = self.lines.iter().filter(|read| read.is_stripped);
+        let names = stripped.filter_map(|read| str::from_utf8(self.headers.line(read.number).0).ok());
+        names.for_each(|name| edits.remove(name.to_owned()));
         edits
     }
 

@@ -156,12 +156,12 @@ impl WebSocketRelay {
         }
         let size = buffer.size();
         let Self { meter, client, client_message, client_says, closed, .. } = &mut *self;
-        let (inspects, mut said) = (meter.inspects_client(), Said::default());
+        let mut said = Said::default();
         let mut pass = client.pass(buffer);
         let message = || Box::new(ClientMessage::new(&meter.lock));
         while let Some(event) = pass.next(&mut |piece| {
             let interest = client_says.feed(piece);
-            if !inspects {
+            if !meter.inspects_client() {
                 return interest;
             }
             client_message.get_or_insert_with(message).feed(piece);
@@ -171,7 +171,7 @@ impl WebSocketRelay {
                 Event::MessageEnd => {
                     said.add(std::mem::take(client_says).said(pass.message_length()));
                     let message = client_message.take().unwrap_or_else(message);
-                    let ending = if inspects { meter.judge(*message) } else { None };
+                    let ending = if meter.inspects_client() { meter.judge(*message) } else { None };
                     ending.map(|ending| Closing::new(ending, now))
                 }
                 Event::ProtocolError(error) => Some(Closing::for_protocol_error(Sender::Client, error, now)),

@@ -28,6 +28,7 @@ fn what_it_does_by_itself_may_be_said() {
         ("policies.voice.meter", json!(true)),
         ("policies.voice.session", json!({ "max_duration": "30m", "max_tokens": 200_000 })),
         ("policies.voice.lock", json!(["instructions", "audio.output.voice"])),
+        ("policies.voice.tool_types", json!(["function"])),
         ("prices", json!({ "gpt*": { "input_text": 4 } })),
         ("gateway.accept_provider_slot", json!(true)),
     ] {
@@ -81,8 +82,10 @@ fn what_limits_a_session_must_limit_it() {
     let unmetered = [
         ("policies.voice.meter", json!(false)),
         ("policies.voice.lock", json!(["tools"])),
+        ("policies.voice.tool_types", json!(["function"])),
         ("policies.voice.session", json!({ "max_tokens": 1 })),
     ];
     let session = "policies.voice.session: cannot be kept with meter: false";
-    assert_errors(unmetered, &[session, "policies.voice.lock: cannot be kept with meter: false"]);
+    let lock = "policies.voice.lock: cannot be kept with meter: false";
+    assert_errors(unmetered, &[session, lock, "policies.voice.tool_types: cannot be kept with meter: false"]);
 }

@@ -345,6 +345,23 @@ fn a_locked_field_is_one_of_a_known_session() {
 }
 
 #[test]
+fn a_type_of_tools_is_a_known_one() {
+    for types in [json!([]), json!(["function"]), json!(["function", "mcp", "web_search"])] {
+        assert_eq!(warnings(&with([("policies.voice.tool_types", types.clone())])), [""; 0], "{types}");
+    }
+    assert_eq!(
+        warnings(&with([("policies.voice.tool_types", json!(["function", "telepathy"]))])),
+        ["policies.voice.tool_types[1]: no tool that is known is of type \"telepathy\""]
+    );
+    for (name, meant) in [("functions", "function"), ("Function", "function"), ("webSearch", "web_search")] {
+        assert_errors(
+            [("policies.voice.tool_types", json!(["mcp", name]))],
+            &[&format!("policies.voice.tool_types[1]: no tool is of type \"{name}\"; did you mean {meant}?")],
+        );
+    }
+}
+
+#[test]
 fn without_callers_a_warning_says_that_nobody_can_come_in() {
     assert_eq!(
         warnings(&with([("callers", json!({}))])),

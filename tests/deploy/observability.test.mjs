@@ -70,7 +70,10 @@ after(async () => {
   await upstream?.stop();
 });
 
-/** OpenAI, as far as it is needed: mints, refuses REST, and answers each `response.create` with a response. */
+/**
+ * OpenAI, as far as it is needed: mints, refuses REST, and answers each `response.create` with a response, or with the
+ * beginning of one where it has no id.
+ */
 async function startUpstream() {
   const server = http.createServer((request, response) => {
     request.resume();
@@ -88,7 +91,9 @@ async function startUpstream() {
     socket.send(JSON.stringify(sessionCreated({ model })));
     socket.on('message', (message) => {
       const { id } = JSON.parse(message);
-      socket.send(JSON.stringify(responseDone(id, { model })));
+      if (id !== undefined) return socket.send(JSON.stringify(responseDone(id, { model })));
+      socket.send(JSON.stringify({ type: 'response.created', response: { id: 'resp_cut', status: 'in_progress' } }));
+      socket.send(JSON.stringify({ type: 'response.output_text.delta', response_id: 'resp_cut', delta: 'a'.repeat(40) }));
     });
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -124,6 +129,8 @@ async function traffic() {
   assert.equal((await gateway.send(restRequest({ method: 'POST', ...embedding }))).status, 200);
   open = await session(0);
   const closed = await session(1);
+  closed.sendEvent({ type: 'response.create' });
+  await until('a response that is cut', () => closed.events().some(({ type }) => type === 'response.output_text.delta'));
   closed.send(opcodes.close, closePayload(1000, 'bye'));
   await closed.frameCame(opcodes.close);
   closed.destroy();
@@ -161,16 +168,18 @@ describe('statistics', () => {
     ],
     session_duration_ms_count: [[session, 2]],
     tokens_total: [
-      [tokens('input', 'audio'), 1800],
-      [tokens('input', 'cached_audio'), 600],
-      [tokens('input', 'cached_text'), 300],
-      [tokens('input', 'text'), 300],
+      [tokens('input', 'audio'), 2400],
+      [tokens('input', 'cached_audio'), 800],
+      [tokens('input', 'cached_text'), 400],
+      [tokens('input', 'text'), 400],
       [tokens('output', 'audio'), 1200],
-      [tokens('output', 'text'), 300],
+      [tokens('output', 'text'), 310],
       [{ caller: 'backend', model: unpriced, direction: 'input', modality: 'text' }, 8],
     ],
+    estimated_tokens_total: [[{ caller: 'web-app' }, 1010]],
     unpriced_total: [[{ model: unpriced }, 1]],
-    cost_micro_usd_total: [[paid, 3 * 46_920]],
+    // What was cut is charged what the response before it read, and what was heard of it.
+    cost_micro_usd_total: [[paid, 3 * 46_920 + 19_720 + 160]],
     rejected_total: [
       [{ code: 'rate_limit_exceeded', caller: 'web-app', limit: 'caller.sessions_per_minute' }, 1],
       [{ code: 'missing_gateway_token' }, 1],
@@ -250,8 +259,8 @@ test('the access log has what a session came to', async () => {
     limit: null,
     close: 'client',
     reason: 'bye',
-    tokens: '1500',
-    cost_usd: '0.046920',
+    tokens: '2510',
+    cost_usd: '0.066800',
   });
   const { code, limit, close, reason } = spent.realtime_byok;
   assert.deepEqual([code, limit, close, reason], ['4429', 'session.max_tokens', 'gateway', 'budget_exceeded']);

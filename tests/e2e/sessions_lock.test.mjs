@@ -19,11 +19,12 @@ const { open } = useSessions({
     },
     policies: {
       locked: { provider: 'openai', lock: ['instructions', 'tools', 'audio.output.voice'] },
+      tooled: { provider: 'openai', tool_types: ['function'] },
       ruled: { provider: 'openai', models: ['gpt-realtime*'] },
       free: { provider: 'openai' },
     },
   },
-  routes: ['locked', 'ruled', 'free'].map((name) => route({ name, prefix: `/${name}/`, rewrite: '/' })),
+  routes: ['locked', 'tooled', 'ruled', 'free'].map((name) => route({ name, prefix: `/${name}/`, rewrite: '/' })),
 });
 
 const token = tokens.other;
@@ -68,6 +69,23 @@ async function passes(policy, bytes, given = request(policy)) {
 }
 
 const update = (session) => JSON.stringify({ type: 'session.update', session });
+
+describe('a tool', { concurrency: 16 }, () => {
+  const tools = (...types) => types.map((type) => ({ type, name: 'look_up' }));
+  const response = (members) => JSON.stringify({ type: 'response.create', ...members });
+  const forbidden = {
+    'of another type': update({ tools: tools('mcp') }),
+    'of another type, behind one that may be': update({ tools: tools('function', 'web_search') }),
+    'of a type in escapes': update({ tools: tools('mcp') }).replace('"mcp"', '"\\u006dcp"'),
+    'of a response': response({ response: { tools: tools('mcp') } }),
+    'of a response over WebSocket': response({ tools: tools('mcp') }),
+    "of a response's input": response({ input: [{ type: 'additional_tools', tools: tools('mcp') }] }),
+  };
+  for (const [name, event] of Object.entries(forbidden)) {
+    test(name, () => refused({ policy: 'tooled', bytes: client(event), closeCode: 4403, code: 'field_locked' }));
+  }
+  test('that is a function passes', () => passes('tooled', client(update({ tools: tools('function', undefined) }))));
+});
 
 describe('a locked field', { concurrency: 16 }, () => {
   const locked = {

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::{Builder, listed};
 use crate::config::{Path, raw};
-use crate::json::paths::InvalidPath;
 use crate::policy::{CallRules, Guard, Permission, Policy, Provider, ProviderKind, TokenEnd};
-use crate::protocol::{Lock, SessionField};
 
 impl Builder<'_> {
     pub(super) fn policy(
@@ -44,7 +42,7 @@ impl Builder<'_> {
             models,
             aliases: raw.aliases.0.clone(),
             limits,
-            lock: self.lock(&path.key("lock"), raw.lock.as_ref()),
+            lock: self.lock(path, raw),
             calls: self.calls(&path.key("calls"), raw.calls.as_ref()),
             is_metered: self.metered(path, raw),
             token_end: token_end(raw.session.as_ref()),
@@ -92,7 +90,12 @@ impl Builder<'_> {
     /// Limits and locks are about what frames hold: without following those, they could not be kept.
     fn metered(&mut self, path: &Path, raw: &raw::Policy) -> bool {
         let is_metered = raw.meter.unwrap_or(true);
-        for (name, is_given) in [("session", raw.session.is_some()), ("lock", raw.lock.is_some())] {
+        let need_it = [
+            ("session", raw.session.is_some()),
+            ("lock", raw.lock.is_some()),
+            ("tool_types", raw.tool_types.is_some()),
+        ];
+        for (name, is_given) in need_it {
             if is_given && !is_metered {
                 self.error(&path.key(name), "cannot be kept with meter: false");
             }
@@ -110,32 +113,6 @@ impl Builder<'_> {
             self.error(&path.key("sidebands"), "found 0, expected at least 1");
         }
         CallRules { unwatched: permission(raw.unwatched), raw_ids: permission(raw.raw_ids), sidebands: raw.sidebands }
-    }
-
-    fn lock(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Lock {
-        for (index, field) in raw.into_iter().flatten().enumerate() {
-            self.session_field(&path.index(index), field);
-        }
-        match Lock::new(raw.into_iter().flatten()) {
-            Ok(lock) => lock,
-            Err(InvalidPath(field)) => {
-                self.error(path, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
-                Lock::default()
-            }
-        }
-    }
-
-    /// A slip would lock nothing; what no session is known to have may be new.
-    fn session_field(&mut self, path: &Path, field: &str) {
-        match SessionField::of(field) {
-            SessionField::Known => {}
-            SessionField::SlipOf(meant) => {
-                self.error(path, format!("no session has a field \"{field}\"; did you mean {meant}?"));
-            }
-            SessionField::Unknown => {
-                self.warn(path, format!("no kind of session that is known has a field \"{field}\""));
-            }
-        }
     }
 }
 

@@ -75,6 +75,7 @@ map!(Policy {
     aliases = Named::default(),
     session,
     lock,
+    tool_types,
     calls,
     meter,
 });

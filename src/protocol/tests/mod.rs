@@ -2,6 +2,7 @@
 
 mod estimates;
 mod recorded;
+mod tool_types;
 
 use super::UpstreamMessage;
 use crate::usage::{Meter, MeterEvent, PriceList};

@@ -245,16 +245,20 @@ fn every_way_to_begin_a_call_is_one_of_its_callers_sessions_and_ended_by_its_own
 
 #[test]
 fn under_a_lock_no_call_begins_since_nothing_could_keep_it() {
-    let locked = json!({ "policies": { "default": { "provider": "openai", "lock": ["instructions"] } } });
-    let vm = calling(locked);
-    for path in [CALLS, "/v1/realtime/translations/calls", "/openai/v1/realtimertc?model=m", "/v1/live/sessions"] {
-        let request = vm.request("POST", path).authenticated().line("content-type", "application/sdp").body("v=0");
-        let exchange = request.send();
-        assert_eq!(exchange.refused(), refusal(403, "route_not_allowed"), "{path}");
-        let answer = String::from_utf8(exchange.refusal().body).unwrap();
-        assert!(answer.contains("locked") && answer.contains("WebSocket"), "{answer}");
+    for rule in [
+        json!({ "provider": "openai", "lock": ["instructions"] }),
+        json!({ "provider": "openai", "tool_types": ["function"] }),
+    ] {
+        let vm = calling(json!({ "policies": { "default": rule } }));
+        for path in [CALLS, "/v1/realtime/translations/calls", "/openai/v1/realtimertc?model=m", "/v1/live/sessions"] {
+            let request = vm.request("POST", path).authenticated().line("content-type", "application/sdp").body("v=0");
+            let exchange = request.send();
+            assert_eq!(exchange.refused(), refusal(403, "route_not_allowed"), "{path}");
+            let answer = String::from_utf8(exchange.refusal().body).unwrap();
+            assert!(answer.contains("locked") && answer.contains("WebSocket"), "{answer}");
+        }
+        let accept = vm.request("POST", "/v1/realtime/calls/rtc_1/accept").authenticated().send();
+        assert_eq!(accept.refused(), refusal(403, "route_not_allowed"));
+        vm.request("POST", "/v1/realtime/calls/rtc_1/hangup").authenticated().send().upstream();
     }
-    let accept = vm.request("POST", "/v1/realtime/calls/rtc_1/accept").authenticated().send();
-    assert_eq!(accept.refused(), refusal(403, "route_not_allowed"));
-    vm.request("POST", "/v1/realtime/calls/rtc_1/hangup").authenticated().send().upstream();
 }

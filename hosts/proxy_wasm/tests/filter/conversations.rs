@@ -49,6 +49,7 @@ fn conversing() -> Vm {
             "small": { "provider": "openai", "session": { "max_tokens": 110 } },
             "cheap": { "provider": "openai", "session": { "max_cost_usd": 0.0005 } },
             "locked": { "provider": "openai", "lock": ["instructions", "audio.output.voice"] },
+            "tooled": { "provider": "openai", "tool_types": ["function"] },
             "modelled": { "provider": "openai", "models": ["gpt-realtime*"] },
         },
     }))
@@ -184,6 +185,22 @@ fn each_way_to_end_is_told_to_both_sides_and_recorded() {
     end("free", &[upstream(DELTA), reserved, client(APPEND), Step::Wait(4)], "gateway", 1002);
     let not_text = Step::Upstream(frame(false, 0x81, b"\xff"));
     end("free", &[upstream(CREATED), not_text, echo()], "upstream", 1000);
+}
+
+#[test]
+fn a_tool_of_another_type_ends_the_session() {
+    let vm = conversing();
+    let echo = || Step::Upstream(close(false, 1000, ""));
+    let tool =
+        |name: &str| client(&format!(r#"{{"type":"session.update","session":{{"tools":[{{"type":"{name}"}}]}}}}"#));
+    for (steps, by, code) in [
+        (vec![tool("function"), echo()], "upstream", 1000),
+        (vec![tool("function"), tool("mcp"), upstream(DELTA), Step::Wait(4)], "gateway", 4403),
+        (vec![tool("mcp"), echo()], "gateway", 4403),
+    ] {
+        let record = play(&vm, "tooled", "?model=gpt-realtime", &steps, usize::MAX);
+        assert_eq!((&record["close"]["by"], &record["close"]["code"]), (&by.into(), &code.into()), "{steps:?}");
+    }
 }
 
 /// Sessions at random that are the same each time, since only what they come to is recorded.

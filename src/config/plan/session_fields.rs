@@ -1,0 +1,74 @@
+//! What policies say of the fields of sessions: which are locked, and which types of tools are allowed.
+
+use super::Builder;
+use crate::config::{Path, raw};
+use crate::json::paths::InvalidPath;
+use crate::protocol::{Lock, SessionField};
+use crate::spelling::{did_you_mean, meant};
+
+/// The types of tools of OpenAI's Realtime, Live and Responses APIs, and of xAI's.
+const TOOL_TYPES: [&str; 17] = [
+    "apply_patch",
+    "code_interpreter",
+    "computer",
+    "computer_use_preview",
+    "custom",
+    "file_search",
+    "function",
+    "image_generation",
+    "local_shell",
+    "mcp",
+    "namespace",
+    "programmatic_tool_calling",
+    "shell",
+    "tool_search",
+    "web_search",
+    "web_search_preview",
+    "x_search",
+];
+
+impl Builder<'_> {
+    pub(super) fn lock(&mut self, path: &Path, raw: &raw::Policy) -> Lock {
+        let locked = path.key("lock");
+        for (index, field) in raw.lock.iter().flatten().enumerate() {
+            self.session_field(&locked.index(index), field);
+        }
+        let types = path.key("tool_types");
+        for (index, name) in raw.tool_types.iter().flatten().enumerate() {
+            self.tool_type(&types.index(index), name);
+        }
+        let lock = Lock::new(raw.lock.iter().flatten());
+        let lock = lock.and_then(|lock| match &raw.tool_types {
+            Some(types) => lock.with_tool_types(types),
+            None => Ok(lock),
+        });
+        lock.unwrap_or_else(|InvalidPath(field)| {
+            self.error(&locked, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
+            Lock::default()
+        })
+    }
+
+    /// A slip would lock nothing; what no session is known to have may be new.
+    fn session_field(&mut self, path: &Path, field: &str) {
+        match SessionField::of(field) {
+            SessionField::Known => {}
+            SessionField::SlipOf(meant) => {
+                self.error(path, format!("no session has a field \"{field}\"; did you mean {meant}?"));
+            }
+            SessionField::Unknown => {
+                self.warn(path, format!("no kind of session that is known has a field \"{field}\""));
+            }
+        }
+    }
+
+    /// A slip would forbid what it was to allow.
+    fn tool_type(&mut self, path: &Path, name: &str) {
+        if TOOL_TYPES.contains(&name) {
+            return;
+        }
+        match meant(name, TOOL_TYPES) {
+            Some(meant) => self.error(path, format!("no tool is of type \"{name}\"{}", did_you_mean(meant))),
+            None => self.warn(path, format!("no tool that is known is of type \"{name}\"")),
+        }
+    }
+}
