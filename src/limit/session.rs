@@ -87,8 +87,8 @@ impl SessionBounds {
 
     /// The limit on its duration, of a session that has lasted as long as it may.
     pub fn overdue(&self, started: SystemTime, now: SystemTime) -> Option<Limit> {
-        let lasted = now.duration_since(started).unwrap_or_default();
-        self.max_duration.filter(|(most, _)| lasted >= *most).map(|(_, limit)| limit)
+        let (most, limit) = self.max_duration?;
+        (now.duration_since(started).unwrap_or_default() >= most).then_some(limit)
     }
 
     /// The limit on tokens or dollars that is used up, if one is.

@@ -158,10 +158,11 @@ impl Heartbeats {
     /// Writes the next beat; false if the slot is another's by now.
     fn beat(&mut self, shared_data: &dyn SharedData) -> bool {
         let Some(WorkerSlot { slot, id }) = self.me() else { return false };
-        let entry = shared_data.read(&slot_key(slot));
+        let key = slot_key(slot);
+        let entry = shared_data.read(&key);
         self.beat = self.beat.wrapping_add(1);
         self.read_beat(slot, &entry.bytes).id == id
-            && shared_data.write(&slot_key(slot), &Beat { id, beat: self.beat }.encode(), entry.cas).is_ok()
+            && shared_data.write(&key, &Beat { id, beat: self.beat }.encode(), entry.cas).is_ok()
     }
 
     fn look(&mut self, shared_data: &dyn SharedData) {

@@ -1,5 +1,7 @@
 //! What the workers of one process share: bytes by key, as proxy-wasm's shared data has them.
 
+use std::fmt::Write as _;
+
 /// Shared data. A key cannot be deleted, and keys cannot be listed.
 pub trait SharedData {
     /// What stands at a key, and its version; [`Entry::absent`] when nothing was ever written there.
@@ -46,6 +48,9 @@ const MAX_CORRUPT_KEYS: usize = 8;
 /// side while the old one drains, out of each other's data.
 const PREFIX: &str = "realtime_byok.2.";
 
+/// As long as nearly every key is at most.
+const KEY_LENGTH: usize = 64;
+
 impl Entry {
     /// Nothing was ever written at the key.
     ///
@@ -76,7 +81,15 @@ impl CorruptKeys {
 
 /// The full name of a key.
 pub(crate) fn key(name: std::fmt::Arguments<'_>) -> String {
-    format!("{PREFIX}{name}")
+    // One allocation: such a name is made for every look at what is shared.
+    let mut key = String::with_capacity(KEY_LENGTH);
+    key.push_str(PREFIX);
+    match name.as_str() {
+        Some(name) => key.push_str(name),
+        // Writing to a String cannot fail.
+        None => drop(key.write_fmt(name)),
+    }
+    key
 }
 
 /// Replaces what stands at a key by what `change` makes of it, in one step for all workers; `None` leaves it. Nothing

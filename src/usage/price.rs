@@ -159,8 +159,10 @@ impl Cost {
 
     /// Rounded to the nearest micro-dollar, halves up.
     pub(crate) fn to_micro_usd(self) -> MicroUsd {
-        let micro = self.0.saturating_add(u128::from(PICO_PER_MICRO / 2)) / u128::from(PICO_PER_MICRO);
-        MicroUsd(u64::try_from(micro).unwrap_or(u64::MAX))
+        let pico = self.0.saturating_add(u128::from(PICO_PER_MICRO / 2));
+        // Nearly all costs fit, and are asked for of each session each second: a wide division takes a call.
+        let micro = u64::try_from(pico).map(|pico| pico / PICO_PER_MICRO);
+        MicroUsd(micro.or_else(|_| u64::try_from(pico / u128::from(PICO_PER_MICRO))).unwrap_or(u64::MAX))
     }
 }
 
