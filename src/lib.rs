@@ -18,7 +18,7 @@
 //!                       │   client_secret::sealing        a client secret
 //!                       │ process::Sessions             whether its caller may have one more session
 //!                       ├─▶ Reply(denial::Denial)       answered here; no upstream hears of it
-//!                       ├─▶ Hold                        the body names the model, or says what to mint
+//!                       ├─▶ Hold                        the body names the model, says what to mint, or is a call's offer
 //!                       └─▶ Forward(http::Edits)        stream::forward: what is removed, then what is added
 //! the response ─▶ stream::Stream
 //!                       ├─ 401, 403                     its words about our key do not pass
@@ -42,7 +42,6 @@
 //! |---|---|---|
 //! | host | whoever runs the core and gives it time, randomness, headers and bytes | [`host::StreamHost`] |
 //! | worker | one thread of the host, with all of its streams | [`worker::Worker`] |
-//! | shared data | bytes by key that all workers of a process read and write | [`process::SharedData`] |
 //! | action | what a host is to do with what came in a callback | [`stream::RequestAction`] |
 //! | command | what a host is to do beside that | [`worker::Command`] |
 //! | stream | one HTTP request and what comes back for it, whatever it is for | [`stream::Stream`] |
@@ -56,13 +55,14 @@
 //! | client secret | a short-lived credential for one client, sealed with a key of the gateway's | [`client_secret::sealing`] |
 //! | mint | to make a client secret | [`endpoint::Mint`] |
 //! | denial | an error for which a request goes no further; `rejected_total` counts them | [`denial::Denial`] |
-//! | local reply | a response that the filter makes by itself, for a denial or of the control API | [`local_reply::LocalReply`] |
 //! | session | a WebSocket after its 101, or a call: what is listed, limited and recorded | [`process::Sessions`] |
 //! | call | a WebRTC call, whose media never passes | [`call::Call`] |
 //! | sideband | a WebSocket that joins a call, and is one session with it; a watcher is one that says nothing | [`endpoint::Endpoint::sideband_of`] |
 //! | lock | session fields that a client may not change | [`protocol::Lock`] |
 //! | usage | what an upstream reports of one response or transcription: tokens, by direction and modality | [`usage::ReportedUsage`] |
 //! | tally | counters to which usage is added | [`usage::Tally`] |
+//! | estimate | what a response must have used whose usage was not told | `usage::estimate` |
+//! | reservation | what a response under way may come to, kept free in the budgets that it draws on | `process::reservations` |
 //! | record | all that is known of one session, while it runs and at its end | [`usage::Record`] |
 //! | ending | why the gateway ends a session; closing is how, close what either side got | [`limit::Ending`] |
 //!

@@ -30,7 +30,6 @@ const EXPORTS = [
   'proxy_on_response_trailers',
   'proxy_on_http_call_response',
   'proxy_on_log',
-  'proxy_on_done',
   'proxy_on_delete',
 ];
 

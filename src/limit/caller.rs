@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::budget::Budget;
 use crate::usage::{Limit, MicroUsd, Tally};
 
 /// What a caller may use up; `None` does not limit, and is left out of JSON.
@@ -34,7 +35,7 @@ pub struct Exceeded {
 impl CallerLimits {
     /// Whether there is a budget of the day.
     pub fn has_budget(&self) -> bool {
-        self.tokens_per_day.is_some() || self.cost_per_day.is_some()
+        self.budget().is_limited()
     }
 
     /// What is left of the day's budget; the other limits are as they were.
@@ -48,23 +49,16 @@ impl CallerLimits {
 
     /// Which part of the day's budget is used up, if one is.
     pub fn spent(&self, usage: &Tally, cost: MicroUsd) -> Option<Limit> {
-        if self.tokens_per_day.is_some_and(|limit| super::tokens(usage) >= limit) {
-            Some(Limit::CallerTokensPerDay)
-        } else if self.cost_per_day.is_some_and(|limit| cost >= limit) {
-            Some(Limit::CallerCostPerDay)
-        } else {
-            None
-        }
+        self.budget().spent(super::tokens(usage), cost)
     }
 
-    /// The limit that so much would be over, if one is: nothing is over a limit that only uses it up.
+    /// Which part of the day's budget so much would be over, if it would be over one.
     pub fn over(&self, tokens: u64, cost: MicroUsd) -> Option<Limit> {
-        if self.tokens_per_day.is_some_and(|limit| tokens > limit) {
-            Some(Limit::CallerTokensPerDay)
-        } else if self.cost_per_day.is_some_and(|limit| cost > limit) {
-            Some(Limit::CallerCostPerDay)
-        } else {
-            None
-        }
+        self.budget().over(tokens, cost)
+    }
+
+    fn budget(&self) -> Budget {
+        let (tokens, cost) = (Limit::CallerTokensPerDay, Limit::CallerCostPerDay);
+        Budget { tokens: (self.tokens_per_day, tokens), cost: (self.cost_per_day, cost) }
     }
 }

@@ -6,6 +6,7 @@
 //! - [`SessionBounds`]: what a session may use up by itself, and whether it must end; [`Ending`]: why, and what its client is told
 //! - [`Limit`]: each of them by its name
 
+mod budget;
 mod caller;
 mod ending;
 mod session;

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Ending;
+use super::budget::Budget;
 use crate::usage::{Limit, MicroUsd, Tally};
 
 /// What a policy lets a session use up; `None` does not limit.
@@ -93,29 +94,21 @@ impl SessionBounds {
 
     /// The limit on tokens or dollars that is used up, if one is.
     pub fn spent(&self, usage: &Tally, cost: MicroUsd) -> Option<Limit> {
-        if self.max_tokens.is_some_and(|limit| super::tokens(usage) >= limit) {
-            Some(Limit::SessionTokens)
-        } else if self.max_cost.is_some_and(|limit| cost >= limit) {
-            Some(Limit::SessionCost)
-        } else {
-            None
-        }
+        self.budget().spent(super::tokens(usage), cost)
     }
 
     /// Whether tokens or dollars are limited.
     pub fn has_budget(&self) -> bool {
-        self.max_tokens.is_some() || self.max_cost.is_some()
+        self.budget().is_limited()
     }
 
-    /// The limit that so much would be over, if one is: nothing is over a limit that only uses it up.
+    /// The limit on tokens or dollars that so much would be over, if one is.
     pub fn over(&self, tokens: u64, cost: MicroUsd) -> Option<Limit> {
-        if self.max_tokens.is_some_and(|limit| tokens > limit) {
-            Some(Limit::SessionTokens)
-        } else if self.max_cost.is_some_and(|limit| cost > limit) {
-            Some(Limit::SessionCost)
-        } else {
-            None
-        }
+        self.budget().over(tokens, cost)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget { tokens: (self.max_tokens, Limit::SessionTokens), cost: (self.max_cost, Limit::SessionCost) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Limits of all sessions together that a client secret opens, and what they have drawn on them.
 
+use super::budget::Budget;
 use crate::usage::{Limit, MicroUsd, Tally};
 
 /// What the sessions of a client secret may use up together; `None` does not limit.
@@ -32,7 +33,7 @@ impl SharedLimits {
 
     /// Whether tokens or dollars are limited.
     pub fn has_budget(&self) -> bool {
-        self.max_tokens.is_some() || self.max_cost.is_some()
+        self.budget().is_limited()
     }
 
     /// The limit that leaves no room for one more session, if one does. A limit is reached when nothing is left of it.
@@ -43,24 +44,16 @@ impl SharedLimits {
 
     /// The limit on tokens or dollars that is used up, if one is.
     pub fn spent(&self, drawn: &Drawn) -> Option<Limit> {
-        if self.max_tokens.is_some_and(|limit| drawn.tokens >= limit) {
-            Some(Limit::SecretTokens)
-        } else if self.max_cost.is_some_and(|limit| drawn.cost >= limit) {
-            Some(Limit::SecretCost)
-        } else {
-            None
-        }
+        self.budget().spent(drawn.tokens, drawn.cost)
     }
 
-    /// The limit that so much would be over, if one is: nothing is over a limit that only uses it up.
+    /// The limit on tokens or dollars that so much would be over, if one is.
     pub fn over(&self, tokens: u64, cost: MicroUsd) -> Option<Limit> {
-        if self.max_tokens.is_some_and(|limit| tokens > limit) {
-            Some(Limit::SecretTokens)
-        } else if self.max_cost.is_some_and(|limit| cost > limit) {
-            Some(Limit::SecretCost)
-        } else {
-            None
-        }
+        self.budget().over(tokens, cost)
+    }
+
+    fn budget(&self) -> Budget {
+        Budget { tokens: (self.max_tokens, Limit::SecretTokens), cost: (self.max_cost, Limit::SecretCost) }
     }
 }
 

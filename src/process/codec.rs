@@ -95,6 +95,20 @@ impl<'a> Reader<'a> {
         u32::try_from(self.number()?).map_err(|_| Corrupt)
     }
 
+    /// So many of something as a number says, and at most `capacity`.
+    pub(crate) fn list<T>(
+        &mut self,
+        capacity: usize,
+        mut read: impl FnMut(&mut Self) -> Result<T, Corrupt>,
+    ) -> Result<Vec<T>, Corrupt> {
+        let count = usize::try_from(self.number()?).ok().filter(|count| *count <= capacity).ok_or(Corrupt)?;
+        let mut list = Vec::with_capacity(count);
+        for _ in 0..count {
+            list.push(read(self)?);
+        }
+        Ok(list)
+    }
+
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Corrupt> {
         let len = usize::try_from(self.number()?).map_err(|_| Corrupt)?;
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(Corrupt)?;

@@ -178,13 +178,11 @@ impl Page {
             return Ok(Self::default());
         }
         let mut reader = Reader::new(bytes);
-        let count = usize::try_from(reader.number()?).ok().filter(|count| *count <= CAPACITY).ok_or(Corrupt)?;
-        let mut page = Self(Vec::with_capacity(count));
-        for _ in 0..count {
-            let (key, worker) = (TallyKey::read(&mut reader)?, WorkerSlot::read(&mut reader)?);
+        let page = Self(reader.list(CAPACITY, |reader| {
+            let (key, worker) = (TallyKey::read(reader)?, WorkerSlot::read(reader)?);
             let (responses, tokens, cost) = (reader.number()?, reader.number()?, MicroUsd(reader.number()?));
-            page.0.push((key, worker, Reserved { responses, tokens, cost }));
-        }
+            Ok((key, worker, Reserved { responses, tokens, cost }))
+        })?);
         reader.end().map(|()| page)
     }
 }

@@ -138,15 +138,13 @@ impl Page {
             return Ok(Self::default());
         }
         let mut reader = Reader::new(bytes);
-        let count = usize::try_from(reader.number()?).ok().filter(|count| *count <= CAPACITY).ok_or(Corrupt)?;
-        let mut page = Self(Vec::with_capacity(count));
-        for _ in 0..count {
-            page.0.push(Entry {
-                key: TallyKey::read(&mut reader)?,
+        let page = Self(reader.list(CAPACITY, |reader| {
+            Ok(Entry {
+                key: TallyKey::read(reader)?,
                 kept_until: reader.number()?,
                 drawn: Drawn { sessions: reader.number()?, tokens: reader.number()?, cost: MicroUsd(reader.number()?) },
-            });
-        }
+            })
+        })?);
         reader.end().map(|()| page)
     }
 }

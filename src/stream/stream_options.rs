@@ -88,6 +88,7 @@ mod tests {
     use crate::credential::Caller;
     use crate::endpoint::Endpoint;
     use crate::limit::CallerLimits;
+    use crate::stream::admission::testing::admission;
     use crate::testing::{caller, policy, provider};
 
     /// What becomes of a body sent here: whether it is made to ask, or the answer that refuses it.
@@ -95,17 +96,8 @@ mod tests {
         let target = Target::parse(path.as_bytes());
         let (endpoint, _) = Endpoint::read(b"POST", &target, None).unwrap();
         let limits = CallerLimits { tokens_per_day, ..CallerLimits::default() };
-        let (policy, caller) = (Arc::new(policy()), Arc::new(Caller { limits, ..caller() }));
-        let admission = Admission {
-            policy,
-            caller,
-            client_secret: None,
-            share: None,
-            endpoint,
-            prices: None,
-            call: None,
-            standing: None,
-        };
+        let caller = Arc::new(Caller { limits, ..caller() });
+        let admission = Admission { caller, ..admission(policy(), endpoint) };
         let provider = Provider { kind, ..provider() };
         let asked = read_body(&admission, body.as_bytes())
             .and_then(|mut body| include_usage(&admission, &target, &provider, body.as_mut()));

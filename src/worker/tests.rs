@@ -14,6 +14,17 @@ use crate::stream::AccessLog;
 const NUMBER: StreamNumber = StreamNumber(7);
 const START: u64 = 1_800_000_000;
 
+/// An upgrade of web-app's.
+const UPGRADE: [(&str, &str); 7] = [
+    (":method", "GET"),
+    (":path", "/v1/realtime?model=gpt-realtime"),
+    ("upgrade", "websocket"),
+    ("connection", "Upgrade"),
+    ("sec-websocket-version", "13"),
+    ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ("authorization", "Bearer token-of-the-web-app"),
+];
+
 /// A worker, its host, and the configuration under which streams are opened.
 struct Fixture {
     worker: Worker,
@@ -56,16 +67,7 @@ impl Fixture {
 
     /// A WebSocket of web-app's that the upstream has accepted.
     fn websocket(&mut self) -> StreamId {
-        let lines = [
-            (":method", "GET"),
-            (":path", "/v1/realtime?model=gpt-realtime"),
-            ("upgrade", "websocket"),
-            ("connection", "Upgrade"),
-            ("sec-websocket-version", "13"),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("authorization", "Bearer token-of-the-web-app"),
-        ];
-        let (id, action) = self.request(&lines, false);
+        let (id, action) = self.request(&UPGRADE, false);
         assert!(matches!(action, RequestAction::Forward(_, None)));
         let action = self.worker.response_headers(id, false, &self.response("101"));
         assert!(matches!(action, ResponseAction::Edit(_)));

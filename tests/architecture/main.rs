@@ -229,6 +229,22 @@ fn a_host_only_reads_calls_and_applies() {
 }
 
 #[test]
+fn the_module_that_is_shipped_has_every_callback_that_the_host_listens_to() {
+    let kept = std::fs::read_to_string("tools/optimise.mjs").unwrap();
+    let mut broken = Vec::new();
+    for file in files("hosts/proxy_wasm/src").iter().filter(|file| !file.is_test) {
+        for function in file.functions() {
+            let Some(callback) = function.name.text.strip_prefix("on_") else { continue };
+            let callback = callback.strip_prefix("http_").filter(|rest| *rest != "call_response").unwrap_or(callback);
+            if !kept.contains(&format!("'proxy_on_{callback}'")) {
+                broken.push(format!("{}: tools/optimise.mjs drops proxy_on_{callback}", file.at(&function.name)));
+            }
+        }
+    }
+    hold("callbacks that nobody calls", &broken);
+}
+
+#[test]
 fn tests_stand_last() {
     let mut broken = Vec::new();
     for file in all() {

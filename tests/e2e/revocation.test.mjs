@@ -295,6 +295,34 @@ test('a new listener (LDS) ends the sessions of the one before it, too', async (
   hangUp(kept);
 });
 
+describe('what a session outlives', () => {
+  const remains = async (sessions) => {
+    const stop = talking(sessions);
+    await sleep(2_000);
+    stop();
+    await assertOpen(sessions);
+    hangUp(sessions);
+  };
+
+  test('a new configuration in another VM, which knows nothing of it', async () => {
+    await gateway.replaceFilter({ configuration: configured(held) });
+    const sessions = await onEachWorker(gateway);
+    await gateway.replaceFilter({ configuration: configured(another), vmId: 'realtime_byok_of_tomorrow' });
+    assert.equal(await knock(gateway, tokens.web), 401);
+    await remains(sessions);
+  });
+
+  test('a configuration that comes back, byte for byte, while it still has sessions', async () => {
+    await gateway.replaceFilter({ configuration: configured(another) });
+    const older = await onEachWorker(gateway, { token: tokenOf.kept });
+    await gateway.replaceFilter({ configuration: configured(held) });
+    const sessions = await onEachWorker(gateway);
+    await gateway.replaceFilter({ configuration: configured(another) });
+    assert.equal(await knock(gateway, tokens.web), 401);
+    await remains([...older, ...sessions]);
+  });
+});
+
 describe('another plugin in the same VM', () => {
   const portOf = (at) => at.currentPort('elsewhere');
 

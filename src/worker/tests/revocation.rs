@@ -105,16 +105,7 @@ fn a_new_configuration_ends_the_sessions_whose_tokens_it_lacks() {
 #[test]
 fn a_session_whose_upstream_answers_only_then_ends_too() {
     let mut fixture = Fixture::of(&configuration(&kept(), &json!({})));
-    let lines = [
-        (":method", "GET"),
-        (":path", "/v1/realtime?model=gpt-realtime"),
-        ("upgrade", "websocket"),
-        ("connection", "Upgrade"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("authorization", "Bearer token-of-the-web-app"),
-    ];
-    let (id, _) = fixture.request(&lines, false);
+    let (id, _) = fixture.request(&UPGRADE, false);
     fixture.configured("gateway", &configuration(&another(), &json!({})));
     fixture.tick();
     fixture.worker.response_headers(id, false, &fixture.response("101"));
