@@ -78,6 +78,13 @@ impl Worker {
         }
     }
 
+    /// The same worker, for a host that always hands bodies over while their headers wait: nobody is hurried there.
+    #[must_use]
+    pub fn with_all_bodies(mut self) -> Self {
+        self.body_watch.body_came();
+        self
+    }
+
     /// Reads a configuration of the plugin of this name, `variable` giving those of the environment, and makes it known;
     /// `None` if it is wrong.
     pub fn configure(
