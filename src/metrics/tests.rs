@@ -59,7 +59,11 @@ fn a_name_has_its_labels_in_front() {
             "code=budget_exceeded;caller=web-app;limit=caller.tokens_per_day;rejected_total",
         ),
         (
-            Metric::Rejected { code: DenialCode::SessionLimitExceeded, caller: None, limit: Some(Limit::SecretSessions) },
+            Metric::Rejected {
+                code: DenialCode::SessionLimitExceeded,
+                caller: None,
+                limit: Some(Limit::SecretSessions),
+            },
             "code=session_limit_exceeded;limit=secret.max_sessions;rejected_total",
         ),
         (Metric::Unpriced { model: "m" }, "model=m;unpriced_total"),

@@ -6,6 +6,7 @@ use realtime_byok::worker::Worker;
 
 use super::abi::{Body, Direction, Failed, Filter, FilterId};
 use super::envoy::{Control, EnvoyStream, log_failure};
+use super::faults::fault_at;
 use super::plugins::Plugin;
 use super::process::process;
 use super::worker::{Due, Entry, Gate, Progress};
@@ -13,9 +14,10 @@ use super::worker::{Due, Entry, Gate, Progress};
 /// A stream begins under a plugin's configuration.
 pub(crate) fn open(plugin: &Plugin, filter: &Filter<'_>) -> Option<FilterId> {
     let number = filter.worker_index();
-    let configuration = plugin.configurations.get(number)?;
+    let configuration = plugin.configuration(number)?;
     let scheduler = filter.scheduler();
     let mut worker = process().worker(number)?;
+    fault_at("new");
     let slot = worker.next_slot();
     let stream = worker.worker.open(StreamNumber(u64::try_from(slot).ok()?), Some(configuration.clone()));
     let generation = worker.insert(stream, scheduler);
@@ -27,7 +29,7 @@ pub(crate) fn request_headers(id: FilterId, filter: &Filter<'_>, ends: bool) -> 
     let run = |worker: &mut Worker, entry: &mut Entry, host: &EnvoyStream<'_>| {
         waits_for_request(entry, worker.request_headers(entry.stream, ends, host))
     };
-    hook(id, filter, run, |action| action.apply(&without_body(filter)))
+    hook("request_headers", (id, filter), run, |action| action.apply(&without_body(filter)))
 }
 
 /// More of the request's body came.
@@ -37,7 +39,7 @@ pub(crate) fn request_body(id: FilterId, filter: &Filter<'_>, ends: bool) -> Flo
         let action = worker.request_body(entry.stream, &mut body, ends, host);
         (waits_for_request(entry, action), body)
     };
-    hook(id, filter, run, |(action, body)| action.apply(&Control { filter, body }))
+    hook("request_body", (id, filter), run, |(action, body)| action.apply(&Control { filter, body }))
 }
 
 /// The request's trailers came.
@@ -47,7 +49,7 @@ pub(crate) fn request_trailers(id: FilterId, filter: &Filter<'_>) -> Flow {
         let (edits, action) = worker.request_trailers(entry.stream, &mut body, host);
         (edits, waits_for_request(entry, action), body)
     };
-    hook(id, filter, run, |(edits, action, body)| {
+    hook("request_trailers", (id, filter), run, |(edits, action, body)| {
         let control = Control { filter, body };
         control.edit(HeaderMap::RequestTrailers, &edits)?;
         action.apply(&control)
@@ -59,7 +61,7 @@ pub(crate) fn response_headers(id: FilterId, filter: &Filter<'_>, ends: bool) ->
     let run = |worker: &mut Worker, entry: &mut Entry, host: &EnvoyStream<'_>| {
         waits_for_response(entry, worker.response_headers(entry.stream, ends, host))
     };
-    hook(id, filter, run, |action| action.apply(&without_body(filter)))
+    hook("response_headers", (id, filter), run, |action| action.apply(&without_body(filter)))
 }
 
 /// More of the response's body came.
@@ -69,7 +71,7 @@ pub(crate) fn response_body(id: FilterId, filter: &Filter<'_>, ends: bool) -> Fl
         let action = worker.response_body(entry.stream, &mut body, ends, host);
         (waits_for_response(entry, action), body)
     };
-    hook(id, filter, run, |(action, body)| action.apply(&Control { filter, body }))
+    hook("response_body", (id, filter), run, |(action, body)| action.apply(&Control { filter, body }))
 }
 
 /// The response's trailers came.
@@ -79,7 +81,7 @@ pub(crate) fn response_trailers(id: FilterId, filter: &Filter<'_>) -> Flow {
         let (edits, action) = worker.response_trailers(entry.stream, host);
         (edits, waits_for_response(entry, action), body)
     };
-    hook(id, filter, run, |(edits, action, body)| {
+    hook("response_trailers", (id, filter), run, |(edits, action, body)| {
         let control = Control { filter, body };
         control.edit(HeaderMap::ResponseTrailers, &edits)?;
         action.apply(&control)
@@ -91,6 +93,7 @@ pub(crate) fn complete(id: FilterId, filter: &Filter<'_>) {
     let host = EnvoyStream::new(filter);
     let log = process().worker(id.worker).and_then(|mut worker| {
         let (core, entry) = worker.entry(id)?;
+        fault_at("stream_complete");
         let log = core.end(entry.stream, &host);
         worker.run_commands();
         Some(log)
@@ -108,13 +111,18 @@ pub(crate) fn close(id: FilterId) {
     if let Some(mut worker) = process().worker(id.worker)
         && let Some(entry) = worker.remove(id)
     {
+        fault_at("destroy");
         worker.worker.close(entry.stream);
     }
 }
 
 /// What the worker wanted done with the stream is due.
 pub(crate) fn scheduled(id: FilterId, filter: &Filter<'_>) -> Flow {
-    let due = process().worker(id.worker).and_then(|mut worker| worker.entry(id)?.1.due.take());
+    let due = process().worker(id.worker).and_then(|mut worker| {
+        let due = worker.entry(id)?.1.due.take();
+        fault_at("scheduled");
+        due
+    });
     let done = match due {
         None => return Flow::Continue,
         Some(Due::Reset) => filter.reset(),
@@ -137,14 +145,15 @@ pub(crate) fn shut(id: FilterId) {
 
 /// Does one hook, and nothing once something has failed: `run` says what, and `apply` does it, when the worker is free again.
 fn hook<A>(
-    id: FilterId,
-    filter: &Filter<'_>,
+    name: &'static str,
+    (id, filter): (FilterId, &Filter<'_>),
     run: impl FnOnce(&mut Worker, &mut Entry, &EnvoyStream<'_>) -> A,
     apply: impl FnOnce(A) -> Result<Flow, Failed>,
 ) -> Flow {
     let host = EnvoyStream::new(filter);
     let action = process().worker(id.worker).and_then(|mut worker| {
         let (core, entry) = worker.entry(id).filter(|(_, entry)| entry.gate == Gate::Open)?;
+        fault_at(name);
         Some(run(core, entry, &host))
     });
     let flow = action.ok_or(Failed).and_then(|action| host.all_read().and_then(|()| apply(action)));

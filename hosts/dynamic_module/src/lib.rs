@@ -8,6 +8,7 @@
 
 mod abi;
 mod envoy;
+mod faults;
 mod filter;
 mod plugins;
 mod process;

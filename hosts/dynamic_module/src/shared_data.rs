@@ -58,3 +58,45 @@ impl SharedData for ProcessData {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn the_first_of_two_who_find_nothing_is_the_only_one() {
+        let data = ProcessData::default();
+        let (one, other) = (data.read("k"), data.clone().read("k"));
+        assert_eq!(data.write("k", b"one", one.cas), Ok(()));
+        assert_eq!(data.write("k", b"other", other.cas), Err(CasMismatch));
+        assert_eq!(data.read("k").bytes, b"one");
+    }
+
+    #[test]
+    fn no_change_of_many_threads_is_lost() {
+        const THREADS: u64 = 8;
+        const CHANGES: u64 = 2000;
+        let data = ProcessData::default();
+        let count = |key: &str| data.read(key).bytes.try_into().map_or(0, u64::from_le_bytes);
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let data = data.clone();
+                scope.spawn(move || {
+                    for change in 0..CHANGES {
+                        let key = format!("key {}", (thread + change) % 3);
+                        loop {
+                            let Entry { bytes, cas } = data.read(&key);
+                            let next = bytes.try_into().map_or(0, u64::from_le_bytes) + 1;
+                            if data.write(&key, &next.to_le_bytes(), cas).is_ok() {
+                                break;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!((0..3).map(|key| count(&format!("key {key}"))).sum::<u64>(), THREADS * CHANGES);
+    }
+}

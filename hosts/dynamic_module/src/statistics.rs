@@ -11,7 +11,9 @@ use super::worker::WorkerThread;
 
 /// Every statistic that there is, by its family and the values of its labels. Envoy forgets one when the last configuration
 /// that has changed it is gone: each that comes has all of them from the one before.
-static KNOWN: LazyLock<Mutex<BTreeSet<(usize, Vec<String>)>>> = LazyLock::new(Mutex::default);
+static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
+
+type Known = BTreeSet<(usize, Vec<String>)>;
 
 /// Makes all families while a configuration is created.
 pub(crate) fn defined(config: &Config<'_>) -> Vec<Option<Defined>> {

@@ -19,9 +19,9 @@ impl Ticker {
         let end = Arc::new((Mutex::new(false), Condvar::new()));
         let its_end = Arc::clone(&end);
         let run = move || {
-            let (has_ended, told) = &*its_end;
+            let (has_ended, changed) = &*its_end;
             loop {
-                let wait = told.wait_timeout_while(lock(has_ended), TICK, |has_ended| !*has_ended);
+                let wait = changed.wait_timeout_while(lock(has_ended), TICK, |has_ended| !*has_ended);
                 if wait.is_ok_and(|(has_ended, _)| *has_ended) {
                     return;
                 }

@@ -68,11 +68,19 @@ impl Context for StreamContext {}
 
 impl HttpContext for StreamContext {
     fn on_http_request_headers(&mut self, _: usize, ends: bool) -> Action {
-        self.callback(Body::request(0), |worker, id, _, host| worker.request_headers(id, ends, host), RequestAction::apply)
+        self.callback(
+            Body::request(0),
+            |worker, id, _, host| worker.request_headers(id, ends, host),
+            RequestAction::apply,
+        )
     }
 
     fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
-        self.callback(Body::request(size), |worker, id, body, host| worker.request_body(id, body, ends, host), RequestAction::apply)
+        self.callback(
+            Body::request(size),
+            |worker, id, body, host| worker.request_body(id, body, ends, host),
+            RequestAction::apply,
+        )
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
@@ -89,7 +97,11 @@ impl HttpContext for StreamContext {
     }
 
     fn on_http_response_headers(&mut self, _: usize, ends: bool) -> Action {
-        self.callback(Body::response(0), |worker, id, _, host| worker.response_headers(id, ends, host), ResponseAction::apply)
+        self.callback(
+            Body::response(0),
+            |worker, id, _, host| worker.response_headers(id, ends, host),
+            ResponseAction::apply,
+        )
     }
 
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {

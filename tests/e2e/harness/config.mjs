@@ -1,6 +1,7 @@
 // Envoy configuration as a user would write it, built from what a test cares about.
 import { join } from 'node:path';
-import { certificate, host, modulePath } from './paths.mjs';
+import { host } from './host.mjs';
+import { certificate, modulePath } from './paths.mjs';
 
 const type = (name) => `type.googleapis.com/${name}`;
 
@@ -59,13 +60,13 @@ export function wasmFilter({
   };
 }
 
-/** The same filter as the native library. */
-export function nativeFilter({ configuration, encoding = 'string', pluginName = 'realtime_byok' }) {
+/** The same filter as the native library `lib<module>.so`. */
+export function nativeFilter({ configuration, encoding = 'string', module = 'realtime_byok', pluginName = 'realtime_byok' }) {
   return {
     name: pluginName,
     typed_config: {
       '@type': type('envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter'),
-      dynamic_module_config: { name: 'realtime_byok', do_not_close: true, metrics_namespace: 'wasmcustom' },
+      dynamic_module_config: { name: module, do_not_close: true },
       filter_name: pluginName,
       filter_config: packed(configuration, encoding),
     },
@@ -187,7 +188,8 @@ export function cluster(name, port) {
     name,
     circuit_breakers: { thresholds: [{ max_connections: 10_000, max_pending_requests: 10_000, max_requests: 10_000 }] },
     type: 'STATIC',
-    connect_timeout: '2s',
+    // An upstream of the tests' own takes its time where thousands connect to it at once.
+    connect_timeout: '20s',
     load_assignment: {
       cluster_name: name,
       endpoints: [

@@ -19,10 +19,6 @@ export function nativeDirectory() {
   return process.env.REALTIME_BYOK_NATIVE ?? join(repository, 'target/native');
 }
 
-/** Which host runs the filter: `wasm`, the module, or `native`, the library; `HOST` says. */
-export const host = process.env.HOST ?? 'wasm';
-if (!['wasm', 'native'].includes(host)) throw new Error(`HOST is wasm or native, and not ${host}`);
-
 /** Envoy's binary: `ENVOY_BIN`, or the one that `make` installed into the venv. */
 export function envoyBinary() {
   if (process.env.ENVOY_BIN) return process.env.ENVOY_BIN;

@@ -49,6 +49,7 @@ macro_rules! numbers {
         $(
             $(#[$doc])*
             #[repr(u32)]
+            #[allow(clippy::enum_variant_names, reason = "the names are the header's")]
             #[derive(Debug, Clone, Copy, PartialEq, Eq)]
             pub(super) enum $name { $($variant = $number),* }
         )*
@@ -165,6 +166,7 @@ macro_rules! callbacks {
         $(
             $(#[$doc])*
             #[inline]
+            #[allow(clippy::too_many_arguments, reason = "they are the header's")]
             pub(super) unsafe fn $name($($argument: $type),*) $(-> $result)? {
                 match CALLBACKS.get() {
                     // SAFETY: the caller holds to the function's contract.

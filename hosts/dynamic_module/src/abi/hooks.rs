@@ -146,7 +146,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(module: *const 
     if !module.is_null() {
         // SAFETY: it was made by `Arc::into_raw`, and Envoy gives it back once.
         let plugin = unsafe { Arc::from_raw(module.cast::<Plugin>()) };
-        caught(|| plugins::done(&plugin), || ());
+        caught(move || plugins::done(plugin), || ());
     }
 }
 
@@ -245,11 +245,7 @@ extern "C" fn envoy_dynamic_module_on_http_filter_scheduled(envoy: *mut c_void, 
 
 /// A second has passed.
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(
-    envoy: *mut c_void,
-    module: *const c_void,
-    _: u64,
-) {
+extern "C" fn envoy_dynamic_module_on_http_filter_config_scheduled(envoy: *mut c_void, module: *const c_void, _: u64) {
     // SAFETY: Envoy's object lives as long as the hook runs, which is the main thread's; the other was made by
     // `Arc::into_raw`, and Envoy has not given it back.
     let (config, plugin) = unsafe { (Config::new(envoy), module.cast::<Plugin>().as_ref()) };
@@ -315,4 +311,39 @@ unused! {
     envoy_dynamic_module_on_http_filter_http_stream_reset(*mut c_void, *const c_void, u64, u32);
     envoy_dynamic_module_on_http_filter_downstream_above_write_buffer_high_watermark(*mut c_void, *const c_void);
     envoy_dynamic_module_on_http_filter_downstream_below_write_buffer_low_watermark(*mut c_void, *const c_void);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_streams_number_is_no_address_and_says_where_it_is() {
+        for (worker, slot, generation) in
+            [(0, 0, 0), (3, 70_000, 5), (FilterId::MAX_WORKERS - 1, 0, FilterId::GENERATIONS - 1)]
+        {
+            let id = FilterId { worker, slot, generation };
+            assert!(!id.pointer().is_null());
+            assert_eq!(FilterId::of(id.pointer()), Some(id));
+        }
+        assert_eq!(FilterId::of(null()), None);
+    }
+
+    #[test]
+    fn no_panic_leaves_a_hook() {
+        struct PanicsAgain;
+        impl Drop for PanicsAgain {
+            fn drop(&mut self) {
+                panic!("again");
+            }
+        }
+        assert_eq!(caught(|| panic!("once"), || 1), 1);
+        assert_eq!(caught(|| std::panic::panic_any(PanicsAgain), || 1), 1);
+    }
+
+    #[test]
+    fn without_an_envoy_nothing_can_be_done() {
+        assert_eq!(bindings::resolve(), Err("log"));
+        assert!(envoy_dynamic_module_on_program_init().is_null());
+    }
 }

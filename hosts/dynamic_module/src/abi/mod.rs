@@ -4,6 +4,8 @@
 
 mod bindings;
 mod body;
+#[cfg(test)]
+mod facts;
 mod hooks;
 
 use std::cell::Cell;
@@ -17,7 +19,9 @@ use realtime_byok::http::{Headers, Span};
 use realtime_byok::metrics::{Change, Family, StatisticKind};
 use realtime_byok::stream::DetailedReply;
 
-use bindings::{AttributeId, EnvoyBuffer, EnvoyHeader, HeaderType, LogLevel, MetadataSource, ModuleBuffer, ModuleHeader};
+use bindings::{
+    AttributeId, EnvoyBuffer, EnvoyHeader, HeaderType, LogLevel, MetadataSource, ModuleBuffer, ModuleHeader,
+};
 
 pub(crate) use body::{Body, Direction};
 pub(crate) use hooks::FilterId;
@@ -184,8 +188,7 @@ impl Filter<'_> {
         self.written(text).or_else(|| {
             let mut keys = vec![EnvoyBuffer { bytes: null(), length: 0 }; count];
             // SAFETY: the stream lives, the buffer is a live slice's, and there is room for as many keys as there are.
-            let are_written =
-                unsafe { bindings::metadata_keys(self.pointer, source, namespace, keys.as_mut_ptr()) };
+            let are_written = unsafe { bindings::metadata_keys(self.pointer, source, namespace, keys.as_mut_ptr()) };
             // SAFETY: Envoy has written the keys, and nothing has changed them since.
             let is_there = are_written && keys.iter().any(|known| unsafe { bytes(known) } == key.as_bytes());
             is_there.then(Vec::new)
@@ -196,9 +199,7 @@ impl Filter<'_> {
     pub(crate) fn set_filter_state(&self, key: &str, value: &[u8]) -> Result<(), Failed> {
         self.lives()?;
         // SAFETY: the stream lives, and the buffers are live slices'.
-        done(unsafe {
-            bindings::set_filter_state(self.pointer, module_buffer(key.as_bytes()), module_buffer(value))
-        })
+        done(unsafe { bindings::set_filter_state(self.pointer, module_buffer(key.as_bytes()), module_buffer(value)) })
     }
 
     /// The number of the stream's worker.
@@ -282,7 +283,9 @@ impl Config<'_> {
         let mut values: Vec<_> = values.iter().map(|value| module_buffer(value.as_ref().as_bytes())).collect();
         let (call, amount) = match (of.kind, change) {
             (StatisticKind::Histogram, Change::Record(value)) => (bindings::record_histogram_value as Add, value),
-            (StatisticKind::Counter, Change::Add(amount)) => (bindings::increment_counter as Add, amount.unsigned_abs()),
+            (StatisticKind::Counter, Change::Add(amount)) => {
+                (bindings::increment_counter as Add, amount.unsigned_abs())
+            }
             (StatisticKind::Counter, _) => (bindings::increment_counter as Add, 0),
             (StatisticKind::Gauge, Change::Add(amount)) if amount < 0 => {
                 (bindings::decrement_gauge as Add, amount.unsigned_abs())
@@ -313,7 +316,8 @@ impl Config<'_> {
         let (lines, count) = (lines.as_mut_ptr(), lines.len());
         let mut number = 0;
         // SAFETY: the configuration lives, and so do the buffers and the number.
-        let sent = unsafe { bindings::http_callout(self.pointer, &raw mut number, cluster, lines, count, body, timeout) };
+        let sent =
+            unsafe { bindings::http_callout(self.pointer, &raw mut number, cluster, lines, count, body, timeout) };
         if sent == bindings::SUCCESS { Ok(number) } else { Err(Failed) }
     }
 }
