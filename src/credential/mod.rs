@@ -14,6 +14,6 @@ pub use caller::{Access, Caller, Callers, Token, TokenError, Validity};
 pub use error::CredentialError;
 pub use presented::{PresentedTokens, SHORTEST_TOKEN, stands_in};
 pub use settings::GatewaySettings;
-pub use slots::{Slot, presented_token};
+pub use slots::{Slot, SlotValue, presented_token};
 pub use strip::Strip;
 pub use subprotocols::{Subprotocol, SubprotocolOffer};

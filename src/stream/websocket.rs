@@ -9,6 +9,7 @@ mod client_says;
 mod upstream_read;
 mod watcher;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::action::BodyAction;
@@ -19,6 +20,7 @@ use super::session_meter::SessionMeter;
 use super::upstream::Upstream;
 use crate::limit::Ending;
 use crate::memory::{MemoryAccount, Overdrawn, Reservation};
+use crate::policy::Provider;
 use crate::process::Sessions;
 use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
 use crate::usage::{
@@ -44,7 +46,7 @@ pub(crate) struct WebSocketRelay {
     /// Of frames in the client's name.
     mask: [u8; 4],
     user: Option<String>,
-    provider: String,
+    provider: Arc<Provider>,
     meter: SessionMeter,
     client: Follower,
     upstream: Follower,
@@ -86,7 +88,7 @@ impl WebSocketRelay {
             id: RecordId::new(id),
             mask: [a, b, c, d],
             user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone()),
-            provider: upstream.provider.name.clone(),
+            provider: upstream.provider.clone(),
             client: Follower::new(
                 Sender::Client,
                 match meter.inspects_client() {
@@ -378,7 +380,7 @@ impl WebSocketRelay {
             caller: self.meter.caller.name.clone(),
             user: self.user.clone(),
             policy: self.meter.policy.name.clone(),
-            provider: self.provider.clone(),
+            provider: self.provider.name.clone(),
             model: meter.model().map(str::to_owned),
             started_at: Timestamp::from(started),
             duration_ms: millis(started),
