@@ -238,9 +238,10 @@ pub struct Policy {
     pub aliases: Named<String>,
     /// What a session may use up.
     pub session: Option<SessionLimits>,
-    /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`. One that nearly is a
-    /// field of a known session is an error, one that no known session has a warning.
-    pub lock: Option<Vec<String>>,
+    /// Session fields that a client may not change, such as `instructions` or `audio.output.voice`: a list, or a map that
+    /// also says what becomes of a message that would. One that nearly is a field of a known session is an error, one that
+    /// no known session has a warning.
+    pub lock: Option<Lock>,
     /// The types that a client's tools may have, such as `function`; others (`mcp`, `web_search`) count as a locked field.
     /// Without this: all.
     pub tool_types: Option<Vec<String>>,
@@ -259,6 +260,40 @@ impl Policy {
         let is_handled = provider.is_some() || providers.is_some() || models.is_some() || !aliases.0.is_empty();
         is_handled || session.is_some() || lock.is_some() || tool_types.is_some() || calls.is_some() || meter.is_some()
     }
+}
+
+/// Session fields that a client may not change.
+pub enum Lock {
+    /// These; one that changes ends the session.
+    Fields(Vec<String>),
+    /// The long form.
+    Rules(LockRules),
+}
+
+/// Session fields that a client may not change, and what happens if it tries.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields, default))]
+#[derive(Default)]
+pub struct LockRules {
+    /// The fields.
+    pub fields: Vec<String>,
+    /// What becomes of a message that would change one of them, or holds a tool of a type that is not among `tool_types`.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "end")))]
+    pub on_change: OnChange,
+}
+
+/// What becomes of a message that would change what is locked.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename_all = "snake_case"))]
+pub enum OnChange {
+    /// It ends the session.
+    #[default]
+    End,
+    /// It goes no further, and the client gets the error event `field_locked`.
+    Refuse,
+    /// It goes on without what is locked.
+    Drop,
 }
 
 /// The one thing that `auth` can be.

@@ -80,6 +80,20 @@ map!(Policy {
     meter,
 });
 
+choice!(OnChange { "end" => End, "refuse" => Refuse, "drop" => Drop });
+
+impl Decode for Lock {
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        match value {
+            Document::Map(_) => LockRules::decode(value, decoder).map(Self::Rules),
+            Document::List(_) => decoder.list(value).map(Self::Fields),
+            _ => decoder.unfit_text(value, "a list of fields, or a map of fields and on_change"),
+        }
+    }
+}
+
+map!(LockRules { fields = Vec::new(), on_change = OnChange::default() });
+
 map!(Calls {
     unwatched = Permission::default(),
     raw_ids = Permission::default(),
