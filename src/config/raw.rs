@@ -189,10 +189,19 @@ pub struct Token {
 
 /// Who may come in.
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = one_of::some_way_in))]
 #[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
 pub struct Caller {
-    /// Its tokens, at least one; several, so that they can be rotated.
+    /// Its tokens; several, so that they can be rotated. It needs one, or an identity.
+    #[cfg_attr(feature = "schema", schemars(default))]
     pub tokens: Vec<Token>,
+    /// What Envoy has verified of its requests, which then need no token. One that is so decides, whatever tokens a request
+    /// has beside it.
+    #[cfg_attr(feature = "schema", schemars(default))]
+    pub identities: Vec<Identity>,
+    /// The property that names the user of its requests, for records, client secrets and the access log. A client secret's
+    /// own user wins.
+    pub user: Option<User>,
     /// The names of the policies that it may use. Without this: all.
     pub policies: Option<Vec<String>>,
     /// Globs of the models that it may use, beside what the policy says. Without this: all.
@@ -202,6 +211,34 @@ pub struct Caller {
     pub origins: Option<Vec<String>>,
     /// What it may use up, counted by all of Envoy's workers together.
     pub limits: Option<CallerLimits>,
+}
+
+/// A property of a request that Envoy has verified before this filter, and what it must be: exactly one of `equals` and `glob`.
+/// One that is absent or no string is nobody's.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(transform = one_of::one_value))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
+pub struct Identity {
+    /// The path of an attribute of Envoy's, such as `[connection, uri_san_peer_certificate]` or
+    /// `[metadata, filter_metadata, envoy.filters.http.jwt_authn, corp, tenant]`. It cannot begin with `request`: that is
+    /// what clients write.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1))))]
+    pub property: Vec<String>,
+    /// The string that it must be.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    pub equals: Option<String>,
+    /// A glob that the string must match: `*` stands for any characters, `?` for one.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
+    pub glob: Option<String>,
+}
+
+/// The property that names a user.
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
+pub struct User {
+    /// The path of an attribute of Envoy's, as that of an identity.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1))))]
+    pub property: Vec<String>,
 }
 
 /// What a caller may use up.
