@@ -87,7 +87,7 @@ impl WebSocketRelay {
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
-            user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone()),
+            user: admission.user.clone(),
             provider: upstream.provider.clone(),
             client: client_follower(&meter),
             client_says: ClientSays::default(),

@@ -64,7 +64,9 @@ map!(CustomHeader { name, prefix = String::new() });
 map!(PoolKey { name, key, weight = one() });
 map!(SecretSource { env, value, base64 });
 map!(Token { sha256, env, value, base64, not_before, not_after });
-map!(Caller { tokens, policies, models, origins, limits });
+map!(Identity { property, equals, glob });
+map!(User { property });
+map!(Caller { tokens = Vec::new(), identities = Vec::new(), user, policies, models, origins, limits });
 map!(CallerLimits { concurrent_sessions, sessions_per_minute, tokens_per_day, cost_usd_per_day });
 
 map!(Policy {
