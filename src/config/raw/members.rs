@@ -4,6 +4,7 @@ use super::*;
 use crate::config::decode::{Decode, Decoder};
 use crate::config::document::Document;
 use crate::json::Decimal;
+use crate::secret::Secret;
 
 /// Decodes a map into a struct. Its fields are the names that are known; one that has a value here need not be given.
 macro_rules! map {

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "schema")]
 use super::one_of;
-use super::{Named, Span};
+use super::value::{Named, Span};
 
 /// What holds on a route: exactly one of `provider`, `providers` and `auth`, and rules for what is authenticated.
 #[derive(Default)]
