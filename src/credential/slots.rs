@@ -10,7 +10,7 @@ use super::bearer::bearer;
 use super::error::CredentialError;
 use super::settings::GatewaySettings;
 use super::subprotocols::{SubprotocolOffer, TokenEncoding};
-use crate::http::{members, trim};
+use crate::http::{Target, members, trim};
 
 /// A header in which a client may offer its token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +72,11 @@ pub fn presented_token<'a>(
     let subprotocols = offer.provider_slots().map(well_formed);
     let query_keys = query_keys.iter().map(|key| well_formed(key));
     one(all(Slot::Authorization).chain(all(Slot::ApiKey)).chain(subprotocols).chain(query_keys))
+}
+
+/// What a query gives as `key`.
+pub fn query_keys<'a>(target: &Target<'a>) -> Vec<Cow<'a, [u8]>> {
+    target.params().filter(|param| param.is("key")).map(|param| param.bytes()).collect()
 }
 
 /// The credential that a value of a slot is; `None` if it is of another scheme than those are.

@@ -40,7 +40,10 @@ map!(Raw {
     control,
     quota,
     events,
+    present,
 });
+
+map!(Present { header });
 
 map!(Gateway {
     header = Gateway::default().header,
