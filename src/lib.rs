@@ -14,6 +14,7 @@
 //!                       │ policy::Policies              which policy the route has
 //!                       │ endpoint::Endpoint            what method and path address, and whether they can stand there
 //!                       │ stream::admission             who it is, what it is for, where it comes from, which model
+//!                       │   credential::Properties        what Envoy says of it
 //!                       │   credential::{Slot, Callers}   a gateway token
 //!                       │   client_secret::sealing        a client secret
 //!                       │ process::Sessions             whether its caller may have one more session
@@ -43,7 +44,6 @@
 //! | host | whoever runs the core and gives it time, randomness, headers and bytes | [`host::StreamHost`] |
 //! | worker | one thread of the host, with all of its streams | [`worker::Worker`] |
 //! | action | what a host is to do with what came in a callback | [`stream::RequestAction`] |
-//! | command | what a host is to do beside that | [`worker::Command`] |
 //! | stream | one HTTP request and what comes back for it, whatever it is for | [`stream::Stream`] |
 //! | request head | the header lines of a request, each read once | `stream::request_head` |
 //! | endpoint | what a method and a path address, one of a closed list | [`endpoint::Endpoint`] |
@@ -51,9 +51,10 @@
 //! | provider | a configured service with its key, external or out of a key pool | [`policy::Provider`] |
 //! | upstream | the far side of a stream: the provider that serves it, seen as a peer | `stream::upstream` |
 //! | slot | a place in a request where a client may put its token | [`credential::Slot`] |
-//! | caller | whoever has a gateway token of the configuration's | [`credential::Caller`] |
+//! | caller | whoever has a gateway token or an identity of the configuration's | [`credential::Caller`] |
+//! | identity | what Envoy has verified of a request, by which its caller is known without a token | [`credential::VerifiedProperty`] |
+//! | user | the person behind a request, as a client secret or Envoy names them | `stream::identity` |
 //! | client secret | a short-lived credential for one client, sealed with a key of the gateway's | [`client_secret::sealing`] |
-//! | mint | to make a client secret | [`endpoint::Mint`] |
 //! | denial | an error for which a request goes no further; `rejected_total` counts them | [`denial::Denial`] |
 //! | session | a WebSocket after its 101, or a call: what is listed, limited and recorded | [`process::Sessions`] |
 //! | call | a WebRTC call, whose media never passes | [`call::Call`] |
@@ -86,7 +87,7 @@
 //! | [`process`] | all sessions of the process, and what its workers share: records, counters of callers, calls, heartbeats |
 //! | [`metrics`] | what is measured, and Envoy's names for it |
 //! | [`protocol`] | what events and bodies of the providers' APIs say of usage; what clients' events change |
-//! | [`credential`] | slots, subprotocols, callers and their tokens |
+//! | [`credential`] | slots, subprotocols, callers, their tokens and identities |
 //! | [`limit`] | rules: what a caller may start, and what ends a session |
 //! | [`usage`] | what was used: counters, prices, the record of a session |
 //! | [`endpoint`] | what a request addresses: its method and path, read once into a closed list |

@@ -3,6 +3,7 @@
 mod caller;
 mod client_secret;
 mod gateway;
+mod identity;
 mod limits;
 mod policy;
 mod provider;

@@ -2,17 +2,23 @@
 
 mod bearer;
 mod caller;
+mod callers;
 mod error;
+mod identity;
 mod presented;
+mod properties;
 mod settings;
 mod slots;
 mod strip;
 mod subprotocols;
 
 pub use bearer::bearer;
-pub use caller::{Access, Caller, Callers, Token, TokenError, Validity};
+pub use caller::{Access, Caller};
+pub use callers::{Callers, Token, TokenError, Validity};
 pub use error::CredentialError;
+pub use identity::{TwoCallers, ValueRule, VerifiedProperty};
 pub use presented::{PresentedTokens, SHORTEST_TOKEN, stands_in};
+pub use properties::{LONGEST_PROPERTY, Properties, PropertyValue, is_name};
 pub use settings::GatewaySettings;
 pub use slots::{Slot, SlotValue, presented_token};
 pub use strip::Strip;

@@ -100,7 +100,7 @@ impl Stream {
             policy: &admission.policy.name,
             began_at: unix_seconds(now),
             id: id.as_str(),
-            user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.as_deref()),
+            user: admission.user.as_deref(),
             key: request.provider_key.as_ref().and_then(|key| key.provider.key_name(&key.value)),
             max_duration: admission.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration),
             share: admission.share,

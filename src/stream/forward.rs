@@ -98,7 +98,7 @@ impl Forwarded {
     /// Who sent it, and what it was for.
     pub(crate) fn subject(&self) -> Subject {
         let model = self.awaited.model().map(str::to_owned);
-        Subject { provider: Some(self.provider.name.clone()), model, ..self.admission.identity().subject() }
+        Subject { provider: Some(self.provider.name.clone()), model, ..self.admission.requester().subject() }
     }
 }
 

@@ -148,7 +148,7 @@ impl Stream {
     /// none.
     pub fn deny_waiting(&mut self, denial: Denial, worker: &mut WorkerState) -> Option<(Edits, DetailedReply)> {
         let State::WaitingForBody(waiting) = &self.state else { return None };
-        let denial = denial.of(waiting.1.admission.identity().subject());
+        let denial = denial.of(waiting.1.admission.requester().subject());
         let edits = edits_of_denied(&self.plan, &waiting.0);
         self.state = State::Replied;
         Some((edits, self.deny(denial, worker)))
@@ -240,7 +240,7 @@ impl Stream {
             return RequestAction::Reset;
         };
         let (head, waiting) = *waiting;
-        let identity = waiting.admission.identity();
+        let requester = waiting.admission.requester();
         let completed = match refused {
             Some(denial) => Err(denial),
             None if is_offer => WholeRequest { plan: &self.plan, head: &head, body: b"" }.complete(waiting, cx),
@@ -262,7 +262,7 @@ impl Stream {
                 RequestAction::Forward(edits, Some(body))
             }
             Ok(BodyDecision::Reply(reply)) => RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan, &head)),
-            Err(denial) => self.deny_head(denial.of(identity.subject()), &head, cx.worker),
+            Err(denial) => self.deny_head(denial.of(requester.subject()), &head, cx.worker),
         }
     }
 

@@ -86,9 +86,9 @@ pub(crate) fn check(
         .map_err(|error| credential_denial(error).of(under(policy)))?;
     let request = GuardedRequest { plan, policy, head, path: &path, offer: &offer, presented };
     let admission = Admission::new(&request, endpoint, cx).map_err(|denial| denial.of(under(policy)))?;
-    let identity = admission.identity();
+    let requester = admission.requester();
     let admitted = Admitted { plan, head, presented, path, offer };
-    admitted.decide(admission, ends, cx).map_err(|denial| denial.of(identity.subject()))
+    admitted.decide(admission, ends, cx).map_err(|denial| denial.of(requester.subject()))
 }
 
 /// A request that needs no body to be judged.

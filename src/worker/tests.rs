@@ -1,5 +1,6 @@
 //! A worker's life against a host of the test's own: whole streams, ticks and callouts, without an ABI.
 
+mod identities;
 mod revocation;
 
 use serde_json::{Value, json};

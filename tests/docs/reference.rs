@@ -111,7 +111,8 @@ impl Reference<'_> {
                 writeln!(page, "| `{value}` | {meaning} |").unwrap();
             }
         }
-        if !schema["anyOf"].is_null() {
+        // A choice among its own settings is in its words.
+        if !schema["anyOf"].is_null() && schema["properties"].is_null() {
             writeln!(page, "Type: {}.", kind(schema)).unwrap();
         }
     }
