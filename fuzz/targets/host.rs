@@ -79,7 +79,8 @@ pub(super) fn edit(lines: &mut Lines, edits: &Edits) {
         if let Edit::Set(name, value) = edit {
             assert!(
                 !value.as_bytes().iter().any(|byte| b"\0\r\n".contains(byte)),
-                "{name} is set to no header's value"
+                "{} is set to no header's value",
+                &**name
             );
             lines.push((name.to_string(), value.as_bytes().to_vec()));
         }

@@ -22,6 +22,6 @@ pub use presented::{PresentedTokens, SHORTEST_TOKEN, stands_in};
 pub use presenter::Presenter;
 pub use properties::{LONGEST_PROPERTY, Properties, PropertyValue, is_name};
 pub use settings::GatewaySettings;
-pub use slots::{Slot, presented_token, query_keys};
+pub use slots::{Slot, SlotValue, presented_token, query_keys};
 pub use strip::Strip;
 pub use subprotocols::{Subprotocol, SubprotocolOffer};

@@ -1,5 +1,7 @@
 //! An instance in front of others, which copies credentials to where another filter can verify them, and does nothing else.
 
+use std::sync::Arc;
+
 use super::settings::GatewaySettings;
 use super::strip::Strip;
 
@@ -10,5 +12,5 @@ pub struct Presenter {
     /// What access logs do not show of a request that is denied.
     pub strip: Strip,
     /// The header that gets them, in lower case.
-    pub header: String,
+    pub header: Arc<str>,
 }

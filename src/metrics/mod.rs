@@ -235,16 +235,14 @@ impl Metrics {
     }
 
     fn session_stats(&mut self, began: SessionLabels<'_>) -> SessionStatistics {
-        let at = self.sessions.partition_point(|entry| entry.cmp(&began).is_lt());
-        match self.sessions.get(at) {
-            Some(entry) if entry.cmp(&began).is_eq() => entry.stats,
-            _ => {
-                let entry = self.labelled(began);
-                let stats = entry.stats;
-                self.sessions.insert(at, entry);
-                stats
-            }
+        let found = self.sessions.binary_search_by(|entry| entry.cmp(&began));
+        if let Some(entry) = found.ok().and_then(|at| self.sessions.get(at)) {
+            return entry.stats;
         }
+        let entry = self.labelled(began);
+        let stats = entry.stats;
+        self.sessions.insert(found.unwrap_or_else(|at| at), entry);
+        stats
     }
 
     fn labelled(&mut self, began: SessionLabels<'_>) -> LabelledSessions {

@@ -1,4 +1,5 @@
-//! Session fields that a policy locks, as dotted paths, and the types of tools that it allows.
+//! Session fields that a policy locks, as dotted paths, the types of tools that it allows, and what becomes of a message
+//! that would change one of them.
 
 use std::sync::Arc;
 
@@ -17,6 +18,18 @@ const TOOLS: [(&str, ClientField); 5] = [
     ("input[].tools[]", ClientField::InputTool(Container::Top)),
 ];
 
+/// What becomes of a client's message that would change what is locked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// It ends the session.
+    #[default]
+    End,
+    /// It goes no further, and the client is told.
+    Refuse,
+    /// It goes on without what is locked.
+    Drop,
+}
+
 /// Session fields that a client may not change: by name, or by dotted path such as `audio.output.voice`. Tools of types that
 /// are not allowed count as one of them.
 #[derive(Debug, Clone)]
@@ -24,6 +37,7 @@ pub struct Lock {
     names: Arc<[String]>,
     /// The types that tools may have; without this, all.
     tool_types: Option<Arc<[String]>>,
+    on_change: OnChange,
     /// What is inspected of a client's events: these, and what every event is judged by.
     paths: Arc<Paths<ClientField>>,
 }
@@ -35,11 +49,15 @@ impl Lock {
     /// If one has an empty name in it, or is of more than one field.
     pub fn new<S: AsRef<str>>(paths: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let names: Vec<String> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        Self::compile(names.into(), None)
+        Self { names: names.into(), ..Self::default() }.compile()
     }
 
-    fn compile(names: Arc<[String]>, tool_types: Option<Arc<[String]>>) -> Result<Self, InvalidPath> {
+    fn compile(self) -> Result<Self, InvalidPath> {
+        let Self { names, tool_types, on_change, .. } = self;
         let mut compiled = Paths::clone(&EVERY);
+        if on_change == OnChange::Refuse {
+            compiled = compiled.with("event_id", ClientField::EventId)?;
+        }
         for (place, name) in names.iter().enumerate() {
             if name.is_empty() || name.contains(['*', '[', ']']) {
                 return Err(InvalidPath(name.clone()));
@@ -55,7 +73,7 @@ impl Lock {
             compiled = compiled.with(tools, field)?;
             compiled = compiled.with(&format!("{tools}.type"), ClientField::ToolType)?;
         }
-        Ok(Self { names, tool_types, paths: Arc::new(compiled) })
+        Ok(Self { names, tool_types, on_change, paths: Arc::new(compiled) })
     }
 
     /// These paths are locked too.
@@ -64,7 +82,7 @@ impl Lock {
     /// If one is no path of a single field.
     pub fn with<'a>(&'a self, paths: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
         let names = self.names.iter().cloned().chain(paths.into_iter().map(str::to_owned));
-        Self::compile(names.collect(), self.tool_types.clone())
+        Self { names: names.collect(), ..self.clone() }.compile()
     }
 
     /// Tools of other types than these are locked too.
@@ -73,7 +91,20 @@ impl Lock {
     /// None: what is locked already is known to be good.
     pub fn with_tool_types<S: AsRef<str>>(&self, types: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let types = types.into_iter().map(|name| name.as_ref().to_owned());
-        Self::compile(self.names.clone(), Some(types.collect()))
+        Self { tool_types: Some(types.collect()), ..self.clone() }.compile()
+    }
+
+    /// The same, and what becomes of messages that would change what is locked.
+    ///
+    /// # Errors
+    /// None: what is locked already is known to be good.
+    pub fn on_change(self, on_change: OnChange) -> Result<Self, InvalidPath> {
+        Self { on_change, ..self }.compile()
+    }
+
+    /// What becomes of messages that would change what is locked, if something is.
+    pub fn reaction(&self) -> Option<OnChange> {
+        (!self.is_empty()).then_some(self.on_change)
     }
 
     /// Whether nothing is locked.
@@ -103,13 +134,14 @@ impl Lock {
 impl Default for Lock {
     /// Nothing is locked.
     fn default() -> Self {
-        Self { names: Arc::default(), tool_types: None, paths: EVERY.clone() }
+        Self { names: Arc::default(), tool_types: None, on_change: OnChange::End, paths: EVERY.clone() }
     }
 }
 
 impl PartialEq for Lock {
     fn eq(&self, other: &Self) -> bool {
-        self.names == other.names && self.tool_types == other.tool_types
+        let parts = |lock: &Self| (lock.names.clone(), lock.tool_types.clone(), lock.on_change);
+        parts(self) == parts(other)
     }
 }
 

@@ -105,10 +105,11 @@ impl Admission {
     ///
     /// The first check that fails: the credentials' form, the caller, the route, the origin.
     pub(crate) fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, cx: &mut Context<'_>) -> Result<Self, Denial> {
-        let GuardedRequest { plan, policy, head, offer, .. } = *request;
+        let GuardedRequest { plan, policy, head, offer, presented, .. } = *request;
         let host = cx.host;
         let query_keys = request.query_keys();
-        let token = presented_token(head.slots(), offer, &query_keys, &plan.gateway).map_err(credential_denial)?;
+        let token = presented_token(presented.sole(), head.slots(), offer, &query_keys, &plan.gateway);
+        let token = token.map_err(credential_denial)?;
         if let Some(token) = &token {
             request.check_places(token)?;
         }

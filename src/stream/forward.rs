@@ -247,7 +247,7 @@ impl Outgoing<'_> {
                 ParamEdit::Replace(call.id.as_str().as_bytes())
             }
             _ if self.plan.strip.takes(param) || self.presented.stand_in(param.raw()) => ParamEdit::Remove,
-            Some(model) if policy.is_model_param(param) && param.value().as_deref() != Some(model) => {
+            Some(model) if policy.is_model_param(param) && !param.value_is(model) => {
                 ParamEdit::Replace(model.as_bytes())
             }
             _ => ParamEdit::Keep,

@@ -12,6 +12,7 @@ mod context;
 mod denials;
 mod forward;
 mod handshake;
+mod head_line;
 mod identity;
 mod joined_call;
 mod lost_connection;

@@ -60,13 +60,15 @@ impl Presentation {
     /// Puts the credential into the header; without one, no client's own is left there.
     fn edits(&self, head: &RequestHead) -> Result<Edits, Denial> {
         let Presenter { gateway, header, .. } = &*self.presenter;
-        if head.presented(gateway).are_too_many() {
+        let presented = head.presented(gateway);
+        if presented.are_too_many() {
             return Err(too_many_tokens());
         }
         let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), gateway).map_err(credential_denial)?;
         let query_keys = googles_keys(head);
         let mut edits = Edits::default();
-        match presented_token(head.slots(), &offer, &query_keys, gateway).map_err(credential_denial)? {
+        let token = presented_token(presented.sole(), head.slots(), &offer, &query_keys, gateway);
+        match token.map_err(credential_denial)? {
             Some(token) => {
                 edits.set(header.clone(), HeaderValue::Secret(Arc::new(Secret::new(token.into_owned()))));
             }

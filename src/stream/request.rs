@@ -205,14 +205,14 @@ fn follow(
         _ => None,
     };
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let mut relay = WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now());
+    let mut relay = Box::new(WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now()));
     if let Some(call) = joined {
         relay.join(call);
     }
     if role == Role::Watcher {
         relay.watch();
     }
-    FollowedWebSocket { relay: Box::new(relay), sideband }
+    FollowedWebSocket { relay, sideband }
 }
 
 fn route(plan: &Plan, host: &dyn StreamHost) -> Route {

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::decode::{Decode, Decoder};
 use crate::config::document::Document;
 use crate::json::Decimal;
+use crate::secret::Secret;
 
 /// Decodes a map into a struct. Its fields are the names that are known; one that has a value here need not be given.
 macro_rules! map {
@@ -84,6 +85,20 @@ map!(Policy {
     calls,
     meter,
 });
+
+choice!(OnChange { "end" => End, "refuse" => Refuse, "drop" => Drop });
+
+impl Decode for Lock {
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        match value {
+            Document::Map(_) => LockRules::decode(value, decoder).map(Self::Rules),
+            Document::List(_) => decoder.list(value).map(Self::Fields),
+            _ => decoder.unfit_text(value, "a list of fields, or a map of fields and on_change"),
+        }
+    }
+}
+
+map!(LockRules { fields = Vec::new(), on_change = OnChange::default() });
 
 map!(Calls {
     unwatched = Permission::default(),
