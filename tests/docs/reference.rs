@@ -163,6 +163,7 @@ fn kind(schema: &Value) -> String {
         Some("number") => "number".into(),
         Some("integer") => format!("whole number from {}", schema["minimum"]),
         Some("array") => format!("list of {}", kind(&schema["items"])),
+        Some("object") if schema["additionalProperties"].is_null() => "map".into(),
         Some("object") => format!("map of names to {}", kind(&schema["additionalProperties"])),
         None if !schema["const"].is_null() => format!("`{}`", schema["const"]),
         _ => panic!("the reference has no words for the type of {schema}"),
