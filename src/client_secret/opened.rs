@@ -1,11 +1,12 @@
-//! What an opened client secret allows: its provider, models, page, limits and lock.
+//! What an opened client secret allows: its provider, models, page, limits and lock, and what it hides. The user whom it
+//! names is the request's.
 
 use std::sync::Arc;
 
 use super::claims::{Claims, LOCK_SEPARATOR, SecretLimits};
 use crate::json::paths::InvalidPath;
 use crate::policy::{Policy, Provider};
-use crate::protocol::{Lock, ModelRole};
+use crate::protocol::{Hide, Lock, ModelRole};
 use crate::secret::Secret;
 
 /// What an opened client secret says beyond its caller and policy.
@@ -14,14 +15,14 @@ pub struct OpenedSecret {
     pub provider: Arc<Provider>,
     /// The models that it was minted for.
     pub models: MintedModels,
-    /// The caller's name for the person behind the client.
-    pub user: Option<String>,
     /// The only page that may use it.
     pub origin: Option<String>,
     /// The limits of what it opens.
     pub limits: SecretLimits,
     /// What may not be changed in its sessions: what the policy locks, and what it locks itself.
     pub lock: Lock,
+    /// What is hidden in its sessions: what the policy hides, and what it locks itself.
+    pub hide: Hide,
     /// Whether that is more than the policy locks.
     pub has_lock: bool,
     /// The name of the provider's key that minted the upstream's own secret, if it is one of several.
@@ -42,7 +43,7 @@ pub struct MintedModels {
 impl OpenedSecret {
     /// Bytes that are held beside the secret itself.
     pub fn held(&self) -> usize {
-        let texts = [&self.models.session, &self.models.transcription, &self.user, &self.origin];
+        let texts = [&self.models.session, &self.models.transcription, &self.origin];
         let texts: usize = texts.into_iter().flatten().map(String::capacity).sum();
         texts + self.upstream.as_ref().map_or(0, |upstream| upstream.expose().len())
     }
@@ -53,18 +54,18 @@ impl OpenedSecret {
     ///
     /// If they lock what is no field.
     pub fn new(claims: &Claims<'_>, policy: &Policy, provider: &Arc<Provider>) -> Result<Self, InvalidPath> {
-        let lock = match claims.lock {
-            Some(fields) => policy.lock.with(fields.split(LOCK_SEPARATOR))?,
-            None => policy.lock.clone(),
+        let (lock, hide) = match claims.lock.map(|fields| fields.split(LOCK_SEPARATOR)) {
+            Some(fields) => (policy.lock.with(fields.clone())?, policy.hide.with(fields)?),
+            None => (policy.lock.clone(), policy.hide.clone()),
         };
         let text = |text: Option<&str>| text.map(str::to_owned);
         Ok(Self {
             provider: provider.clone(),
             models: MintedModels { session: text(claims.model), transcription: text(claims.transcription_model) },
-            user: text(claims.user),
             origin: text(claims.origin),
             limits: claims.limits,
             lock,
+            hide,
             has_lock: claims.lock.is_some(),
             key: text(claims.key),
             upstream: claims.upstream.map(|secret| Arc::new(Secret::new(secret.to_vec()))),
@@ -97,7 +98,7 @@ mod tests {
     use crate::testing::policy;
 
     fn opened(claims: &Claims<'_>, lock: &[&str]) -> Result<OpenedSecret, InvalidPath> {
-        let policy = Policy { lock: Lock::new(lock)?, ..policy() };
+        let policy = Policy { lock: Lock::new(lock)?, hide: Hide::new(["tracing"])?, ..policy() };
         OpenedSecret::new(claims, &policy, &policy.default_provider)
     }
 
@@ -113,6 +114,8 @@ mod tests {
             let opened = opened(&claims, policys).ok().unwrap();
             assert_eq!(opened.lock, Lock::new(want).unwrap());
             assert_eq!(opened.has_lock, claims.lock.is_some());
+            let own: &[&str] = if claims.lock.is_some() { &["instructions", "audio.output.voice"] } else { &[] };
+            assert_eq!(opened.hide, Hide::new(["tracing"]).unwrap().with(own.iter().copied()).unwrap());
         }
         for lock in ["", "\n", "tools\n", "tools.*", "a..b"] {
             assert!(opened(&Claims { lock: Some(lock), ..LEAST }, &[]).is_err(), "{lock:?}");

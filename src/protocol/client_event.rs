@@ -6,9 +6,9 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use super::client_field::{ClientField, Container, MODELS, ModelRole};
+use super::client_field::{ClientField, Container, MODELS, ModelRole, Part};
 use super::lock::{Lock, TOOLS_PLACE};
-use crate::json::matcher::{self, Bounds, Kind, Matcher, Value};
+use crate::json::matcher::{self, Bounds, Found as At, Kind, Matcher, Value};
 
 /// What a client's event asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct ClientEvent {
     pub locked: Option<String>,
     /// The models that it names.
     pub models: Vec<RequestedModel>,
+    /// Its id, if it has one that is not too long, and its sender may be told that it is refused.
+    pub id: Option<String>,
 }
 
 /// A model that a client's event names.
@@ -63,8 +65,9 @@ pub struct ClientMessage {
 }
 
 #[derive(Debug, Default)]
-struct Found {
+pub(super) struct Found {
     changes: Changes,
+    id: Option<Box<str>>,
     session: Shape,
     response: Shape,
     models: [Model; MODELS.len()],
@@ -72,13 +75,26 @@ struct Found {
     locked: [Option<usize>; 3],
     /// Of the tool that is being read.
     tool_type: ToolType,
+    purpose: Purpose,
     failure: Option<matcher::Unreadable>,
+}
+
+/// What it is read for.
+#[derive(Debug, Default)]
+enum Purpose {
+    /// Whether something that is locked is touched.
+    #[default]
+    Judge,
+    /// What of it that is.
+    Edit(Vec<(Container, Part)>),
 }
 
 /// What an event of this type changes.
 #[derive(Debug, Default, Clone, Copy)]
 enum Changes {
+    /// Its type has not come.
     #[default]
+    Unknown,
     Nothing,
     Session,
     Response,
@@ -101,6 +117,9 @@ enum ToolType {
     Forbidden,
 }
 
+/// Longer ids of events are not told again.
+const MAX_ID: usize = 512;
+
 #[derive(Debug, Default)]
 enum Model {
     #[default]
@@ -120,12 +139,17 @@ impl ClientMessage {
     pub fn feed(&mut self, bytes: &[u8]) {
         let Self { matcher, found, lock } = self;
         let read = matcher.feed(bytes, &mut |at| {
-            found.set(at.tag, at.value, lock);
+            found.set(&at, lock);
             ControlFlow::Continue(())
         });
         if let Err(unreadable) = read {
             found.failure.get_or_insert(unreadable);
         }
+    }
+
+    /// Whether it may still turn out to change something: it does not where its type says that it changes nothing.
+    pub fn may_change(&self) -> bool {
+        !matches!(self.found.changes, Changes::Nothing)
     }
 
     /// Bytes that are held beside the message itself.
@@ -145,12 +169,7 @@ impl ClientMessage {
         let Self { matcher, found, lock } = self;
         matcher.finish().map_err(Unreadable::Json)?;
         let mut event = ClientEvent::default();
-        let containers: &[Container] = match found.changes {
-            Changes::Nothing => &[],
-            Changes::Session => &[Container::Session],
-            Changes::Response => &[Container::Response, Container::Top],
-        };
-        for &container in containers {
+        for &container in found.containers() {
             match found.shape(container) {
                 Shape::Absent => continue,
                 Shape::Other => return Err(Unreadable::NotAnObject),
@@ -168,13 +187,41 @@ impl ClientMessage {
                 }
             }
         }
+        event.id = found.id.map(String::from);
         Ok(event)
     }
 }
 
 impl Found {
-    fn set(&mut self, field: ClientField, value: Value<'_>, lock: &Lock) {
-        match field {
+    /// Nothing yet, of an event from which what is locked is to be taken.
+    pub(super) fn to_edit() -> Self {
+        Self { purpose: Purpose::Edit(Vec::new()), ..Self::default() }
+    }
+
+    /// What is locked in it, if that is to be taken out.
+    pub(super) fn into_locked(self) -> impl Iterator<Item = Part> {
+        let containers = self.containers();
+        let parts = if let Purpose::Edit(parts) = self.purpose { parts } else { Vec::new() };
+        parts.into_iter().filter_map(|(within, part)| containers.contains(&within).then_some(part))
+    }
+
+    /// The objects of an event of this type in which something is locked.
+    fn containers(&self) -> &'static [Container] {
+        match self.changes {
+            Changes::Unknown | Changes::Nothing => &[],
+            Changes::Session => &[Container::Session],
+            Changes::Response => &[Container::Response, Container::Top],
+        }
+    }
+
+    pub(super) fn set(&mut self, at: &At<'_, ClientField>, lock: &Lock) {
+        let value = at.value;
+        match at.tag {
+            ClientField::EventId => {
+                if let Value::Text(id) = value {
+                    self.id = Some(id).filter(|id| id.len() <= MAX_ID).map(Box::from);
+                }
+            }
             ClientField::Type => {
                 self.changes = match value {
                     Value::Text("session.update" | "transcription_session.update") => Changes::Session,
@@ -203,7 +250,7 @@ impl Found {
                     };
                 }
             }
-            ClientField::Locked(container, path) => self.touch(container, path),
+            ClientField::Locked(container, path) => self.touch(container, path, Part::Member(at.member.clone())),
             ClientField::ToolType => {
                 self.tool_type = match value {
                     Value::Blocked(_) => ToolType::Absent,
@@ -213,25 +260,33 @@ impl Found {
             }
             // An input may be a text, and most of its items have no tools.
             ClientField::InputTool(_) if matches!(value, Value::Blocked(_)) => {}
-            ClientField::Tool(container) | ClientField::InputTool(container) => {
-                let tool_type = std::mem::take(&mut self.tool_type);
-                let is_allowed = match value {
-                    Value::Object { .. } if tool_type == ToolType::Absent => lock.allows_tools_of("function"),
-                    Value::Object { .. } => tool_type == ToolType::Allowed,
-                    Value::Blocked(Kind::Null) => true,
-                    _ => false,
-                };
-                if !is_allowed {
-                    self.touch(container, TOOLS_PLACE);
-                }
+            ClientField::Tool(container) | ClientField::InputTool(container) => self.tool(container, at, lock),
+        }
+    }
+
+    /// A tool has ended, or something stands where a list of them would have to.
+    fn tool(&mut self, container: Container, at: &At<'_, ClientField>, lock: &Lock) {
+        let tool_type = std::mem::take(&mut self.tool_type);
+        let (is_allowed, part) = match at.value {
+            Value::Object { .. } if tool_type == ToolType::Absent => {
+                (lock.allows_tools_of("function"), Part::Item(at.span.clone()))
             }
+            Value::Object { .. } => (tool_type == ToolType::Allowed, Part::Item(at.span.clone())),
+            Value::Blocked(kind) => (kind == Kind::Null, Part::Member(at.member.clone())),
+            _ => (false, Part::Item(at.span.clone())),
+        };
+        if !is_allowed {
+            self.touch(container, TOOLS_PLACE, part);
         }
     }
 
     /// Something that is locked stands in this object.
-    fn touch(&mut self, container: Container, path: usize) {
+    fn touch(&mut self, container: Container, path: usize, part: Part) {
         if let Some(locked) = self.locked.get_mut(container as usize) {
             *locked = Some(locked.map_or(path, |first| first.min(path)));
+        }
+        if let Purpose::Edit(parts) = &mut self.purpose {
+            parts.push((container, part));
         }
     }
 

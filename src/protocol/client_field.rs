@@ -1,5 +1,6 @@
 //! What is inspected of a client's events, and where it stands in them.
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use crate::json::paths::Paths;
@@ -17,6 +18,7 @@ pub enum ModelRole {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ClientField {
     Type,
+    EventId,
     Container(Container),
     /// Where a model is named: its place in [`MODELS`].
     Model(usize),
@@ -28,6 +30,15 @@ pub(super) enum ClientField {
     InputTool(Container),
     /// The type of such an item.
     ToolType,
+}
+
+/// Something that is locked, as it stands in an event.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// A member with this place.
+    Member(Range<u64>),
+    /// An item of a list with this one.
+    Item(Range<u64>),
 }
 
 /// The objects in which fields are locked.

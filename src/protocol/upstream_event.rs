@@ -162,9 +162,9 @@ struct Fields {
     response: Option<Shape>,
     object: Option<BodyObject>,
     has_choices: bool,
-    in_response: Made,
-    in_message: Made,
-    at_top: Made,
+    in_response: Option<Box<Made>>,
+    in_message: Option<Box<Made>>,
+    at_top: Option<Box<Made>>,
 }
 
 /// What an upstream has made: a response, a completion, embeddings.
@@ -222,8 +222,8 @@ impl UpstreamMessage {
 
     /// Bytes that are held beside the message itself.
     pub fn held(&self) -> usize {
-        let fields = self.found.fields.as_ref().map_or(0, |_| size_of::<Fields>());
-        self.matcher.held().saturating_add(fields)
+        let most = size_of::<Fields>() + 3 * size_of::<Made>();
+        self.matcher.held().saturating_add(self.found.fields.as_ref().map_or(0, |_| most))
     }
 
     /// Whether anything of it has come.
@@ -292,12 +292,11 @@ impl UpstreamMessage {
     /// events that do, such as the last one of an image, say more than their usage.
     fn untyped(&mut self, is_chunk: bool) -> Data {
         let Ok(mut fields) = self.fields() else { return Data::Event(Reported::Nothing) };
-        if fields.at_top.usage.is_there() {
-            let is_alone = is_chunk && !fields.has_choices && fields.at_top.usage.is_object();
-            let usage = &fields.at_top.usage;
+        if let Some(made) = fields.at_top.as_mut().filter(|made| made.usage.is_there()) {
+            let is_alone = is_chunk && !fields.has_choices && made.usage.is_object();
             // A transcription's would be known by its type.
-            let used = usage.response();
-            return Data::Usage { report: Box::new(fields.at_top.report(Ok(used))), is_alone };
+            let used = made.usage.response();
+            return Data::Usage { report: Box::new(made.report(Ok(used))), is_alone };
         }
         let said = Said::text(fields.said);
         match (fields.has_choices, said == Said::default()) {
@@ -319,16 +318,18 @@ impl UpstreamMessage {
     /// What the whole says, as the body of a REST response; nothing where it carries no usage and need not.
     pub fn into_body(mut self) -> Reported {
         let Ok(mut fields) = self.fields() else { return Reported::Unreadable(UsageError::Malformed) };
-        let usage = &fields.at_top.usage;
-        let used = match (usage.is_there(), fields.object) {
+        let object = fields.object;
+        let made = fields.made(Level::Top);
+        let usage = &made.usage;
+        let used = match (usage.is_there(), object) {
             (true, _) if usage.is_of_transcription() => usage.transcription(),
             // Embeddings write nothing.
             (true, Some(BodyObject::List)) => Ok(usage.reading()),
             (true, _) => Ok(usage.response()),
-            (false, Some(BodyObject::ChatCompletion | BodyObject::Response)) => Ok(fields.at_top.without_usage()),
+            (false, Some(BodyObject::ChatCompletion | BodyObject::Response)) => Ok(made.without_usage()),
             (false, _) => return Reported::Nothing,
         };
-        Reported::Usage(Box::new(fields.at_top.report(used)))
+        Reported::Usage(Box::new(made.report(used)))
     }
 
     fn fields(&mut self) -> Result<Box<Fields>, Unreadable> {
@@ -435,11 +436,12 @@ impl Fields {
     }
 
     fn made(&mut self, level: Level) -> &mut Made {
-        match level {
+        let made = match level {
             Level::Response => &mut self.in_response,
             Level::Message => &mut self.in_message,
             Level::Top => &mut self.at_top,
-        }
+        };
+        made.get_or_insert_default()
     }
 
     /// As `session.created` and `session.updated`, of the present and of the former shape.
@@ -466,7 +468,7 @@ impl Fields {
             Some(Shape::Other) => return Reported::Unreadable(UsageError::Malformed),
             Some(Shape::Object) => {}
         }
-        let made = &mut self.in_response;
+        let made = self.made(Level::Response);
         let used = if made.usage.is_there() { made.usage.response() } else { made.without_usage() };
         let mut report = made.report(Ok(used));
         report.id = report.id.or_else(|| named(IdKind::Event, self.event_id.take()));
@@ -477,7 +479,7 @@ impl Fields {
     fn transcription(&mut self) -> Reported {
         let index = self.content_index.as_deref().unwrap_or("0");
         let item = named(IdKind::Item, self.item_id.take()).map(|(kind, id)| (kind, format!("{id}#{index}")));
-        let usage = &self.at_top.usage;
+        let usage = &self.made(Level::Top).usage;
         let used = if usage.is_there() { usage.transcription() } else { Err(UsageError::Missing("usage")) };
         let id = item.or_else(|| named(IdKind::Event, self.event_id.take()));
         Reported::Usage(Box::new(Report::new(id, None, used)))

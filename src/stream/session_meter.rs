@@ -14,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::Policy;
 use crate::process::{Sessions, Share, SharedBudgets};
-use crate::protocol::{ClientMessage, Lock, ModelRole, RequestedModel};
+use crate::protocol::{ClientMessage, Hide, Lock, ModelRole, OnChange, RequestedModel};
 use crate::usage::{Estimated, Meter, MeterEvent, MicroUsd, PriceList, Reported, Tally};
 use under_way::UnderWay;
 
@@ -26,6 +26,8 @@ pub(crate) struct SessionMeter {
     pub caller: Arc<Caller>,
     /// What the client may not change.
     pub lock: Lock,
+    /// What the client does not get to see.
+    pub hide: Hide,
     /// The only models that the client may name, if its secret binds it to some.
     minted_models: Option<Box<MintedModels>>,
     bounds: SessionBounds,
@@ -43,22 +45,37 @@ pub(crate) struct SessionMeter {
     is_incomplete: bool,
 }
 
+/// What becomes of a client's message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on.
+    Passes,
+    /// It goes on without what is locked.
+    Stripped,
+    /// It goes no further: it would change this field. It has this id, if it has one.
+    Refused(String, Option<String>),
+    /// It goes no further, and ends the session.
+    Ends(Ending),
+}
+
 /// What cancels a response of a Realtime session.
 const CANCEL: &str = r#"{"type":"response.cancel"}"#;
 
 impl SessionMeter {
     /// A session of this request, whose model is `model` if it named one.
     pub(crate) fn new(admission: &Admission, model: Option<&str>) -> Self {
+        let bounds = admission.bounds();
         Self {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
             lock: admission.lock().clone(),
+            hide: admission.hide().clone(),
             minted_models: admission.binding_models().cloned().map(Box::new),
-            bounds: admission.bounds(),
+            bounds,
             share: admission.share.map(Box::new),
             prices: admission.prices.clone(),
             meter: Meter::new(model),
-            under_way: Self::under_way(admission),
+            under_way: Self::under_way(admission, &bounds),
             estimated: Estimated::default(),
             call: None,
             is_of_any_model: model.is_none(),
@@ -66,9 +83,9 @@ impl SessionMeter {
         }
     }
 
-    fn under_way(admission: &Admission) -> UnderWay {
+    fn under_way(admission: &Admission, bounds: &SessionBounds) -> UnderWay {
         let budgets = SharedBudgets::of(&admission.caller, admission.share.as_ref());
-        match budgets.are_there() || admission.bounds().has_budget() {
+        match budgets.are_there() || bounds.has_budget() {
             true => UnderWay::watched(budgets, (admission.endpoint == Endpoint::Realtime).then_some(CANCEL)),
             false => UnderWay::default(),
         }
@@ -105,17 +122,23 @@ impl SessionMeter {
         has_rule || self.prices.is_some() || self.minted_models.is_some() || !self.lock.is_empty()
     }
 
-    /// Why a client's message may not pass, if it may not.
-    pub(crate) fn judge(&self, message: ClientMessage) -> Option<Ending> {
+    /// What becomes of a client's message, which must not name a model that is not allowed, whatever else is locked.
+    pub(crate) fn judge(&self, message: ClientMessage) -> Verdict {
         let event = match message.finish() {
             Ok(event) => event,
-            Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
+            Err(unreadable) => return Verdict::Ends(Ending::ProtocolError(unreadable.to_string().into())),
         };
         let judge = |model: RequestedModel| match self.may_be_named(&model) {
             true => self.unpriced(&model.name),
             false => Some(Ending::ModelNotAllowed(model.name)),
         };
-        event.locked.map(Ending::FieldLocked).or_else(|| event.models.into_iter().find_map(judge))
+        match (event.locked, self.lock.reaction(), event.models.into_iter().find_map(judge)) {
+            (Some(field), Some(OnChange::End) | None, _) => Verdict::Ends(Ending::FieldLocked(field)),
+            (_, _, Some(ending)) => Verdict::Ends(ending),
+            (None, ..) => Verdict::Passes,
+            (Some(field), Some(OnChange::Refuse), _) => Verdict::Refused(field, event.id),
+            (Some(_), Some(OnChange::Drop), _) => Verdict::Stripped,
+        }
     }
 
     /// Counts what an upstream's event reports. Says why the session must end behind it, if it must.

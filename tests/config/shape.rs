@@ -7,13 +7,13 @@ use super::{assert_errors, errors, with};
 #[test]
 fn an_unknown_setting_is_an_error_at_every_level() {
     for (location, known) in [
-        ("audit", "gateway, providers, callers, policies, prices, client_secrets, control, quota, events"),
+        ("audit", "gateway, providers, callers, policies, prices, client_secrets, control, quota, events, present"),
         ("gateway.cookie", "header, subprotocol, accept_provider_slot, strip_headers"),
         ("providers.openai.url", "kind, key, keys, organization, project, header, query"),
-        ("callers.web-app.groups", "tokens, policies, models, origins, limits"),
+        ("callers.web-app.groups", "tokens, identities, user, policies, models, origins, limits"),
         (
             "policies.voice.timeout",
-            "auth, provider, providers, models, aliases, session, lock, tool_types, calls, meter",
+            "auth, provider, providers, models, aliases, session, lock, tool_types, preset, hide, calls, meter",
         ),
         ("client_secrets.ttl", "mode, sealing_keys, max_ttl"),
     ] {
@@ -169,7 +169,13 @@ fn what_must_be_given_and_is_not_is_reported() {
         [("providers.openai", json!({ "key": "external" }))],
         &["providers.openai.kind: missing; it must be given"],
     );
-    assert_errors([("callers.web-app", json!({}))], &["callers.web-app.tokens: missing; it must be given"]);
+    let neither = "callers.web-app.tokens: found neither a token nor an identity, expected at least one of either";
+    assert_errors([("callers.web-app", json!({}))], &[neither]);
+    let identity = json!([{ "equals": "a" }]);
+    assert_errors(
+        [("callers.web-app.identities", identity)],
+        &["callers.web-app.identities[0].property: missing; it must be given"],
+    );
     let key = json!({ "env": "OPENAI_API_KEY" });
     let keys = json!([{ "key": key }, { "name": "b" }, { "name": "c", "key": key }]);
     assert_errors(
@@ -200,7 +206,7 @@ fn all_errors_come_at_once_with_the_indexes_that_were_written() {
             "gateway.strip_headers[0]: found 1, expected a string",
             "gateway.strip_headers[2]: found false, expected a string",
             "policies.default.modles: unknown setting; known here: auth, provider, providers, models, aliases, session, \
-             lock, tool_types, calls, meter; did you mean models?",
+             lock, tool_types, preset, hide, calls, meter; did you mean models?",
             "providers.broken.kind: found \"nobody\", expected one of openai, azure_openai, xai, gemini, anthropic, custom",
             "providers.openai.organization: not an identifier such as org-a1b2",
             "policies.voice.providers[1]: no provider is named \"azure-us\"; known: azure-eu, broken, openai",

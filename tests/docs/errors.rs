@@ -61,12 +61,14 @@ fn follows_ending(ending: &Ending) -> Option<Ending> {
         Ending::Limit(_) => Some(Ending::FieldLocked("instructions".into())),
         Ending::FieldLocked(_) => Some(Ending::ModelNotAllowed("gpt-5".into())),
         Ending::ModelNotAllowed(_) => Some(Ending::ModelUnpriced("gpt-5".into())),
-        Ending::ModelUnpriced(_) => Some(Ending::Stopped),
+        Ending::ModelUnpriced(_) => Some(Ending::PresetRefused),
+        Ending::PresetRefused => Some(Ending::Stopped),
         Ending::Stopped => Some(Ending::TokenRevoked),
         Ending::TokenRevoked => Some(Ending::Unwatched),
         Ending::Unwatched => Some(Ending::CallEnded),
         Ending::CallEnded => Some(Ending::Overloaded),
-        Ending::Overloaded => Some(Ending::ProtocolError("a reason".into())),
+        Ending::Overloaded => Some(Ending::MessageTooBig),
+        Ending::MessageTooBig => Some(Ending::ProtocolError("a reason".into())),
         Ending::ProtocolError(_) => None,
     }
 }

@@ -29,7 +29,9 @@ whose first line is
 
 /// The reference of a schema, as Markdown.
 pub fn reference(schema: &Value) -> String {
-    let reference = Reference { definitions: &schema["definitions"], source: repository::text("src/config/raw.rs") };
+    let files = ["raw.rs", "raw/identity.rs", "raw/policy.rs", "raw/session_fields.rs"];
+    let source = files.map(|file| repository::text(&format!("src/config/{file}"))).concat();
+    let reference = Reference { definitions: &schema["definitions"], source };
     let mut page = INTRODUCTION.to_owned();
     reference.section(&mut page, ("Raw", "Top level"), schema, &[]);
     for (name, locations) in reference.by_first_mention(schema) {
@@ -111,7 +113,8 @@ impl Reference<'_> {
                 writeln!(page, "| `{value}` | {meaning} |").unwrap();
             }
         }
-        if !schema["anyOf"].is_null() {
+        // A choice among its own settings is in its words.
+        if !schema["anyOf"].is_null() && schema["properties"].is_null() {
             writeln!(page, "Type: {}.", kind(schema)).unwrap();
         }
     }
@@ -163,6 +166,7 @@ fn kind(schema: &Value) -> String {
         Some("number") => "number".into(),
         Some("integer") => format!("whole number from {}", schema["minimum"]),
         Some("array") => format!("list of {}", kind(&schema["items"])),
+        Some("object") if schema["additionalProperties"].is_null() => "map".into(),
         Some("object") => format!("map of names to {}", kind(&schema["additionalProperties"])),
         None if !schema["const"].is_null() => format!("`{}`", schema["const"]),
         _ => panic!("the reference has no words for the type of {schema}"),

@@ -4,7 +4,8 @@ use std::cell::OnceCell;
 use std::time::SystemTime;
 
 use realtime_byok::host::{
-    Attribute, Callout, CalloutId, HeaderMap, NoRandomness, StreamHost, StreamNumber, Unsent, WorkerHost,
+    Attribute, Callout, CalloutId, HeaderMap, NoRandomness, Property, PropertyPath, StreamHost, StreamNumber, Unsent,
+    WorkerHost,
 };
 use realtime_byok::http::{Edits, Headers};
 use realtime_byok::stream::{DetailedReply, StreamControl};
@@ -43,6 +44,10 @@ impl StreamHost for EnvoyStream {
             Attribute::ResponseCodeDetails => "response\0code_details",
         };
         self.reads.property(path)
+    }
+
+    fn property(&self, path: &PropertyPath) -> Option<Property> {
+        self.reads.typed_property(path)
     }
 
     fn headers(&self, of: HeaderMap) -> Headers {

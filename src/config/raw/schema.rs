@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Auth, Key, Named, SecretSource, SecretText, Span, Time};
+use super::{Auth, Key, Lock, LockRules, Named, Preset, SecretSource, SecretText, Span, Time};
 
 macro_rules! text_schema {
     ($type:ty, $name:literal, inline: $inline:literal, $schema:tt) => {
@@ -32,6 +32,7 @@ text_schema!(Span, "Duration", inline: false, {
     "description": "A duration: `90s`, `30m`, `2h`, `1h 30m`. Longer than none.",
     "pattern": "^[0-9]+ ?[a-z]+( ?[0-9]+ ?[a-z]+)*$"
 });
+text_schema!(Preset, "Preset", inline: true, {"type": "object", "minProperties": 1});
 text_schema!(Time, "Time", inline: false, {
     "type": "string",
     "description": "A time in UTC (RFC 3339): `2027-05-01T00:00:00Z`.",
@@ -49,6 +50,20 @@ impl<T: JsonSchema> JsonSchema for Named<T> {
 
     fn inline_schema() -> bool {
         true
+    }
+}
+
+impl JsonSchema for Lock {
+    fn schema_name() -> Cow<'static, str> {
+        "Lock".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (fields, rules) = (generator.subschema_for::<Vec<String>>(), generator.subschema_for::<LockRules>());
+        json_schema!({
+            "description": "Fields alone, a change of which ends the session, or a map.",
+            "anyOf": [fields, rules]
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use crate::protocol::Lock;
 use crate::stream::admission::testing::admission;
 use crate::testing;
 use crate::usage::{MicroUsd, Price, Rate};
-use crate::ws::{CloseCode, FrameHeader, OpCode, mask, text_frame};
+use crate::ws::{CloseCode, Event, FrameHeader, Interest, OpCode, mask, text_frame};
 
 const MASK: [u8; 4] = [1, 2, 3, 4];
 

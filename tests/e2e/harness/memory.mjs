@@ -62,7 +62,7 @@ export function useMemory() {
         upstream.write(frame(opcodes.text, delta));
         client.write(frame(opcodes.text, said, { mask: true }));
       }
-    }, 100);
+    }, 100).unref();
     return {
       async stop() {
         clearInterval(timer);
