@@ -14,7 +14,8 @@ VENV := .work/venv
 DONE := .work/done
 CARGO_FUZZ := 0.13.2
 NODE_TESTS = $(sort $(filter-out tests/conformance/% tests/native/%,$(wildcard tests/*/*.test.mjs examples/*/*.test.mjs)))
-NATIVE_TESTS = $(sort $(wildcard tests/e2e/*.test.mjs tests/native/*.test.mjs))
+# What stands inside of metadata, as a JWT's claims do, Envoy does not give to dynamic modules.
+NATIVE_TESTS = $(sort $(filter-out tests/e2e/identities.test.mjs,$(wildcard tests/e2e/*.test.mjs)) $(wildcard tests/native/*.test.mjs))
 VERSION = $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml)
 
 say = @printf '\033[1m==> %s\033[0m\n' '$(1)'

@@ -4,7 +4,8 @@ use std::cell::{Cell, OnceCell};
 use std::time::SystemTime;
 
 use realtime_byok::host::{
-    Attribute, Callout, CalloutId, HeaderMap, Level, NoRandomness, StreamHost, Unsent, WorkerHost,
+    Attribute, Callout, CalloutId, HeaderMap, Level, NoRandomness, Property, PropertyPath, StreamHost, Unsent,
+    WorkerHost,
 };
 use realtime_byok::http::{Edit, Edits, Headers};
 use realtime_byok::stream::{DetailedReply, StreamControl};
@@ -71,6 +72,13 @@ impl StreamHost for EnvoyStream<'_> {
         }
     }
 
+    fn property(&self, path: &PropertyPath) -> Option<Property> {
+        match Place::of(path)? {
+            Place::Metadata(namespace, key) => self.filter.dynamic_metadata(namespace, key),
+            Place::Connection(text) => self.filter.text(text).map(Property::String),
+        }
+    }
+
     fn headers(&self, of: HeaderMap) -> Headers {
         self.filter.headers(of).unwrap_or_else(|failed| {
             self.fault.set(Some(failed));
@@ -106,9 +114,38 @@ impl StreamControl for Control<'_> {
     }
 }
 
+/// Where a property stands that Envoy gives to dynamic modules: no other can be read.
+enum Place<'a> {
+    /// A value of dynamic metadata, and not inside of one.
+    Metadata(&'a str, &'a str),
+    /// Something of the connection's.
+    Connection(Text),
+}
+
+impl<'a> Place<'a> {
+    fn of(path: &'a PropertyPath) -> Option<Self> {
+        let segments: Vec<_> = path.segments().collect();
+        match segments[..] {
+            ["metadata", "filter_metadata", namespace, key] => Some(Self::Metadata(namespace, key)),
+            ["connection", "requested_server_name"] => Some(Self::Connection(Text::RequestedServerName)),
+            ["connection", "subject_peer_certificate"] => Some(Self::Connection(Text::SubjectPeerCertificate)),
+            ["connection", "dns_san_peer_certificate"] => Some(Self::Connection(Text::DnsSanPeerCertificate)),
+            ["connection", "uri_san_peer_certificate"] => Some(Self::Connection(Text::UriSanPeerCertificate)),
+            ["connection", "sha256_peer_certificate_digest"] => {
+                Some(Self::Connection(Text::Sha256PeerCertificateDigest))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl WorkerHost for EnvoyWorker<'_> {
     fn now(&self) -> SystemTime {
         SystemTime::now()
+    }
+
+    fn can_read(&self, property: &PropertyPath) -> bool {
+        Place::of(property).is_some()
     }
 
     fn send(&mut self, callout: &Callout) -> Result<CalloutId, Unsent> {

@@ -108,7 +108,7 @@ impl Adopted {
             fault_at("config_new");
             let configuration = match configurations.first() {
                 None => worker.worker.configure(name, bytes, &variable, &host),
-                Some(first) => Some(worker.worker.adopt(name, Arc::clone(&first.plan), &host)),
+                Some(first) => Some(worker.worker.adopt(name, first.instance.clone(), &host)),
             };
             worker.run_commands();
             configurations.push(configuration?);

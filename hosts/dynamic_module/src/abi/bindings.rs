@@ -72,10 +72,12 @@ numbers! {
     /// `on_http_filter_request_body_status`, and the same of the response's.
     BodyStatus { Continue = 0, StopIterationAndBuffer = 1, StopIterationNoBuffer = 3 }
     /// `metadata_source`.
-    MetadataSource { Route = 1 }
+    MetadataSource { Dynamic = 0, Route = 1 }
     /// `attribute_id`.
     AttributeId {
-        RequestPath = 0, RequestHost = 2, RequestProtocol = 10, ResponseCodeDetails = 16, DestinationPort = 27, XdsRouteName = 61,
+        RequestPath = 0, RequestHost = 2, RequestProtocol = 10, ResponseCodeDetails = 16, DestinationPort = 27,
+        ConnectionRequestedServerName = 30, ConnectionSubjectPeerCertificate = 33, ConnectionDnsSanPeerCertificate = 35,
+        ConnectionUriSanPeerCertificate = 37, ConnectionSha256PeerCertificateDigest = 38, XdsRouteName = 61,
     }
     /// `http_filter_stream_reset_reason`.
     ResetReason { LocalReset = 0 }

@@ -14,7 +14,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::{null, with_exposed_provenance_mut};
 
-use realtime_byok::host::{Callout, HeaderMap, Level};
+use realtime_byok::host::{Callout, HeaderMap, Level, Property};
 use realtime_byok::http::{Headers, Span};
 use realtime_byok::metrics::{Change, Family, StatisticKind};
 use realtime_byok::stream::DetailedReply;
@@ -71,6 +71,16 @@ pub(crate) enum Text {
     ResponseCodeDetails,
     /// `xds.route_name`.
     RouteName,
+    /// `connection.requested_server_name`.
+    RequestedServerName,
+    /// `connection.subject_peer_certificate`.
+    SubjectPeerCertificate,
+    /// `connection.dns_san_peer_certificate`, the first.
+    DnsSanPeerCertificate,
+    /// `connection.uri_san_peer_certificate`, the first.
+    UriSanPeerCertificate,
+    /// `connection.sha256_peer_certificate_digest`.
+    Sha256PeerCertificateDigest,
 }
 
 /// A configuration's number of a family of statistics.
@@ -154,6 +164,11 @@ impl Filter<'_> {
             Text::Protocol => AttributeId::RequestProtocol,
             Text::ResponseCodeDetails => AttributeId::ResponseCodeDetails,
             Text::RouteName => AttributeId::XdsRouteName,
+            Text::RequestedServerName => AttributeId::ConnectionRequestedServerName,
+            Text::SubjectPeerCertificate => AttributeId::ConnectionSubjectPeerCertificate,
+            Text::DnsSanPeerCertificate => AttributeId::ConnectionDnsSanPeerCertificate,
+            Text::UriSanPeerCertificate => AttributeId::ConnectionUriSanPeerCertificate,
+            Text::Sha256PeerCertificateDigest => AttributeId::ConnectionSha256PeerCertificateDigest,
         };
         // SAFETY: the stream lives, and so does the buffer.
         self.written(|pointer, value| unsafe { bindings::attribute_string(pointer, attribute, value) })
@@ -175,7 +190,18 @@ impl Filter<'_> {
 
     /// A text in the route's metadata; empty, where there is something else at this key.
     pub(crate) fn route_metadata(&self, namespace: &str, key: &str) -> Option<Vec<u8>> {
-        let source = MetadataSource::Route;
+        self.metadata(MetadataSource::Route, namespace, key).map(|value| match value {
+            Property::String(text) => text,
+            Property::Other => Vec::new(),
+        })
+    }
+
+    /// A value in the stream's metadata, which filters before this one have set.
+    pub(crate) fn dynamic_metadata(&self, namespace: &str, key: &str) -> Option<Property> {
+        self.metadata(MetadataSource::Dynamic, namespace, key)
+    }
+
+    fn metadata(&self, source: MetadataSource, namespace: &str, key: &str) -> Option<Property> {
         let (namespace, name) = (module_buffer(namespace.as_bytes()), module_buffer(key.as_bytes()));
         self.lives().ok()?;
         // SAFETY: the stream lives, and the buffer is a live slice's.
@@ -185,13 +211,13 @@ impl Filter<'_> {
         }
         // SAFETY: the stream lives, and so do the buffers.
         let text = |pointer, value| unsafe { bindings::metadata_string(pointer, source, namespace, name, value) };
-        self.written(text).or_else(|| {
+        self.written(text).map(Property::String).or_else(|| {
             let mut keys = vec![EnvoyBuffer { bytes: null(), length: 0 }; count];
             // SAFETY: the stream lives, the buffer is a live slice's, and there is room for as many keys as there are.
             let are_written = unsafe { bindings::metadata_keys(self.pointer, source, namespace, keys.as_mut_ptr()) };
             // SAFETY: Envoy has written the keys, and nothing has changed them since.
             let is_there = are_written && keys.iter().any(|known| unsafe { bytes(known) } == key.as_bytes());
-            is_there.then(Vec::new)
+            is_there.then_some(Property::Other)
         })
     }
 
