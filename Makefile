@@ -109,7 +109,7 @@ conformance: setup build ## Run the Autobahn cases with the filter and without, 
 	@node --test --test-timeout=600000 tests/conformance/*.test.mjs
 
 .PHONY: bench
-bench: build envoy node-packages ## Measure beside no filter, Lua, and OLD=module.wasm (ROWS='rest relay …' picks)
+bench: build native envoy node-packages ## Measure beside no filter, Lua, and OLD=module.wasm (ROWS='rest relay …' picks)
 	$(call say,Measuring)
 	@node benches/envoy/run.mjs $(if $(OLD),--old $(OLD)) $(ROWS)
 

