@@ -1,21 +1,16 @@
 //! Session fields that a policy locks, as dotted paths, and the types of tools that it allows.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use super::client_field::{ClientField, Container, EVERY};
+use super::client_field::ClientField;
+use super::kind::{SessionKind, Spelling};
 use crate::json::paths::{InvalidPath, Paths};
 
 /// The place of tools that are of no allowed type: behind all locked fields.
 pub(super) const TOOLS_PLACE: usize = usize::MAX;
 
-/// Where tools are listed.
-const TOOLS: [(&str, ClientField); 5] = [
-    ("session.tools[]", ClientField::Tool(Container::Session)),
-    ("response.tools[]", ClientField::Tool(Container::Response)),
-    ("response.input[].tools[]", ClientField::InputTool(Container::Response)),
-    ("tools[]", ClientField::Tool(Container::Top)),
-    ("input[].tools[]", ClientField::InputTool(Container::Top)),
-];
+/// What is inspected of messages, by their kind.
+type ByKind = [OnceLock<Arc<Paths<ClientField>>>; SessionKind::ALL.len()];
 
 /// Session fields that a client may not change: by name, or by dotted path such as `audio.output.voice`. Tools of types that
 /// are not allowed count as one of them.
@@ -24,9 +19,12 @@ pub struct Lock {
     names: Arc<[String]>,
     /// The types that tools may have; without this, all.
     tool_types: Option<Arc<[String]>>,
-    /// What is inspected of a client's events: these, and what every event is judged by.
-    paths: Arc<Paths<ClientField>>,
+    /// What is inspected of a client's messages: these, and what every one is judged by.
+    compiled: Arc<ByKind>,
 }
+
+/// Of messages in which nothing is locked.
+static UNLOCKED: LazyLock<Arc<ByKind>> = LazyLock::new(Arc::default);
 
 impl Lock {
     /// A lock on these paths.
@@ -35,27 +33,43 @@ impl Lock {
     /// If one has an empty name in it, or is of more than one field.
     pub fn new<S: AsRef<str>>(paths: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let names: Vec<String> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        Self::compile(names.into(), None)
+        Self::of(names.into(), None)
     }
 
-    fn compile(names: Arc<[String]>, tool_types: Option<Arc<[String]>>) -> Result<Self, InvalidPath> {
-        let mut compiled = Paths::clone(&EVERY);
-        for (place, name) in names.iter().enumerate() {
-            if name.is_empty() || name.contains(['*', '[', ']']) {
-                return Err(InvalidPath(name.clone()));
-            }
-            let within = [("session.", Container::Session), ("response.", Container::Response), ("", Container::Top)];
-            for (prefix, container) in within {
-                compiled = compiled
-                    .with(&format!("{prefix}{name}"), ClientField::Locked(container, place))
-                    .map_err(|_| InvalidPath(name.clone()))?;
+    fn of(names: Arc<[String]>, tool_types: Option<Arc<[String]>>) -> Result<Self, InvalidPath> {
+        let is_bad = |path: &&String| path.contains(['*', '[', ']']) || path.split('.').any(str::is_empty);
+        if let Some(path) = names.iter().find(is_bad) {
+            return Err(InvalidPath(path.clone()));
+        }
+        Ok(Self { names, tool_types, compiled: Arc::default() })
+    }
+
+    /// What is inspected of messages of this kind.
+    fn compile(&self, kind: SessionKind) -> Paths<ClientField> {
+        let words = &kind.row().client;
+        let mut paths = vec![("type".to_owned(), ClientField::Type)];
+        let mut add = |path: &str, field| paths.push((path.to_owned(), field));
+        for (container, path) in words.containers.iter().filter(|(_, path)| !path.is_empty()) {
+            add(path, ClientField::Container(*container));
+        }
+        words.models.iter().enumerate().for_each(|(place, (path, ..))| add(path, ClientField::Model(place)));
+        words.others.iter().for_each(|(path, field)| add(path, *field));
+        for (tools, field) in words.tools.iter().filter(|_| self.tool_types.is_some()) {
+            add(tools, *field);
+            match field {
+                ClientField::MemberTool(_) => add(&format!("{tools}.*"), ClientField::MemberToolType),
+                _ => add(&format!("{tools}.type"), ClientField::ToolType),
             }
         }
-        for (tools, field) in TOOLS.into_iter().filter(|_| tool_types.is_some()) {
-            compiled = compiled.with(tools, field)?;
-            compiled = compiled.with(&format!("{tools}.type"), ClientField::ToolType)?;
+        for (place, name) in self.names.iter().enumerate() {
+            for name in spellings(name, words.spelling) {
+                for (container, path) in words.containers {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    add(&format!("{path}{dot}{name}"), ClientField::Locked(*container, place));
+                }
+            }
         }
-        Ok(Self { names, tool_types, paths: Arc::new(compiled) })
+        Paths::new(&paths)
     }
 
     /// These paths are locked too.
@@ -64,7 +78,7 @@ impl Lock {
     /// If one is no path of a single field.
     pub fn with<'a>(&'a self, paths: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
         let names = self.names.iter().cloned().chain(paths.into_iter().map(str::to_owned));
-        Self::compile(names.collect(), self.tool_types.clone())
+        Self::of(names.collect(), self.tool_types.clone())
     }
 
     /// Tools of other types than these are locked too.
@@ -73,7 +87,7 @@ impl Lock {
     /// None: what is locked already is known to be good.
     pub fn with_tool_types<S: AsRef<str>>(&self, types: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let types = types.into_iter().map(|name| name.as_ref().to_owned());
-        Self::compile(self.names.clone(), Some(types.collect()))
+        Self::of(self.names.clone(), Some(types.collect()))
     }
 
     /// Whether nothing is locked.
@@ -95,15 +109,53 @@ impl Lock {
         self.tool_types.as_ref().is_none_or(|types| types.iter().any(|allowed| allowed == name))
     }
 
-    pub(super) fn paths(&self) -> &Arc<Paths<ClientField>> {
-        &self.paths
+    /// The place of `instructions`, if they are locked.
+    pub(super) fn instructions(&self) -> Option<usize> {
+        self.names.iter().position(|name| name == "instructions")
     }
+
+    /// What is inspected of a message of this kind.
+    pub(super) fn paths(&self, kind: SessionKind) -> Arc<Paths<ClientField>> {
+        let of_kind = self.compiled.get(kind as usize);
+        let known = of_kind.map(|paths| paths.get_or_init(|| Arc::new(self.compile(kind))).clone());
+        known.unwrap_or_else(|| Arc::new(self.compile(kind)))
+    }
+}
+
+/// How a path may be written.
+fn spellings(path: &str, spelling: Spelling) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for name in path.split('.') {
+        let snake = match spelling {
+            Spelling::CamelOrSnake => Some(snake_case(name)).filter(|snake| snake != name),
+            Spelling::Exact => None,
+        };
+        let spelled = |start: &String| {
+            let dot = if start.is_empty() { "" } else { "." };
+            let spelled = |name: &str| format!("{start}{dot}{name}");
+            std::iter::once(spelled(name)).chain(snake.as_deref().map(spelled)).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(spelled).collect();
+    }
+    all
+}
+
+/// `systemInstruction` as `system_instruction`.
+pub(super) fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len());
+    for character in name.chars() {
+        if character.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(character.to_ascii_lowercase());
+    }
+    snake
 }
 
 impl Default for Lock {
     /// Nothing is locked.
     fn default() -> Self {
-        Self { names: Arc::default(), tool_types: None, paths: EVERY.clone() }
+        Self { names: Arc::default(), tool_types: None, compiled: UNLOCKED.clone() }
     }
 }
 

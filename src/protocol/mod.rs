@@ -6,18 +6,25 @@
 //! client's message is a [`ClientMessage`] where a policy locks fields or restricts models, a request's body a
 //! [`RequestBody`].
 //!
+//! - [`SessionKind`]: the kinds of sessions, each with a row of what is known of its protocol
 //! - [`EventType`]: the events that matter, found by their type
 
 mod client_event;
 mod client_field;
+mod client_found;
 mod event_type;
+mod kind;
 mod live_call;
 mod lock;
 mod request_body;
 mod rest_body;
+mod rest_words;
 mod session_field;
 mod streamed_message;
+mod turn;
 mod upstream_event;
+mod upstream_field;
+mod upstream_paths;
 mod upstream_value;
 mod usage;
 mod usage_chunk;
@@ -27,7 +34,9 @@ mod tests;
 
 pub use client_event::{ClientEvent, ClientMessage, RequestedModel, Unreadable};
 pub use client_field::ModelRole;
+pub use client_found::Stored;
 pub use event_type::EventType;
+pub use kind::{Kind, LastEvent, ModelPlace, SessionKind};
 pub use live_call::{LiveCallRequest, LiveCallResponse, LiveModel};
 pub use lock::Lock;
 pub use request_body::{Inspected, InvalidBody, RequestBody};

@@ -20,9 +20,9 @@ use super::upstream::Upstream;
 use crate::limit::Ending;
 use crate::memory::{MemoryAccount, Overdrawn, Reservation};
 use crate::process::Sessions;
-use crate::protocol::{ClientMessage, EventType, Relevance, UpstreamMessage};
+use crate::protocol::{ClientMessage, EventType, LastEvent, Relevance, SessionKind, UpstreamMessage};
 use crate::usage::{
-    Close, ClosedBy, PriceList, Record, RecordId, Reported, Said, SessionKind, Status, Timestamp, Traffic,
+    Close, ClosedBy, PriceList, Record, RecordId, Reported, Said, Status, Timestamp, Traffic, Transport,
 };
 use crate::ws::{CloseCode, CloseFrame, Event, Follower, Interest, ReadBuffer, Sender};
 use client_says::{CLIENT_TYPE, ClientSays};
@@ -80,22 +80,15 @@ impl WebSocketRelay {
         now: SystemTime,
     ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
-        let meter = SessionMeter::new(admission, upstream.model);
+        let meter = SessionMeter::new(admission, upstream);
         let held = OWN_SIZE + meter.held();
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
             user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone()),
             provider: upstream.provider.name.clone(),
-            client: Follower::new(
-                Sender::Client,
-                match meter.inspects_client() {
-                    true => CLIENT_FIRST,
-                    false if meter.hears() => CLIENT_TYPE,
-                    false => 0,
-                },
-            ),
-            client_says: ClientSays::default(),
+            client: Follower::new(Sender::Client, client_first(&meter)),
+            client_says: ClientSays::new(meter.kind),
             upstream: Follower::new(Sender::Server, UPSTREAM_FIRST),
             client_message: None,
             upstream_message: None,
@@ -158,19 +151,19 @@ impl WebSocketRelay {
         let Self { meter, client, client_message, client_says, closed, .. } = &mut *self;
         let mut said = Said::default();
         let mut pass = client.pass(buffer);
-        let message = || Box::new(ClientMessage::new(&meter.lock));
+        let message = |meter: &SessionMeter| Box::new(ClientMessage::new(&meter.lock, meter.kind));
         while let Some(event) = pass.next(&mut |piece| {
             let interest = client_says.feed(piece);
             if !meter.inspects_client() {
                 return interest;
             }
-            client_message.get_or_insert_with(message).feed(piece);
+            client_message.get_or_insert_with(|| message(meter)).feed(piece);
             Interest::Stream
         }) {
             let closing = match event {
                 Event::MessageEnd => {
-                    said.add(std::mem::take(client_says).said(pass.message_length()));
-                    let message = client_message.take().unwrap_or_else(message);
+                    said.add(client_says.end(pass.message_length()));
+                    let message = client_message.take().unwrap_or_else(|| message(meter));
                     let ending = if meter.inspects_client() { meter.judge(*message) } else { None };
                     ending.map(|ending| Closing::new(ending, now))
                 }
@@ -191,7 +184,7 @@ impl WebSocketRelay {
         }
         let (boundary, end, from) = (pass.message_boundary(), pass.position(), pass.frame_start());
         drop(pass);
-        self.meter.say(said);
+        self.heard_client(said);
         if self.client_message.is_some() && self.account().is_err() {
             self.client_message = None;
             self.end(Closing::new(Ending::Overloaded, now));
@@ -203,6 +196,14 @@ impl WebSocketRelay {
             _ if end < size => BodyAction::Replace(end, Vec::new()),
             _ => BodyAction::Pass,
         }
+    }
+
+    /// The client has said this, and may have set the session up.
+    fn heard_client(&mut self, said: Said) {
+        if self.meter.kind.is_named_by_client() {
+            self.client.read_first(client_first(&self.meter));
+        }
+        self.meter.say(said);
     }
 
     /// What becomes of all that the client says now, if that is decided.
@@ -268,8 +269,8 @@ impl WebSocketRelay {
         let Self { meter, upstream, upstream_message: message, closed, watcher, .. } = &mut *self;
         let mut pass = upstream.pass(buffer);
         // To the end, also where the client hears no more of it: what was used is to be counted.
-        let hears = meter.hears();
-        while let Some(event) = pass.next(&mut |piece| read_upstream(message, piece, hears)) {
+        let (kind, hears) = (meter.kind, meter.hears());
+        while let Some(event) = pass.next(&mut |piece| read_upstream(message, piece, (kind, hears))) {
             match event {
                 Event::MessageEnd => {
                     let reported = match message {
@@ -372,7 +373,7 @@ impl WebSocketRelay {
         let (usage, cost_usd) = self.meter.used();
         Record {
             id: self.id,
-            kind: SessionKind::WebSocket,
+            kind: Transport::WebSocket,
             status: if self.closing.is_some() && status == Status::Open { Status::Stopping } else { status },
             upstream_id: meter.upstream_id().map(str::to_owned),
             caller: self.meter.caller.name.clone(),
@@ -412,6 +413,10 @@ impl WebSocketRelay {
             if closing.is_protocol_error() {
                 self.meter.set_incomplete();
             }
+            let closing = match self.meter.kind.row().last_event {
+                LastEvent::Error => closing,
+                LastEvent::Nothing => closing.without_event(),
+            };
             self.closed.get_or_insert_with(|| closing.close());
             self.closing = Some(Box::new(closing));
         }
@@ -444,6 +449,15 @@ impl WebSocketRelay {
     }
 }
 
+/// How much of a client's message is read before it is known whether more matters.
+fn client_first(meter: &SessionMeter) -> u16 {
+    match meter.inspects_client() {
+        true => CLIENT_FIRST,
+        false if meter.hears() => CLIENT_TYPE,
+        false => 0,
+    }
+}
+
 fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
     // RFC 6455 section 7.1.5: a Close frame without a code counts as 1005.
     let (code, reason) = frame.map_or((1005, ""), |frame| (frame.code().value(), frame.reason()));
@@ -451,15 +465,19 @@ fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
 }
 
 /// Reads more of an upstream's message, unless it does not matter; what responses say matters only where that is heard.
-fn read_upstream(message: &mut Option<Box<UpstreamMessage>>, piece: &[u8], hears: bool) -> Interest {
+fn read_upstream(
+    message: &mut Option<Box<UpstreamMessage>>,
+    piece: &[u8],
+    (kind, hears): (SessionKind, bool),
+) -> Interest {
     let is_first = message.as_ref().is_none_or(|message| !message.has_begun());
-    match EventType::leading(piece).filter(|_| is_first) {
+    match kind.leading(piece).filter(|_| is_first) {
         Some(EventType::Other) => return Interest::Skip,
         Some(EventType::AudioDelta) if hears => return Interest::Measure,
         Some(EventType::AudioDelta | EventType::TextDelta) if !hears => return Interest::Skip,
         _ => {}
     }
-    let message = message.get_or_insert_default();
+    let message = message.get_or_insert_with(|| Box::new(UpstreamMessage::of(kind)));
     let interest = match message.feed_event(piece) {
         Relevance::Open => return Interest::Stream,
         Relevance::Text if hears => return Interest::Stream,

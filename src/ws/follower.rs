@@ -137,6 +137,11 @@ impl Follower {
         Self { tells_pings: true, ..self }
     }
 
+    /// Hands over at most so many bytes of a message from now on before it knows whether more is wanted.
+    pub fn read_first(&mut self, first: u16) {
+        self.first = usize::from(first);
+    }
+
     /// Follows the bytes of one more read. The pass must be driven until it has no more events: one
     /// that is dropped earlier ends the following, for there is no way back into the stream.
     pub fn pass<W: ReadBuffer>(&mut self, buffer: W) -> FollowedRead<'_, W> {
