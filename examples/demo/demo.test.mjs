@@ -37,7 +37,7 @@ function given(name) {
 
 /** The last of what the demo started ends a moment after it. */
 function nothingLeft() {
-  return until('the processes of the demo to end', () => leftOver().length === 0, { timeoutMs: 3_000 });
+  return until('the processes of the demo to end', () => leftOver().length === 0);
 }
 
 function leftOver() {

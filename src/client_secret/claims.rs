@@ -39,8 +39,11 @@ pub const MAX_LOCK: usize = 2048;
 /// What stands between two locked fields.
 pub const LOCK_SEPARATOR: &str = "\n";
 
-/// The most bytes that encoded claims take: eight texts, six numbers, one lock, one secret.
-pub(super) const MAX_ENCODED: usize = 8 * (3 + MAX_TEXT) + 6 * (1 + 10) + (3 + MAX_LOCK) + (3 + MAX_UPSTREAM_SECRET);
+/// The most bytes that stand between texts: the tags and lengths of ten, and six numbers.
+const MAX_BETWEEN: usize = 10 * 3 + 6 * (1 + 10);
+
+/// The most bytes that encoded claims take: eight texts, one lock, one secret, and what is between them.
+pub(super) const MAX_ENCODED: usize = 8 * MAX_TEXT + MAX_LOCK + MAX_UPSTREAM_SECRET + MAX_BETWEEN;
 
 mod tag {
     pub(crate) const CALLER: u8 = 1;
@@ -122,6 +125,11 @@ pub fn unix_seconds(time: SystemTime) -> u64 {
 }
 
 impl<'a> Claims<'a> {
+    /// As many bytes as these claims take at most. Where there is room for so many, no copy of them is left behind.
+    pub(super) fn room(&self) -> usize {
+        self.lengths().iter().fold(MAX_BETWEEN, |all, (_, length, _)| all.saturating_add(*length))
+    }
+
     /// Appends the claims to `out`, at most [`MAX_ENCODED`] bytes.
     pub(super) fn encode(&self, out: &mut Vec<u8>) -> Result<(), ClaimTooLong> {
         self.check_lengths()?;
@@ -177,28 +185,25 @@ impl<'a> Claims<'a> {
     }
 
     fn check_lengths(&self) -> Result<(), ClaimTooLong> {
-        let texts = [
-            ("caller", Some(self.caller)),
-            ("provider", Some(self.provider)),
-            ("policy", Some(self.policy)),
-            ("model", self.model),
-            ("user", self.user),
-            ("origin", self.origin),
-            ("transcription model", self.transcription_model),
-            ("key", self.key),
-        ];
-        for (name, text) in texts {
-            if text.is_some_and(|text| text.len() > MAX_TEXT) {
-                return Err(ClaimTooLong(name));
-            }
-        }
-        if self.upstream.is_some_and(|secret| secret.len() > MAX_UPSTREAM_SECRET) {
-            return Err(ClaimTooLong("upstream"));
-        }
-        if self.lock.is_some_and(|lock| lock.len() > MAX_LOCK) {
-            return Err(ClaimTooLong("lock"));
-        }
-        Ok(())
+        let too_long = self.lengths().into_iter().find(|(_, length, longest)| length > longest);
+        too_long.map_or(Ok(()), |(name, ..)| Err(ClaimTooLong(name)))
+    }
+
+    /// The name of each text, how long it is, and how long it may be.
+    fn lengths(&self) -> [(&'static str, usize, usize); 10] {
+        let text = |name, text: Option<&str>| (name, text.map_or(0, str::len), MAX_TEXT);
+        [
+            text("caller", Some(self.caller)),
+            text("provider", Some(self.provider)),
+            text("policy", Some(self.policy)),
+            text("model", self.model),
+            text("user", self.user),
+            text("origin", self.origin),
+            text("transcription model", self.transcription_model),
+            text("key", self.key),
+            ("upstream", self.upstream.map_or(0, <[u8]>::len), MAX_UPSTREAM_SECRET),
+            ("lock", self.lock.map_or(0, str::len), MAX_LOCK),
+        ]
     }
 }
 
@@ -334,8 +339,9 @@ pub(crate) mod tests {
     };
 
     fn encoded(claims: &Claims<'_>) -> Vec<u8> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(claims.room());
         claims.encode(&mut out).unwrap();
+        assert_eq!(out.capacity(), claims.room(), "there was not room enough");
         out
     }
 

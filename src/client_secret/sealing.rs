@@ -148,7 +148,7 @@ impl SealingKeys {
     ///
     /// Where a claim is longer than a secret can hold; it is named.
     pub fn seal(&self, claims: &Claims<'_>, nonce: &Nonce) -> Result<Sealed, ClaimTooLong> {
-        let mut body = Plaintext::new(Vec::with_capacity(MAX_ENCODED));
+        let mut body = Plaintext::new(Vec::with_capacity(claims.room()));
         claims.encode(&mut body)?;
         let text = self.first.encrypt("ek_", &self.first.associated_data, body, nonce);
         text.map(|text| Sealed(Zeroizing::new(text))).ok_or(ClaimTooLong("claims"))

@@ -108,8 +108,8 @@ impl UpstreamMessage {
 
     /// Bytes that are held beside the message itself.
     pub fn held(&self) -> usize {
-        let fields = self.found.fields.as_ref().map_or(0, |_| size_of::<Fields>());
-        self.matcher.held().saturating_add(fields)
+        let most = Fields::MOST;
+        self.matcher.held().saturating_add(self.found.fields.as_ref().map_or(0, |_| most))
     }
 
     /// Whether anything of it has come.
@@ -182,12 +182,11 @@ impl UpstreamMessage {
     /// events that do, such as the last one of an image, say more than their usage.
     fn untyped(&mut self, is_chunk: bool) -> Data {
         let Ok(mut fields) = self.fields() else { return Data::Event(Reported::Nothing) };
-        if fields.at_top.usage.is_there() {
-            let is_alone = is_chunk && !fields.has_choices && fields.at_top.usage.is_object();
-            let usage = &fields.at_top.usage;
+        if let Some(made) = fields.at_top.as_mut().filter(|made| made.usage.is_there()) {
+            let is_alone = is_chunk && !fields.has_choices && made.usage.is_object();
             // A transcription's would be known by its type.
-            let used = usage.response();
-            return Data::Usage { report: Box::new(fields.at_top.report(Ok(used))), is_alone };
+            let used = made.usage.response();
+            return Data::Usage { report: Box::new(made.report(Ok(used))), is_alone };
         }
         let said = Said::text(fields.said);
         match (fields.has_choices, said == Said::default()) {
@@ -209,16 +208,18 @@ impl UpstreamMessage {
     /// What the whole says, as the body of a REST response; nothing where it carries no usage and need not.
     pub fn into_body(mut self) -> Reported {
         let Ok(mut fields) = self.fields() else { return Reported::Unreadable(UsageError::Malformed) };
-        let usage = &fields.at_top.usage;
-        let used = match (usage.is_there(), fields.object) {
+        let object = fields.object;
+        let made = fields.made(Level::Top);
+        let usage = &made.usage;
+        let used = match (usage.is_there(), object) {
             (true, _) if usage.is_of_transcription() => usage.transcription(),
             // Embeddings write nothing.
             (true, Some(BodyObject::List)) => Ok(usage.reading()),
             (true, _) => Ok(usage.response()),
-            (false, Some(BodyObject::ChatCompletion | BodyObject::Response)) => Ok(fields.at_top.without_usage()),
+            (false, Some(BodyObject::ChatCompletion | BodyObject::Response)) => Ok(made.without_usage()),
             (false, _) => return Reported::Nothing,
         };
-        Reported::Usage(Box::new(fields.at_top.report(used)))
+        Reported::Usage(Box::new(made.report(used)))
     }
 
     fn fields(&mut self) -> Result<Box<Fields>, Unreadable> {

@@ -75,9 +75,9 @@ pub(super) struct Fields {
     response: Option<Shape>,
     pub(super) object: Option<BodyObject>,
     pub(super) has_choices: bool,
-    in_response: Made,
-    in_message: Made,
-    pub(super) at_top: Made,
+    in_response: Option<Box<Made>>,
+    in_message: Option<Box<Made>>,
+    pub(super) at_top: Option<Box<Made>>,
     turn: Option<Box<TurnFields>>,
 }
 
@@ -92,6 +92,9 @@ pub(super) struct Made {
 }
 
 impl Fields {
+    /// Bytes of it and of all that it may hold, names aside.
+    pub(super) const MOST: usize = size_of::<Self>() + 3 * size_of::<Made>() + size_of::<TurnFields>();
+
     /// Takes what stands at a path.
     pub(super) fn set(&mut self, field: Field, value: Value<'_>) {
         match field {
@@ -151,11 +154,12 @@ impl Fields {
 
     /// What is made there.
     pub(super) fn made(&mut self, level: Level) -> &mut Made {
-        match level {
+        let made = match level {
             Level::Response => &mut self.in_response,
             Level::Message => &mut self.in_message,
             Level::Top => &mut self.at_top,
-        }
+        };
+        made.get_or_insert_default()
     }
 
     /// As `session.created` and `session.updated`, of the present and of the former shape, and as Live's.
@@ -178,7 +182,7 @@ impl Fields {
 
     /// As an event that begins a response.
     pub(super) fn response_model(&mut self) -> Option<String> {
-        self.in_response.model.take()
+        self.in_response.as_mut()?.model.take()
     }
 
     /// As an event that ends a response.
@@ -188,7 +192,7 @@ impl Fields {
             Some(Shape::Other) => return Reported::Unreadable(UsageError::Malformed),
             Some(Shape::Object) => {}
         }
-        let made = &mut self.in_response;
+        let made = self.made(Level::Response);
         let used = if made.usage.is_there() { made.usage.response() } else { made.without_usage() };
         let mut report = made.report(Ok(used));
         report.id = report.id.or_else(|| named(IdKind::Event, self.event_id.take()));
@@ -199,15 +203,15 @@ impl Fields {
     pub(super) fn transcription(&mut self) -> Reported {
         let index = self.content_index.as_deref().unwrap_or("0");
         let item = named(IdKind::Item, self.item_id.take()).map(|(kind, id)| (kind, format!("{id}#{index}")));
-        let usage = &self.at_top.usage;
+        let usage = &self.made(Level::Top).usage;
         let used = if usage.is_there() { usage.transcription() } else { Err(UsageError::Missing("usage")) };
         let id = item.or_else(|| named(IdKind::Event, self.event_id.take()));
         Reported::Usage(Box::new(Report::new(id, None, used)))
     }
 
     /// As an event that says how long the audio of a session is that has been used so far.
-    pub(super) fn audio(&self) -> Reported {
-        match self.at_top.usage.audio() {
+    pub(super) fn audio(&mut self) -> Reported {
+        match self.made(Level::Top).usage.audio() {
             Ok(milliseconds) => Reported::Audio { milliseconds },
             Err(error) => Reported::Unreadable(error),
         }

@@ -283,7 +283,11 @@ fn with_call_id(path: &[u8], named: &CallId, id: &CallId) -> Option<Vec<u8>> {
 
 /// The edits of a request that is answered here: its path without credentials, as access logs show paths.
 pub(crate) fn edits_of_denied(plan: &Plan, head: &RequestHead) -> Edits {
-    let (mut edits, presented) = (Edits::default(), head.presented(&plan.gateway));
+    let mut edits = Edits::default();
+    if head.target().query.is_none() {
+        return edits;
+    }
+    let presented = head.presented(&plan.gateway);
     let edit = |param: &Param<'_>| match plan.strip.takes(param) || presented.stand_in(param.raw()) {
         true => ParamEdit::Remove,
         false => ParamEdit::Keep,

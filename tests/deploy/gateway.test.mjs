@@ -253,7 +253,7 @@ describe('time', () => {
   test('max_stream_duration ends a session', async () => {
     const session = await openSession({ 'max_stream_duration: 3900s': 'max_stream_duration: 1s' });
     try {
-      await until('the end of the session', session.closed, { timeoutMs: 10_000 });
+      await until('the end of the session', session.closed);
     } finally {
       await session.stop();
     }

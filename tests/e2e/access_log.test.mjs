@@ -91,7 +91,7 @@ describe('a refusal', () => {
 
 test('an ending is logged with the limit that was reached', async () => {
   const session = await openSession({ gateway, upstream }, { target: '/brief/v1/realtime?model=gpt-realtime' });
-  await session.client.ended({ timeoutMs: 8_000 });
+  await session.client.ended();
   const { code, limit, close, reason } = await session.record();
   const want = { code: '4408', limit: 'session.max_duration', close: 'gateway', reason: 'max_duration_exceeded' };
   assert.deepEqual({ code, limit, close, reason }, want);
@@ -132,7 +132,7 @@ describe('without a Close frame', { concurrency: 8 }, () => {
   test('a listener that is replaced is told from a client that goes', async () => {
     const session = await openSession({ gateway: drained, upstream }, { target: '/v1/realtime?model=gpt-realtime' });
     assert.equal(await drained.replaceListeners({ hcm: { stream_idle_timeout: '100s' } }), 'accepted');
-    await session.client.ended({ timeoutMs: 8_000 });
+    await session.client.ended();
     const { code, close, reason } = await session.record();
     assert.deepEqual([code, close, reason], ['1006', 'gateway', 'downstream_local_disconnect']);
   });

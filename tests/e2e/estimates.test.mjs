@@ -44,6 +44,7 @@ const audio = (milliseconds) => ({
   type: 'response.output_audio.delta', ...ids, output_index: 0, content_index: 0,
   delta: Buffer.alloc(milliseconds * 48).toString('base64'),
 });
+const rateLimits = { type: 'rate_limits.updated', event_id: 'event_limits', rate_limits: [] };
 const append = { type: 'input_audio_buffer.append', audio: Buffer.alloc(480).toString('base64') };
 
 /** What a response has used that has said so many tokens of audio. */
@@ -127,7 +128,12 @@ describe('ten sessions that answer at once with $0.05 each, under a day of $0.06
     others.slice(0, 4).forEach(({ upstream }) =>
       upstream.sendEvent(responseDone('resp_1', { status: 'cancelled', usage: usageOf(0, 1_000) })));
     first.upstream.sendEvent(responseDone('resp_1', { usage: usageOf(156, 10_000) }));
-    await until('the first answer', () => first.client.events().some(({ type }) => type === 'response.done'));
+    // What the sessions of another worker have cost is known within a second, and told at the next event.
+    await until('the end of the first', () => {
+      first.upstream.sendEvent(rateLimits);
+      return first.client.events().some(({ type }) => type === 'error');
+    });
+    assert.ok(first.client.events().some(({ type }) => type === 'response.done'));
     await assertEnded(first.client, 4429, 'budget_exceeded', 'caller.cost_usd_per_day');
     const { spent, ended } = await outcome(sessions);
     assert.equal(ended, 10, 'the first when it has answered');

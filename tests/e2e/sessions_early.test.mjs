@@ -44,7 +44,7 @@ describe('frames before the 101', { concurrency: 8 }, () => {
     const session = await open(late, { after: client(locked) });
     await heard(session);
     await assertEnded(session.client, 4403, 'field_locked');
-    await session.upstream.ended({ timeoutMs: 8_000 });
+    await session.upstream.ended();
     assert.deepEqual(textMessages(session.upstream.frames()), []);
   });
   test('may be a violation', async () => {

@@ -41,7 +41,7 @@ async function refused({ policy, bytes, closeCode, code, given = request(policy)
   }
   await told(session);
   await assertEnded(session.client, closeCode, code);
-  await session.upstream.ended({ timeoutMs: 8_000 });
+  await session.upstream.ended();
   const { frames } = parseFrames(session.upstream.received());
   assert.deepEqual(textMessages(frames), [], 'the upstream got no message');
   const { code: logged, close, reason } = await session.record();
@@ -199,7 +199,7 @@ test('messages before the one that is refused have passed', async () => {
   await upstream.bytesCame(good.length);
   await told({ client: one, upstream });
   await assertEnded(one, 4403, 'field_locked');
-  await upstream.ended({ timeoutMs: 8_000 });
+  await upstream.ended();
   assert.ok(upstream.received().subarray(0, good.length).equals(good), 'to the byte');
   const [last, ...others] = parseFrames(upstream.received().subarray(good.length)).frames;
   assert.deepEqual([closeOf(last), others], [{ code: 1000, reason: '' }, []], 'and then a Close');

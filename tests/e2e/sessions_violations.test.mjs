@@ -96,7 +96,7 @@ describe('of the client', { concurrency: 16 }, () => {
     await sleep(100);
     upstream.send(ping, '');
     await assertBroken(client);
-    await upstream.ended({ timeoutMs: 8_000 });
+    await upstream.ended();
     assert.equal(upstream.received().length, 2);
     assert.equal((await record()).code, '1002');
   });
@@ -130,7 +130,7 @@ describe('of the upstream', { concurrency: 16 }, () => {
     upstream.write(bytes.subarray(0, 2));
     await client.bytesCame(2);
     upstream.write(bytes.subarray(2));
-    await client.ended({ timeoutMs: 8_000 });
+    await client.ended();
     assert.equal(client.received().length, 2, 'nothing of the frame came but what nobody could know was wrong');
     assert.equal((await record()).code, '1002');
   });

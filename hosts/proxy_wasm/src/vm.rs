@@ -32,11 +32,13 @@ pub(crate) fn try_worker(call: impl FnOnce(&mut Worker)) {
 
 /// Does what the worker wants done beside what its methods return.
 pub(crate) fn run_commands() {
-    let commands = VM.with_borrow_mut(|Vm { worker, statistics }| {
+    let drained = VM.try_with(|vm| {
+        let Vm { worker, statistics } = &mut *vm.borrow_mut();
         worker.drain_statistics(|id, statistic, change| statistics.change(id, statistic, change));
         worker.take_commands()
     });
-    for command in commands {
+    // A plugin's context may go after this thread's VM, which leaves nothing to do.
+    for command in drained.unwrap_or_default() {
         match command {
             Command::Log(level, message) => abi::log(level, &message),
             Command::Reset(stream) => {

@@ -2,7 +2,7 @@
 import net from 'node:net';
 import tls from 'node:tls';
 
-const answerTimeoutMs = 10_000;
+const answerTimeoutMs = 30_000;
 
 /**
  * The bytes of a request. `headers` is a list of `[name, value]`; values are latin-1 strings or Buffers, so

@@ -3,7 +3,7 @@ import http2 from 'node:http2';
 import { once } from 'node:events';
 import { answer } from './http1.mjs';
 
-const answerTimeoutMs = 10_000;
+const answerTimeoutMs = 30_000;
 
 /**
  * Sends one request over a connection of its own and reads the answer.

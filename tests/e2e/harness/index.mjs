@@ -13,4 +13,4 @@ export { startRecorder } from './recorder.mjs';
 export { chatRequest, restRequest, upgradeRequest } from './requests.mjs';
 export { assertDenial, denied, denials, forwarded, useRig } from './rig.mjs';
 export { authorized, basicConfiguration, basicEnv, clientKey, providerKey, sha256, slot, tokens } from './secrets.mjs';
-export { until } from './wait.mjs';
+export { delayMs, until } from './wait.mjs';

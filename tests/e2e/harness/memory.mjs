@@ -62,7 +62,7 @@ export function useMemory() {
         upstream.write(frame(opcodes.text, delta));
         client.write(frame(opcodes.text, said, { mask: true }));
       }
-    }, 100);
+    }, 100).unref();
     return {
       async stop() {
         clearInterval(timer);
@@ -70,7 +70,7 @@ export function useMemory() {
           upstream.sendEvent(sessionCreated());
           const got = (peer) => textMessages(peer.frames()).length;
           await until('all events to arrive', () => got(client) === rounds + 1 && got(upstream) === rounds, {
-            timeoutMs: 20_000,
+            timeoutMs: 90_000,
           });
           assert.equal(client.hasEnded(), false);
         }
@@ -81,7 +81,7 @@ export function useMemory() {
   }
 
   afterEach(async () => {
-    await until('the memory to be given back', async () => (await held()) === 0, { timeoutMs: 30_000 });
+    await until('the memory to be given back', async () => (await held()) === 0, { timeoutMs: 90_000 });
     const answer = await gateway.send(chatRequest({ headers: authorized }));
     assert.equal(answer.status, 200);
     const log = gateway.envoy.log();
