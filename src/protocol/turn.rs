@@ -1,7 +1,7 @@
 //! A message of Gemini's: a part of a turn of the model's, and what the turn has used so far.
 
 use super::upstream_value::{length, text};
-use super::usage::{UsageField, UsageFields};
+use super::usage::{GeminiField, GeminiFields};
 use crate::json::matcher::Value;
 use crate::usage::{AudioFormats, Report, Reported, Said, SessionNames, TurnPart};
 
@@ -17,7 +17,7 @@ pub(super) enum TurnField {
     Audio,
     /// `serverContent.turnComplete`
     Complete,
-    Usage(UsageField),
+    Usage(GeminiField),
 }
 
 /// What was found of a message.
@@ -29,7 +29,7 @@ pub(super) struct TurnFields {
     text: u64,
     audio: u64,
     is_complete: bool,
-    usage: UsageFields,
+    usage: GeminiFields,
 }
 
 impl TurnFields {
@@ -47,7 +47,7 @@ impl TurnFields {
 
     /// What the whole says.
     pub(super) fn reported(self) -> Reported {
-        if self.is_set_up && !self.usage.is_there() {
+        if self.is_set_up && !self.usage.usage.is_there() {
             let formats = AudioFormats::default();
             let names = SessionNames {
                 id: self.session_id,
@@ -58,7 +58,7 @@ impl TurnFields {
             };
             return Reported::Session(names);
         }
-        let usage = self.usage.is_there().then(|| Report::new(None, None, Ok(self.usage.response())));
+        let usage = self.usage.usage.is_there().then(|| Report::new(None, None, Ok(self.usage.usage.response())));
         let part = TurnPart {
             has_content: self.has_content,
             said: Said { text: self.text, audio: 0 }.with_base64(self.audio),

@@ -108,8 +108,7 @@ impl UpstreamMessage {
 
     /// Bytes that are held beside the message itself.
     pub fn held(&self) -> usize {
-        let most = Fields::MOST;
-        self.matcher.held().saturating_add(self.found.fields.as_ref().map_or(0, |_| most))
+        self.matcher.held().saturating_add(self.found.fields.as_ref().map_or(0, |fields| fields.held()))
     }
 
     /// Whether anything of it has come.

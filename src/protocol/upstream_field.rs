@@ -92,8 +92,13 @@ pub(super) struct Made {
 }
 
 impl Fields {
-    /// Bytes of it and of all that it may hold, names aside.
-    pub(super) const MOST: usize = size_of::<Self>() + 3 * size_of::<Made>() + size_of::<TurnFields>();
+    /// Whatever the kind of message, but for Gemini's.
+    const MOST: usize = size_of::<Self>() + 3 * size_of::<Made>();
+
+    /// Bytes of it and of what it may hold, names aside.
+    pub(super) fn held(&self) -> usize {
+        Self::MOST + self.turn.as_ref().map_or(0, |_| size_of::<TurnFields>())
+    }
 
     /// Takes what stands at a path.
     pub(super) fn set(&mut self, field: Field, value: Value<'_>) {

@@ -17,6 +17,7 @@
 //! Numbers that do not add up are counted all the same: input and output as told, what details have beyond them not at all,
 //! and a flaw says so. Of details that are too many, the dearest modality is kept first.
 
+mod gemini;
 mod paths;
 
 use crate::json::matcher::Value;
@@ -24,6 +25,7 @@ use crate::json::{Decimal, ONE};
 use crate::usage::report::ReportedUsage;
 use crate::usage::{Input, Output, Tokens, UsageError};
 
+pub(super) use gemini::{GeminiField, GeminiFields, List};
 pub(super) use paths::{gemini_usage_paths, usage_paths};
 
 /// A member of a `usage` object.
@@ -39,19 +41,6 @@ pub(super) enum UsageField {
     Part(Side, Dialect, Part),
     /// The details of what was cached, an object.
     CachedDetails(Dialect),
-    /// Of an item of a list of details: its modality, and how many tokens are of it.
-    ItemModality,
-    ItemCount,
-    /// Such an item has ended.
-    Item(List),
-}
-
-/// A list of details, each of one modality: Gemini's.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum List {
-    Input,
-    Cached,
-    Output,
 }
 
 /// Tokens of a whole direction, or of both.
@@ -111,15 +100,6 @@ pub(super) struct UsageFields {
     sums: [Option<Count>; 9],
     input: Details,
     output: Details,
-    /// The item of a list that is being read.
-    item: (Option<Modality>, Option<Count>),
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Modality {
-    Text,
-    Audio,
-    Image,
 }
 
 /// What a usage is of, by its own word.
@@ -187,36 +167,7 @@ impl UsageFields {
             UsageField::Part(side, dialect, part) => {
                 self.details(side).set(dialect, part, Count::of(value, Decimal::whole));
             }
-            UsageField::ItemModality => {
-                self.item.0 = Some(match value {
-                    Value::Text("AUDIO") => Modality::Audio,
-                    Value::Text("IMAGE" | "VIDEO") => Modality::Image,
-                    _ => Modality::Text,
-                });
-            }
-            UsageField::ItemCount => self.item.1 = Some(Count::of(value, Decimal::whole)),
-            UsageField::Item(list) => self.end_item(list),
         }
-    }
-
-    /// A modality may stand in a list more than once, and in that of what tools were asked.
-    fn end_item(&mut self, list: List) {
-        let (Some(modality), Some(count)) = std::mem::take(&mut self.item) else { return };
-        let part = match (list, modality) {
-            (List::Cached, Modality::Text) => Part::CachedText,
-            (List::Cached, Modality::Audio) => Part::CachedAudio,
-            (List::Cached, Modality::Image) => Part::CachedImage,
-            (_, Modality::Text) => Part::Text,
-            (_, Modality::Audio) => Part::Audio,
-            (_, Modality::Image) => Part::Image,
-        };
-        let side = if matches!(list, List::Output) { Side::Output } else { Side::Input };
-        let details = self.details(side);
-        let sum = match (details.part(part), count) {
-            (Some(Count::Is(before)), Count::Is(more)) => Count::Is(before.saturating_add(more)),
-            (_, count) => count,
-        };
-        details.set(Dialect::Chat, part, sum);
     }
 
     /// Whether there is any usage.

@@ -13,7 +13,7 @@ use crate::usage::*;
 /// of what they say.
 type Session = (&'static str, SessionKind, Option<&'static str>, usize);
 
-const SESSIONS: [Session; 9] = [
+const SESSIONS: [Session; 14] = [
     ("realtime-audio-cached", SessionKind::Conversation, Some("gpt-realtime"), 0),
     ("realtime-image", SessionKind::Conversation, Some("gpt-realtime"), 0),
     ("realtime-cancelled", SessionKind::Conversation, Some("gpt-realtime"), 0),
@@ -22,7 +22,12 @@ const SESSIONS: [Session; 9] = [
     ("realtime-transcription-seconds", SessionKind::Transcription, None, 0),
     ("realtime-bad-usage", SessionKind::Conversation, Some("gpt-realtime"), 8),
     ("realtime-unpriced", SessionKind::Conversation, Some("gpt-realtime"), 0),
+    ("azure-deployment", SessionKind::Conversation, Some("voice-eu"), 0),
+    ("xai-voice", SessionKind::Conversation, Some("grok-voice-latest"), 0),
+    ("realtime-translation", SessionKind::Translation, Some("gpt-realtime-translate"), 0),
     ("responses-websocket", SessionKind::Responses, None, 0),
+    ("live", SessionKind::Live, None, 0),
+    ("gemini-live", SessionKind::GeminiLive, Some("gemini-2.5-flash-live"), 0),
 ];
 
 /// Streams of server-sent events: the name and the request's model.

@@ -1,6 +1,6 @@
 //! The members of objects of usage, by their paths.
 
-use super::{Dialect, List, Part, Side, Sum, UsageField};
+use super::{Dialect, GeminiField, List, Part, Side, Sum, UsageField};
 
 /// The members of a `usage` object, by their paths in it.
 pub(in crate::protocol) fn usage_paths() -> Vec<(String, UsageField)> {
@@ -53,7 +53,7 @@ pub(in crate::protocol) fn usage_paths() -> Vec<(String, UsageField)> {
 }
 
 /// The members of a `usageMetadata` of Gemini Live's, by their paths in it.
-pub(in crate::protocol) fn gemini_usage_paths() -> Vec<(String, UsageField)> {
+pub(in crate::protocol) fn gemini_usage_paths() -> Vec<(String, GeminiField)> {
     let sums = [
         ("promptTokenCount", Sum::Prompt),
         ("toolUsePromptTokenCount", Sum::ToolUse),
@@ -62,10 +62,13 @@ pub(in crate::protocol) fn gemini_usage_paths() -> Vec<(String, UsageField)> {
         ("totalTokenCount", Sum::Total),
     ];
     let mut paths = vec![
-        (String::new(), UsageField::Itself),
-        ("cachedContentTokenCount".into(), UsageField::Part(Side::Input, Dialect::Chat, Part::Cached)),
+        (String::new(), GeminiField::Plain(UsageField::Itself)),
+        (
+            "cachedContentTokenCount".into(),
+            GeminiField::Plain(UsageField::Part(Side::Input, Dialect::Chat, Part::Cached)),
+        ),
     ];
-    paths.extend(sums.map(|(name, sum)| (name.to_owned(), UsageField::Sum(sum))));
+    paths.extend(sums.map(|(name, sum)| (name.to_owned(), GeminiField::Plain(UsageField::Sum(sum)))));
     let lists = [
         ("promptTokensDetails", List::Input),
         ("toolUsePromptTokensDetails", List::Input),
@@ -73,9 +76,9 @@ pub(in crate::protocol) fn gemini_usage_paths() -> Vec<(String, UsageField)> {
         ("responseTokensDetails", List::Output),
     ];
     for (name, list) in lists {
-        paths.push((format!("{name}[]"), UsageField::Item(list)));
-        paths.push((format!("{name}[].modality"), UsageField::ItemModality));
-        paths.push((format!("{name}[].tokenCount"), UsageField::ItemCount));
+        paths.push((format!("{name}[]"), GeminiField::Item(list)));
+        paths.push((format!("{name}[].modality"), GeminiField::Modality));
+        paths.push((format!("{name}[].tokenCount"), GeminiField::Count));
     }
     paths
 }

@@ -3,6 +3,7 @@
 mod bounds;
 mod cuts;
 mod estimates;
+mod kinds;
 
 use std::time::Duration;
 
