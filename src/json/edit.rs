@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Changes at places that a [`Matcher`](super::matcher::Matcher) has found in one text. No two may be in each other.
+/// Changes at places that a [`Matcher`](super::matcher::Matcher) has found in one text. What stands in a part that is taken
+/// out goes with that.
 ///
 /// ```
 /// use realtime_byok::json::edit::Edits;
@@ -24,6 +25,7 @@ pub struct Edits<'t> {
 enum Edit<'t> {
     Replace { end: u64, text: Cow<'t, str> },
     Remove { end: u64 },
+    RemoveItem { end: u64 },
     Insert { member: Cow<'t, str> },
 }
 
@@ -36,6 +38,11 @@ impl<'t> Edits<'t> {
     /// Takes out a member, and the comma that goes with it.
     pub fn remove(&mut self, member: Range<u64>) {
         self.all.push((member.start, Edit::Remove { end: member.end }));
+    }
+
+    /// Takes an item out of its array, and the comma that goes with it.
+    pub fn remove_item(&mut self, item: Range<u64>) {
+        self.all.push((item.start, Edit::RemoveItem { end: item.end }));
     }
 
     /// Puts a member, as it is to be written, before all others of the object at `span`.
@@ -54,13 +61,20 @@ impl<'t> Edits<'t> {
         self.all.sort_by_key(|(start, edit)| (*start, !matches!(edit, Edit::Insert { .. })));
         let mut edited = Edited { from: text, kept: 0, to: Vec::with_capacity(text.len()), comma: None };
         for (start, edit) in &self.all {
-            edited.keep(place(*start, text));
+            let start = place(*start, text);
+            if edit.end().is_some_and(|end| place(end, text) <= edited.kept) {
+                continue;
+            }
+            match edit {
+                Edit::RemoveItem { .. } => edited.keep(comma_before(start, text)),
+                Edit::Replace { .. } | Edit::Remove { .. } | Edit::Insert { .. } => edited.keep(start),
+            }
             match edit {
                 Edit::Replace { end, text: new } => {
                     edited.to.extend_from_slice(new.as_bytes());
                     edited.kept = place(*end, text).max(edited.kept);
                 }
-                Edit::Remove { end } => edited.remove(place(*end, text)),
+                Edit::Remove { end } | Edit::RemoveItem { end } => edited.remove(place(*end, text)),
                 Edit::Insert { member } => {
                     edited.to.extend_from_slice(member.as_bytes());
                     edited.comma = Some(edited.to.len());
@@ -69,6 +83,25 @@ impl<'t> Edits<'t> {
         }
         edited.keep(text.len());
         edited.to
+    }
+}
+
+impl Edit<'_> {
+    /// Where what it takes out ends, if it takes something out.
+    fn end(&self) -> Option<u64> {
+        match self {
+            Self::Replace { end, .. } | Self::Remove { end } | Self::RemoveItem { end } => Some(*end),
+            Self::Insert { .. } => None,
+        }
+    }
+}
+
+/// Where the comma stands before the item at `start`; without one, where the item begins.
+fn comma_before(start: usize, text: &[u8]) -> usize {
+    let before = text.get(..start).unwrap_or_default();
+    match before.iter().rposition(|byte| !is_blank(*byte)) {
+        Some(last) if before.get(last) == Some(&b',') => last,
+        _ => start,
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Ending {
     CallEnded,
     /// The client's message needs memory, and the worker's streams hold as much as they may.
     Overloaded,
+    /// A message that may have to be changed is longer than any that is held for that.
+    MessageTooBig,
     /// Frames or messages that cannot be followed, and why.
     ProtocolError(Cow<'static, str>),
 }
@@ -52,7 +54,7 @@ impl Ending {
             // There is no WebSocket to be closed.
             Self::Unwatched => NO_STATUS,
             Self::CallEnded => NORMAL_CLOSURE,
-            Self::Overloaded => 1009,
+            Self::Overloaded | Self::MessageTooBig => 1009,
             Self::ProtocolError(_) => 1002,
         }
     }
@@ -70,6 +72,7 @@ impl Ending {
             Self::Unwatched => "unwatched",
             Self::CallEnded => "call_ended",
             Self::Overloaded => "overloaded",
+            Self::MessageTooBig => "message_too_big",
             Self::ProtocolError(_) => "protocol_error",
         }
     }
@@ -115,6 +118,7 @@ impl Ending {
             Self::Unwatched => "No sideband tells what this call uses.".into(),
             Self::CallEnded => "The call is over.".into(),
             Self::Overloaded => "The gateway has no memory left for this message. Open a new session to go on.".into(),
+            Self::MessageTooBig => "A message is longer than any that may be sent in this session.".into(),
             Self::ProtocolError(why) => format!("What was sent cannot be followed: {why}.").into(),
         }
     }
@@ -174,6 +178,7 @@ mod tests {
             (Ending::Unwatched, 1005, "unwatched"),
             (Ending::CallEnded, 1000, "call_ended"),
             (Ending::Overloaded, 1009, "overloaded"),
+            (Ending::MessageTooBig, 1009, "message_too_big"),
             (Ending::ProtocolError("why".into()), 1002, "protocol_error"),
         ] {
             assert_eq!((ending.close_code(), ending.code()), (close_code, code));

@@ -23,6 +23,8 @@ pub struct ClientEvent {
     pub opens: bool,
     /// What makes a response of which nobody can say what it reads, or when it ends.
     pub stored: Option<Stored>,
+    /// Its id, if it has one that is not too long, and its sender may be told that it is refused.
+    pub id: Option<String>,
 }
 
 /// A model that a client's event names.
@@ -80,12 +82,17 @@ impl ClientMessage {
     pub fn feed(&mut self, bytes: &[u8]) {
         let Self { matcher, found, words, lock } = self;
         let read = matcher.feed(bytes, &mut |at| {
-            found.set(at.tag, at.value, words, lock);
+            found.set(&at, words, lock);
             ControlFlow::Continue(())
         });
         if let Err(unreadable) = read {
             found.failure.get_or_insert(unreadable);
         }
+    }
+
+    /// Whether it may still turn out to change something: it does not where its type says that it changes nothing.
+    pub fn may_change(&self) -> bool {
+        self.found.may_change()
     }
 
     /// Bytes that are held beside the message itself.
@@ -127,6 +134,7 @@ impl ClientMessage {
             }
         }
         event.stored = found.stored.filter(|_| found.matters.contains(&Container::Top));
+        event.id = found.id;
         Ok(event)
     }
 }

@@ -1,5 +1,7 @@
 //! What is inspected of a client's messages.
 
+use std::ops::Range;
+
 /// What a model is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelRole {
@@ -13,6 +15,7 @@ pub enum ModelRole {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ClientField {
     Type,
+    EventId,
     Container(Container),
     /// Where a model is named: its place among those of the kind.
     Model(usize),
@@ -36,6 +39,15 @@ pub(super) enum ClientField {
     PreviousResponse,
     /// The stored conversation that a response is of.
     Conversation,
+}
+
+/// Something that is locked, as it stands in a message.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// A member with this place.
+    Member(Range<u64>),
+    /// An item of a list with this one.
+    Item(Range<u64>),
 }
 
 /// The objects that matter.

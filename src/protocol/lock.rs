@@ -1,4 +1,5 @@
-//! Session fields that a policy locks, as dotted paths, and the types of tools that it allows.
+//! Session fields that a policy locks, as dotted paths, the types of tools that it allows, and what becomes of a message
+//! that would change one of them.
 
 use std::sync::{Arc, LazyLock, OnceLock};
 
@@ -7,7 +8,19 @@ use super::kind::{SessionKind, Spelling};
 use crate::json::paths::{InvalidPath, Paths};
 
 /// The place of tools that are of no allowed type: behind all locked fields.
-pub(super) const TOOLS_PLACE: usize = usize::MAX;
+pub(super) const TOOLS_PLACE: u16 = u16::MAX;
+
+/// What becomes of a client's message that would change what is locked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// It ends the session.
+    #[default]
+    End,
+    /// It goes no further, and the client is told.
+    Refuse,
+    /// It goes on without what is locked.
+    Drop,
+}
 
 /// What is inspected of messages, by their kind.
 type ByKind = [OnceLock<Arc<Paths<ClientField>>>; SessionKind::ALL.len()];
@@ -19,6 +32,7 @@ pub struct Lock {
     names: Arc<[String]>,
     /// The types that tools may have; without this, all.
     tool_types: Option<Arc<[String]>>,
+    on_change: OnChange,
     /// What is inspected of a client's messages: these, and what every one is judged by.
     compiled: Arc<ByKind>,
 }
@@ -33,15 +47,16 @@ impl Lock {
     /// If one has an empty name in it, or is of more than one field.
     pub fn new<S: AsRef<str>>(paths: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let names: Vec<String> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        Self::of(names.into(), None)
+        Self { names: names.into(), ..Self::default() }.checked()
     }
 
-    fn of(names: Arc<[String]>, tool_types: Option<Arc<[String]>>) -> Result<Self, InvalidPath> {
+    /// The same, if it can be, of which nothing is compiled yet.
+    fn checked(self) -> Result<Self, InvalidPath> {
         let is_bad = |path: &&String| path.contains(['*', '[', ']']) || path.split('.').any(str::is_empty);
-        if let Some(path) = names.iter().find(is_bad) {
+        if let Some(path) = self.names.iter().find(is_bad) {
             return Err(InvalidPath(path.clone()));
         }
-        Ok(Self { names, tool_types, compiled: Arc::default() })
+        Ok(Self { compiled: Arc::default(), ..self })
     }
 
     /// What is inspected of messages of this kind.
@@ -49,6 +64,9 @@ impl Lock {
         let words = &kind.row().client;
         let mut paths = vec![("type".to_owned(), ClientField::Type)];
         let mut add = |path: &str, field| paths.push((path.to_owned(), field));
+        if self.on_change == OnChange::Refuse {
+            add("event_id", ClientField::EventId);
+        }
         for (container, path) in words.containers.iter().filter(|(_, path)| !path.is_empty()) {
             add(path, ClientField::Container(*container));
         }
@@ -78,7 +96,7 @@ impl Lock {
     /// If one is no path of a single field.
     pub fn with<'a>(&'a self, paths: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
         let names = self.names.iter().cloned().chain(paths.into_iter().map(str::to_owned));
-        Self::of(names.collect(), self.tool_types.clone())
+        Self { names: names.collect(), ..self.clone() }.checked()
     }
 
     /// Tools of other types than these are locked too.
@@ -87,7 +105,20 @@ impl Lock {
     /// None: what is locked already is known to be good.
     pub fn with_tool_types<S: AsRef<str>>(&self, types: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let types = types.into_iter().map(|name| name.as_ref().to_owned());
-        Self::of(self.names.clone(), Some(types.collect()))
+        Self { tool_types: Some(types.collect()), ..self.clone() }.checked()
+    }
+
+    /// The same, and what becomes of messages that would change what is locked.
+    ///
+    /// # Errors
+    /// None: what is locked already is known to be good.
+    pub fn on_change(self, on_change: OnChange) -> Result<Self, InvalidPath> {
+        Self { on_change, ..self }.checked()
+    }
+
+    /// What becomes of messages that would change what is locked, if something is.
+    pub fn reaction(&self) -> Option<OnChange> {
+        (!self.is_empty()).then_some(self.on_change)
     }
 
     /// Whether nothing is locked.
@@ -100,8 +131,8 @@ impl Lock {
         self.names.iter().map(String::as_str)
     }
 
-    pub(super) fn path(&self, place: usize) -> Option<&str> {
-        if place == TOOLS_PLACE { Some("tools") } else { self.names.get(place).map(String::as_str) }
+    pub(super) fn path(&self, place: u16) -> Option<&str> {
+        if place == TOOLS_PLACE { Some("tools") } else { self.names.get(usize::from(place)).map(String::as_str) }
     }
 
     /// Whether tools may be of this type.
@@ -155,13 +186,14 @@ pub(super) fn snake_case(name: &str) -> String {
 impl Default for Lock {
     /// Nothing is locked.
     fn default() -> Self {
-        Self { names: Arc::default(), tool_types: None, compiled: UNLOCKED.clone() }
+        Self { names: Arc::default(), tool_types: None, on_change: OnChange::End, compiled: UNLOCKED.clone() }
     }
 }
 
 impl PartialEq for Lock {
     fn eq(&self, other: &Self) -> bool {
-        self.names == other.names && self.tool_types == other.tool_types
+        let parts = |lock: &Self| (lock.names.clone(), lock.tool_types.clone(), lock.on_change);
+        parts(self) == parts(other)
     }
 }
 

@@ -16,7 +16,9 @@ use crate::endpoint::Endpoint;
 use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::{Policy, ProviderKind};
 use crate::process::{Sessions, Share, SharedBudgets};
-use crate::protocol::{ClientEvent, ClientMessage, Lock, ModelPlace, ModelRole, RequestedModel, SessionKind, Stored};
+use crate::protocol::{
+    ClientEvent, ClientMessage, Lock, ModelPlace, ModelRole, OnChange, RequestedModel, SessionKind, Stored,
+};
 use crate::usage::{Estimated, Meter, MeterEvent, MicroUsd, PriceList, Reported, Tally, Turns};
 use named::undated;
 use under_way::{A_SECOND, UnderWay};
@@ -51,6 +53,19 @@ pub(crate) struct SessionMeter {
     is_incomplete: bool,
 }
 
+/// What becomes of a client's message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It goes on.
+    Passes,
+    /// It goes on without what is locked.
+    Stripped,
+    /// It goes no further: it would change this field. It has this id, if it has one.
+    Refused(String, Option<String>),
+    /// It goes no further, and ends the session.
+    Ends(Ending),
+}
+
 /// What the client's next message is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Opening {
@@ -69,18 +84,19 @@ impl SessionMeter {
         let model = upstream.model;
         let needs_model = kind.row().model == ModelPlace::FirstMessage && model.is_none();
         let is_call = matches!(admission.endpoint, Endpoint::Sideband(..));
+        let bounds = admission.bounds();
         Self {
             kind,
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
             lock: admission.lock().clone(),
             minted_models: admission.binding_models().cloned().map(Box::new),
-            bounds: admission.bounds(),
+            bounds,
             share: admission.share.map(Box::new),
             prices: admission.prices.clone(),
             meter: Meter::new(model),
             turns: (kind.is_named_by_client() || kind == SessionKind::Other).then(Box::default),
-            under_way: Self::under_way(admission, kind),
+            under_way: Self::under_way(admission, kind, &bounds),
             estimated: Estimated::default(),
             call: None,
             opening: if needs_model && !is_call { Opening::Named } else { Opening::Awaited },
@@ -90,9 +106,9 @@ impl SessionMeter {
         }
     }
 
-    fn under_way(admission: &Admission, kind: SessionKind) -> UnderWay {
+    fn under_way(admission: &Admission, kind: SessionKind, bounds: &SessionBounds) -> UnderWay {
         let budgets = SharedBudgets::of(&admission.caller, admission.share.as_ref());
-        if !(budgets.are_there() || admission.bounds().has_budget()) {
+        if !(budgets.are_there() || bounds.has_budget()) {
             return UnderWay::default();
         }
         let row = kind.row();
@@ -140,27 +156,25 @@ impl SessionMeter {
         self.policy.models.is_restricted() || self.caller.models.is_restricted()
     }
 
-    /// Why a client's message may not pass, if it may not.
-    pub(crate) fn judge(&mut self, message: ClientMessage) -> Option<Ending> {
+    /// What becomes of a client's message, which must not name a model that is not allowed, whatever else is locked.
+    pub(crate) fn judge(&mut self, message: ClientMessage) -> Verdict {
         let event = match message.finish() {
             Ok(event) => event,
             Err(unreadable) if self.is_strict() => {
-                return Some(Ending::ProtocolError(unreadable.to_string().into()));
+                return Verdict::Ends(Ending::ProtocolError(unreadable.to_string().into()));
             }
             // It was read for its model alone, and is the upstream's to refuse.
-            Err(_) => return None,
+            Err(_) => return Verdict::Passes,
         };
-        let ending = self.refused(&event);
-        if event.opens {
+        let verdict = self.verdict(&event);
+        if event.opens && matches!(verdict, Verdict::Passes | Verdict::Stripped) {
             self.opening = Opening::Done;
             let named = event.models.iter().find(|model| model.role == ModelRole::Response);
-            if let Some(model) = named.filter(|_| ending.is_none() && self.kind.is_named_by_client()) {
+            if let Some(model) = named.filter(|_| self.kind.is_named_by_client()) {
                 self.meter.name(self.kind.bare_model(&model.name));
             }
-        } else if self.opening == Opening::Named {
-            self.opening = Opening::Awaited;
         }
-        ending
+        verdict
     }
 
     /// Whether a rule depends on what the client says.
@@ -172,6 +186,17 @@ impl SessionMeter {
             || self.hears()
     }
 
+    fn verdict(&self, event: &ClientEvent) -> Verdict {
+        match (&event.locked, self.lock.reaction(), self.refused(event)) {
+            (Some(field), Some(OnChange::End) | None, _) => Verdict::Ends(Ending::FieldLocked(field.clone())),
+            (_, _, Some(ending)) => Verdict::Ends(ending),
+            (None, ..) => Verdict::Passes,
+            (Some(field), Some(OnChange::Refuse), _) => Verdict::Refused(field.clone(), event.id.clone()),
+            (Some(_), Some(OnChange::Drop), _) => Verdict::Stripped,
+        }
+    }
+
+    /// Why a message may not go on, whatever is locked.
     fn refused(&self, event: &ClientEvent) -> Option<Ending> {
         let names_model = event.opens && event.models.iter().any(|model| model.role == ModelRole::Response);
         if self.opening == Opening::Named && !names_model && (self.has_rule() || self.prices.is_some()) {
@@ -181,8 +206,7 @@ impl SessionMeter {
             true => self.unpriced(self.kind.bare_model(&model.name)),
             false => Some(Ending::ModelNotAllowed(model.name.clone())),
         };
-        let locked = event.locked.clone().map(Ending::FieldLocked);
-        locked.or_else(|| self.uncountable(event)).or_else(|| event.models.iter().find_map(judge))
+        self.uncountable(event).or_else(|| event.models.iter().find_map(judge))
     }
 
     /// What is stored at the upstream nobody here knows the size of: where a budget watches, a response goes on from none but

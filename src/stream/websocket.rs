@@ -6,28 +6,30 @@
 //! after a grace.
 
 mod client_says;
+mod from_client;
+mod from_upstream;
 mod upstream_read;
 mod watcher;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::action::BodyAction;
 use super::admission::Admission;
-use super::closing::{ClientSide, Closing, UpstreamSide};
+use super::closing::Closing;
 use super::joined_call::JoinedCall;
 use super::session_meter::SessionMeter;
 use super::upstream::Upstream;
 use crate::limit::Ending;
 use crate::memory::{MemoryAccount, Overdrawn, Reservation};
+use crate::policy::Provider;
 use crate::process::Sessions;
-use crate::protocol::{ClientMessage, EventType, LastEvent, Relevance, SessionKind, UpstreamMessage};
-use crate::usage::{
-    Close, ClosedBy, PriceList, Record, RecordId, Reported, Said, Status, Timestamp, Traffic, Transport,
-};
-use crate::ws::{CloseCode, CloseFrame, Event, Follower, Interest, ReadBuffer, Sender};
+use crate::protocol::{ClientMessage, LastEvent, OnChange, UpstreamMessage};
+use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, Status, Timestamp, Traffic, Transport};
+use crate::ws::{CloseFrame, Follower, ReadBuffer, Rewrite, Sender};
 use client_says::{CLIENT_TYPE, ClientSays};
-use upstream_read::{InsertionPoint, UpstreamRead};
-use watcher::{Heard, Watcher};
+use upstream_read::InsertionPoint;
+use watcher::Watcher;
 
 /// How much of an upstream's message tells whether it matters, if that begins with its type as all known ones do.
 const UPSTREAM_FIRST: u16 = 128;
@@ -44,7 +46,7 @@ pub(crate) struct WebSocketRelay {
     /// Of frames in the client's name.
     mask: [u8; 4],
     user: Option<String>,
-    provider: String,
+    provider: Arc<Provider>,
     meter: SessionMeter,
     client: Follower,
     upstream: Follower,
@@ -85,9 +87,9 @@ impl WebSocketRelay {
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
-            user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone()),
-            provider: upstream.provider.name.clone(),
-            client: Follower::new(Sender::Client, client_first(&meter)),
+            user: admission.user.clone(),
+            provider: upstream.provider.clone(),
+            client: client_follower(&meter),
             client_says: ClientSays::new(meter.kind),
             upstream: Follower::new(Sender::Server, UPSTREAM_FIRST),
             client_message: None,
@@ -128,199 +130,6 @@ impl WebSocketRelay {
         self.last_activity = now;
         if let Some(closing) = &mut self.closing {
             closing.restart(now);
-        }
-    }
-
-    /// Bytes of the client's are on their way to the upstream.
-    pub(crate) fn client_bytes(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
-        let action = self.follow_client(buffer, now);
-        // What is left is the upstream's: a part of what was held before.
-        self.account().ok();
-        action
-    }
-
-    fn follow_client(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
-        if self.watcher.is_some() {
-            return self.drop_from_client(buffer, now);
-        }
-        self.is_active = true;
-        if let Some(action) = self.before_client() {
-            return action;
-        }
-        let size = buffer.size();
-        let Self { meter, client, client_message, client_says, closed, .. } = &mut *self;
-        let mut said = Said::default();
-        let mut pass = client.pass(buffer);
-        let message = |meter: &SessionMeter| Box::new(ClientMessage::new(&meter.lock, meter.kind));
-        while let Some(event) = pass.next(&mut |piece| {
-            let interest = client_says.feed(piece);
-            if !meter.inspects_client() {
-                return interest;
-            }
-            client_message.get_or_insert_with(|| message(meter)).feed(piece);
-            Interest::Stream
-        }) {
-            let closing = match event {
-                Event::MessageEnd => {
-                    said.add(client_says.end(pass.message_length()));
-                    let message = client_message.take().unwrap_or_else(|| message(meter));
-                    let ending = if meter.inspects_client() { meter.judge(*message) } else { None };
-                    ending.map(|ending| Closing::new(ending, now))
-                }
-                Event::ProtocolError(error) => Some(Closing::for_protocol_error(Sender::Client, error, now)),
-                Event::Close(frame) => {
-                    closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
-                    None
-                }
-                Event::Ping(_) => None,
-            };
-            if let Some(closing) = closing {
-                // Without its last frame, the message never comes to be for the upstream.
-                let from = pass.frame_start();
-                drop(pass);
-                self.end(closing);
-                return self.notify_upstream(from);
-            }
-        }
-        let (boundary, end, from) = (pass.message_boundary(), pass.position(), pass.frame_start());
-        drop(pass);
-        self.heard_client(said);
-        if self.client_message.is_some() && self.account().is_err() {
-            self.client_message = None;
-            self.end(Closing::new(Ending::Overloaded, now));
-            return self.notify_upstream(from);
-        }
-        match (boundary, self.closing.as_deref().map(Closing::upstream_side)) {
-            (Some(_), Some(UpstreamSide::AtBoundary)) => self.notify_upstream(boundary),
-            // What is left stands behind a Close.
-            _ if end < size => BodyAction::Replace(end, Vec::new()),
-            _ => BodyAction::Pass,
-        }
-    }
-
-    /// The client has said this, and may have set the session up.
-    fn heard_client(&mut self, said: Said) {
-        if self.meter.kind.is_named_by_client() {
-            self.client.read_first(client_first(&self.meter));
-        }
-        self.meter.say(said);
-    }
-
-    /// What becomes of all that the client says now, if that is decided.
-    fn before_client(&mut self) -> Option<BodyAction> {
-        match self.closing.as_deref().map(Closing::upstream_side) {
-            Some(UpstreamSide::Closed) => Some(BodyAction::Replace(0, Vec::new())),
-            // RFC 6455 section 5.5.1: no data frames may follow a Close. They would not be judged.
-            _ if self.client.has_ended() => Some(BodyAction::Replace(0, Vec::new())),
-            Some(UpstreamSide::AtBoundary) if self.client.at_message_boundary() => Some(self.notify_upstream(Some(0))),
-            _ => None,
-        }
-    }
-
-    /// Drops what a client sends that only watches. What goes up in its place is the gateway's own.
-    fn drop_from_client(&mut self, buffer: impl ReadBuffer, now: SystemTime) -> BodyAction {
-        if self.client.has_ended() {
-            return BodyAction::Replace(0, Vec::new());
-        }
-        let mut up = self.watcher.as_mut().map_or_else(Vec::new, |watcher| watcher.pong(self.mask));
-        match Heard::of(&mut self.client, buffer, now) {
-            Heard::Nothing => {}
-            Heard::Close(frame) => {
-                self.closed.get_or_insert_with(|| close(ClosedBy::Client, frame.as_ref()));
-                up.extend(CloseFrame::new(CloseCode::NORMAL, "").encode(Some(self.mask)));
-            }
-            Heard::Violation(closing) => self.end(closing),
-        }
-        match self.closing.as_deref().map(Closing::upstream_side) {
-            // No frame of the client's has begun for the upstream, so that anything can stand here.
-            Some(UpstreamSide::AtBoundary) => self.notify_upstream(Some(0)),
-            Some(UpstreamSide::Closed) => BodyAction::Replace(0, Vec::new()),
-            Some(UpstreamSide::ByClient) | None => BodyAction::Replace(0, up),
-        }
-    }
-
-    /// Bytes of the upstream's are on their way to the client.
-    pub(crate) fn upstream_bytes(
-        &mut self,
-        buffer: impl ReadBuffer,
-        prices: &PriceList,
-        sessions: &mut Sessions,
-        now: SystemTime,
-    ) -> BodyAction {
-        let action = self.follow_upstream(buffer, prices, sessions, now);
-        // An upstream's message is within the session's share.
-        self.account().ok();
-        action
-    }
-
-    fn follow_upstream(
-        &mut self,
-        buffer: impl ReadBuffer,
-        prices: &PriceList,
-        sessions: &mut Sessions,
-        now: SystemTime,
-    ) -> BodyAction {
-        self.is_active = true;
-        let due = self.closing.as_deref().map(Closing::client_side);
-        let mut read = UpstreamRead { due, ..UpstreamRead::default() };
-        if due == Some(ClientSide::AtBoundary) && self.upstream.at_message_boundary() {
-            read.insertion = Some(InsertionPoint::Boundary(0));
-        }
-        let Self { meter, upstream, upstream_message: message, closed, watcher, .. } = &mut *self;
-        let mut pass = upstream.pass(buffer);
-        // To the end, also where the client hears no more of it: what was used is to be counted.
-        let (kind, hears) = (meter.kind, meter.hears());
-        while let Some(event) = pass.next(&mut |piece| read_upstream(message, piece, (kind, hears))) {
-            match event {
-                Event::MessageEnd => {
-                    let reported = match message {
-                        Some(message) if message.has_begun() => message.end_event(),
-                        _ => Reported::Output(Said::audio_event(pass.message_length())),
-                    };
-                    let ending = meter.add(reported, prices, sessions, now);
-                    let closing = ending.map(|ending| Closing::new(ending, now).after(meter.last_words()));
-                    read.end(closing, pass.position());
-                }
-                Event::Ping(payload) => {
-                    if let Some(watcher) = watcher {
-                        watcher.ping = Some(payload);
-                    }
-                }
-                Event::Close(frame) => {
-                    if read.is_open() {
-                        closed.get_or_insert_with(|| close(ClosedBy::Upstream, frame.as_ref()));
-                    } else {
-                        read.meet_close(&pass);
-                    }
-                }
-                Event::ProtocolError(error) => {
-                    meter.set_incomplete();
-                    read.break_off(Closing::for_protocol_error(Sender::Server, error, now), &pass);
-                }
-            }
-        }
-        let boundary = pass.message_boundary();
-        drop(pass);
-        if self.upstream_message.as_ref().is_some_and(|message| !message.has_begun()) {
-            self.upstream_message = None;
-        }
-        if let Some(closing) = read.closing.take() {
-            self.end(closing);
-        }
-        self.insert_for_client(&read, boundary, now)
-    }
-
-    /// Puts the error event and the Close frame where a read of the upstream's allows it; `boundary` is the last between two
-    /// messages.
-    fn insert_for_client(&mut self, read: &UpstreamRead, boundary: Option<usize>, now: SystemTime) -> BodyAction {
-        match (read.insertion, boundary, self.closing.as_deref().map(Closing::client_side)) {
-            (_, _, Some(ClientSide::Closed)) => BodyAction::Replace(0, Vec::new()),
-            (Some(insertion), ..) => {
-                let action = self.notify_client(insertion, now);
-                if read.has_passed_close { BodyAction::Pass } else { action }
-            }
-            (None, Some(from), Some(ClientSide::AtBoundary)) => self.notify_client(InsertionPoint::Boundary(from), now),
-            _ => BodyAction::Pass,
         }
     }
 
@@ -379,7 +188,7 @@ impl WebSocketRelay {
             caller: self.meter.caller.name.clone(),
             user: self.user.clone(),
             policy: self.meter.policy.name.clone(),
-            provider: self.provider.clone(),
+            provider: self.provider.name.clone(),
             model: meter.model().map(str::to_owned),
             started_at: Timestamp::from(started),
             duration_ms: millis(started),
@@ -399,7 +208,8 @@ impl WebSocketRelay {
         let client = self.client_message.as_ref().map_or(0, |message| size_of::<ClientMessage>() + message.held());
         let upstream =
             self.upstream_message.as_ref().map_or(0, |message| size_of::<UpstreamMessage>() + message.held());
-        let session = OWN_SIZE.saturating_add(self.meter.held());
+        let withheld = self.client.held().saturating_add(self.upstream.held());
+        let session = OWN_SIZE.saturating_add(self.meter.held()).saturating_add(withheld);
         self.reservation.hold(session.saturating_add(client).saturating_add(upstream))
     }
 
@@ -423,29 +233,40 @@ impl WebSocketRelay {
     }
 
     /// Tells the upstream at the start of a frame, `from`; without one, what follows is only dropped.
-    fn notify_upstream(&mut self, from: Option<usize>) -> BodyAction {
-        match (&mut self.closing, from) {
-            (None, _) => BodyAction::Pass,
-            (Some(closing), Some(from)) => BodyAction::Replace(from, closing.close_upstream(self.mask)),
-            (Some(closing), None) => {
+    fn notify_upstream(&mut self, from: Option<usize>, rewrite: &mut Rewrite) {
+        let Some(closing) = &mut self.closing else { return };
+        self.client.forget();
+        match from {
+            Some(from) => rewrite.end(from, closing.close_upstream(self.mask)),
+            None => {
                 closing.give_up_on_upstream();
-                BodyAction::Replace(0, Vec::new())
+                rewrite.end(0, Vec::new());
             }
         }
     }
 
-    fn notify_client(&mut self, insertion: InsertionPoint, now: SystemTime) -> BodyAction {
-        let Some(closing) = &mut self.closing else { return BodyAction::Pass };
+    fn notify_client(&mut self, insertion: InsertionPoint, rewrite: &mut Rewrite, now: SystemTime) {
+        let Some(closing) = &mut self.closing else { return };
+        self.upstream.forget();
         match insertion {
             InsertionPoint::Boundary(from) => {
-                BodyAction::Replace(from, closing.notify_client(&format!("event_{}", self.id), now))
+                rewrite.end(from, closing.notify_client(&format!("event_{}", self.id), now));
             }
-            InsertionPoint::Frame(from) => BodyAction::Replace(from, closing.close_client(now)),
+            InsertionPoint::Frame(from) => rewrite.end(from, closing.close_client(now)),
             InsertionPoint::Nowhere => {
                 closing.give_up_on_client();
-                BodyAction::Replace(0, Vec::new())
+                rewrite.end(0, Vec::new());
             }
         }
+    }
+}
+
+/// What follows the client, as far as that is needed.
+fn client_follower(meter: &SessionMeter) -> Follower {
+    let follower = Follower::new(Sender::Client, client_first(meter));
+    match meter.lock.reaction() {
+        Some(OnChange::Refuse | OnChange::Drop) => follower.withholding(),
+        Some(OnChange::End) | None => follower,
     }
 }
 
@@ -458,34 +279,20 @@ fn client_first(meter: &SessionMeter) -> u16 {
     }
 }
 
+/// What a host is to do with a read.
+fn action(rewrite: Rewrite, buffer: &mut dyn ReadBuffer) -> BodyAction {
+    match rewrite.apply(buffer) {
+        Ok(None) => BodyAction::Pass,
+        Ok(Some((from, bytes))) => BodyAction::Replace(from, bytes),
+        // What cannot be read cannot go on in part.
+        Err(_) => BodyAction::Replace(0, Vec::new()),
+    }
+}
+
 fn close(by: ClosedBy, frame: Option<&CloseFrame>) -> Close {
     // RFC 6455 section 7.1.5: a Close frame without a code counts as 1005.
     let (code, reason) = frame.map_or((1005, ""), |frame| (frame.code().value(), frame.reason()));
     Close { by, code, reason: reason.to_owned(), limit: None }
-}
-
-/// Reads more of an upstream's message, unless it does not matter; what responses say matters only where that is heard.
-fn read_upstream(
-    message: &mut Option<Box<UpstreamMessage>>,
-    piece: &[u8],
-    (kind, hears): (SessionKind, bool),
-) -> Interest {
-    let is_first = message.as_ref().is_none_or(|message| !message.has_begun());
-    match kind.leading(piece).filter(|_| is_first) {
-        Some(EventType::Other) => return Interest::Skip,
-        Some(EventType::AudioDelta) if hears => return Interest::Measure,
-        Some(EventType::AudioDelta | EventType::TextDelta) if !hears => return Interest::Skip,
-        _ => {}
-    }
-    let message = message.get_or_insert_with(|| Box::new(UpstreamMessage::of(kind)));
-    let interest = match message.feed_event(piece) {
-        Relevance::Open => return Interest::Stream,
-        Relevance::Text if hears => return Interest::Stream,
-        Relevance::Length if hears => Interest::Measure,
-        Relevance::Text | Relevance::Length | Relevance::None => Interest::Skip,
-    };
-    message.reset();
-    interest
 }
 
 #[cfg(test)]

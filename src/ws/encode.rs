@@ -1,4 +1,4 @@
-//! Frames written: the text frame that goes before a Close, and what both have in common.
+//! Frames written: messages that the gateway makes or changes, and what they have in common with a Close.
 
 use super::frame::{FrameHeader, OpCode};
 use super::mask;
@@ -13,6 +13,12 @@ pub fn text_frame(text: &str) -> Vec<u8> {
 #[must_use]
 pub fn masked_text_frame(text: &str, mask: [u8; 4]) -> Vec<u8> {
     encode_frame(OpCode::Text, Some(mask), text.as_bytes().to_vec())
+}
+
+/// A message of this kind in one frame, masked with `mask` where it looks as if the client sent it.
+#[must_use]
+pub fn message_frame(opcode: OpCode, mask: Option<[u8; 4]>, payload: Vec<u8>) -> Vec<u8> {
+    encode_frame(opcode, mask, payload)
 }
 
 /// A Pong with this payload, which is that of the ping that it answers, as a client sends it.

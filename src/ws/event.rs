@@ -12,6 +12,8 @@ pub enum Interest {
     Stream,
     /// Step over the rest of it, and tell when it ends.
     Measure,
+    /// As `Stream`, and nothing of it goes on before something else is answered, if the follower withholds messages.
+    Withhold,
 }
 
 /// What the bytes turned out to be.

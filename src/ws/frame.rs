@@ -51,6 +51,13 @@ impl OpCode {
     }
 }
 
+impl OpCode {
+    /// Whether a frame that begins with this byte is part of a message, if its bits can stand there at all.
+    pub(super) fn is_data(first: u8) -> bool {
+        Self::try_from(first & OPCODE).is_ok_and(|opcode| !opcode.is_control())
+    }
+}
+
 impl TryFrom<u8> for OpCode {
     type Error = ProtocolError;
 

@@ -1,5 +1,7 @@
 //! Reading as little as possible of a buffer that belongs to somebody else.
 
+use std::ops::Range;
+
 use super::error::ProtocolError;
 
 /// The bytes of one read, in the buffer of whoever relays them.
@@ -85,6 +87,13 @@ impl<W: ReadBuffer> Cursor<W> {
             from = 0;
         }
         self.chunk.get_mut(from..from + wanted).ok_or(ProtocolError::Unreadable)
+    }
+
+    /// A copy of the bytes that stand there, wherever the cursor is.
+    pub(super) fn copy(&mut self, place: Range<usize>) -> Result<Vec<u8>, ProtocolError> {
+        let length = place.len();
+        let copied = if length == 0 { Some(Vec::new()) } else { self.buffer.read(place.start, length) };
+        copied.filter(|copied| copied.len() == length).ok_or(ProtocolError::Unreadable)
     }
 
     /// Steps over `count` bytes. They must lie ahead.

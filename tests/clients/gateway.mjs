@@ -1,7 +1,7 @@
 // What every client meets: the gateway over TLS, and aimock behind it, which takes the provider's key only.
 import assert from 'node:assert/strict';
 import {
-  basicConfiguration, basicEnv, clientKey, providerKey, sha256, tokens, useAimock, useGateway,
+  basicConfiguration, basicEnv, clientKey, providerKey, route, sha256, tokens, useAimock, useGateway,
 } from '../e2e/harness/index.mjs';
 
 /** A gateway token that looks like a client secret, as the browser classes of the official SDKs want it. */
@@ -14,8 +14,8 @@ export const answerText = 'Hello! How can I help you today?';
 const clientSecrets = [tokens.web, browserToken, clientKey];
 
 /**
- * A gateway for this test file. `changes` is what the configuration has beside `web-app` and `browser`, or a function
- * that returns it.
+ * A gateway for this test file. `changes` gives what the caller `browser` has beside its token, and policies, each of
+ * which has a route below its name.
  */
 export function useClients(changes = () => ({})) {
   const aimock = useAimock({ keys: [providerKey] });
@@ -28,12 +28,14 @@ export function useClients(changes = () => ({})) {
         'web-app': { tokens: [{ sha256: sha256(tokens.web) }] },
         browser: { tokens: [{ sha256: sha256(browserToken) }], ...changes().browser },
       },
+      policies: { default: { provider: 'openai' }, ...changes().policies },
     }),
+    routes: [...Object.keys(changes().policies ?? {}).map((name) => route({ name, prefix: `/${name}/`, rewrite: '/' })), route({})],
   }));
   return {
     gateway,
-    realtimeUrl: () => `wss://localhost:${gateway.securePort}/v1/realtime`,
-    baseUrl: () => `https://localhost:${gateway.securePort}/v1`,
+    realtimeUrl: (policy) => `wss://localhost:${gateway.securePort}${below(policy)}/v1/realtime`,
+    baseUrl: (policy) => `https://localhost:${gateway.securePort}${below(policy)}/v1`,
     /**
      * What reached the upstream while `use` ran: `{ result, arrived }`, journal entries of that time only. None of
      * them may hold anything of the client's.
@@ -49,6 +51,9 @@ export function useClients(changes = () => ({})) {
     },
   };
 }
+
+/** The prefix of a policy's route. */
+const below = (policy) => (policy === undefined ? '' : `/${policy}`);
 
 /** A realtime conversation reached the upstream once, as a WebSocket with one credential in its right place. */
 export function assertRealtime(arrived, subprotocols) {

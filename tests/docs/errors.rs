@@ -67,7 +67,8 @@ fn follows_ending(ending: &Ending) -> Option<Ending> {
         Ending::TokenRevoked => Some(Ending::Unwatched),
         Ending::Unwatched => Some(Ending::CallEnded),
         Ending::CallEnded => Some(Ending::Overloaded),
-        Ending::Overloaded => Some(Ending::ProtocolError("a reason".into())),
+        Ending::Overloaded => Some(Ending::MessageTooBig),
+        Ending::MessageTooBig => Some(Ending::ProtocolError("a reason".into())),
         Ending::ProtocolError(_) => None,
     }
 }

@@ -3,7 +3,7 @@
 use super::Builder;
 use crate::config::{Path, raw};
 use crate::json::paths::InvalidPath;
-use crate::protocol::{Lock, SessionField};
+use crate::protocol::{Lock, OnChange, SessionField};
 use crate::spelling::{did_you_mean, meant};
 
 /// The types of tools of OpenAI's Realtime, Live and Responses APIs, and of xAI's.
@@ -27,17 +27,32 @@ const TOOL_TYPES: [&str; 17] = [
     "x_search",
 ];
 
+fn reaction(raw: raw::OnChange) -> OnChange {
+    match raw {
+        raw::OnChange::End => OnChange::End,
+        raw::OnChange::Refuse => OnChange::Refuse,
+        raw::OnChange::Drop => OnChange::Drop,
+    }
+}
+
 impl Builder<'_> {
     pub(super) fn lock(&mut self, path: &Path, raw: &raw::Policy) -> Lock {
         let locked = path.key("lock");
-        for (index, field) in raw.lock.iter().flatten().enumerate() {
+        let (locked, fields, on_change) = match &raw.lock {
+            Some(raw::Lock::Rules(raw::LockRules { fields, on_change })) => {
+                (locked.key("fields"), &**fields, *on_change)
+            }
+            Some(raw::Lock::Fields(fields)) => (locked, &**fields, raw::OnChange::End),
+            None => (locked, &[][..], raw::OnChange::End),
+        };
+        for (index, field) in fields.iter().enumerate() {
             self.session_field(&locked.index(index), field);
         }
         let types = path.key("tool_types");
         for (index, name) in raw.tool_types.iter().flatten().enumerate() {
             self.tool_type(&types.index(index), name);
         }
-        let lock = Lock::new(raw.lock.iter().flatten());
+        let lock = Lock::new(fields).and_then(|lock| lock.on_change(reaction(on_change)));
         let lock = lock.and_then(|lock| match &raw.tool_types {
             Some(types) => lock.with_tool_types(types),
             None => Ok(lock),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Auth, Key, Named, SecretSource, SecretText, Span, Time};
+use super::{Auth, Key, Lock, LockRules, Named, SecretSource, SecretText, Span, Time};
 
 macro_rules! text_schema {
     ($type:ty, $name:literal, inline: $inline:literal, $schema:tt) => {
@@ -49,6 +49,20 @@ impl<T: JsonSchema> JsonSchema for Named<T> {
 
     fn inline_schema() -> bool {
         true
+    }
+}
+
+impl JsonSchema for Lock {
+    fn schema_name() -> Cow<'static, str> {
+        "Lock".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let (fields, rules) = (generator.subschema_for::<Vec<String>>(), generator.subschema_for::<LockRules>());
+        json_schema!({
+            "description": "Fields alone, a change of which ends the session, or a map.",
+            "anyOf": [fields, rules]
+        })
     }
 }
 

@@ -14,11 +14,11 @@ use crate::memory::MemoryAccount;
 use crate::name_rule::NameRule;
 use crate::policy::Policy;
 use crate::process::shared_data::memory::Memory;
-use crate::protocol::Lock;
+use crate::protocol::{Lock, SessionKind};
 use crate::stream::admission::testing::admission;
 use crate::testing;
 use crate::usage::{MicroUsd, Price, Rate};
-use crate::ws::{CloseCode, FrameHeader, OpCode, mask, text_frame};
+use crate::ws::{CloseCode, Event, FrameHeader, Interest, OpCode, mask, text_frame};
 
 const MASK: [u8; 4] = [1, 2, 3, 4];
 

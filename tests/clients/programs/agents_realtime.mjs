@@ -1,4 +1,4 @@
-// The Agents SDK over a WebSocket, as its documentation has it for a server of one's own.
+// The Agents SDK over a WebSocket, as its documentation has it for a server of one's own. What it was told goes with it.
 import { OpenAIRealtimeWebSocket, RealtimeAgent, RealtimeSession } from '@openai/agents-realtime';
 
 const transport = new OpenAIRealtimeWebSocket({
@@ -8,13 +8,15 @@ const transport = new OpenAIRealtimeWebSocket({
 const agent = new RealtimeAgent({ name: 'assistant', instructions: 'Be brief.' });
 const session = new RealtimeSession(agent, { transport, model: 'gpt-realtime', config: { outputModalities: ['text'] } });
 const events = [];
+const told = [];
 let text = '';
 
 session.on('transport_event', (event) => {
   events.push(event.type);
+  told.push(event);
   if (event.type === 'response.output_text.delta') text += event.delta;
   if (event.type === 'response.done') {
-    console.log(JSON.stringify({ events, text }));
+    console.log(JSON.stringify({ events, text, told }));
     session.close();
   }
 });

@@ -5,7 +5,14 @@ mod endings;
 mod insertion_points;
 mod messages;
 mod properties;
+mod withholding;
 
+use super::super::close::CloseFrame;
+use super::super::error::ProtocolError;
+use super::super::event::{Event, Interest};
+use super::super::followed_read::PIECE_MAX;
+use super::super::mask;
+use super::super::read_buffer::ReadBuffer;
 use super::*;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
