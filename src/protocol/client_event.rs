@@ -134,7 +134,7 @@ impl ClientMessage {
             }
         }
         event.stored = found.stored.filter(|_| found.matters.contains(&Container::Top));
-        event.id = found.id;
+        event.id = found.id.map(String::from);
         Ok(event)
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Found {
     /// Of the tool that is being read.
     tool_type: ToolType,
     pub(super) stored: Option<Stored>,
-    pub(super) id: Option<String>,
+    pub(super) id: Option<Box<str>>,
     has_type: bool,
     purpose: Purpose,
     pub(super) failure: Option<matcher::Unreadable>,
@@ -114,7 +114,7 @@ impl Found {
         match at.tag {
             ClientField::EventId => {
                 if let Value::Text(id) = value {
-                    self.id = Some(id.to_owned()).filter(|id| id.len() <= MAX_ID);
+                    self.id = Some(id).filter(|id| id.len() <= MAX_ID).map(Box::from);
                 }
             }
             ClientField::Type => {

@@ -29,16 +29,27 @@ type ByKind = [OnceLock<Arc<Paths<ClientField>>>; SessionKind::ALL.len()];
 /// are not allowed count as one of them.
 #[derive(Debug, Clone)]
 pub struct Lock {
-    names: Arc<[String]>,
-    /// The types that tools may have; without this, all.
-    tool_types: Option<Arc<[String]>>,
-    on_change: OnChange,
-    /// What is inspected of a client's messages: these, and what every one is judged by.
-    compiled: Arc<ByKind>,
+    rules: Arc<Rules>,
 }
 
-/// Of messages in which nothing is locked.
-static UNLOCKED: LazyLock<Arc<ByKind>> = LazyLock::new(Arc::default);
+#[derive(Debug, Default)]
+struct Rules {
+    written: Written,
+    /// What is inspected of a client's messages: these, and what every one is judged by.
+    compiled: ByKind,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Written {
+    names: Vec<String>,
+    /// The types that tools may have; without this, all.
+    tool_types: Option<Vec<String>>,
+    on_change: OnChange,
+}
+
+/// The rules that lock nothing.
+static NOTHING: LazyLock<Arc<Rules>> = LazyLock::new(Arc::default);
 
 impl Lock {
     /// A lock on these paths.
@@ -46,25 +57,25 @@ impl Lock {
     /// # Errors
     /// If one has an empty name in it, or is of more than one field.
     pub fn new<S: AsRef<str>>(paths: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
-        let names: Vec<String> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        Self { names: names.into(), ..Self::default() }.checked()
+        let names = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        Self::of(Written { names, ..Written::default() })
     }
 
-    /// The same, if it can be, of which nothing is compiled yet.
-    fn checked(self) -> Result<Self, InvalidPath> {
+    /// A lock of this, if it can be.
+    fn of(written: Written) -> Result<Self, InvalidPath> {
         let is_bad = |path: &&String| path.contains(['*', '[', ']']) || path.split('.').any(str::is_empty);
-        if let Some(path) = self.names.iter().find(is_bad) {
-            return Err(InvalidPath(path.clone()));
+        match written.names.iter().find(is_bad) {
+            Some(path) => Err(InvalidPath(path.clone())),
+            None => Ok(Self { rules: Arc::new(Rules { written, compiled: ByKind::default() }) }),
         }
-        Ok(Self { compiled: Arc::default(), ..self })
     }
 
     /// What is inspected of messages of this kind.
     fn compile(&self, kind: SessionKind) -> Paths<ClientField> {
-        let words = &kind.row().client;
+        let (words, written) = (&kind.row().client, &self.rules.written);
         let mut paths = vec![("type".to_owned(), ClientField::Type)];
         let mut add = |path: &str, field| paths.push((path.to_owned(), field));
-        if self.on_change == OnChange::Refuse {
+        if written.on_change == OnChange::Refuse {
             add("event_id", ClientField::EventId);
         }
         for (container, path) in words.containers.iter().filter(|(_, path)| !path.is_empty()) {
@@ -72,14 +83,14 @@ impl Lock {
         }
         words.models.iter().enumerate().for_each(|(place, (path, ..))| add(path, ClientField::Model(place)));
         words.others.iter().for_each(|(path, field)| add(path, *field));
-        for (tools, field) in words.tools.iter().filter(|_| self.tool_types.is_some()) {
+        for (tools, field) in words.tools.iter().filter(|_| written.tool_types.is_some()) {
             add(tools, *field);
             match field {
                 ClientField::MemberTool(_) => add(&format!("{tools}.*"), ClientField::MemberToolType),
                 _ => add(&format!("{tools}.type"), ClientField::ToolType),
             }
         }
-        for (place, name) in self.names.iter().enumerate() {
+        for (place, name) in written.names.iter().enumerate() {
             for name in spellings(name, words.spelling) {
                 for (container, path) in words.containers {
                     let dot = if path.is_empty() { "" } else { "." };
@@ -95,8 +106,9 @@ impl Lock {
     /// # Errors
     /// If one is no path of a single field.
     pub fn with<'a>(&'a self, paths: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
-        let names = self.names.iter().cloned().chain(paths.into_iter().map(str::to_owned));
-        Self { names: names.collect(), ..self.clone() }.checked()
+        let mut written = self.rules.written.clone();
+        written.names.extend(paths.into_iter().map(str::to_owned));
+        Self::of(written)
     }
 
     /// Tools of other types than these are locked too.
@@ -105,49 +117,50 @@ impl Lock {
     /// None: what is locked already is known to be good.
     pub fn with_tool_types<S: AsRef<str>>(&self, types: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let types = types.into_iter().map(|name| name.as_ref().to_owned());
-        Self { tool_types: Some(types.collect()), ..self.clone() }.checked()
+        Self::of(Written { tool_types: Some(types.collect()), ..self.rules.written.clone() })
     }
 
     /// The same, and what becomes of messages that would change what is locked.
     ///
     /// # Errors
     /// None: what is locked already is known to be good.
-    pub fn on_change(self, on_change: OnChange) -> Result<Self, InvalidPath> {
-        Self { on_change, ..self }.checked()
+    pub fn on_change(&self, on_change: OnChange) -> Result<Self, InvalidPath> {
+        Self::of(Written { on_change, ..self.rules.written.clone() })
     }
 
     /// What becomes of messages that would change what is locked, if something is.
     pub fn reaction(&self) -> Option<OnChange> {
-        (!self.is_empty()).then_some(self.on_change)
+        (!self.is_empty()).then_some(self.rules.written.on_change)
     }
 
     /// Whether nothing is locked.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.tool_types.is_none()
+        self.rules.written.names.is_empty() && self.rules.written.tool_types.is_none()
     }
 
     #[cfg(test)]
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+        self.rules.written.names.iter().map(String::as_str)
     }
 
     pub(super) fn path(&self, place: u16) -> Option<&str> {
-        if place == TOOLS_PLACE { Some("tools") } else { self.names.get(usize::from(place)).map(String::as_str) }
+        let name = || self.rules.written.names.get(usize::from(place)).map(String::as_str);
+        if place == TOOLS_PLACE { Some("tools") } else { name() }
     }
 
     /// Whether tools may be of this type.
     pub(super) fn allows_tools_of(&self, name: &str) -> bool {
-        self.tool_types.as_ref().is_none_or(|types| types.iter().any(|allowed| allowed == name))
+        self.rules.written.tool_types.as_ref().is_none_or(|types| types.iter().any(|allowed| allowed == name))
     }
 
     /// The place of `instructions`, if they are locked.
     pub(super) fn instructions(&self) -> Option<usize> {
-        self.names.iter().position(|name| name == "instructions")
+        self.rules.written.names.iter().position(|name| name == "instructions")
     }
 
     /// What is inspected of a message of this kind.
     pub(super) fn paths(&self, kind: SessionKind) -> Arc<Paths<ClientField>> {
-        let of_kind = self.compiled.get(kind as usize);
+        let of_kind = self.rules.compiled.get(kind as usize);
         let known = of_kind.map(|paths| paths.get_or_init(|| Arc::new(self.compile(kind))).clone());
         known.unwrap_or_else(|| Arc::new(self.compile(kind)))
     }
@@ -186,14 +199,13 @@ pub(super) fn snake_case(name: &str) -> String {
 impl Default for Lock {
     /// Nothing is locked.
     fn default() -> Self {
-        Self { names: Arc::default(), tool_types: None, on_change: OnChange::End, compiled: UNLOCKED.clone() }
+        Self { rules: NOTHING.clone() }
     }
 }
 
 impl PartialEq for Lock {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |lock: &Self| (lock.names.clone(), lock.tool_types.clone(), lock.on_change);
-        parts(self) == parts(other)
+        self.rules.written == other.rules.written
     }
 }
 

@@ -9,13 +9,16 @@
 //! - [`SessionKind`]: the kinds of sessions, each with a row of what is known of its protocol
 //! - [`EventType`]: the events that matter, found by their type
 
+mod answer;
 mod client_event;
 mod client_field;
 mod client_found;
 mod event_type;
+mod hide;
 mod kind;
 mod live_call;
 mod lock;
+mod preset;
 mod request_body;
 mod rest_body;
 mod rest_words;
@@ -33,13 +36,16 @@ mod usage_chunk;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{Answer, AnswerMessage};
 pub use client_event::{ClientEvent, ClientMessage, RequestedModel, Unreadable};
 pub use client_field::ModelRole;
 pub use client_found::Stored;
 pub use event_type::EventType;
-pub use kind::{Kind, LastEvent, ModelPlace, SessionKind};
+pub use hide::{Hidden, HiddenSearch, Hide};
+pub use kind::{Kind, LastEvent, ModelPlace, PresetWay, Question, SessionKind};
 pub use live_call::{LiveCallRequest, LiveCallResponse, LiveModel};
 pub use lock::{Lock, OnChange};
+pub use preset::Preset;
 pub use request_body::{Inspected, InvalidBody, RequestBody};
 pub use rest_body::BodyMeter;
 pub use session_field::SessionField;

@@ -17,7 +17,7 @@ use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::{Policy, ProviderKind};
 use crate::process::{Sessions, Share, SharedBudgets};
 use crate::protocol::{
-    ClientEvent, ClientMessage, Lock, ModelPlace, ModelRole, OnChange, RequestedModel, SessionKind, Stored,
+    ClientEvent, ClientMessage, Hide, Lock, ModelPlace, ModelRole, OnChange, RequestedModel, SessionKind, Stored,
 };
 use crate::usage::{Estimated, Meter, MeterEvent, MicroUsd, PriceList, Reported, Tally, Turns};
 use named::undated;
@@ -33,6 +33,8 @@ pub(crate) struct SessionMeter {
     pub caller: Arc<Caller>,
     /// What the client may not change.
     pub lock: Lock,
+    /// What the client does not get to see.
+    pub hide: Hide,
     /// The only models that the client may name, if its secret binds it to some.
     minted_models: Option<Box<MintedModels>>,
     bounds: SessionBounds,
@@ -90,6 +92,7 @@ impl SessionMeter {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
             lock: admission.lock().clone(),
+            hide: admission.hide().clone(),
             minted_models: admission.binding_models().cloned().map(Box::new),
             bounds,
             share: admission.share.map(Box::new),

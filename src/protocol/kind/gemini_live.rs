@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::row::{ClientWords, Kind, LastEvent, ModelPath, ModelPlace, Opening, Spelling, UpstreamWords};
+use super::row::{
+    ClientWords, Kind, LastEvent, ModelPath, ModelPlace, Opening, PresetWay, Question, Spelling, UpstreamWords,
+};
 use crate::json::paths::Paths;
 use crate::protocol::client_field::{ClientField, Container, ModelRole};
 use crate::protocol::event_type::EventType;
@@ -30,6 +32,8 @@ pub(super) static ROW: Kind = Kind {
         paths: || PATHS.clone(),
     },
     audio: AudioMeasure::GEMINI,
+    question: Question::None,
+    preset: PresetWay::None,
     last_event: LastEvent::Nothing,
     cancel: None,
 };

@@ -3,7 +3,9 @@
 use std::sync::{Arc, LazyLock};
 
 use super::responses;
-use super::row::{ClientWords, Kind, LastEvent, ModelPath, ModelPlace, Opening, Spelling, UpstreamWords};
+use super::row::{
+    ClientWords, Kind, LastEvent, ModelPath, ModelPlace, Opening, PresetWay, Question, Spelling, UpstreamWords,
+};
 use crate::json::paths::Paths;
 use crate::protocol::client_field::{ClientField, Container, ModelRole};
 use crate::protocol::event_type::EventType;
@@ -26,6 +28,8 @@ const LIVE_ROW: Kind = Kind {
     },
     upstream: UpstreamWords { event_type, inner_type: responses::event_type, paths: || PATHS.clone() },
     audio: AudioMeasure::Duration,
+    question: Question::None,
+    preset: PresetWay::None,
     last_event: LastEvent::Error,
     cancel: None,
 };

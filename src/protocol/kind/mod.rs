@@ -18,7 +18,7 @@ mod row;
 use super::event_type::EventType;
 
 pub(super) use row::{ClientWords, Opening, Spelling, UpstreamWords};
-pub use row::{Kind, LastEvent, ModelPlace};
+pub use row::{Kind, LastEvent, ModelPlace, PresetWay, Question};
 
 /// A kind of session, told by where it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

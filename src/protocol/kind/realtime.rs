@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::row::{ClientWords, Kind, LastEvent, ModelPath, ModelPlace, Opening, Spelling, UpstreamWords};
+use super::row::{
+    ClientWords, Kind, LastEvent, ModelPath, ModelPlace, Opening, PresetWay, Question, Spelling, UpstreamWords,
+};
 use crate::json::paths::Paths;
 use crate::protocol::client_field::{ClientField, Container, ModelRole};
 use crate::protocol::event_type::EventType;
@@ -25,6 +27,8 @@ const ROW: Kind = Kind {
     },
     upstream: UpstreamWords { event_type, inner_type: event_type, paths: || PATHS.clone() },
     audio: AudioMeasure::OPENAI,
+    question: Question::Item,
+    preset: PresetWay::SessionUpdate,
     last_event: LastEvent::Error,
     cancel: Some(r#"{"type":"response.cancel"}"#),
 };
@@ -39,6 +43,7 @@ pub(super) static TRANSLATION: Kind = Kind {
     client: ClientWords { audio_append: b"\"session.input_audio_buffer.append\"", ..ROW.client },
     upstream: UpstreamWords { event_type: translation_event_type, ..ROW.upstream },
     audio: AudioMeasure::Duration,
+    question: Question::None,
     cancel: None,
     ..ROW
 };

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::row::{ClientWords, Kind, LastEvent, ModelPath, ModelPlace, Opening, Spelling, UpstreamWords};
+use super::row::{
+    ClientWords, Kind, LastEvent, ModelPath, ModelPlace, Opening, PresetWay, Question, Spelling, UpstreamWords,
+};
 use crate::json::paths::Paths;
 use crate::protocol::client_field::{ClientField, Container, ModelRole};
 use crate::protocol::event_type::EventType;
@@ -25,6 +27,8 @@ pub(super) static ROW: Kind = Kind {
     },
     upstream: UpstreamWords { event_type, inner_type: event_type, paths: || PATHS.clone() },
     audio: AudioMeasure::OPENAI,
+    question: Question::None,
+    preset: PresetWay::None,
     last_event: LastEvent::Error,
     cancel: None,
 };

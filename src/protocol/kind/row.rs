@@ -21,6 +21,10 @@ pub struct Kind {
     pub audio: AudioMeasure,
     /// How the gateway says why it ends a session, before the Close.
     pub last_event: LastEvent,
+    /// What an upstream is asked that is to say something, and is silent.
+    pub question: Question,
+    /// How fields go in that the gateway sets before its client says anything.
+    pub preset: PresetWay,
     /// What cancels a response, where a client can.
     pub cancel: Option<&'static str>,
 }
@@ -43,6 +47,24 @@ pub enum LastEvent {
     Error,
     /// By the Close alone: the protocol has no event for it.
     Nothing,
+}
+
+/// What an upstream is asked whose answer is prompt and changes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// For an item that there cannot be.
+    Item,
+    /// Nothing is known that it would answer.
+    None,
+}
+
+/// How fields go in that the gateway sets before its client says anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PresetWay {
+    /// As a `session.update` of their own, ahead of the client's first message.
+    SessionUpdate,
+    /// Not at all: a session of this kind is refused where there is a preset.
+    None,
 }
 
 /// What a client's messages are judged by.
