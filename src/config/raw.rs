@@ -2,6 +2,7 @@
 //!
 //! With the feature `schema` they also give the JSON Schema, whose descriptions are the comments here.
 
+mod identity;
 mod members;
 #[cfg(feature = "schema")]
 mod one_of;
@@ -12,6 +13,8 @@ mod value;
 
 pub use policy::{Auth, Calls, Lock, LockRules, OnChange, Permission, Policy, SessionLimits};
 pub use value::{Named, SecretText, Span, Time};
+
+pub use identity::{Identity, Present, User};
 
 /// The configuration of the realtime-byok filter.
 #[derive(Default)]
@@ -37,6 +40,8 @@ pub struct Raw {
     pub quota: Option<Quota>,
     /// Events to a backend. Refused by this version.
     pub events: Option<Events>,
+    /// Makes this an instance in front of others, which has no other setting.
+    pub present: Option<Present>,
 }
 
 /// Where clients put their gateway token.
@@ -212,34 +217,6 @@ pub struct Caller {
     pub origins: Option<Vec<String>>,
     /// What it may use up, counted by all of Envoy's workers together.
     pub limits: Option<CallerLimits>,
-}
-
-/// A property of a request that Envoy has verified before this filter, and what it must be: exactly one of `equals` and `glob`.
-/// One that is absent or no string is nobody's.
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(transform = one_of::one_value))]
-#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
-pub struct Identity {
-    /// The path of an attribute of Envoy's, such as `[connection, uri_san_peer_certificate]` or
-    /// `[metadata, filter_metadata, envoy.filters.http.jwt_authn, corp, tenant]`. It cannot begin with `request`: that is
-    /// what clients write.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1))))]
-    pub property: Vec<String>,
-    /// The string that it must be.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    pub equals: Option<String>,
-    /// A glob that the string must match: `*` stands for any characters, `?` for one.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
-    pub glob: Option<String>,
-}
-
-/// The property that names a user.
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(deny_unknown_fields))]
-pub struct User {
-    /// The path of an attribute of Envoy's, as that of an identity.
-    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1))))]
-    pub property: Vec<String>,
 }
 
 /// What a caller may use up.

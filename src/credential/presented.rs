@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_
 use memchr::{memchr_iter, memchr2_iter};
 use percent_encoding::percent_decode;
 
-use super::slots::{Slot, SlotValue, values};
+use super::slots::{Slot, SlotValue, query_keys, values};
 use super::subprotocols::Subprotocol;
 use crate::http::{Target, trim};
 use crate::secret::Secret;
@@ -86,9 +86,7 @@ impl<'a> PresentedTokens<'a> {
                 Subprotocol::ProviderSetting | Subprotocol::Watch | Subprotocol::Plain => {}
             }
         }
-        for param in target.params().filter(|param| param.is("key")) {
-            tokens.add(param.bytes());
-        }
+        query_keys(target).into_iter().for_each(|key| tokens.add(key));
         tokens
     }
 

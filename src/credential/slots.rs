@@ -10,7 +10,7 @@ use super::bearer::bearer;
 use super::error::CredentialError;
 use super::settings::GatewaySettings;
 use super::subprotocols::{SubprotocolOffer, TokenEncoding};
-use crate::http::{members, trim};
+use crate::http::{Target, members, trim};
 
 /// A header in which a client may offer its token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,6 +21,19 @@ pub enum Slot {
     Authorization,
     /// `api-key`, `api_key`, `x-api-key` or `x-goog-api-key`
     ApiKey,
+}
+
+impl Slot {
+    /// The slot that a header of this name is, in lower case.
+    #[inline]
+    pub fn of(name: &[u8], gateway: &GatewaySettings) -> Option<Self> {
+        match name {
+            _ if name == gateway.header.as_bytes() => Some(Self::Gateway),
+            b"authorization" => Some(Self::Authorization),
+            b"api-key" | b"api_key" | b"x-api-key" | b"x-goog-api-key" => Some(Self::ApiKey),
+            _ => None,
+        }
+    }
 }
 
 /// One value of a slot, of which a line may hold several.
@@ -97,6 +110,11 @@ pub fn presented_token<'a>(
     let subprotocols = offer.provider_slots().map(well_formed);
     let query_keys = query_keys.iter().map(|key| well_formed(key));
     one(all(Slot::Authorization).chain(all(Slot::ApiKey)).chain(subprotocols).chain(query_keys))
+}
+
+/// What a query gives as `key`.
+pub fn query_keys<'a>(target: &Target<'a>) -> Vec<Cow<'a, [u8]>> {
+    target.params().filter(|param| param.is("key")).map(|param| param.bytes()).collect()
 }
 
 /// The credentials of one header line. Proxies join repeated lines with commas (RFC 9110 section 5.3), and no

@@ -15,7 +15,9 @@ use super::named_call::{Claimant, NamedCall};
 use super::request_head::{BodyKind, Line, RequestHead};
 use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan, Standing};
-use crate::credential::{Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, presented_token, stands_in};
+use crate::credential::{
+    Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, presented_token, query_keys, stands_in,
+};
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallAction, CallPath, Endpoint, Mint, Path};
 use crate::host::StreamHost;
@@ -387,7 +389,7 @@ impl<'a> GuardedRequest<'a> {
         if !(self.policy.has_kind(|kind| *kind == ProviderKind::Gemini) && self.path.is_googles()) {
             return Vec::new();
         }
-        self.head.target().params().filter(|param| param.is("key")).map(|param| param.bytes()).collect()
+        query_keys(&self.head.target())
     }
 
     /// Whether a token stands where it cannot be taken out: in the path or the authority, or in what is judged here, which

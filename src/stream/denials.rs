@@ -142,6 +142,10 @@ pub(super) fn credential_denial(error: CredentialError) -> Denial {
     }
 }
 
+pub(super) fn too_many_tokens() -> Denial {
+    credential_denial(CredentialError::Malformed("more different ones are sent than one request may hold"))
+}
+
 pub(super) fn token_elsewhere() -> Denial {
     let message = "A token stands where it cannot be taken out: in the path, the authority, the content type, or a parameter \
                    that is read here. Send it in a slot alone.";

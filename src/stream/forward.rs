@@ -10,7 +10,7 @@ use super::rest::RestMeter;
 use super::upstream::Upstream;
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
-use crate::credential::{PresentedTokens, SubprotocolOffer};
+use crate::credential::{GatewaySettings, PresentedTokens, Strip, SubprotocolOffer};
 use crate::denial::Subject;
 use crate::endpoint::{CallId, CallPath, Endpoint};
 use crate::host::StreamHost;
@@ -272,13 +272,13 @@ fn with_call_id(path: &[u8], named: &CallId, id: &CallId) -> Option<Vec<u8>> {
 }
 
 /// The edits of a request that is answered here: its path without credentials, as access logs show paths.
-pub(crate) fn edits_of_denied(plan: &Plan, head: &RequestHead) -> Edits {
+pub(crate) fn edits_of_denied(gateway: &GatewaySettings, strip: &Strip, head: &RequestHead) -> Edits {
     let mut edits = Edits::default();
     if head.target().query.is_none() {
         return edits;
     }
-    let presented = head.presented(&plan.gateway);
-    let edit = |param: &Param<'_>| match plan.strip.takes(param) || presented.stand_in(param.raw()) {
+    let presented = head.presented(gateway);
+    let edit = |param: &Param<'_>| match strip.takes(param) || presented.stand_in(param.raw()) {
         true => ParamEdit::Remove,
         false => ParamEdit::Keep,
     };

@@ -75,9 +75,6 @@ impl Line {
     /// The line that one of this name, in lower case, is; `None` of one that does not matter.
     pub(super) fn named(name: &[u8], gateway: &GatewaySettings) -> Option<Self> {
         Some(match name {
-            _ if name == gateway.header.as_bytes() => Self::Slot(Slot::Gateway),
-            b"authorization" => Self::Slot(Slot::Authorization),
-            b"api-key" | b"api_key" | b"x-api-key" | b"x-goog-api-key" => Self::Slot(Slot::ApiKey),
             b":method" => Self::Method,
             b":path" => Self::Target,
             b":authority" => Self::Authority,
@@ -97,7 +94,7 @@ impl Line {
             | b"cookie"
             | b"proxy-authorization"
             | b"x-realtime-byok-provider" => Self::Stripped,
-            _ => return None,
+            _ => return Slot::of(name, gateway).map(Self::Slot),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! A worker's life against a host of the test's own: whole streams, ticks and callouts, without an ABI.
 
 mod identities;
+mod present;
 mod revocation;
 
 use serde_json::{Value, json};

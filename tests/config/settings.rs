@@ -409,3 +409,31 @@ fn without_callers_a_warning_says_that_nobody_can_come_in() {
         ["callers: there are none, so that every request is refused"]
     );
 }
+
+#[test]
+fn an_instance_in_front_has_nothing_but_its_header() {
+    let present = |header: &str| json!({ "present": { "header": header } });
+    assert_eq!(warnings(&present("x-gateway-token")), [""; 0]);
+    let slot = |name| {
+        format!("present.header: {name} is where clients put it; expected a name of its own such as x-gateway-token")
+    };
+    for (header, want) in [
+        ("Authorization", slot("authorization")),
+        ("cf-aig-authorization", slot("cf-aig-authorization")),
+        ("x-api-key", slot("x-api-key")),
+        ("x token", "present.header: not a header name (RFC 9110 section 5.1)".into()),
+        (":path", "present.header: not a header name (RFC 9110 section 5.1)".into()),
+        ("upgrade", "present.header: upgrade carries the message itself, and cannot be used here".into()),
+        ("origin", "present.header: origin says something else, and cannot hold the token".into()),
+    ] {
+        assert_eq!(errors(&present(header)), [want]);
+    }
+    let beside = |name| {
+        format!(
+            "{name}: stands beside present, which is all that the configuration of an instance in front has; remove it"
+        )
+    };
+    let whole = with([("present", json!({ "header": "x-gateway-token" })), ("callers.web-app.tokens", json!([]))]);
+    assert_eq!(errors(&whole), ["callers", "policies", "providers"].map(beside));
+    assert_eq!(errors(&json!({ "present": {} })), ["present.header: missing; it must be given"]);
+}

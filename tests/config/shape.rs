@@ -7,7 +7,7 @@ use super::{assert_errors, errors, with};
 #[test]
 fn an_unknown_setting_is_an_error_at_every_level() {
     for (location, known) in [
-        ("audit", "gateway, providers, callers, policies, prices, client_secrets, control, quota, events"),
+        ("audit", "gateway, providers, callers, policies, prices, client_secrets, control, quota, events, present"),
         ("gateway.cookie", "header, subprotocol, accept_provider_slot, strip_headers"),
         ("providers.openai.url", "kind, key, keys, organization, project, header, query"),
         ("callers.web-app.groups", "tokens, identities, user, policies, models, origins, limits"),

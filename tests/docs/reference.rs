@@ -29,7 +29,8 @@ whose first line is
 
 /// The reference of a schema, as Markdown.
 pub fn reference(schema: &Value) -> String {
-    let reference = Reference { definitions: &schema["definitions"], source: repository::text("src/config/raw.rs") };
+    let source = ["src/config/raw.rs", "src/config/raw/identity.rs"].map(repository::text).concat();
+    let reference = Reference { definitions: &schema["definitions"], source };
     let mut page = INTRODUCTION.to_owned();
     reference.section(&mut page, ("Raw", "Top level"), schema, &[]);
     for (name, locations) in reference.by_first_mention(schema) {

@@ -125,9 +125,14 @@ mod tests {
         })
     }
 
-    fn plan(configuration: &Value) -> Plan {
+    fn plan(configuration: &Value) -> Arc<Plan> {
         let variable = |name: &str| (name == "MOVED").then(|| TOKEN.to_owned());
-        load(configuration.to_string().as_bytes(), &variable).unwrap_or_else(|errors| panic!("{errors:?}")).plan
+        load(configuration.to_string().as_bytes(), &variable)
+            .unwrap_or_else(|errors| panic!("{errors:?}"))
+            .instance
+            .plan()
+            .unwrap()
+            .clone()
     }
 
     fn tokens(more: Value) -> Value {

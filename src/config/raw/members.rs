@@ -41,7 +41,10 @@ map!(Raw {
     control,
     quota,
     events,
+    present,
 });
+
+map!(Present { header });
 
 map!(Gateway {
     header = Gateway::default().header,
