@@ -1,6 +1,7 @@
 //! The seam to a host: what the core asks of whoever runs it. Values only; the core never waits and reads no clock.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::http::{HeaderValue, Headers};
@@ -22,6 +23,9 @@ pub trait StreamHost {
 
     /// What Envoy knows of the stream; `None` if it knows nothing of this.
     fn attribute(&self, of: Attribute) -> Option<Vec<u8>>;
+
+    /// A property; `None` if there is none.
+    fn property(&self, path: &PropertyPath) -> Option<Property>;
 
     /// All lines of a map; none if it cannot be read now.
     fn headers(&self, of: HeaderMap) -> Headers;
@@ -73,6 +77,19 @@ pub enum Attribute {
     ResponseCodeDetails,
 }
 
+/// Where something stands that Envoy knows of a request: the path of one of its attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyPath(Arc<str>);
+
+/// What stands at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Property {
+    /// A string, of whatever bytes. What else has no type where it came from may be taken for one: it is no name then.
+    String(Vec<u8>),
+    /// Something else: a number, a list, a map.
+    Other,
+}
+
 /// The header lines of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderMap {
@@ -113,6 +130,25 @@ pub enum Level {
     Warn,
     /// Wrong.
     Error,
+}
+
+impl PropertyPath {
+    /// The path of these segments; `None` if there is none, or one of them is empty or holds a NUL.
+    pub fn new<S: AsRef<str>>(segments: &[S]) -> Option<Self> {
+        let segments: Vec<_> = segments.iter().map(AsRef::as_ref).collect();
+        let is_segment = |segment: &&str| !segment.is_empty() && !segment.contains('\0');
+        (!segments.is_empty() && segments.iter().all(is_segment)).then(|| Self(segments.join("\0").into()))
+    }
+
+    /// Its segments, separated by NUL, as Envoy takes them.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its segments.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.split('\0')
+    }
 }
 
 impl dyn StreamHost + '_ {

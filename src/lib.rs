@@ -14,6 +14,7 @@
 //!                       │ policy::Policies              which policy the route has
 //!                       │ endpoint::Endpoint            what method and path address, and whether they can stand there
 //!                       │ stream::admission             who it is, what it is for, where it comes from, which model
+//!                       │   credential::Properties        what Envoy says of it
 //!                       │   credential::{Slot, Callers}   a gateway token
 //!                       │   client_secret::sealing        a client secret
 //!                       │ process::Sessions             whether its caller may have one more session
@@ -51,7 +52,7 @@
 //! | provider | a configured service with its key, external or out of a key pool | [`policy::Provider`] |
 //! | upstream | the far side of a stream: the provider that serves it, seen as a peer | `stream::upstream` |
 //! | slot | a place in a request where a client may put its token | [`credential::Slot`] |
-//! | caller | whoever has a gateway token of the configuration's | [`credential::Caller`] |
+//! | caller | whoever has a gateway token of the configuration's, or an identity: what Envoy has verified of a request | [`credential::Caller`] |
 //! | client secret | a short-lived credential for one client, sealed with a key of the gateway's | [`client_secret::sealing`] |
 //! | mint | to make a client secret | [`endpoint::Mint`] |
 //! | denial | an error for which a request goes no further; `rejected_total` counts them | [`denial::Denial`] |
@@ -86,7 +87,7 @@
 //! | [`process`] | all sessions of the process, and what its workers share: records, counters of callers, calls, heartbeats |
 //! | [`metrics`] | what is measured, and Envoy's names for it |
 //! | [`protocol`] | what events and bodies of the providers' APIs say of usage; what clients' events change |
-//! | [`credential`] | slots, subprotocols, callers and their tokens |
+//! | [`credential`] | slots, subprotocols, callers, their tokens and identities |
 //! | [`limit`] | rules: what a caller may start, and what ends a session |
 //! | [`usage`] | what was used: counters, prices, the record of a session |
 //! | [`endpoint`] | what a request addresses: its method and path, read once into a closed list |

@@ -21,6 +21,7 @@ pub(crate) fn caller() -> Caller {
         models: NameRule::Any,
         origins: NameRule::Any,
         limits: CallerLimits::default(),
+        user: None,
     }
 }
 

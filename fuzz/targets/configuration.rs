@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use prost::Message;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct};
-use realtime_byok::config::{Plan, load};
+use realtime_byok::config::{Instance, Plan, load};
 use realtime_byok::policy::{Guard, Route};
 use serde_json::Value;
 
@@ -54,7 +54,13 @@ fn outcome(bytes: &[u8]) -> Outcome {
         known.map(|(_, value)| (*value).to_owned())
     };
     match load(bytes, &variable) {
-        Ok(planned) => Ok((planned.warnings, digest(&planned.plan))),
+        Ok(planned) => {
+            let digest = match &planned.instance {
+                Instance::Gateway(plan) => digest(plan),
+                Instance::Presenter(presenter) => format!("into {}", presenter.header),
+            };
+            Ok((planned.warnings, digest))
+        }
         Err(errors) => {
             assert!(!errors.is_empty(), "it is refused, and nothing is wrong");
             Err(errors.iter().map(ToString::to_string).collect())

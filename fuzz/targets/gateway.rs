@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use realtime_byok::call::sealed_id::CallClaims;
 use realtime_byok::client_secret::claims::{Claims, SecretLimits};
 use realtime_byok::client_secret::sealing::{SealingKey, SealingKeys};
-use realtime_byok::config::{Configuration, Plan, load};
+use realtime_byok::config::{Configuration, Instance, Plan, load};
 use realtime_byok::host::StreamNumber;
 use realtime_byok::metrics::Change;
 use realtime_byok::stream::AccessLog;
@@ -50,14 +50,19 @@ const TOKENS: [(&str, &str); 5] =
 /// Seals the client secrets.
 const SEALING_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-pub(super) static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| Arc::new(planned(&configuration())));
+pub(super) static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| planned(&configuration()));
 
-fn planned(configuration: &Value) -> Plan {
+fn planned(configuration: &Value) -> Arc<Plan> {
     let variable = |name: &str| {
         let known = KEYS.iter().chain(&TOKENS).find(|(known, _)| *known == name);
         known.map(|(_, value)| (*value).to_owned())
     };
-    load(configuration.to_string().as_bytes(), &variable).unwrap_or_else(|errors| panic!("{errors}")).plan
+    load(configuration.to_string().as_bytes(), &variable)
+        .unwrap_or_else(|errors| panic!("{errors}"))
+        .instance
+        .plan()
+        .unwrap()
+        .clone()
 }
 
 fn configuration() -> Value {
@@ -171,7 +176,7 @@ impl Gateway {
     /// It has just begun.
     pub(super) fn new() -> Self {
         let mut worker = Worker::new(Box::new(Memory::default()), 1);
-        let configuration = worker.adopt("", PLAN.clone(), &Host::on_route(b""));
+        let configuration = worker.adopt("", Instance::Gateway(PLAN.clone()), &Host::on_route(b""));
         Self { worker, configuration }
     }
 

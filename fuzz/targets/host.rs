@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use realtime_byok::host::{Attribute, Callout, CalloutId, HeaderMap, NoRandomness, StreamHost, Unsent, WorkerHost};
+use realtime_byok::host::{
+    Attribute, Callout, CalloutId, HeaderMap, NoRandomness, Property, PropertyPath, StreamHost, Unsent, WorkerHost,
+};
 use realtime_byok::http::{Edit, Edits, Headers};
 use realtime_byok::process::{CasMismatch, Entry, SharedData};
 
@@ -77,7 +79,8 @@ pub(super) fn edit(lines: &mut Lines, edits: &Edits) {
         if let Edit::Set(name, value) = edit {
             assert!(
                 !value.as_bytes().iter().any(|byte| b"\0\r\n".contains(byte)),
-                "{name} is set to no header's value"
+                "{} is set to no header's value",
+                &**name
             );
             lines.push((name.to_string(), value.as_bytes().to_vec()));
         }
@@ -136,6 +139,11 @@ impl StreamHost for Host {
 
     fn attribute(&self, of: Attribute) -> Option<Vec<u8>> {
         self.attributes.iter().rfind(|(known, _)| *known == of).map(|(_, value)| value.clone())
+    }
+
+    /// No plan of a target asks for one.
+    fn property(&self, _: &PropertyPath) -> Option<Property> {
+        None
     }
 
     fn headers(&self, of: HeaderMap) -> Headers {

@@ -42,7 +42,7 @@ impl Hangup {
         let mut headers = Vec::new();
         let mut added: Vec<(&str, &[u8])> = Vec::new();
         match &key.placement {
-            Placement::Header { name, .. } => headers.push((name.clone().into_owned(), key.value.clone())),
+            Placement::Header { name, .. } => headers.push((name.to_string(), key.value.clone())),
             Placement::Query(name) => added.push((name, key.value.expose())),
         }
         let account = key.provider.account.iter();

@@ -1,4 +1,5 @@
-//! What an opened client secret allows: its provider, models, page, limits and lock, and what it hides.
+//! What an opened client secret allows: its provider, models, page, limits and lock, and what it hides. The user whom it
+//! names is the request's.
 
 use std::sync::Arc;
 
@@ -14,8 +15,6 @@ pub struct OpenedSecret {
     pub provider: Arc<Provider>,
     /// The models that it was minted for.
     pub models: MintedModels,
-    /// The caller's name for the person behind the client.
-    pub user: Option<String>,
     /// The only page that may use it.
     pub origin: Option<String>,
     /// The limits of what it opens.
@@ -44,7 +43,7 @@ pub struct MintedModels {
 impl OpenedSecret {
     /// Bytes that are held beside the secret itself.
     pub fn held(&self) -> usize {
-        let texts = [&self.models.session, &self.models.transcription, &self.user, &self.origin];
+        let texts = [&self.models.session, &self.models.transcription, &self.origin];
         let texts: usize = texts.into_iter().flatten().map(String::capacity).sum();
         texts + self.upstream.as_ref().map_or(0, |upstream| upstream.expose().len())
     }
@@ -63,7 +62,6 @@ impl OpenedSecret {
         Ok(Self {
             provider: provider.clone(),
             models: MintedModels { session: text(claims.model), transcription: text(claims.transcription_model) },
-            user: text(claims.user),
             origin: text(claims.origin),
             limits: claims.limits,
             lock,

@@ -32,6 +32,8 @@ pub(crate) struct Declared {
     pub policies: Vec<String>,
     /// Whether there are prices.
     pub has_prices: bool,
+    /// Settings that stand beside `present`.
+    pub beside_present: Vec<String>,
 }
 
 impl Decoded {
@@ -57,7 +59,14 @@ pub(crate) fn decode(value: &Document) -> Result<Decoded, Errors> {
         Some(Document::Map(prices)) => !prices.is_empty(),
         Some(_) => true,
     };
-    let declared = Declared { providers: names(value, "providers"), policies: names(value, "policies"), has_prices };
+    let beside_present = match value {
+        Document::Map(members) => {
+            members.iter().map(|(name, _)| name).filter(|name| *name != "present").cloned().collect()
+        }
+        _ => Vec::new(),
+    };
+    let (providers, policies) = (names(value, "providers"), names(value, "policies"));
+    let declared = Declared { providers, policies, has_prices, beside_present };
     let mut decoder = Decoder::default();
     match Raw::decode(value, &mut decoder) {
         Some(raw) if decoder.errors.iter().count() < MAX_ERRORS => {

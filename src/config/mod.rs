@@ -18,7 +18,7 @@ mod unknown_setting;
 
 pub use error::{ConfigError, Errors};
 pub use path::{Path, Step};
-pub use plan::{BeganWith, Configuration, ConfigurationId, MintMode, Plan, Planned, Secrets, Standing};
+pub use plan::{BeganWith, Configuration, ConfigurationId, Instance, MintMode, Plan, Planned, Secrets, Standing};
 
 /// Reads a plugin configuration: JSON, or a serialized `google.protobuf.Struct`. `variable` looks an environment
 /// variable up.

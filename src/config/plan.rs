@@ -1,10 +1,13 @@
-//! The plan: a configuration whose names resolve and whose secrets are there, valid by construction.
+//! The plan: a configuration whose names resolve and whose secrets are there, valid by construction. An instance in front
+//! of others has its own, in `presenter`.
 
 mod caller;
 mod client_secret;
 mod gateway;
+mod identity;
 mod limits;
 mod policy;
+mod presenter;
 mod provider;
 mod secret;
 mod session_fields;
@@ -20,7 +23,7 @@ use super::found;
 use super::path::Path;
 use super::raw::Raw;
 use crate::client_secret::sealing::SealingKeys;
-use crate::credential::{Callers, GatewaySettings, Strip, Validity};
+use crate::credential::{Callers, GatewaySettings, Presenter, Strip, Validity};
 use crate::name_rule::NameRule;
 use crate::policy::Policies;
 use crate::secret::Digest;
@@ -57,7 +60,16 @@ pub struct Configuration {
     /// Which one.
     pub id: ConfigurationId,
     /// What it says.
-    pub plan: Arc<Plan>,
+    pub instance: Instance,
+}
+
+/// What the filter is where it stands in a chain.
+#[derive(Clone)]
+pub enum Instance {
+    /// The gateway.
+    Gateway(Arc<Plan>),
+    /// One in front of it, which only copies credentials.
+    Presenter(Arc<Presenter>),
 }
 
 /// Where sessions are listed and stopped, and by whom.
@@ -91,10 +103,10 @@ pub enum MintMode {
     Local,
 }
 
-/// A plan, and the warnings of its configuration.
+/// What a configuration says, and its warnings.
 pub struct Planned {
-    /// The plan.
-    pub plan: Plan,
+    /// What the filter is by it.
+    pub instance: Instance,
     /// What is right, but not wise.
     pub warnings: Vec<String>,
 }
@@ -109,7 +121,10 @@ pub(crate) fn build(decoded: Decoded, variable: Variables<'_>) -> Result<Planned
     let mut warnings = Vec::new();
     let reader = SecretReader { variable, errors: &mut errors, warnings: &mut warnings };
     let mut builder = Builder { reader, declared: &decoded.declared };
-    let plan = builder.plan(&decoded.raw);
+    let instance = match &decoded.raw.present {
+        Some(raw) => Instance::Presenter(Arc::new(builder.presenter(&Path::default().key("present"), raw))),
+        None => Instance::Gateway(Arc::new(builder.plan(&decoded.raw))),
+    };
     let mut all = decoded.errors.clone();
     for error in errors.iter() {
         let path = decoded.original(&error.path);
@@ -117,7 +132,17 @@ pub(crate) fn build(decoded: Decoded, variable: Variables<'_>) -> Result<Planned
             all.add(&path, error.message.clone());
         }
     }
-    if all.is_empty() { Ok(Planned { plan, warnings }) } else { Err(all) }
+    if all.is_empty() { Ok(Planned { instance, warnings }) } else { Err(all) }
+}
+
+impl Instance {
+    /// What a gateway goes by.
+    pub fn plan(&self) -> Option<&Arc<Plan>> {
+        match self {
+            Self::Gateway(plan) => Some(plan),
+            Self::Presenter(_) => None,
+        }
+    }
 }
 
 pub(super) struct Builder<'a> {

@@ -10,7 +10,7 @@ use super::bearer::bearer;
 use super::error::CredentialError;
 use super::settings::GatewaySettings;
 use super::subprotocols::{SubprotocolOffer, TokenEncoding};
-use crate::http::{members, trim};
+use crate::http::{Target, members, trim};
 
 /// A header in which a client may offer its token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +25,7 @@ pub enum Slot {
 
 impl Slot {
     /// The slot that a header of this name is, in lower case.
+    #[inline]
     pub fn of(name: &[u8], gateway: &GatewaySettings) -> Option<Self> {
         match name {
             _ if name == gateway.header.as_bytes() => Some(Self::Gateway),
@@ -35,31 +36,68 @@ impl Slot {
     }
 }
 
+/// One value of a slot, of which a line may hold several.
+#[derive(Clone, Copy)]
+pub struct SlotValue<'a> {
+    slot: Slot,
+    value: &'a [u8],
+    /// The token of the scheme `Bearer`, if it is of that.
+    bearer: Option<&'a [u8]>,
+}
+
+impl<'a> SlotValue<'a> {
+    /// Reads a value that has no space around it.
+    pub(super) fn read(slot: Slot, value: &'a [u8]) -> Self {
+        Self { slot, value, bearer: bearer(value) }
+    }
+
+    /// The value of these lines if there is but one: nearly all that clients send.
+    pub(super) fn sole(mut lines: impl Iterator<Item = (Slot, &'a [u8])>) -> Option<Self> {
+        match (lines.next(), lines.next()) {
+            (Some((slot, line)), None) if !line.contains(&b',') => Some(Self::read(slot, trim(line))),
+            _ => None,
+        }
+    }
+
+    /// The token that it presents, whether that is read or only removed; `None` if it is of another scheme than those are.
+    pub(super) fn presented(self) -> Option<&'a [u8]> {
+        self.bearer.or((self.slot != Slot::Authorization).then_some(self.value))
+    }
+
+    /// The credential that it offers; `None` if it is of another scheme than those are.
+    fn offered(self) -> Option<Result<Cow<'a, [u8]>, CredentialError>> {
+        match self.slot {
+            Slot::Gateway => Some(well_formed(self.bearer.unwrap_or(self.value))),
+            Slot::Authorization if self.value.is_empty() => Some(well_formed(self.value)),
+            Slot::Authorization => self.bearer.map(well_formed),
+            Slot::ApiKey => Some(well_formed(self.value)),
+        }
+    }
+}
+
 /// The one token that a client offers in these header lines, subprotocols and query keys, if it offers any. A gateway slot
-/// wins over what an SDK takes for a key.
+/// wins over what an SDK takes for a key. `sole` is what the lines say if they hold but one value.
 ///
 /// # Errors
 ///
 /// If what stands in the slots cannot be a credential, or is several.
 pub fn presented_token<'a>(
+    sole: Option<SlotValue<'a>>,
     lines: impl Iterator<Item = (Slot, &'a [u8])> + Clone,
     offer: &'a SubprotocolOffer,
     query_keys: &'a [Cow<'a, [u8]>],
     gateway: &GatewaySettings,
 ) -> Result<Option<Cow<'a, [u8]>>, CredentialError> {
-    // Nearly all that clients send: one line with one value.
-    let mut slots = lines.clone();
-    if let (Some((slot, line)), None) = (slots.next(), slots.next())
+    if let Some(sole) = sole
         && offer.iter().next().is_none()
         && query_keys.is_empty()
-        && !line.contains(&b',')
     {
-        let is_read = slot == Slot::Gateway || gateway.accept_provider_slot;
-        return offered(slot, trim(line)).filter(|_| is_read).transpose();
+        let is_read = sole.slot == Slot::Gateway || gateway.accept_provider_slot;
+        return sole.offered().filter(|_| is_read).transpose();
     }
     let all = |slot| {
         let lines = lines.clone().filter(move |(other, _)| *other == slot);
-        lines.flat_map(|(_, line)| values(line)).filter_map(move |value| offered(slot, value))
+        lines.flat_map(|(_, line)| values(line)).filter_map(move |value| SlotValue::read(slot, value).offered())
     };
     let subprotocols = offer.gateway_tokens().map(|(token, encoding)| match encoding {
         TokenEncoding::Plain => well_formed(token),
@@ -74,14 +112,9 @@ pub fn presented_token<'a>(
     one(all(Slot::Authorization).chain(all(Slot::ApiKey)).chain(subprotocols).chain(query_keys))
 }
 
-/// The credential that a value of a slot is; `None` if it is of another scheme than those are.
-fn offered(slot: Slot, value: &[u8]) -> Option<Result<Cow<'_, [u8]>, CredentialError>> {
-    match slot {
-        Slot::Gateway => Some(well_formed(bearer(value).unwrap_or(value))),
-        Slot::Authorization if value.is_empty() => Some(well_formed(value)),
-        Slot::Authorization => bearer(value).map(well_formed),
-        Slot::ApiKey => Some(well_formed(value)),
-    }
+/// What a query gives as `key`.
+pub fn query_keys<'a>(target: &Target<'a>) -> Vec<Cow<'a, [u8]>> {
+    target.params().filter(|param| param.is("key")).map(|param| param.bytes()).collect()
 }
 
 /// The credentials of one header line. Proxies join repeated lines with commas (RFC 9110 section 5.3), and no
@@ -150,7 +183,7 @@ mod tests {
             [(Slot::ApiKey, case.api_keys), (Slot::Authorization, case.authorization), (Slot::Gateway, case.header)];
         let lines = slots.iter().flat_map(|(slot, lines)| lines.iter().map(|line| (*slot, line.as_bytes())));
         let query_keys: Vec<_> = case.query_keys.iter().map(|key| Cow::Borrowed(key.as_bytes())).collect();
-        let token = presented_token(lines, &offer, &query_keys, gateway)?;
+        let token = presented_token(SlotValue::sole(lines.clone()), lines, &offer, &query_keys, gateway)?;
         Ok(token.map(|token| String::from_utf8(token.into_owned()).unwrap()))
     }
 

@@ -1,8 +1,11 @@
 //! A host for tests, with Envoy left out: what it knows is set, and its randomness is always the same.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::{Attribute, Callout, CalloutId, HeaderMap, NoRandomness, StreamHost, Unsent, WorkerHost};
+use super::{
+    Attribute, Callout, CalloutId, HeaderMap, NoRandomness, Property, PropertyPath, StreamHost, Unsent, WorkerHost,
+};
 use crate::http::{Headers, Span};
 
 /// What the stream of a test is like.
@@ -11,6 +14,9 @@ pub(crate) struct FakeHost {
     /// Seconds since 1970.
     pub(crate) seconds: u64,
     attributes: Vec<(Attribute, Vec<u8>)>,
+    properties: Vec<(String, Property)>,
+    /// How often a property was read.
+    pub(crate) reads: AtomicUsize,
     request: Vec<(String, Vec<u8>)>,
     request_trailers: Vec<(String, Vec<u8>)>,
     response: Vec<(String, Vec<u8>)>,
@@ -36,6 +42,12 @@ impl FakeHost {
     /// Envoy knows this.
     pub(crate) fn with(mut self, attribute: Attribute, value: &str) -> Self {
         self.attributes.push((attribute, value.into()));
+        self
+    }
+
+    /// A property, whose segments are separated by NUL, has this value.
+    pub(crate) fn with_property(mut self, path: &str, value: Property) -> Self {
+        self.properties.push((path.to_owned(), value));
         self
     }
 
@@ -80,6 +92,11 @@ impl StreamHost for FakeHost {
 
     fn attribute(&self, of: Attribute) -> Option<Vec<u8>> {
         self.attributes.iter().rfind(|(known, _)| *known == of).map(|(_, value)| value.clone())
+    }
+
+    fn property(&self, path: &PropertyPath) -> Option<Property> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.properties.iter().find(|(known, _)| known == path.as_str()).map(|(_, value)| value.clone())
     }
 
     fn headers(&self, of: HeaderMap) -> Headers {

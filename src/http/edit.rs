@@ -1,6 +1,6 @@
 //! The edits that a decision makes to a message's header lines.
 
-use std::borrow::Cow;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::secret::Secret;
@@ -23,12 +23,52 @@ impl HeaderValue {
     }
 }
 
+/// A header's name, in lower case. Nearly all that are edited are known beforehand, and take no memory.
+#[derive(Clone, Debug)]
+pub enum HeaderName {
+    /// One that is always known.
+    Known(&'static str),
+    /// One of the configuration's, or of a message's.
+    Shared(Arc<str>),
+}
+
+impl Deref for HeaderName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Known(name) => name,
+            Self::Shared(name) => name,
+        }
+    }
+}
+
+impl PartialEq for HeaderName {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for HeaderName {}
+
+impl From<&'static str> for HeaderName {
+    fn from(name: &'static str) -> Self {
+        Self::Known(name)
+    }
+}
+
+impl From<Arc<str>> for HeaderName {
+    fn from(name: Arc<str>) -> Self {
+        Self::Shared(name)
+    }
+}
+
 /// One change of a message's header lines.
 pub enum Edit {
     /// Removes every line of the name.
-    Remove(Cow<'static, str>),
+    Remove(HeaderName),
     /// Replaces every line of the name by one, or adds it.
-    Set(Cow<'static, str>, HeaderValue),
+    Set(HeaderName, HeaderValue),
 }
 
 impl Edit {
@@ -51,12 +91,12 @@ impl Edits {
     }
 
     /// Removes every line of `name`.
-    pub fn remove(&mut self, name: impl Into<Cow<'static, str>>) {
+    pub fn remove(&mut self, name: impl Into<HeaderName>) {
         self.put(Edit::Remove(name.into()));
     }
 
     /// Replaces every line of `name` by one of `value`.
-    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: HeaderValue) {
+    pub fn set(&mut self, name: impl Into<HeaderName>, value: HeaderValue) {
         self.put(Edit::Set(name.into(), value));
     }
 

@@ -10,7 +10,7 @@ mod target;
 mod token_list;
 
 pub use content_coding::{ContentCodingError, decoded};
-pub use edit::{Edit, Edits, HeaderValue};
+pub use edit::{Edit, Edits, HeaderName, HeaderValue};
 pub use headers::{Headers, Span};
 pub use media_type::{is_json, is_utf8, media_type};
 pub use sse::{SseItem, SseReader};

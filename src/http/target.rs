@@ -43,7 +43,12 @@ impl<'a> Target<'a> {
 
     /// The query's parameters in order, empty ones included.
     pub fn params(&self) -> impl Iterator<Item = Param<'a>> + use<'a> {
-        self.query.into_iter().flat_map(|query| query.split(|&byte| byte == b'&')).map(Param::parse)
+        let mut rest = self.query;
+        std::iter::from_fn(move || {
+            let (param, behind) = Param::first(rest?);
+            rest = behind;
+            Some(param)
+        })
     }
 
     /// The target with some parameters dropped, others given a new value, and more added at the end; `None` when
@@ -88,9 +93,16 @@ pub enum ParamEdit<'a> {
 }
 
 impl<'a> Param<'a> {
-    fn parse(raw: &'a [u8]) -> Self {
-        let at = raw.iter().position(|&byte| byte == b'=').unwrap_or(raw.len());
-        Self { raw, raw_name: raw.get(..at).unwrap_or_default(), raw_value: raw.get(at + 1..).unwrap_or_default() }
+    /// The first one of a query, and the others if there are any.
+    fn first(query: &'a [u8]) -> (Self, Option<&'a [u8]>) {
+        let name = query.iter().position(|byte| matches!(byte, b'=' | b'&')).unwrap_or(query.len());
+        let (raw_name, behind) = query.split_at_checked(name).unwrap_or_default();
+        let value = behind.strip_prefix(b"=").unwrap_or_default();
+        let length = value.iter().position(|byte| *byte == b'&').unwrap_or(value.len());
+        let raw_value = value.get(..length).unwrap_or_default();
+        let end = query.len() - behind.len() + usize::from(behind.starts_with(b"=")) + length;
+        let (raw, others) = query.split_at_checked(end).unwrap_or_default();
+        (Self { raw, raw_name, raw_value }, others.strip_prefix(b"&"))
     }
 
     /// Whether the name, percent-decoded, is `name`, which is in lower case, in any case.
@@ -117,6 +129,12 @@ impl<'a> Param<'a> {
     /// The value's bytes, percent-decoded as far as they can be.
     pub fn bytes(&self) -> Cow<'a, [u8]> {
         percent_decode(self.raw_value).into()
+    }
+
+    /// Whether the value, percent-decoded, is this.
+    pub fn value_is(&self, value: &str) -> bool {
+        let is_plain = self.raw_value == value.as_bytes() && !self.raw_value.contains(&b'%');
+        is_plain || self.value().is_some_and(|own| own == value)
     }
 
     /// The value, percent-decoded; `None` if a `%` does not begin an octet or the result is not UTF-8.

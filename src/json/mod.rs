@@ -16,6 +16,7 @@ pub mod scanner;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;
+mod token;
 mod utf8;
 
 pub use decimal::{Decimal, ONE};

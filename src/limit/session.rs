@@ -94,7 +94,7 @@ impl SessionBounds {
 
     /// The limit on tokens or dollars that is used up, if one is.
     pub fn spent(&self, usage: &Tally, cost: MicroUsd) -> Option<Limit> {
-        self.budget().spent(super::tokens(usage), cost)
+        if self.has_budget() { self.budget().spent(super::tokens(usage), cost) } else { None }
     }
 
     /// Whether tokens or dollars are limited.

@@ -151,10 +151,22 @@ struct LabelledSessions {
     stats: SessionStatistics,
 }
 
+/// What one caller uses of one model is counted in.
+#[derive(Debug)]
+struct LabelledUse {
+    caller: String,
+    model: String,
+    /// In the order of [`modalities`], those that were ever used.
+    tokens: [Option<StatisticId>; 9],
+    cost: Option<StatisticId>,
+}
+
 /// What this worker measures.
 #[derive(Debug, Default)]
 pub struct Metrics {
     stats: Statistics,
+    /// Sorted by their labels, as `sessions` are.
+    uses: Vec<LabelledUse>,
     /// Sorted by their labels: nearly every session is like one before it.
     sessions: Vec<LabelledSessions>,
     models: Vec<String>,
@@ -208,8 +220,7 @@ impl Metrics {
     }
 
     fn statistic_id(&mut self, metric: Metric<'_>) -> StatisticId {
-        let (name, kind, labels) = statistic(metric);
-        self.stats.id(name, kind, &labels)
+        id_among(&mut self.stats, metric)
     }
 
     /// A session began. What is returned is for [`session_ended`](Self::session_ended).
@@ -235,16 +246,14 @@ impl Metrics {
     }
 
     fn session_stats(&mut self, began: SessionLabels<'_>) -> SessionStatistics {
-        let at = self.sessions.partition_point(|entry| entry.cmp(&began).is_lt());
-        match self.sessions.get(at) {
-            Some(entry) if entry.cmp(&began).is_eq() => entry.stats,
-            _ => {
-                let entry = self.labelled(began);
-                let stats = entry.stats;
-                self.sessions.insert(at, entry);
-                stats
-            }
+        let found = self.sessions.binary_search_by(|entry| entry.cmp(&began));
+        if let Some(entry) = found.ok().and_then(|at| self.sessions.get(at)) {
+            return entry.stats;
         }
+        let entry = self.labelled(began);
+        let stats = entry.stats;
+        self.sessions.insert(found.unwrap_or_else(|at| at), entry);
+        stats
     }
 
     fn labelled(&mut self, began: SessionLabels<'_>) -> LabelledSessions {
@@ -266,11 +275,23 @@ impl Metrics {
     /// A caller has used this of a model, which may be empty if it is not known.
     pub fn used(&mut self, caller: &str, model: &str, (usage, cost): (&Tally, MicroUsd)) {
         let model = self.model(model);
-        for (direction, modality, amount) in modalities(usage).into_iter().filter(|(.., amount)| *amount > 0) {
-            self.add_all(Metric::Tokens { caller, model, direction, modality }, amount);
+        let at = self.uses.binary_search_by(|known| known.cmp(caller, model)).unwrap_or_else(|at| {
+            self.uses.insert(at, LabelledUse::new(caller, model));
+            at
+        });
+        let Self { stats, uses, .. } = self;
+        let Some(LabelledUse { tokens, cost: cost_id, .. }) = uses.get_mut(at) else { return };
+        let mut add = |id: &mut Option<StatisticId>, metric, amount| {
+            let id = *id.get_or_insert_with(|| id_among(stats, metric));
+            stats.add(id, in_envoy(amount));
+        };
+        for (id, (direction, modality, amount)) in tokens.iter_mut().zip(modalities(usage)) {
+            if amount > 0 {
+                add(id, Metric::Tokens { caller, model, direction, modality }, amount);
+            }
         }
         if cost.0 > 0 {
-            self.add_all(Metric::Cost { caller, model }, cost.0);
+            add(cost_id, Metric::Cost { caller, model }, cost.0);
         }
     }
 
@@ -312,6 +333,24 @@ impl LabelledSessions {
         let kinds = || carrier(self.kind).cmp(carrier(began.kind));
         callers.then_with(policies).then_with(providers).then_with(kinds)
     }
+}
+
+impl LabelledUse {
+    fn new(caller: &str, model: &str) -> Self {
+        Self { caller: caller.to_owned(), model: model.to_owned(), tokens: [None; 9], cost: None }
+    }
+
+    /// Names are compared by their lengths first: many begin alike.
+    fn cmp(&self, caller: &str, model: &str) -> Ordering {
+        let lengths = (self.caller.len(), self.model.len()).cmp(&(caller.len(), model.len()));
+        lengths.then_with(|| (self.caller.as_str(), self.model.as_str()).cmp(&(caller, model)))
+    }
+}
+
+/// The statistic of a metric, which is made if there is none.
+fn id_among(stats: &mut Statistics, metric: Metric<'_>) -> StatisticId {
+    let (name, kind, labels) = statistic(metric);
+    stats.id(name, kind, &labels)
 }
 
 /// Envoy takes nothing above this; such amounts do not come about.

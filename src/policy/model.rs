@@ -59,6 +59,10 @@ impl Policy {
     }
 
     fn split<'a>(&'a self, name: &'a str) -> (Option<&'a Arc<Provider>>, &'a str) {
+        // Most names are short, and hold none.
+        if !name.bytes().any(|byte| byte == b'/') {
+            return (None, name);
+        }
         let named = |prefix: &str| self.providers().find(|provider| provider.name == prefix);
         let prefixed = name.split_once('/').and_then(|(prefix, rest)| Some((named(prefix)?, rest)));
         match prefixed {
@@ -86,7 +90,8 @@ pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'
     }
     let value = param.value().ok_or_else(|| malformed("The query's `model` is not percent-encoded UTF-8."))?;
     // Upstreams that decode twice, or take `;` for `&`, would read another model.
-    if value.contains(|character: char| matches!(character, '&' | ';' | '%') || character.is_control()) {
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'&' | b';' | b'%'));
+    if !is_plain && value.contains(|character: char| matches!(character, '&' | ';' | '%') || character.is_control()) {
         return Err(malformed("The query's `model` may hold none of & ; % and no control character."));
     }
     Ok((!value.is_empty()).then_some(value))

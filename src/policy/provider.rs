@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::KeyPool;
+use crate::http::HeaderName;
 use crate::secret::Secret;
 
 /// One provider of the configuration.
@@ -41,7 +42,7 @@ pub enum Placement {
     /// Into this header, behind this prefix.
     Header {
         /// The name, in lower case.
-        name: Cow<'static, str>,
+        name: HeaderName,
         /// What stands before the key, such as `Bearer `.
         prefix: Cow<'static, str>,
     },
@@ -103,7 +104,7 @@ impl Provider {
 impl ProviderKind {
     /// Where this kind takes its credential.
     pub fn placement(&self) -> Placement {
-        let header = |name, prefix| Placement::Header { name: Cow::Borrowed(name), prefix: Cow::Borrowed(prefix) };
+        let header = |name, prefix| Placement::Header { name: HeaderName::Known(name), prefix: Cow::Borrowed(prefix) };
         match self {
             Self::OpenAi | Self::Xai => header("authorization", "Bearer "),
             Self::AzureOpenAi => header("api-key", ""),

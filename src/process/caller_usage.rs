@@ -137,9 +137,10 @@ impl CallerUsage {
     /// The limit of today's budget that was used up when the caller's use was last looked at: at the last tick, or since.
     /// Says nothing of callers without open sessions here.
     pub fn spent(&self, caller: &Caller) -> Option<Limit> {
-        if !caller.limits.has_budget() {
-            return None;
-        }
+        if caller.limits.has_budget() { self.spent_budget(caller) } else { None }
+    }
+
+    fn spent_budget(&self, caller: &Caller) -> Option<Limit> {
         let at = self.callers.binary_search_by(|local| local.caller.as_str().cmp(&caller.name));
         at.ok()
             .and_then(|at| self.callers.get(at))

@@ -109,6 +109,21 @@ impl<'a> Reader<'a> {
         Ok(list)
     }
 
+    /// So many of something as a number says, with room for one more.
+    pub(crate) fn growing<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<T, Corrupt>,
+    ) -> Result<Vec<T>, Corrupt> {
+        let count = self.number()?;
+        // Each takes a byte at least: damage takes no more memory than there are bytes for.
+        let most = usize::try_from(count).ok().filter(|count| *count <= self.0.len()).ok_or(Corrupt)?;
+        let mut list = Vec::with_capacity(most.saturating_add(1));
+        for _ in 0..most {
+            list.push(read(self)?);
+        }
+        Ok(list)
+    }
+
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Corrupt> {
         let len = usize::try_from(self.number()?).map_err(|_| Corrupt)?;
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(Corrupt)?;

@@ -171,10 +171,7 @@ impl Counters {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Corrupt> {
         let mut reader = Reader::new(bytes);
-        let mut open = Vec::new();
-        for _ in 0..reader.number()? {
-            open.push((WorkerSlot::read(&mut reader)?, reader.small()?));
-        }
+        let open = reader.growing(|reader| Ok((WorkerSlot::read(reader)?, reader.small()?)))?;
         let starts = SlidingMinute::read(&mut reader)?;
         let day = reader.small()?.into();
         let sessions = reader.number()?;

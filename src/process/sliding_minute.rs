@@ -62,14 +62,13 @@ impl SlidingMinute {
     }
 
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Corrupt> {
-        let mut window = Self::default();
         let mut second: u64 = 0;
-        for _ in 0..reader.number()? {
+        let seconds = reader.growing(|reader| {
             // No clock tells more, so that sums of seconds do not overflow.
             second = second.checked_add(reader.number()?).filter(|second| *second < 1 << 48).ok_or(Corrupt)?;
-            window.seconds.push((second, reader.small()?));
-        }
-        Ok(window)
+            Ok((second, reader.small()?))
+        })?;
+        Ok(Self { seconds })
     }
 }
 

@@ -49,6 +49,7 @@ impl AccessLog {
             }
             Self::Rest(used) => {
                 put("realtime_byok.caller", &used.caller.name);
+                put("realtime_byok.user", used.user.as_deref().unwrap_or_default());
                 put("realtime_byok.policy", &used.policy.name);
                 put("realtime_byok.provider", &used.provider.name);
                 put("realtime_byok.model", used.model.as_deref().unwrap_or_default());

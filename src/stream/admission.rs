@@ -6,16 +6,17 @@ use std::time::{Duration, SystemTime};
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, deferred, foreign_charset, limit_denial, missing_token, model_out_of_sight, no_offer,
-    origin_not_allowed, overloaded, route_not_allowed, token_elsewhere, unreadable_body, unreadable_live_call,
-    unsupported_content_type,
+    credential_denial, deferred, foreign_charset, limit_denial, model_out_of_sight, no_offer, origin_not_allowed,
+    overloaded, route_not_allowed, token_elsewhere, unreadable_body, unreadable_live_call, unsupported_content_type,
 };
 use super::identity::Identified;
 use super::named_call::{Claimant, NamedCall};
 use super::request_head::{BodyKind, Line, RequestHead};
 use crate::client_secret::{MintedModels, OpenedSecret};
 use crate::config::{MintMode, Plan, Standing};
-use crate::credential::{Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, presented_token, stands_in};
+use crate::credential::{
+    Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, presented_token, query_keys, stands_in,
+};
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallPath, Endpoint, Mint, Path};
 use crate::host::StreamHost;
@@ -33,8 +34,10 @@ use crate::usage::{Estimated, MicroUsd, PriceList, Record, RecordId, SessionKind
 pub(crate) struct Admission {
     /// The route's policy.
     pub policy: Arc<Policy>,
-    /// Who sent it, or minted the secret that it came with.
+    /// Who sent it, or minted the client secret that it came with.
     pub caller: Arc<Caller>,
+    /// The person behind it: as the client secret says that it came with, else as Envoy does.
+    pub user: Option<String>,
     /// What that secret says, if it came with one.
     pub client_secret: Option<Box<OpenedSecret>>,
     /// Its part in what all sessions of that secret may use up together, if that is limited.
@@ -50,7 +53,7 @@ pub(crate) struct Admission {
 }
 
 /// Who sent a request, and under which policy: what outlasts its admission.
-pub(crate) struct Identity {
+pub(crate) struct Requester {
     policy: Arc<Policy>,
     caller: Arc<Caller>,
     user: Option<String>,
@@ -100,17 +103,20 @@ impl Admission {
     ///
     /// The first check that fails: the credentials' form, the caller, the route, the origin.
     pub(crate) fn new(request: &GuardedRequest<'_>, endpoint: Endpoint, cx: &mut Context<'_>) -> Result<Self, Denial> {
-        let GuardedRequest { plan, policy, head, offer, .. } = *request;
+        let GuardedRequest { plan, policy, head, offer, presented, .. } = *request;
         let host = cx.host;
         let query_keys = request.query_keys();
-        let token = presented_token(head.slots(), offer, &query_keys, &plan.gateway).map_err(credential_denial)?;
-        let token = token.ok_or_else(|| missing_token(plan))?;
-        request.check_places(&token)?;
-        let Identified { caller, client_secret, share, began_with } = Identified::of(&token, plan, policy, host)?;
+        let token = presented_token(presented.sole(), head.slots(), offer, &query_keys, &plan.gateway);
+        let token = token.map_err(credential_denial)?;
+        if let Some(token) = &token {
+            request.check_places(token)?;
+        }
+        let Identified { caller, user, client_secret, share, began_with } =
+            Identified::of(token.as_deref(), plan, policy, host)?;
         let (policy, call, prices) = (policy.clone(), None, None);
         let standing =
             endpoint.begins_session().then(|| Box::new(Standing::new(caller.clone(), policy.clone(), began_with)));
-        let mut admission = Self { policy, caller, client_secret, share, endpoint, prices, call, standing };
+        let mut admission = Self { policy, caller, user, client_secret, share, endpoint, prices, call, standing };
         match admission.check(plan, head, &mut cx.worker.sessions) {
             Ok(call) => {
                 admission.share = call.as_ref().and_then(|call| call.share()).or(admission.share);
@@ -118,7 +124,7 @@ impl Admission {
                 admission.prices = admission.limits_dollars().then(|| plan.prices.clone());
                 Ok(admission)
             }
-            Err(denial) => Err(denial.of(admission.identity().subject())),
+            Err(denial) => Err(denial.of(admission.requester().subject())),
         }
     }
 
@@ -134,8 +140,7 @@ impl Admission {
             return Err(route_not_allowed());
         }
         self.check_session_fields()?;
-        let claimant =
-            Claimant { plan, policy: &self.policy, caller: &self.caller, client_secret: self.client_secret.as_deref() };
+        let claimant = Claimant { plan, policy: &self.policy, caller: &self.caller, user: self.user.as_deref() };
         let call = match self.endpoint.call() {
             Some(id) => Some(Box::new(NamedCall::new(id, &claimant, sessions)?)),
             None => None,
@@ -159,9 +164,8 @@ impl Admission {
     }
 
     /// Who sent it, and under which policy.
-    pub(crate) fn identity(&self) -> Identity {
-        let user = self.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone());
-        Identity { policy: self.policy.clone(), caller: self.caller.clone(), user }
+    pub(crate) fn requester(&self) -> Requester {
+        Requester { policy: self.policy.clone(), caller: self.caller.clone(), user: self.user.clone() }
     }
 
     /// Whether what the request uses is counted: its response may tell usage, and a policy meters it.
@@ -283,7 +287,9 @@ impl Admission {
 
     /// Bytes that are held beside the admission itself.
     pub(crate) fn held(&self) -> usize {
-        self.client_secret.as_ref().map_or(0, |client_secret| size_of::<OpenedSecret>() + client_secret.held())
+        let secret = self.client_secret.as_ref();
+        let secret = secret.map_or(0, |client_secret| size_of::<OpenedSecret>() + client_secret.held());
+        secret + self.user.as_ref().map_or(0, String::capacity)
     }
 
     /// Takes so many bytes for what goes on now. What will hold more as a session, while its answer is read or while that is
@@ -339,7 +345,7 @@ impl Admission {
             status: Status::Open,
             upstream_id: None,
             caller: self.caller.name.clone(),
-            user: self.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone()),
+            user: self.user.clone(),
             policy: self.policy.name.clone(),
             provider,
             model: None,
@@ -373,7 +379,7 @@ impl<'a> GuardedRequest<'a> {
         if !(self.policy.has_kind(|kind| *kind == ProviderKind::Gemini) && self.path.is_googles()) {
             return Vec::new();
         }
-        self.head.target().params().filter(|param| param.is("key")).map(|param| param.bytes()).collect()
+        query_keys(&self.head.target())
     }
 
     /// Whether a token stands where it cannot be taken out: in the path or the authority, or in what is judged here, which
@@ -398,7 +404,7 @@ impl<'a> GuardedRequest<'a> {
     }
 }
 
-impl Identity {
+impl Requester {
     /// The same, for whoever asks who was denied.
     pub(crate) fn subject(&self) -> Subject {
         let (caller, policy) = (Some(self.caller.name.clone()), Some(self.policy.name.clone()));
@@ -454,6 +460,7 @@ pub(super) mod testing {
         Admission {
             policy,
             caller,
+            user: None,
             client_secret: None,
             share: None,
             endpoint,

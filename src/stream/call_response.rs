@@ -1,5 +1,7 @@
 //! The upstream's response to a request that begins a call: what names the call, sealed for the client.
 
+use std::sync::Arc;
+
 use super::action::ResponseAction;
 use super::call::StartedCall;
 use super::context::Context;
@@ -98,7 +100,7 @@ impl Stream {
             policy: &admission.policy.name,
             began_at: unix_seconds(now),
             id: id.as_str(),
-            user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.as_deref()),
+            user: admission.user.as_deref(),
             key: request.provider_key.as_ref().and_then(|key| key.provider.key_name(&key.value)),
             max_duration: admission.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration),
             share: admission.share,
@@ -145,7 +147,7 @@ fn renamed(id: &CallId, sealed: &CallId, host: &dyn StreamHost) -> Edits {
             // RFC 9110 section 5.3: lines of one name may be joined.
             let shown = |value: &[u8]| with_word(value, id, sealed).unwrap_or_else(|| value.to_vec());
             let values: Vec<_> = lines.all(name).map(shown).collect();
-            edits.set(text.to_owned(), HeaderValue::Plain(values.join(b", ".as_slice())));
+            edits.set(Arc::<str>::from(text), HeaderValue::Plain(values.join(b", ".as_slice())));
         }
     }
     edits

@@ -81,11 +81,41 @@ fn shown(name: &[u8]) -> String {
 pub(super) fn missing_token(plan: &Plan) -> Denial {
     let (header, subprotocol) = (&plan.gateway.header, &plan.gateway.subprotocol);
     let sdk = if plan.gateway.accept_provider_slot { ", or give it to your SDK as its API key" } else { "" };
+    let identity =
+        if plan.callers.have_identities() { ", and Envoy says of no caller that this is theirs" } else { "" };
     let message = format!(
-        "No gateway token. Send it as the header `{header}: Bearer <token>` or as the WebSocket subprotocol \
+        "No gateway token{identity}. Send it as the header `{header}: Bearer <token>` or as the WebSocket subprotocol \
          `{subprotocol}.<token>`{sdk}."
     );
     Denial::new(DenialCode::MissingGatewayToken, message)
+}
+
+/// Envoy says of a request that it is of two callers.
+pub(super) fn two_identified() -> Denial {
+    let message = "What Envoy has verified of this request is true of two callers of the gateway's. The gateway's operator \
+                   must tell them apart.";
+    Denial::new(DenialCode::ConflictingCredentials, message)
+}
+
+/// Envoy says that a request is of one caller, and its client secret is another's.
+pub(super) fn two_callers() -> Denial {
+    let message = "This client secret is not of the caller that Envoy says the request is of. Send it without that identity, \
+                   or leave it out.";
+    Denial::new(DenialCode::ConflictingCredentials, message)
+}
+
+/// What Envoy says of the user cannot be a name.
+pub(super) fn unusable_user() -> Denial {
+    let message = "What Envoy has verified of this request names its user by something else than a string of 1 to 512 bytes \
+                   without control characters.";
+    Denial::new(DenialCode::MalformedCredentials, message)
+}
+
+/// A client secret was asked for in the name of somebody else than Envoy says it is.
+pub(super) fn another_user() -> Denial {
+    let message =
+        "Envoy says whose request this is, and a client secret can be for nobody else: leave `gateway.user` out.";
+    Denial::new(DenialCode::InvalidGatewayObject, message).param("gateway.user")
 }
 
 pub(super) fn token_denial(error: TokenError) -> Denial {
@@ -110,6 +140,10 @@ pub(super) fn credential_denial(error: CredentialError) -> Denial {
             "The request offers two different tokens. Send one, in as many places as you like.",
         ),
     }
+}
+
+pub(super) fn too_many_tokens() -> Denial {
+    credential_denial(CredentialError::Malformed("more different ones are sent than one request may hold"))
 }
 
 pub(super) fn token_elsewhere() -> Denial {

@@ -10,7 +10,7 @@ use super::rest::RestMeter;
 use super::upstream::Upstream;
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
-use crate::credential::{PresentedTokens, SubprotocolOffer};
+use crate::credential::{GatewaySettings, PresentedTokens, Strip, SubprotocolOffer};
 use crate::denial::Subject;
 use crate::endpoint::{CallId, CallPath, Endpoint};
 use crate::host::StreamHost;
@@ -98,7 +98,7 @@ impl Forwarded {
     /// Who sent it, and what it was for.
     pub(crate) fn subject(&self) -> Subject {
         let model = self.awaited.model().map(str::to_owned);
-        Subject { provider: Some(self.provider.name.clone()), model, ..self.admission.identity().subject() }
+        Subject { provider: Some(self.provider.name.clone()), model, ..self.admission.requester().subject() }
     }
 }
 
@@ -247,7 +247,7 @@ impl Outgoing<'_> {
                 ParamEdit::Replace(call.id.as_str().as_bytes())
             }
             _ if self.plan.strip.takes(param) || self.presented.stand_in(param.raw()) => ParamEdit::Remove,
-            Some(model) if policy.is_model_param(param) && param.value().as_deref() != Some(model) => {
+            Some(model) if policy.is_model_param(param) && !param.value_is(model) => {
                 ParamEdit::Replace(model.as_bytes())
             }
             _ => ParamEdit::Keep,
@@ -272,13 +272,13 @@ fn with_call_id(path: &[u8], named: &CallId, id: &CallId) -> Option<Vec<u8>> {
 }
 
 /// The edits of a request that is answered here: its path without credentials, as access logs show paths.
-pub(crate) fn edits_of_denied(plan: &Plan, head: &RequestHead) -> Edits {
+pub(crate) fn edits_of_denied(gateway: &GatewaySettings, strip: &Strip, head: &RequestHead) -> Edits {
     let mut edits = Edits::default();
     if head.target().query.is_none() {
         return edits;
     }
-    let presented = head.presented(&plan.gateway);
-    let edit = |param: &Param<'_>| match plan.strip.takes(param) || presented.stand_in(param.raw()) {
+    let presented = head.presented(gateway);
+    let edit = |param: &Param<'_>| match strip.takes(param) || presented.stand_in(param.raw()) {
         true => ParamEdit::Remove,
         false => ParamEdit::Keep,
     };

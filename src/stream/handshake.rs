@@ -23,7 +23,7 @@ impl Handshake {
 
     /// The edits of a 101: it selects a subprotocol that the client offered, or none if it offered none.
     pub(crate) fn answer(&self, response: &UpstreamResponse<'_>) -> Edits {
-        let mut edits = Edits::default();
+        let mut edits = Edits::with_capacity(2);
         if self.key_supplied {
             // RFC 8441 section 5: over HTTP/2, Sec-WebSocket-Accept is not used.
             edits.remove("sec-websocket-accept");

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::admission::Admission;
 use super::context::Context;
 use super::denials::{
-    invalid_mint_response, mint_denial, overloaded, route_not_allowed, too_long, unkept_limits, unsealable,
+    another_user, invalid_mint_response, mint_denial, overloaded, route_not_allowed, too_long, unkept_limits,
+    unsealable,
 };
 use super::redaction::Redaction;
 use super::upstream::Upstream;
@@ -65,6 +66,10 @@ pub(crate) fn request(
     if !admission.policy.is_metered && request.gateway.needs_metering() {
         return Err(unkept_limits());
     }
+    let user = match (&admission.user, &request.gateway.user) {
+        (Some(own), Some(named)) if own != named => return Err(another_user()),
+        (own, named) => own.as_ref().or(named.as_ref()).cloned(),
+    };
     let max_ttl = secrets.max_ttl.as_secs();
     let now = unix_seconds(host.now());
     let minting = Minting {
@@ -74,7 +79,7 @@ pub(crate) fn request(
         model: upstream.model.map(str::to_owned),
         transcription_model: request.transcription_model().map(str::to_owned),
         key: None,
-        gateway: request.gateway.clone(),
+        gateway: GatewayObject { user, ..request.gateway.clone() },
         issued_at: now,
         expires_at: request.expires_at(now, max_ttl),
         reservation: admission.reserve(Minting::size(admission, request, upstream), 0, &cx.worker.memory)?,
@@ -107,7 +112,8 @@ impl Minting {
     fn size(admission: &Admission, request: &MintRequest<'_>, upstream: &Upstream<'_>) -> usize {
         let names = [&admission.caller.name, &upstream.provider.name, &admission.policy.name];
         let names: usize = names.into_iter().map(String::len).sum();
-        size_of::<Self>() + names + upstream.model.map_or(0, str::len) + request.gateway.held()
+        let user = admission.user.as_ref().map_or(0, String::len);
+        size_of::<Self>() + names + user + upstream.model.map_or(0, str::len) + request.gateway.held()
     }
 
     /// The provider that is asked.

@@ -12,11 +12,13 @@ mod context;
 mod denials;
 mod forward;
 mod handshake;
+mod head_line;
 mod identity;
 mod joined_call;
 mod lost_connection;
 mod mint;
 mod named_call;
+mod present;
 mod redaction;
 mod request;
 mod request_head;
@@ -55,6 +57,7 @@ use state::{KeptTokens, State};
 pub use access_log::AccessLog;
 pub use action::{BodyAction, DetailedReply, RequestAction, ResponseAction};
 pub use context::{Context, WorkerState};
+pub use present::Presentation;
 pub use state::Stream;
 
 impl Stream {
@@ -63,7 +66,7 @@ impl Stream {
         let head = RequestHead::read(cx.host.headers(HeaderMap::Request), &self.plan.gateway, &self.plan.strip);
         if let Some(reply) = request::control(&self.plan, &head, cx) {
             self.state = State::Replied;
-            return RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan, &head));
+            return RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan.gateway, &self.plan.strip, &head));
         }
         let presented = head.presented(&self.plan.gateway);
         let (state, action) = match request::check(&self.plan, &head, &presented, ends, cx) {
@@ -148,8 +151,8 @@ impl Stream {
     /// none.
     pub fn deny_waiting(&mut self, denial: Denial, worker: &mut WorkerState) -> Option<(Edits, DetailedReply)> {
         let State::WaitingForBody(waiting) = &self.state else { return None };
-        let denial = denial.of(waiting.1.admission.identity().subject());
-        let edits = edits_of_denied(&self.plan, &waiting.0);
+        let denial = denial.of(waiting.1.admission.requester().subject());
+        let edits = edits_of_denied(&self.plan.gateway, &self.plan.strip, &waiting.0);
         self.state = State::Replied;
         Some((edits, self.deny(denial, worker)))
     }
@@ -240,7 +243,7 @@ impl Stream {
             return RequestAction::Reset;
         };
         let (head, waiting) = *waiting;
-        let identity = waiting.admission.identity();
+        let requester = waiting.admission.requester();
         let completed = match refused {
             Some(denial) => Err(denial),
             None if is_offer => WholeRequest { plan: &self.plan, head: &head, body: b"" }.complete(waiting, cx),
@@ -261,13 +264,15 @@ impl Stream {
                 self.state = State::Minting(minting);
                 RequestAction::Forward(edits, Some(body))
             }
-            Ok(BodyDecision::Reply(reply)) => RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan, &head)),
-            Err(denial) => self.deny_head(denial.of(identity.subject()), &head, cx.worker),
+            Ok(BodyDecision::Reply(reply)) => {
+                RequestAction::Reply(Box::new(reply), edits_of_denied(&self.plan.gateway, &self.plan.strip, &head))
+            }
+            Err(denial) => self.deny_head(denial.of(requester.subject()), &head, cx.worker),
         }
     }
 
     fn deny_head(&mut self, denial: Denial, head: &RequestHead, worker: &mut WorkerState) -> RequestAction {
-        let edits = edits_of_denied(&self.plan, head);
+        let edits = edits_of_denied(&self.plan.gateway, &self.plan.strip, head);
         RequestAction::Reply(Box::new(self.deny(denial, worker)), edits)
     }
 

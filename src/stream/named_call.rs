@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::denials::{call_not_allowed, raw_call_id};
 use crate::call::sealed_id::CallClaims;
-use crate::client_secret::OpenedSecret;
 use crate::client_secret::sealing::{OpenError, Plaintext};
 use crate::config::Plan;
 use crate::credential::Caller;
@@ -45,8 +44,8 @@ pub(crate) struct Claimant<'a> {
     pub policy: &'a Policy,
     /// Whose token it is.
     pub caller: &'a Caller,
-    /// What its client secret says, if it came with one.
-    pub client_secret: Option<&'a OpenedSecret>,
+    /// The user, if one is known.
+    pub user: Option<&'a str>,
 }
 
 impl NamedCall {
@@ -108,8 +107,7 @@ impl NamedCall {
 
 impl Claimant<'_> {
     fn check_owner(&self, caller: &str, user: Option<&str>) -> Result<(), Denial> {
-        let own = self.client_secret.and_then(|client_secret| client_secret.user.as_deref());
-        let is_users = own.zip(user).is_none_or(|(own, user)| own == user);
+        let is_users = self.user.zip(user).is_none_or(|(own, user)| own == user);
         if self.caller.name == caller && is_users { Ok(()) } else { Err(call_not_allowed()) }
     }
 }

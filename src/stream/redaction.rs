@@ -38,12 +38,12 @@ impl Redaction {
         let shortest = self.secrets().map(<[u8]>::len).min().unwrap_or(usize::MAX);
         for (name, value) in lines.iter() {
             if REMOVED.contains(&name) || (name.len() >= shortest && self.redacted(name).is_some()) {
-                edits.remove(String::from_utf8_lossy(name).into_owned());
+                edits.remove(Arc::<str>::from(String::from_utf8_lossy(name)));
             } else if value.len() >= shortest && self.redacted(value).is_some() {
                 // RFC 9110 section 5.3: lines of one name may be joined.
                 let values: Vec<_> = lines.all(name).map(|value| self.shown(value)).collect();
                 let value = HeaderValue::Plain(values.join(b", ".as_slice()));
-                edits.set(String::from_utf8_lossy(name).into_owned(), value);
+                edits.set(Arc::<str>::from(String::from_utf8_lossy(name)), value);
             }
         }
         edits

@@ -10,7 +10,7 @@ use super::admission::{Admission, GuardedRequest};
 use super::body::WaitingForBody;
 use super::call::{self, SidebandOf};
 use super::context::Context;
-use super::denials::{credential_denial, no_endpoint, no_policy, nothing_to_watch, route_not_allowed};
+use super::denials::{credential_denial, no_endpoint, no_policy, nothing_to_watch, route_not_allowed, too_many_tokens};
 use super::forward::{Awaited, FollowedWebSocket, Forwarded, Outgoing};
 use super::handshake::Handshake;
 use super::joined_call::JoinedCall;
@@ -21,7 +21,7 @@ use super::upstream::{Upstream, named_in_query};
 use super::websocket::WebSocketRelay;
 use crate::config::Plan;
 use crate::control::Request;
-use crate::credential::{CredentialError, PresentedTokens, SubprotocolOffer, bearer};
+use crate::credential::{PresentedTokens, SubprotocolOffer, bearer};
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Path};
 use crate::host::{Attribute, StreamHost};
@@ -79,16 +79,15 @@ pub(crate) fn check(
     let (endpoint, path) = Endpoint::read(head.method(), &target, head.last(Line::Upgrade)).map_err(no_endpoint)?;
     let Some(Guard::On(policy)) = guard else { return Err(without_policy(&route, cx)) };
     if presented.are_too_many() {
-        let error = CredentialError::Malformed("more different ones are sent than one request may hold");
-        return Err(credential_denial(error).of(under(policy)));
+        return Err(too_many_tokens().of(under(policy)));
     }
     let offer = SubprotocolOffer::parse(head.all(Line::Subprotocols), &plan.gateway)
         .map_err(|error| credential_denial(error).of(under(policy)))?;
     let request = GuardedRequest { plan, policy, head, path: &path, offer: &offer, presented };
     let admission = Admission::new(&request, endpoint, cx).map_err(|denial| denial.of(under(policy)))?;
-    let identity = admission.identity();
+    let requester = admission.requester();
     let admitted = Admitted { plan, head, presented, path, offer };
-    admitted.decide(admission, ends, cx).map_err(|denial| denial.of(identity.subject()))
+    admitted.decide(admission, ends, cx).map_err(|denial| denial.of(requester.subject()))
 }
 
 /// A request that needs no body to be judged.
@@ -206,14 +205,14 @@ fn follow(
         _ => None,
     };
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let mut relay = WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now());
+    let mut relay = Box::new(WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now()));
     if let Some(call) = joined {
         relay.join(call);
     }
     if role == Role::Watcher {
         relay.watch();
     }
-    FollowedWebSocket { relay: Box::new(relay), sideband }
+    FollowedWebSocket { relay, sideband }
 }
 
 fn route(plan: &Plan, host: &dyn StreamHost) -> Route {

@@ -1,15 +1,17 @@
 //! The head of a request: its header lines, each read once, and kept as long as something is to be known of them.
 
+use std::sync::Arc;
+
 use memchr::memchr;
 
+use super::head_line::{BETA, SUBPROTOCOLS};
 use crate::credential::{GatewaySettings, PresentedTokens, Slot, Strip, Subprotocol, SubprotocolOffer};
-use crate::http::{Edits, HeaderValue, Headers, Target, is_json, is_utf8, media_type, members, trim};
+use crate::http::{Edits, HeaderName, HeaderValue, Headers, Target, is_json, is_utf8, media_type, members, trim};
+
+pub(crate) use super::head_line::Line;
 
 /// The version that OpenAI has refused since its beta ended.
 const BETA_REALTIME: &[u8] = b"realtime=v1";
-
-const BETA: &[u8] = b"openai-beta";
-const SUBPROTOCOLS: &[u8] = b"sec-websocket-protocol";
 
 /// What a body is said to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,74 +30,11 @@ pub(crate) enum BodyKind {
     Other,
 }
 
-/// The header lines that matter to the filter, by what they say.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Line {
-    /// `:method`
-    Method,
-    /// `:path`
-    Target,
-    /// `:authority`
-    Authority,
-    /// `upgrade`
-    Upgrade,
-    /// `connection`, which names the headers that go no further than the next hop.
-    Connection,
-    /// A slot of the gateway token.
-    Slot(Slot),
-    /// `sec-websocket-protocol`
-    Subprotocols,
-    /// `sec-websocket-key`
-    WebSocketKey,
-    /// `sec-websocket-extensions`
-    WebSocketExtensions,
-    /// `origin`, the page that sent it.
-    Origin,
-    /// `accept-encoding`
-    AcceptEncoding,
-    /// `content-type`
-    ContentType,
-    /// `content-encoding`
-    ContentEncoding,
-    /// `content-length`
-    ContentLength,
-    /// `openai-beta`
-    Beta,
-    /// One of which nothing is read, and which goes no further.
-    Stripped,
-}
-
-impl Line {
-    const fn bit(self) -> u16 {
-        1 << match self {
-            Self::Method => 0,
-            Self::Target => 1,
-            Self::Upgrade => 2,
-            Self::Slot(_) => 3,
-            Self::Subprotocols => 4,
-            Self::WebSocketKey => 5,
-            Self::WebSocketExtensions => 6,
-            Self::Origin => 7,
-            Self::AcceptEncoding => 8,
-            Self::ContentType => 9,
-            Self::ContentEncoding => 10,
-            Self::ContentLength => 11,
-            Self::Beta => 12,
-            Self::Stripped => 13,
-            Self::Authority => 14,
-            Self::Connection => 15,
-        }
-    }
-
-    /// Whether it is the message's own, and is checked or set as a whole elsewhere: what it addresses, what makes an upgrade.
-    fn is_of_the_message(self) -> bool {
-        matches!(self, Self::Method | Self::Target | Self::Authority | Self::Upgrade | Self::Connection)
-    }
-}
-
 /// The header lines of a request, and which of them matter.
 pub(crate) struct RequestHead {
     headers: Headers,
+    /// The name of the gateway's slot.
+    gateway: Arc<str>,
     /// In the order of the headers.
     lines: Vec<ReadLine>,
     /// The [`Line::bit`]s of those: most of what is asked for is not there, and costs nothing then.
@@ -123,18 +62,14 @@ impl RequestHead {
         let mut longest = 0;
         for (number, (name, value)) in headers.iter().enumerate() {
             let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
-            let slot = Slot::of(name, gateway);
-            if slot.is_none() {
+            let line = Line::named(name, gateway);
+            if !matches!(line, Some(Line::Slot(_))) {
                 longest = longest.max(value.len());
             }
-            let line = match (slot, name) {
-                (Some(slot), _) => Line::Slot(slot),
-                (None, BETA) if is_listed => Line::Stripped,
-                (None, name) => match line_named(name) {
-                    Some(line) => line,
-                    None if is_listed => Line::Stripped,
-                    None => continue,
-                },
+            let line = match line {
+                Some(Line::Beta) | None if is_listed => Line::Stripped,
+                Some(line) => line,
+                None => continue,
             };
             let is_stripped = is_listed || matches!(line, Line::Slot(_) | Line::Stripped);
             match line {
@@ -145,7 +80,7 @@ impl RequestHead {
             present |= line.bit();
             lines.push(ReadLine { line, number, is_stripped });
         }
-        Self { headers, lines, present, longest, method, target }
+        Self { headers, gateway: gateway.header.clone(), lines, present, longest, method, target }
     }
 
     /// Bytes that are held beside the head itself.
@@ -255,8 +190,7 @@ impl RequestHead {
     /// The edits that remove every line.
     pub(crate) fn stripped_whole(&self) -> Edits {
         let mut edits = Edits::default();
-        let names = self.headers.iter().filter_map(|(name, _)| str::from_utf8(name).ok());
-        names.for_each(|name| edits.remove(name.to_owned()));
+        self.headers.iter().filter_map(|(name, _)| header_name(name)).for_each(|name| edits.remove(name));
         edits
     }
 
@@ -267,8 +201,7 @@ impl RequestHead {
             self.strip_tokens(presented, lists, &mut edits);
         }
         let stripped = self.lines.iter().filter(|read| read.is_stripped);
-        let names = stripped.filter_map(|read| str::from_utf8(self.headers.line(read.number).0).ok());
-        names.for_each(|name| edits.remove(name.to_owned()));
+        stripped.filter_map(|read| self.name(read)).for_each(|name| edits.remove(name));
         edits
     }
 
@@ -307,34 +240,21 @@ impl RequestHead {
         if self.has(line) { &self.lines } else { &[] }
     }
 
+    fn name(&self, read: &ReadLine) -> Option<HeaderName> {
+        match read.line {
+            Line::Slot(Slot::Gateway) => Some(self.gateway.clone().into()),
+            Line::Slot(Slot::Authorization) => Some("authorization".into()),
+            _ => header_name(self.headers.line(read.number).0),
+        }
+    }
+
     fn value(&self, read: &ReadLine) -> &[u8] {
         self.headers.line(read.number).1
     }
 }
 
-fn line_named(name: &[u8]) -> Option<Line> {
-    Some(match name {
-        b":method" => Line::Method,
-        b":path" => Line::Target,
-        b":authority" => Line::Authority,
-        b"upgrade" => Line::Upgrade,
-        b"connection" => Line::Connection,
-        SUBPROTOCOLS => Line::Subprotocols,
-        b"sec-websocket-key" => Line::WebSocketKey,
-        b"sec-websocket-extensions" => Line::WebSocketExtensions,
-        b"origin" => Line::Origin,
-        b"accept-encoding" => Line::AcceptEncoding,
-        b"content-type" => Line::ContentType,
-        b"content-encoding" => Line::ContentEncoding,
-        b"content-length" => Line::ContentLength,
-        BETA => Line::Beta,
-        b"openai-organization"
-        | b"openai-project"
-        | b"cookie"
-        | b"proxy-authorization"
-        | b"x-realtime-byok-provider" => Line::Stripped,
-        _ => return None,
-    })
+fn header_name(name: &[u8]) -> Option<HeaderName> {
+    str::from_utf8(name).ok().map(|name| Arc::<str>::from(name).into())
 }
 
 /// Leaves a list header alone if all of its members are kept, else joins those that are.
@@ -346,11 +266,11 @@ fn relist(edits: &mut Edits, name: &[u8], before: usize, kept: Vec<&[u8]>) {
 
 /// Leaves these values of a name, and removes it where there are none.
 fn put(edits: &mut Edits, name: &[u8], kept: Vec<&[u8]>) {
-    let Ok(name) = str::from_utf8(name) else { return };
+    let Some(name) = header_name(name) else { return };
     if kept.is_empty() {
-        edits.remove(name.to_owned());
+        edits.remove(name);
     } else {
-        edits.set(name.to_owned(), HeaderValue::Plain(kept.join(b", ".as_slice())));
+        edits.set(name, HeaderValue::Plain(kept.join(b", ".as_slice())));
     }
 }
 

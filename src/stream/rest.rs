@@ -29,6 +29,7 @@ use crate::usage::{
 pub(crate) struct RestMeter {
     policy: Arc<Policy>,
     caller: Arc<Caller>,
+    user: Option<String>,
     provider: Arc<Provider>,
     meter: Meter,
     phase: Phase,
@@ -43,6 +44,8 @@ pub(crate) struct RestMeter {
 pub struct RestUsage {
     /// Who sent it.
     pub caller: Arc<Caller>,
+    /// The person behind it, if one is known.
+    pub user: Option<String>,
     /// The route's policy.
     pub policy: Arc<Policy>,
     /// Who served it.
@@ -102,13 +105,14 @@ impl RestMeter {
             Box::new(Self {
                 policy: admission.policy.clone(),
                 caller: admission.caller.clone(),
+                user: admission.user.clone(),
                 provider: upstream.provider.clone(),
                 meter: Meter::new(upstream.model),
                 phase: Phase::AwaitingHeaders(asked),
                 gap: None,
                 estimator: admission.must_be_counted().then(Estimator::default),
                 is_unpriced: false,
-                reservation: memory.reserve(size_of::<Self>()),
+                reservation: memory.reserve(size_of::<Self>() + admission.user.as_ref().map_or(0, String::capacity)),
             })
         })
     }
@@ -196,6 +200,7 @@ impl RestMeter {
         let estimated = self.estimate(prices);
         RestUsage {
             caller: self.caller,
+            user: self.user,
             policy: self.policy,
             provider: self.provider,
             model: self.meter.model().map(str::to_owned),

@@ -64,17 +64,18 @@ const CANCEL: &str = r#"{"type":"response.cancel"}"#;
 impl SessionMeter {
     /// A session of this request, whose model is `model` if it named one.
     pub(crate) fn new(admission: &Admission, model: Option<&str>) -> Self {
+        let bounds = admission.bounds();
         Self {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
             lock: admission.lock().clone(),
             hide: admission.hide().clone(),
             minted_models: admission.binding_models().cloned().map(Box::new),
-            bounds: admission.bounds(),
+            bounds,
             share: admission.share.map(Box::new),
             prices: admission.prices.clone(),
             meter: Meter::new(model),
-            under_way: Self::under_way(admission),
+            under_way: Self::under_way(admission, &bounds),
             estimated: Estimated::default(),
             call: None,
             is_of_any_model: model.is_none(),
@@ -82,9 +83,9 @@ impl SessionMeter {
         }
     }
 
-    fn under_way(admission: &Admission) -> UnderWay {
+    fn under_way(admission: &Admission, bounds: &SessionBounds) -> UnderWay {
         let budgets = SharedBudgets::of(&admission.caller, admission.share.as_ref());
-        match budgets.are_there() || admission.bounds().has_budget() {
+        match budgets.are_there() || bounds.has_budget() {
             true => UnderWay::watched(budgets, (admission.endpoint == Endpoint::Realtime).then_some(CANCEL)),
             false => UnderWay::default(),
         }

@@ -25,7 +25,7 @@ use super::request_head::RequestHead;
 use super::rest::{RestMeter, RestUsage};
 use super::unnamed_call::UnnamedCall;
 use super::websocket::WebSocketRelay;
-use crate::config::{Configuration, ConfigurationId, Plan, Standing};
+use crate::config::{ConfigurationId, Plan, Standing};
 use crate::credential::PresentedTokens;
 use crate::denial::Denial;
 use crate::http::Edits;
@@ -100,10 +100,10 @@ impl KeptTokens {
 
 impl Stream {
     /// A stream that nothing has been seen of, under the configuration of this moment.
-    pub fn new(Configuration { id, plan }: Configuration) -> Self {
+    pub fn new(configuration: ConfigurationId, plan: Arc<Plan>) -> Self {
         Self {
             plan,
-            configuration: id,
+            configuration,
             standing: None,
             state: State::Arrived,
             handle: None,

@@ -13,6 +13,7 @@ mod upstream_message;
 mod upstream_read;
 mod watcher;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::action::BodyAction;
@@ -23,6 +24,7 @@ use super::session_meter::SessionMeter;
 use super::upstream::Upstream;
 use crate::limit::Ending;
 use crate::memory::{MemoryAccount, Overdrawn, Reservation};
+use crate::policy::Provider;
 use crate::process::Sessions;
 use crate::protocol::{ClientMessage, OnChange};
 use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
@@ -48,7 +50,7 @@ pub(crate) struct WebSocketRelay {
     /// Of frames in the client's name.
     mask: [u8; 4],
     user: Option<String>,
-    provider: String,
+    provider: Arc<Provider>,
     meter: SessionMeter,
     client: Follower,
     upstream: Follower,
@@ -92,8 +94,8 @@ impl WebSocketRelay {
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
-            user: admission.client_secret.as_ref().and_then(|client_secret| client_secret.user.clone()),
-            provider: upstream.provider.name.clone(),
+            user: admission.user.clone(),
+            provider: upstream.provider.clone(),
             client: client_follower(&meter),
             client_says: ClientSays::default(),
             upstream: upstream_follower(&meter, own_events.is_some()),
@@ -195,7 +197,7 @@ impl WebSocketRelay {
             caller: self.meter.caller.name.clone(),
             user: self.user.clone(),
             policy: self.meter.policy.name.clone(),
-            provider: self.provider.clone(),
+            provider: self.provider.name.clone(),
             model: meter.model().map(str::to_owned),
             started_at: Timestamp::from(started),
             duration_ms: millis(started),

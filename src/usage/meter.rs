@@ -130,17 +130,21 @@ impl Meter {
 
     /// The model that this is priced as, its cost, and whether that is all of it.
     fn price(&self, used: &ReportedUsage, prices: &PriceList) -> (String, Cost, bool) {
-        let model = match used {
+        let own = match used {
             // A response may be of another model than its connection was opened with, or name a dated version of it.
             ReportedUsage::Response(_) | ReportedUsage::Unreported(..) => {
-                self.response_model.as_deref().filter(|model| prices.price_of(model).is_some())
+                let priced = |model| Some((model, Some(prices.price_of(model)?)));
+                self.response_model.as_deref().and_then(priced)
             }
             ReportedUsage::Transcription(_) | ReportedUsage::TranscriptionDuration { .. } => {
-                self.transcription_model.as_deref()
+                self.transcription_model.as_deref().map(|model| (model, prices.price_of(model)))
             }
         };
-        let model = model.or(self.model()).unwrap_or_default();
-        let (cost, is_priced) = match (used, prices.price_of(model)) {
+        let (model, price) = own.unwrap_or_else(|| {
+            let model = self.model().unwrap_or_default();
+            (model, prices.price_of(model))
+        });
+        let (cost, is_priced) = match (used, price) {
             (
                 ReportedUsage::Response(tokens)
                 | ReportedUsage::Unreported(tokens, _)

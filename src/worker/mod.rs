@@ -18,15 +18,14 @@ mod streams;
 mod tick;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, Configuration, Plan, Planned};
+use crate::config::{self, Configuration, Instance, Plan, Planned};
 use crate::host::{Attribute, CalloutId, Level, StreamHost, StreamNumber, WorkerHost};
 use crate::http::Edits;
 use crate::metrics::{Change, Statistic, StatisticId};
 use crate::process::SharedData;
-use crate::stream::{AccessLog, DetailedReply, RequestAction, ResponseAction, Stream, WorkerState};
+use crate::stream::{AccessLog, DetailedReply, Presentation, RequestAction, ResponseAction, Stream, WorkerState};
 use crate::ws::ReadBuffer;
 
 use body_watch::BodyWatch;
@@ -88,9 +87,9 @@ impl Worker {
         host: &dyn WorkerHost,
     ) -> Option<Configuration> {
         match config::load(bytes, variable) {
-            Ok(Planned { plan, warnings }) => {
+            Ok(Planned { instance, warnings }) => {
                 warnings.iter().for_each(|warning| self.state.log(Level::Warn, format_args!("{warning}")));
-                Some(self.adopt(name, Arc::new(plan), host))
+                Some(self.adopt(name, instance, host))
             }
             Err(errors) => {
                 errors.iter().for_each(|error| self.state.log(Level::Error, format_args!("{error}")));
@@ -101,7 +100,16 @@ impl Worker {
 
     /// Makes a configuration of the plugin of this name known, under which streams will be opened. It takes the place of
     /// those that the plugin had before.
-    pub fn adopt(&mut self, name: &str, plan: Arc<Plan>, host: &dyn WorkerHost) -> Configuration {
+    pub fn adopt(&mut self, name: &str, instance: Instance, host: &dyn WorkerHost) -> Configuration {
+        let plan = match &instance {
+            Instance::Gateway(plan) => plan.clone(),
+            Instance::Presenter(_) => {
+                self.state.clock = host.now();
+                // It has no sessions, and may have been given the name of the gateway behind it.
+                let (id, _) = self.plugins.configure(&format!("present\0{name}"), &|_| false);
+                return Configuration { id, instance };
+            }
+        };
         let sessions = &mut self.state.sessions;
         sessions.add_callers(plan.callers.limits());
         if plan.control.is_some() {
@@ -114,7 +122,7 @@ impl Worker {
         let in_use: BTreeSet<_> = streams.iter_mut().map(|(_, stream)| stream.configuration()).collect();
         let (id, replaced) = plugins.configure(name, &|id| in_use.contains(&id) || state.calls.has_one_of(id));
         self.judge(&plan, &replaced);
-        Configuration { id, plan }
+        Configuration { id, instance }
     }
 
     /// The sessions of these configurations go on under another, if that has what they stand on.
@@ -128,7 +136,12 @@ impl Worker {
     /// A stream begins; without a configuration, nothing of it may pass. `number` is the host's name for it.
     pub fn open(&mut self, number: StreamNumber, configuration: Option<Configuration>) -> StreamId {
         match configuration {
-            Some(configuration) => self.streams.insert(number, Stream::new(configuration)),
+            Some(Configuration { id, instance: Instance::Gateway(plan) }) => {
+                self.streams.insert(number, Stream::new(id, plan))
+            }
+            Some(Configuration { instance: Instance::Presenter(presenter), .. }) => {
+                self.streams.insert_presentation(Presentation::new(presenter))
+            }
             None => self.streams.insert_unconfigured(),
         }
     }
@@ -136,7 +149,10 @@ impl Worker {
     /// The request's headers came. `ends` says that neither body nor trailers follow.
     pub fn request_headers(&mut self, id: StreamId, ends: bool, host: &dyn StreamHost) -> RequestAction {
         self.look_at_port(id, host);
-        let Some((_, stream)) = self.streams.get_mut(id) else { return RequestAction::Reset };
+        let Some((_, stream)) = self.streams.get_mut(id) else {
+            let presentation = self.streams.presentation(id);
+            return presentation.map_or(RequestAction::Reset, |one| one.request_headers(&mut self.state.context(host)));
+        };
         let action = stream.request_headers(ends, &mut self.state.context(host));
         if let RequestAction::Hold = action {
             self.body_watch.wait(id, host.now());
@@ -166,7 +182,7 @@ impl Worker {
         ends: bool,
         host: &dyn StreamHost,
     ) -> RequestAction {
-        let Some((_, stream)) = self.streams.get_mut(id) else { return RequestAction::Reset };
+        let Some((_, stream)) = self.streams.get_mut(id) else { return self.streams.other_action(id) };
         if stream.is_waiting_for_body() {
             self.body_watch.body_came();
         }
@@ -181,7 +197,9 @@ impl Worker {
         body: &mut dyn ReadBuffer,
         host: &dyn StreamHost,
     ) -> (Edits, RequestAction) {
-        let Some((_, stream)) = self.streams.get_mut(id) else { return (Edits::default(), RequestAction::Reset) };
+        let Some((_, stream)) = self.streams.get_mut(id) else {
+            return (Edits::default(), self.streams.other_action(id));
+        };
         if stream.is_waiting_for_body() {
             self.body_watch.forget(id);
         }
@@ -215,7 +233,9 @@ impl Worker {
 
     /// The stream is over, and about to be logged: what the access log is to show.
     pub fn end(&mut self, id: StreamId, host: &dyn StreamHost) -> AccessLog {
-        let Some((_, stream)) = self.streams.get_mut(id) else { return AccessLog::Nothing };
+        let Some((_, stream)) = self.streams.get_mut(id) else {
+            return self.streams.presentation(id).map_or(AccessLog::Nothing, Presentation::end);
+        };
         stream.end(&mut self.state.context(host))
     }
 

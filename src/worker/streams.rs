@@ -1,7 +1,7 @@
 //! All streams of a worker, each found by its id at once.
 
 use crate::host::StreamNumber;
-use crate::stream::Stream;
+use crate::stream::{Presentation, RequestAction, Stream};
 
 /// Which stream of a worker. Once that is closed, it may be another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +20,8 @@ enum Slot {
     /// A stream that came while there was no configuration: nothing of it may pass.
     Unconfigured,
     Open(Box<(StreamNumber, Stream)>),
+    /// One of an instance in front.
+    Presenting(Box<Presentation>),
 }
 
 impl Streams {
@@ -33,6 +35,24 @@ impl Streams {
         self.put(Slot::Unconfigured)
     }
 
+    /// Keeps a stream of an instance in front.
+    pub(crate) fn insert_presentation(&mut self, presentation: Presentation) -> StreamId {
+        self.put(Slot::Presenting(Box::new(presentation)))
+    }
+
+    /// A stream of an instance in front.
+    pub(crate) fn presentation(&mut self, id: StreamId) -> Option<&mut Presentation> {
+        match self.slots.get_mut(id.0) {
+            Some(Slot::Presenting(presentation)) => Some(presentation),
+            Some(Slot::Free | Slot::Unconfigured | Slot::Open(_)) | None => None,
+        }
+    }
+
+    /// What becomes of what comes of a stream that is not the gateway's own.
+    pub(crate) fn other_action(&mut self, id: StreamId) -> RequestAction {
+        self.presentation(id).map_or(RequestAction::Reset, |presentation| presentation.more())
+    }
+
     /// Forgets a stream.
     pub(crate) fn remove(&mut self, id: StreamId) {
         if let Some(slot) = self.slots.get_mut(id.0).filter(|slot| !matches!(slot, Slot::Free)) {
@@ -41,7 +61,7 @@ impl Streams {
         }
     }
 
-    /// A stream that may go on, and the host's number of it; `None` if nothing of it may pass.
+    /// A stream of the gateway that may go on, and the host's number of it.
     #[inline]
     pub(crate) fn get_mut(&mut self, id: StreamId) -> Option<(StreamNumber, &mut Stream)> {
         self.slots.get_mut(id.0).and_then(Slot::open)
@@ -68,7 +88,7 @@ impl Slot {
     fn open(&mut self) -> Option<(StreamNumber, &mut Stream)> {
         match self {
             Self::Open(open) => Some((open.0, &mut open.1)),
-            Self::Free | Self::Unconfigured => None,
+            Self::Free | Self::Unconfigured | Self::Presenting(_) => None,
         }
     }
 }

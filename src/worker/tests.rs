@@ -1,5 +1,7 @@
 //! A worker's life against a host of the test's own: whole streams, ticks and callouts, without an ABI.
 
+mod identities;
+mod present;
 mod revocation;
 
 use serde_json::{Value, json};
@@ -178,7 +180,7 @@ fn a_request_whose_body_envoy_keeps_back_is_answered_after_three_seconds() {
     assert!(line.contains("the bodies of 1 waiting requests"), "{line}");
     assert_eq!((reply.reply.status, &*reply.details), (500, "realtime_byok.body_unavailable"));
     let path = edits.iter().find_map(|edit| match edit {
-        Edit::Set(name, value) if name == ":path" => Some(value.as_bytes()),
+        Edit::Set(name, value) if &**name == ":path" => Some(value.as_bytes()),
         _ => None,
     });
     assert_eq!(path, Some(b"/v1/responses".as_slice()), "a credential of the client's comes into the access log");

@@ -116,9 +116,13 @@ fn ten_thousand_callers_load_and_are_distinguished() {
     let planned = loaded(&with([("callers", callers)])).expect("it is good");
     let now = std::time::SystemTime::UNIX_EPOCH;
     for number in [0, 1, 4_999, 9_999] {
-        let caller = planned.plan.callers.find(format!("gateway-token-{number:06}").as_bytes(), || now);
+        let caller =
+            planned.instance.plan().unwrap().callers.find(format!("gateway-token-{number:06}").as_bytes(), || now);
         assert_eq!(caller.map(|(token, _)| token.caller.name.as_str()), Ok(format!("caller-{number}").as_str()));
     }
-    assert!(matches!(planned.plan.callers.find(b"gateway-token-010000", || now), Err(TokenError::Invalid)));
-    assert!(planned.plan.policies.find(&Route::Name(b"anything".to_vec())).is_some());
+    assert!(matches!(
+        planned.instance.plan().unwrap().callers.find(b"gateway-token-010000", || now),
+        Err(TokenError::Invalid)
+    ));
+    assert!(planned.instance.plan().unwrap().policies.find(&Route::Name(b"anything".to_vec())).is_some());
 }

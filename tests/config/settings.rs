@@ -171,11 +171,52 @@ fn globs_and_aliases_have_characters() {
 }
 
 #[test]
+fn a_callers_identities_are_properties_that_no_client_writes() {
+    let identity = |property: Value, equals: &str| json!([{ "property": property, "equals": equals }]);
+    let peer = json!(["connection", "uri_san_peer_certificate"]);
+    let only = |identities: Value| ("callers.mesh", json!({ "identities": identities }));
+    assert_eq!(warnings(&with([only(identity(peer.clone(), "spiffe://a/b"))])), [""; 0]);
+    let glob = json!([{ "property": peer, "glob": "spiffe://a/*" }]);
+    assert_eq!(warnings(&with([only(glob)])), [""; 0]);
+    let none = "expected 1 to 2048 bytes without control characters: no other value is read";
+    for (identities, want) in [
+        (identity(json!([]), "a"), "identities[0].property: empty; expected a path such as [connection, uri_san_peer_certificate]".to_owned()),
+        (identity(json!(["metadata", ""]), "a"), "identities[0].property: a segment is empty or holds a NUL".to_owned()),
+        (identity(json!(["a\0b"]), "a"), "identities[0].property: a segment is empty or holds a NUL".to_owned()),
+        (
+            identity(json!(["request", "headers", "x-tenant"]), "a"),
+            "identities[0].property: clients write what stands below `request`, headers among it: it says nothing of who they \
+             are"
+            .to_owned(),
+        ),
+        (identity(peer.clone(), ""), format!("identities[0].equals: found \"\", {none}")),
+        (json!([{ "property": peer, "glob": "a\n" }]), format!("identities[0].glob: found \"a\\n\", {none}")),
+        (json!([{ "property": peer }]), "identities[0]: found none of equals and glob, expected one".to_owned()),
+        (
+            json!([{ "property": peer, "equals": "a", "glob": "b" }]),
+            "identities[0]: found several of equals and glob, expected one".to_owned(),
+        ),
+        (
+            json!([{ "property": peer, "equals": "a" }, { "property": peer, "equals": "a" }]),
+            "identities[1]: caller \"mesh\" has this identity already".to_owned(),
+        ),
+    ] {
+        assert_errors([only(identities)], &[&format!("callers.mesh.{want}")]);
+    }
+    let header = json!({ "property": ["request", "headers", "x-user"] });
+    let want = "callers.web-app.user.property: clients write what stands below `request`, headers among it: it says nothing of \
+                who they are";
+    assert_errors([("callers.web-app.user", header)], &[want]);
+    let warned = warnings(&with([only(identity(json!(["source", "address"]), "10.0.0.1:1"))]));
+    assert!(warned.len() == 1 && warned[0].contains("`x-forwarded-for`, which clients can write"), "{warned:?}");
+}
+
+#[test]
 fn a_callers_tokens_have_a_time_and_one_owner() {
     let digest = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_errors(
         [("callers.web-app.tokens", json!([]))],
-        &["callers.web-app.tokens: found no token, expected at least one"],
+        &["callers.web-app.tokens: found neither a token nor an identity, expected at least one of either"],
     );
     assert_errors(
         [
@@ -367,4 +408,32 @@ fn without_callers_a_warning_says_that_nobody_can_come_in() {
         warnings(&with([("callers", json!({}))])),
         ["callers: there are none, so that every request is refused"]
     );
+}
+
+#[test]
+fn an_instance_in_front_has_nothing_but_its_header() {
+    let present = |header: &str| json!({ "present": { "header": header } });
+    assert_eq!(warnings(&present("x-gateway-token")), [""; 0]);
+    let slot = |name| {
+        format!("present.header: {name} is where clients put it; expected a name of its own such as x-gateway-token")
+    };
+    for (header, want) in [
+        ("Authorization", slot("authorization")),
+        ("cf-aig-authorization", slot("cf-aig-authorization")),
+        ("x-api-key", slot("x-api-key")),
+        ("x token", "present.header: not a header name (RFC 9110 section 5.1)".into()),
+        (":path", "present.header: not a header name (RFC 9110 section 5.1)".into()),
+        ("upgrade", "present.header: upgrade carries the message itself, and cannot be used here".into()),
+        ("origin", "present.header: origin says something else, and cannot hold the token".into()),
+    ] {
+        assert_eq!(errors(&present(header)), [want]);
+    }
+    let beside = |name| {
+        format!(
+            "{name}: stands beside present, which is all that the configuration of an instance in front has; remove it"
+        )
+    };
+    let whole = with([("present", json!({ "header": "x-gateway-token" })), ("callers.web-app.tokens", json!([]))]);
+    assert_eq!(errors(&whole), ["callers", "policies", "providers"].map(beside));
+    assert_eq!(errors(&json!({ "present": {} })), ["present.header: missing; it must be given"]);
 }

@@ -7,10 +7,10 @@ use super::{assert_errors, errors, with};
 #[test]
 fn an_unknown_setting_is_an_error_at_every_level() {
     for (location, known) in [
-        ("audit", "gateway, providers, callers, policies, prices, client_secrets, control, quota, events"),
+        ("audit", "gateway, providers, callers, policies, prices, client_secrets, control, quota, events, present"),
         ("gateway.cookie", "header, subprotocol, accept_provider_slot, strip_headers"),
         ("providers.openai.url", "kind, key, keys, organization, project, header, query"),
-        ("callers.web-app.groups", "tokens, policies, models, origins, limits"),
+        ("callers.web-app.groups", "tokens, identities, user, policies, models, origins, limits"),
         (
             "policies.voice.timeout",
             "auth, provider, providers, models, aliases, session, lock, tool_types, preset, hide, calls, meter",
@@ -169,7 +169,13 @@ fn what_must_be_given_and_is_not_is_reported() {
         [("providers.openai", json!({ "key": "external" }))],
         &["providers.openai.kind: missing; it must be given"],
     );
-    assert_errors([("callers.web-app", json!({}))], &["callers.web-app.tokens: missing; it must be given"]);
+    let neither = "callers.web-app.tokens: found neither a token nor an identity, expected at least one of either";
+    assert_errors([("callers.web-app", json!({}))], &[neither]);
+    let identity = json!([{ "equals": "a" }]);
+    assert_errors(
+        [("callers.web-app.identities", identity)],
+        &["callers.web-app.identities[0].property: missing; it must be given"],
+    );
     let key = json!({ "env": "OPENAI_API_KEY" });
     let keys = json!([{ "key": key }, { "name": "b" }, { "name": "c", "key": key }]);
     assert_errors(

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use realtime_byok::config::Path;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::examples::load;
 use crate::{repository, schema};
@@ -26,7 +26,11 @@ impl Walk {
     /// A walk through `tests/docs/everything.yaml`.
     fn through_everything() -> Self {
         let mut walk = Self { schema: schema::schema(), given: Vec::new() };
-        walk.step("Raw", &walk.schema.clone(), &everything(), &Path::default());
+        // What stands alone is in none with other settings.
+        let alone = json!({ "present": { "header": "x-gateway-token" } });
+        for configuration in [everything(), alone] {
+            walk.step("Raw", &walk.schema.clone(), &configuration, &Path::default());
+        }
         walk
     }
 

@@ -29,7 +29,9 @@ whose first line is
 
 /// The reference of a schema, as Markdown.
 pub fn reference(schema: &Value) -> String {
-    let reference = Reference { definitions: &schema["definitions"], source: repository::text("src/config/raw.rs") };
+    let files = ["", "/identity", "/policy", "/session_fields"].map(|file| format!("src/config/raw{file}.rs"));
+    let source = files.map(|file| repository::text(&file)).concat();
+    let reference = Reference { definitions: &schema["definitions"], source };
     let mut page = INTRODUCTION.to_owned();
     reference.section(&mut page, ("Raw", "Top level"), schema, &[]);
     for (name, locations) in reference.by_first_mention(schema) {
@@ -111,7 +113,8 @@ impl Reference<'_> {
                 writeln!(page, "| `{value}` | {meaning} |").unwrap();
             }
         }
-        if !schema["anyOf"].is_null() {
+        // A choice among its own settings is in its words.
+        if !schema["anyOf"].is_null() && schema["properties"].is_null() {
             writeln!(page, "Type: {}.", kind(schema)).unwrap();
         }
     }

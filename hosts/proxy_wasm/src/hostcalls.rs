@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use proxy_wasm::types::MapType;
 use realtime_byok::host::{
-    Attribute, Callout, CalloutId, HeaderMap, NoRandomness, StreamHost, StreamNumber, Unsent, WorkerHost,
+    Attribute, Callout, CalloutId, HeaderMap, NoRandomness, Property, PropertyPath, StreamHost, StreamNumber, Unsent,
+    WorkerHost,
 };
 use realtime_byok::http::{Edits, Headers};
 use realtime_byok::stream::DetailedReply;
@@ -44,6 +45,10 @@ impl StreamHost for EnvoyStream {
             Attribute::ResponseCodeDetails => "response\0code_details",
         };
         self.reads.property(path)
+    }
+
+    fn property(&self, path: &PropertyPath) -> Option<Property> {
+        self.reads.typed_property(path)
     }
 
     fn headers(&self, of: HeaderMap) -> Headers {

@@ -1,4 +1,5 @@
-//! Who may come in, and who may list and stop what they do: callers, tokens, and the control API.
+//! Who may come in, and who may list and stop what they do: callers, tokens, and the control API. What Envoy says of callers
+//! is in `identity`.
 
 use std::sync::Arc;
 
@@ -17,9 +18,19 @@ impl Builder<'_> {
                 models: self.models(&path.key("models"), raw.models.as_ref()),
                 origins: self.globs(&path.key("origins"), raw.origins.as_ref()),
                 limits: self.caller_limits(&path.key("limits"), raw.limits.as_ref()),
+                user: raw
+                    .user
+                    .as_ref()
+                    .and_then(|user| self.property(&path.key("user").key("property"), &user.property)),
             });
-            if raw.tokens.is_empty() {
-                self.error(&path.key("tokens"), "found no token, expected at least one");
+            if raw.tokens.is_empty() && raw.identities.is_empty() {
+                self.error(
+                    &path.key("tokens"),
+                    "found neither a token nor an identity, expected at least one of either",
+                );
+            }
+            for (index, raw) in raw.identities.iter().enumerate() {
+                self.identity(&path.key("identities").index(index), raw, &caller, &mut callers);
             }
             for (index, raw) in raw.tokens.iter().enumerate() {
                 self.token(&path.key("tokens").index(index), raw, &caller, &mut callers);

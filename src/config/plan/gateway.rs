@@ -27,10 +27,7 @@ const READ_HEADERS: [&str; 3] = ["content-encoding", "content-type", "origin"];
 
 impl Builder<'_> {
     pub(super) fn gateway(&mut self, path: &Path, raw: &raw::Gateway) -> GatewaySettings {
-        self.header_name(&path.key("header"), &raw.header);
-        if READ_HEADERS.contains(&raw.header.to_ascii_lowercase().as_str()) {
-            self.error(&path.key("header"), format!("{} says something else, and cannot hold the token", raw.header));
-        }
+        self.free_header_name(&path.key("header"), &raw.header);
         if !is_token(raw.subprotocol.as_bytes()) {
             self.error(&path.key("subprotocol"), "not a token (RFC 9110 section 5.6.2)");
         }
@@ -47,6 +44,14 @@ impl Builder<'_> {
         headers.extend(custom.map(|header| header.name.to_ascii_lowercase()));
         let params = raw.providers.0.iter().filter_map(|(_, provider)| provider.query.as_ref());
         Strip { headers, params: params.map(|name| name.to_ascii_lowercase()).collect() }
+    }
+
+    /// The name of a header that has nothing to say but what is put into it.
+    pub(super) fn free_header_name(&mut self, path: &Path, name: &str) {
+        self.header_name(path, name);
+        if READ_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+            self.error(path, format!("{name} says something else, and cannot hold the token"));
+        }
     }
 
     pub(super) fn header_name(&mut self, path: &Path, name: &str) {

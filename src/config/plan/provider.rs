@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::Builder;
 use crate::config::{Path, raw};
+use crate::http::HeaderName;
 use crate::policy::{Credential, Key, KeyPool, Placement, Provider, ProviderKind};
 
 impl Builder<'_> {
@@ -46,7 +47,7 @@ impl Builder<'_> {
                 if !header.prefix.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
                     self.error(&path.key("prefix"), "holds a character that a header value cannot");
                 }
-                let name = Cow::Owned(header.name.to_ascii_lowercase());
+                let name = HeaderName::Shared(header.name.to_ascii_lowercase().into());
                 Some(Placement::Header { name, prefix: Cow::Owned(header.prefix.clone()) })
             }
             (None, Some(query)) if query.is_empty() => {

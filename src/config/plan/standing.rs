@@ -1,11 +1,11 @@
-//! What a session stands on: the token that it began with, and whether a configuration still has that.
+//! What a session stands on: the token or the identity that it began with, and whether a configuration still has that.
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Plan;
 use crate::client_secret::sealing::KeyId;
-use crate::credential::Caller;
+use crate::credential::{Caller, VerifiedProperty};
 use crate::policy::{Policy, TokenEnd};
 use crate::secret::Digest;
 
@@ -23,6 +23,8 @@ pub enum BeganWith {
     Token(Digest, Option<SystemTime>),
     /// A client secret that this key has sealed.
     ClientSecret(KeyId),
+    /// What Envoy said of its caller.
+    Identity(VerifiedProperty),
 }
 
 /// How long a session may last, as far as its token goes.
@@ -40,7 +42,7 @@ impl Standing {
     pub fn new(caller: Arc<Caller>, policy: Arc<Policy>, token: BeganWith) -> Self {
         let end = match token {
             BeganWith::Token(_, end) => end,
-            BeganWith::ClientSecret(_) => None,
+            BeganWith::ClientSecret(_) | BeganWith::Identity(_) => None,
         };
         let lasts = Lasts::under(policy.token_end, end);
         Self { caller, policy, token, lasts }
@@ -60,6 +62,7 @@ impl Standing {
                 let has_key = plan.secrets.as_ref().is_some_and(|secrets| secrets.keys.has(key));
                 (has_key && plan.callers.named(caller).is_some()).then_some(None)
             }
+            BeganWith::Identity(ref property) => plan.callers.has_identity(property, caller).then_some(None),
         });
         self.lasts = match (end, token_end) {
             (None, TokenEnd::EndsSessions) => Lasts::NoMore,
@@ -96,6 +99,9 @@ mod tests {
     use super::*;
     use crate::client_secret::sealing::SealingKey;
     use crate::config::load;
+    use crate::credential::Properties;
+    use crate::host::Property;
+    use crate::host::fake::FakeHost;
     use crate::policy::Route;
 
     const TOKEN: &str = "token-of-the-web-app";
@@ -119,9 +125,14 @@ mod tests {
         })
     }
 
-    fn plan(configuration: &Value) -> Plan {
+    fn plan(configuration: &Value) -> Arc<Plan> {
         let variable = |name: &str| (name == "MOVED").then(|| TOKEN.to_owned());
-        load(configuration.to_string().as_bytes(), &variable).unwrap_or_else(|errors| panic!("{errors:?}")).plan
+        load(configuration.to_string().as_bytes(), &variable)
+            .unwrap_or_else(|errors| panic!("{errors:?}"))
+            .instance
+            .plan()
+            .unwrap()
+            .clone()
     }
 
     fn tokens(more: Value) -> Value {
@@ -146,6 +157,33 @@ mod tests {
     fn with_secret(plan: &Plan) -> Standing {
         let key = SealingKey::from_base64(KEY.as_bytes()).ok().unwrap();
         began(plan, BeganWith::ClientSecret(key.id()))
+    }
+
+    #[test]
+    fn a_session_lasts_as_long_as_its_caller_is_known_by_what_envoy_said() {
+        let by = |identity: Value, session: Value| {
+            let mut configuration = configuration(json!([]), session, &[]);
+            configuration["callers"]["web-app"]["identities"] =
+                json!([{ "property": ["peer"], "equals": "a" }, identity]);
+            configuration
+        };
+        let equals = |value| json!({ "property": ["jwt", "tenant"], "equals": value });
+        let host = FakeHost::new().with_property("jwt\0tenant", Property::String(b"acme".to_vec()));
+        let none = || json!({});
+        for (after, want) in [
+            (by(equals("acme"), none()), false),
+            (by(json!({ "property": ["jwt", "tenant"], "glob": "ac*" }), none()), false),
+            (by(equals("other"), none()), true),
+            (by(json!({ "property": ["jwt", "org"], "equals": "acme" }), none()), true),
+            (by(equals("other"), json!({ "outlive_token": true })), false),
+        ] {
+            let started = plan(&by(equals("acme"), none()));
+            let identified = started.callers.identified(&mut Properties::new(&host));
+            let (_, property) = identified.ok().flatten().unwrap();
+            let mut standing = began(&started, BeganWith::Identity(property));
+            standing.judge(&plan(&after));
+            assert_eq!(standing.is_over(at(0)), want, "{after}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::config::decode::{Decode, Decoder};
 use crate::config::document::Document;
 use crate::json::Decimal;
+use crate::secret::Secret;
 
 /// Decodes a map into a struct. Its fields are the names that are known; one that has a value here need not be given.
 macro_rules! map {
@@ -40,7 +41,10 @@ map!(Raw {
     control,
     quota,
     events,
+    present,
 });
+
+map!(Present { header });
 
 map!(Gateway {
     header = Gateway::default().header,
@@ -64,7 +68,9 @@ map!(CustomHeader { name, prefix = String::new() });
 map!(PoolKey { name, key, weight = one() });
 map!(SecretSource { env, value, base64 });
 map!(Token { sha256, env, value, base64, not_before, not_after });
-map!(Caller { tokens, policies, models, origins, limits });
+map!(Identity { property, equals, glob });
+map!(User { property });
+map!(Caller { tokens = Vec::new(), identities = Vec::new(), user, policies, models, origins, limits });
 map!(CallerLimits { concurrent_sessions, sessions_per_minute, tokens_per_day, cost_usd_per_day });
 
 map!(Policy {

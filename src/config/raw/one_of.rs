@@ -13,6 +13,16 @@ pub(crate) fn one_source_or_digest(schema: &mut Schema) {
     one_of(schema, &["sha256", "env", "value", "base64"]);
 }
 
+/// What a property must be.
+pub(crate) fn one_value(schema: &mut Schema) {
+    one_of(schema, &["equals", "glob"]);
+}
+
+/// Tokens, identities, or both.
+pub(crate) fn some_way_in(schema: &mut Schema) {
+    schema.insert("anyOf".into(), alternatives(&["tokens", "identities"]).into());
+}
+
 /// One key, or a pool of keys.
 pub(crate) fn one_key(schema: &mut Schema) {
     one_of(schema, &["key", "keys"]);
@@ -25,6 +35,9 @@ pub(crate) fn one_handling(schema: &mut Schema) {
 
 /// Makes a schema ask for exactly one of these settings.
 fn one_of(schema: &mut Schema, names: &[&str]) {
-    let required: Vec<_> = names.iter().map(|name| Value::from(json_schema!({"required": [name]}))).collect();
-    schema.insert("oneOf".into(), required.into());
+    schema.insert("oneOf".into(), alternatives(names).into());
+}
+
+fn alternatives(names: &[&str]) -> Vec<Value> {
+    names.iter().map(|name| Value::from(json_schema!({"required": [name]}))).collect()
 }

@@ -27,17 +27,19 @@ pub(crate) fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
 /// The lines of a serialized map: their number, all pairs of lengths, then name and value of each, a NUL behind both.
 /// Numbers are 32 bits, little-endian.
 pub(super) fn lines(buffer: Vec<u8>) -> Option<Headers> {
-    let mut words = buffer.as_chunks::<4>().0.iter().map(|&word| usize::try_from(u32::from_le_bytes(word)).ok());
-    let count = words.next().flatten()?;
-    let mut at = count.checked_mul(8)?.checked_add(4)?;
-    let mut spans = Vec::with_capacity(count.min(words.len() / 2));
-    for _ in 0..count {
-        let (name, value) = (words.next().flatten()?, words.next().flatten()?);
-        let name = at..at.checked_add(name)?;
-        let value = name.end.checked_add(1)?..name.end.checked_add(1)?.checked_add(value)?;
-        at = value.end.checked_add(1)?;
-        spans.push(Span { name, value });
-    }
+    let number = |word: [u8; 4]| usize::try_from(u32::from_le_bytes(word)).unwrap_or(usize::MAX);
+    let (count, lengths) = buffer.as_chunks::<4>().0.split_first()?;
+    // There are no more lines than have lengths here.
+    let lengths = lengths.as_chunks::<2>().0.get(..number(*count))?;
+    let mut at = 4 + size_of_val(lengths);
+    let spans = lengths.iter().map(|&[name, value]| {
+        let name = at..at.saturating_add(number(name));
+        let start = name.end.saturating_add(1);
+        let value = start..start.saturating_add(number(value));
+        at = value.end.saturating_add(1);
+        Span { name, value }
+    });
+    let spans = spans.collect();
     Some(Headers::new(buffer, spans))
 }
 

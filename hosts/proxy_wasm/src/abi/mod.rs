@@ -4,6 +4,7 @@
 
 mod buffer;
 mod maps;
+mod metadata;
 mod reads;
 mod shared_data;
 mod statistic_name;
