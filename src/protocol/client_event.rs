@@ -67,6 +67,8 @@ pub struct ClientMessage {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     changes: Changes,
+    /// Where its type ends.
+    type_end: u64,
     id: Option<Box<str>>,
     session: Shape,
     response: Shape,
@@ -147,9 +149,9 @@ impl ClientMessage {
         }
     }
 
-    /// Whether it may still turn out to change something: it does not where its type says that it changes nothing.
-    pub fn may_change(&self) -> bool {
-        !matches!(self.found.changes, Changes::Nothing)
+    /// Whether its type says that it changes nothing, and said so within its first `within` bytes.
+    pub fn is_harmless(&self, within: u64) -> bool {
+        matches!(self.found.changes, Changes::Nothing) && self.found.type_end <= within
     }
 
     /// Bytes that are held beside the message itself.
@@ -223,6 +225,7 @@ impl Found {
                 }
             }
             ClientField::Type => {
+                self.type_end = at.span.end;
                 self.changes = match value {
                     Value::Text("session.update" | "transcription_session.update") => Changes::Session,
                     Value::Text("response.create") => Changes::Response,

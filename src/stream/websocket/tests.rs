@@ -3,6 +3,7 @@
 mod bounds;
 mod cuts;
 mod estimates;
+mod withheld;
 
 use std::time::Duration;
 
