@@ -134,7 +134,7 @@ async function startScripted() {
       response.end('{}');
     }
   });
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise((resolve) => server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, resolve));
   return {
     port: server.address().port,
     /** How many long answers were asked for. */
