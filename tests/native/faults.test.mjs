@@ -58,10 +58,12 @@ async function faulty(context, place, changes) {
   const gateway = await startGateway(options(place, changes));
   context.after(gateway.stop);
   const faults = () => gateway.envoy.log().match(/realtime_byok: a fault of its own, at \S+:\d+:\d+; /g) ?? [];
+  const fell = () => until(`the fault at ${place}`, () => faults().length > 0);
   return {
     gateway,
-    fell: () => until(`the fault at ${place}`, () => faults().length > 0),
+    fell,
     async livesOn() {
+      await fell();
       assert.equal(faults().length, 1, `${place}: ${gateway.envoy.log()}`);
       assert.ok(!gateway.envoy.log().includes('sk-secret'), 'what a panic says is nobody’s business');
       assert.equal(gateway.envoy.exit(), null);

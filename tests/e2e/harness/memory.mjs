@@ -120,7 +120,9 @@ async function startScripted() {
   const events = Buffer.from(`${event.repeat(100)}data: {"choices":[],${usage}}\n\ndata: [DONE]\n\n`);
   const minting = [];
   let long = 0;
-  const server = http.createServer((incoming, response) => {
+  // Envoy takes its time on a slow machine: no connection is closed because nothing came on it for a while.
+  const patient = { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 };
+  const server = http.createServer(patient, (incoming, response) => {
     incoming.resume();
     const isStream = incoming.url === '/v1/chat/completions';
     response.writeHead(200, { 'content-type': isStream ? 'text/event-stream' : 'application/json' });
