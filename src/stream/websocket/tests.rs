@@ -4,6 +4,7 @@ mod bounds;
 mod cuts;
 mod estimates;
 mod kinds;
+mod withheld;
 
 use std::time::Duration;
 
