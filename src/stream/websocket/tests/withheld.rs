@@ -18,7 +18,7 @@ fn session_in(memory: &MemoryAccount, on_change: OnChange, preset: Option<Preset
     let lock = Lock::new(["instructions", "tools"]).unwrap().on_change(on_change).unwrap();
     let policy = Policy { lock, preset, hide: Hide::new(hide).unwrap(), ..testing::policy() };
     let admission = admission(policy, Endpoint::WebSocket(SessionKind::Conversation));
-    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-realtime") };
+    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-realtime"), beside: None };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, memory, at(0));
     relay.start(at(0));
     relay
