@@ -25,7 +25,7 @@ pub enum Slot {
 
 impl Slot {
     /// The slot that a header of this name is, in lower case.
-    #[inline]
+    #[inline(always)]
     pub fn of(name: &[u8], gateway: &GatewaySettings) -> Option<Self> {
         match name {
             _ if name == gateway.header.as_bytes() => Some(Self::Gateway),

@@ -21,6 +21,7 @@ mod utf8;
 
 pub use decimal::{Decimal, ONE};
 pub use member::{for_each_member, string};
+pub(crate) use utf8::plain_ascii;
 
 /// `text` as a JSON string.
 pub fn quoted(text: &str) -> String {

@@ -41,7 +41,7 @@ impl Utf8 {
 }
 
 /// How many bytes from the first on are ASCII that stands for itself in a string: eight at a time.
-pub(super) fn plain_ascii(bytes: &[u8]) -> usize {
+pub(crate) fn plain_ascii(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES << 7;
     // The lowest marked byte is exact; those above it may be marked by its borrow. Bytes that are no ASCII are marked anyway.

@@ -1,5 +1,7 @@
 //! Which of an upstream's events matter.
 
+use crate::json::plain_ascii;
+
 /// The type of an upstream's event, as far as it matters here.
 ///
 /// It is the first `type` of the top-level object, in any key order and spelling. A later `type` changes nothing, so
@@ -62,9 +64,7 @@ impl EventType {
     /// known upstreams write, and most of what they write does not matter.
     pub fn leading(first: &[u8]) -> Option<Self> {
         let name = first.strip_prefix(br#"{"type":""#)?;
-        let is_plain = |byte: &u8| matches!(byte, b'a'..=b'z' | b'_' | b'.');
-        let end = name.iter().position(|byte| !is_plain(byte))?;
-        let (name, rest) = name.split_at_checked(end)?;
+        let (name, rest) = name.split_at_checked(plain_ascii(name))?;
         rest.starts_with(b"\"").then(|| Self::of(name))
     }
 }

@@ -29,8 +29,8 @@ whose first line is
 
 /// The reference of a schema, as Markdown.
 pub fn reference(schema: &Value) -> String {
-    let files = ["", "/identity", "/policy", "/session_fields"].map(|file| format!("src/config/raw{file}.rs"));
-    let source = files.map(|file| repository::text(&file)).concat();
+    let files = ["raw.rs", "raw/identity.rs", "raw/policy.rs", "raw/session_fields.rs"];
+    let source = files.map(|file| repository::text(&format!("src/config/{file}"))).concat();
     let reference = Reference { definitions: &schema["definitions"], source };
     let mut page = INTRODUCTION.to_owned();
     reference.section(&mut page, ("Raw", "Top level"), schema, &[]);
