@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::protocol::{Hide, Preset};
+use crate::protocol::{Hide, Preset, SessionKind};
 
 const SECRET: &str = "Sell shoes.";
 
@@ -17,7 +17,7 @@ fn session(on_change: OnChange, preset: Option<Preset>, hide: &[&str]) -> WebSoc
 fn session_in(memory: &MemoryAccount, on_change: OnChange, preset: Option<Preset>, hide: &[&str]) -> WebSocketRelay {
     let lock = Lock::new(["instructions", "tools"]).unwrap().on_change(on_change).unwrap();
     let policy = Policy { lock, preset, hide: Hide::new(hide).unwrap(), ..testing::policy() };
-    let admission = admission(policy, Endpoint::Realtime);
+    let admission = admission(policy, Endpoint::WebSocket(SessionKind::Conversation));
     let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-realtime") };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, memory, at(0));
     relay.start(at(0));
@@ -411,7 +411,7 @@ proptest! {
             prop_assert_eq!(code, None);
             let goes_on = |text: &String| match on_change {
                 OnChange::Refuse if text.contains("LOCKED") => None,
-                _ => Some(String::from_utf8(lock.unlocked(text.as_bytes()).unwrap()).unwrap()),
+                _ => Some(String::from_utf8(lock.unlocked(text.as_bytes(), SessionKind::Conversation).unwrap()).unwrap()),
             };
             let want: Vec<String> = texts.iter().filter_map(goes_on).collect();
             let is_own = |text: &String| text.contains("_preset\"") || text.contains("_refused\"");
