@@ -44,6 +44,7 @@
 //! | host | whoever runs the core and gives it time, randomness, headers and bytes | [`host::StreamHost`] |
 //! | worker | one thread of the host, with all of its streams | [`worker::Worker`] |
 //! | action | what a host is to do with what came in a callback | [`stream::RequestAction`] |
+//! | command | what a host is to do beside that | [`worker::Command`] |
 //! | stream | one HTTP request and what comes back for it, whatever it is for | [`stream::Stream`] |
 //! | request head | the header lines of a request, each read once | `stream::request_head` |
 //! | endpoint | what a method and a path address, one of a closed list | [`endpoint::Endpoint`] |
@@ -51,10 +52,9 @@
 //! | provider | a configured service with its key, external or out of a key pool | [`policy::Provider`] |
 //! | upstream | the far side of a stream: the provider that serves it, seen as a peer | `stream::upstream` |
 //! | slot | a place in a request where a client may put its token | [`credential::Slot`] |
-//! | caller | whoever has a gateway token or an identity of the configuration's | [`credential::Caller`] |
-//! | identity | what Envoy has verified of a request, by which its caller is known without a token | [`credential::VerifiedProperty`] |
-//! | user | the person behind a request, as a client secret or Envoy names them | `stream::identity` |
+//! | caller | whoever has a gateway token of the configuration's, or an identity: what Envoy has verified of a request | [`credential::Caller`] |
 //! | client secret | a short-lived credential for one client, sealed with a key of the gateway's | [`client_secret::sealing`] |
+//! | mint | to make a client secret | [`endpoint::Mint`] |
 //! | denial | an error for which a request goes no further; `rejected_total` counts them | [`denial::Denial`] |
 //! | session | a WebSocket after its 101, or a call: what is listed, limited and recorded | [`process::Sessions`] |
 //! | call | a WebRTC call, whose media never passes | [`call::Call`] |
@@ -71,8 +71,8 @@
 //!
 //! Envoy is known only to a host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
 //! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
-//! `worker → stream → {call, control} → {config, process} → {client_secret, metrics} → {credential, policy} → {denial, endpoint,
-//! host, limit, protocol} → {http, usage} → {json, local_reply, memory, name_rule, secret, spelling, ws}`.
+//! `worker → stream → {call, control} → {config, process} → {client_secret, metrics} → policy → {credential,
+//! endpoint} → {denial, host, limit, protocol} → {http, usage} → {json, local_reply, memory, name_rule, secret, spelling, ws}`.
 //!
 //! | module | holds |
 //! |---|---|

@@ -8,9 +8,9 @@ use crate::credential::{Access, Caller};
 use crate::limit::{CallerLimits, SessionLimits};
 use crate::name_rule::NameRule;
 use crate::policy::{CallRules, Credential, Policy, Provider, ProviderKind, TokenEnd};
-use crate::protocol::Lock;
+use crate::protocol::{Hide, Lock};
 use crate::usage::{
-    Estimated, Input, MicroUsd, Output, Record, RecordId, SessionKind, Status, Tally, Timestamp, Tokens, Traffic,
+    Estimated, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Timestamp, Tokens, Traffic, Transport,
 };
 
 /// The caller `web-app`, who may do everything.
@@ -40,6 +40,8 @@ pub(crate) fn policy() -> Policy {
         aliases: vec![],
         limits: SessionLimits::default(),
         lock: Lock::default(),
+        preset: None,
+        hide: Hide::default(),
         calls: CallRules::default(),
         is_metered: true,
         token_end: TokenEnd::default(),
@@ -50,7 +52,7 @@ pub(crate) fn policy() -> Policy {
 pub(crate) fn record(id: u128, started: u64) -> Record {
     Record {
         id: RecordId::new(id),
-        kind: SessionKind::WebSocket,
+        kind: Transport::WebSocket,
         status: Status::Open,
         upstream_id: Some("sess_1".into()),
         caller: "web-app".into(),

@@ -90,15 +90,12 @@ impl<'a> PresentedTokens<'a> {
         tokens
     }
 
-    /// The same, to be found only where one may stand: of a head that has these values, in which maybe something is
-    /// encoded.
+    /// The same, to be found only where one may stand: of a head that has these values beside those that are shorter than
+    /// the [shortest](Self::shortest), in which maybe something is encoded.
     pub fn searched<'b>(self, mut values: impl Iterator<Item = &'b [u8]>, maybe_encoded: bool) -> Self {
-        let shortest = self.shortest();
         let is_in = |value: &[u8]| self.tokens().any(|token| is_elsewhere(token.bytes(), value));
         let may_be_elsewhere = self.first.is_some()
-            && (maybe_encoded
-                || self.are_too_many()
-                || values.any(|value| may_be_basic(value) || (value.len() >= shortest && is_in(value))));
+            && (maybe_encoded || self.are_too_many() || values.any(|value| may_be_basic(value) || is_in(value)));
         Self { may_be_elsewhere, ..self }
     }
 

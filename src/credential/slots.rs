@@ -23,6 +23,19 @@ pub enum Slot {
     ApiKey,
 }
 
+impl Slot {
+    /// The slot that a header of this name is, in lower case.
+    #[inline(always)]
+    pub fn of(name: &[u8], gateway: &GatewaySettings) -> Option<Self> {
+        match name {
+            _ if name == gateway.header.as_bytes() => Some(Self::Gateway),
+            b"authorization" => Some(Self::Authorization),
+            b"api-key" | b"api_key" | b"x-api-key" | b"x-goog-api-key" => Some(Self::ApiKey),
+            _ => None,
+        }
+    }
+}
+
 /// One value of a slot, of which a line may hold several.
 #[derive(Clone, Copy)]
 pub struct SlotValue<'a> {

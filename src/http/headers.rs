@@ -43,9 +43,9 @@ impl Headers {
         self.spans.iter().map(|span| (self.at(&span.name), self.at(&span.value)))
     }
 
-    /// The values of all lines in order.
-    pub fn values(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        self.spans.iter().map(|span| self.at(&span.value))
+    /// The values of at least so many bytes, in order.
+    pub fn values(&self, least: usize) -> impl Iterator<Item = &[u8]> {
+        self.spans.iter().filter(move |span| span.value.len() >= least).map(|span| self.at(&span.value))
     }
 
     /// The name and the value of the line of this number, as they are counted by [`Self::iter`]; empty if there is none.

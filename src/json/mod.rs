@@ -14,12 +14,14 @@ mod number;
 pub mod paths;
 pub mod scanner;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
+mod token;
 mod utf8;
 
 pub use decimal::{Decimal, ONE};
 pub use member::{for_each_member, string};
+pub(crate) use utf8::plain_ascii;
 
 /// `text` as a JSON string.
 pub fn quoted(text: &str) -> String {

@@ -7,6 +7,8 @@
 use super::number::Number;
 use super::utf8::{Utf8, plain_ascii};
 
+pub use super::token::{Container, Literal, Part, Token};
+
 /// Reads one JSON value. After an error, every call gives it again.
 #[derive(Debug, Clone)]
 pub struct Scanner {
@@ -25,69 +27,6 @@ pub struct Scanner {
     start: u64,
     /// Where the present member begins: at the comma before it, or else at its name.
     member: u64,
-}
-
-/// What JSON is made of. Names, strings and numbers come in pieces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Token<'a> {
-    /// An object or array begins.
-    Open(Container),
-    /// It ends.
-    Close {
-        /// Which of the two.
-        container: Container,
-        /// Whether nothing was in it.
-        is_empty: bool,
-    },
-    /// More of a name, string or number, without escapes. A piece may end within a character.
-    Piece {
-        /// What it is a piece of.
-        of: Part,
-        /// The bytes, maybe none.
-        bytes: &'a [u8],
-        /// Whether that was all of it.
-        ends: bool,
-    },
-    /// More of a name or string: the UTF-16 code unit of a `\u` escape.
-    Unit {
-        /// What it is a piece of.
-        of: Part,
-        /// Any, half a surrogate pair too.
-        unit: u16,
-    },
-    /// `null`, `true` or `false`.
-    Literal(Literal),
-}
-
-/// What holds other values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Container {
-    /// `{…}`
-    Object,
-    /// `[…]`
-    Array,
-}
-
-/// What comes in pieces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// The name of a member.
-    Name,
-    /// A string that is a value.
-    String,
-    /// A number, as it is written.
-    Number,
-}
-
-/// Values that are words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Literal {
-    /// `null`
-    Null,
-    /// `true`
-    True,
-    /// `false`
-    False,
 }
 
 /// Why bytes cannot be read.
@@ -225,17 +164,17 @@ impl Scanner {
 
     fn step<'a>(&mut self, bytes: &mut &'a [u8]) -> Result<Option<Token<'a>>, ScanError> {
         while !bytes.is_empty() {
-            let token = match self.state {
-                State::Text(part) => self.text(part, bytes)?,
-                State::Number(number) => self.number(number, bytes)?,
-                State::Literal(literal, matched) => self.literal(literal, matched, bytes)?,
-                State::Escape(part) => self.escape(part, bytes)?,
-                State::Hex { of, missing, unit } => self.hex(of, missing, unit, bytes)?,
-                State::Failed(error) => return Err(error),
-                _ => self.structure(bytes)?,
+            let read = match self.state {
+                State::Text(part) => self.text(part, bytes),
+                State::Number(number) => self.number(number, bytes),
+                State::Literal(literal, matched) => self.literal(literal, matched, bytes),
+                State::Escape(part) => self.escape(part, bytes),
+                State::Hex { of, missing, unit } => self.hex(of, missing, unit, bytes),
+                State::Failed(error) => Err(error),
+                _ => self.structure(bytes),
             };
-            if token.is_some() {
-                return Ok(token);
+            if !matches!(read, Ok(None)) {
+                return read;
             }
         }
         Ok(None)
@@ -293,6 +232,14 @@ impl Scanner {
     fn text<'a>(&mut self, of: Part, bytes: &mut &'a [u8]) -> Result<Option<Token<'a>>, ScanError> {
         let all = *bytes;
         let mut end = if self.utf8.is_within() { 0 } else { plain_ascii(all) };
+        // Most texts are whole and have no more to be read than that.
+        if !self.utf8.is_within()
+            && let Some((piece, [b'"', behind @ ..])) = all.split_at_checked(end)
+        {
+            *bytes = behind;
+            self.at = self.at.saturating_add(end as u64 + 1);
+            return Ok(self.end_text(of, piece));
+        }
         let next = loop {
             match all.get(end) {
                 Some(&byte) if byte >= 0x80 || self.utf8.is_within() => {
@@ -308,20 +255,27 @@ impl Scanner {
                 Some(_) => return Err(ScanError::NotJson { at: self.at.saturating_add(end as u64) }),
             }
         };
-        let ends = next == Some(&b'"');
         let piece = all.get(..end).unwrap_or_default();
         self.advance(bytes, end + usize::from(next.is_some()));
-        if next == Some(&b'\\') {
-            self.state = State::Escape(of);
+        Ok(match next {
+            Some(b'"') => self.end_text(of, piece),
+            next => {
+                if next.is_some() {
+                    self.state = State::Escape(of);
+                }
+                self.heard(Token::Piece { of, bytes: piece, ends: false }).filter(|_| !piece.is_empty())
+            }
+        })
+    }
+
+    /// A name or string ends with this piece.
+    fn end_text<'a>(&mut self, of: Part, piece: &'a [u8]) -> Option<Token<'a>> {
+        let token = self.heard(Token::Piece { of, bytes: piece, ends: true });
+        match of {
+            Part::Name => self.state = State::Colon,
+            Part::String | Part::Number => self.end_value(),
         }
-        let is_token = ends || !piece.is_empty();
-        let token = self.heard(Token::Piece { of, bytes: piece, ends }).filter(|_| is_token);
-        match (ends, of) {
-            (false, _) => {}
-            (true, Part::Name) => self.state = State::Colon,
-            (true, Part::String | Part::Number) => self.end_value(),
-        }
-        Ok(token)
+        token
     }
 
     fn escape<'a>(&mut self, of: Part, bytes: &mut &'a [u8]) -> Result<Option<Token<'a>>, ScanError> {
@@ -481,16 +435,6 @@ impl Scanner {
     fn advance(&mut self, bytes: &mut &[u8], count: usize) {
         self.at = self.at.saturating_add(count as u64);
         *bytes = bytes.get(count..).unwrap_or_default();
-    }
-}
-
-impl Literal {
-    fn word(self) -> &'static [u8] {
-        match self {
-            Self::Null => b"null",
-            Self::True => b"true",
-            Self::False => b"false",
-        }
     }
 }
 

@@ -41,16 +41,16 @@ impl Utf8 {
 }
 
 /// How many bytes from the first on are ASCII that stands for itself in a string: eight at a time.
-pub(super) fn plain_ascii(bytes: &[u8]) -> usize {
+pub(crate) fn plain_ascii(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES << 7;
-    // The lowest marked byte is exact; those above it may be marked by its borrow.
-    let zeros = |eight: u64| eight.wrapping_sub(ONES) & !eight;
+    // The lowest marked byte is exact; those above it may be marked by its borrow. Bytes that are no ASCII are marked anyway.
+    let zeros = |eight: u64| eight.wrapping_sub(ONES);
     let mut count = 0;
     let mut rest = bytes;
     while let Some((eight, after)) = rest.split_first_chunk() {
         let eight = u64::from_le_bytes(*eight);
-        let below_space = eight.wrapping_sub(ONES * 0x20) & !eight;
+        let below_space = eight.wrapping_sub(ONES * 0x20);
         let special = zeros(eight ^ (ONES * 0x22)) | zeros(eight ^ (ONES * 0x5c)) | below_space | eight;
         let special = special & HIGH;
         if special != 0 {

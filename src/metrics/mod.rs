@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use crate::denial::DenialCode;
 use crate::limit::Limit;
 use crate::policy::Policy;
-use crate::usage::{ClosedBy, MicroUsd, Record, SessionKind, Tally};
+use crate::usage::{ClosedBy, MicroUsd, Record, Tally, Transport};
 
 use statistics::Statistics;
 pub use statistics::{Change, Statistic, StatisticId, StatisticKind};
@@ -29,7 +29,7 @@ pub enum Metric<'a> {
         /// Their policy.
         policy: &'a str,
         /// What carries them.
-        kind: SessionKind,
+        kind: Transport,
     },
     /// `sessions_total`: a session that began.
     SessionBegan(SessionLabels<'a>),
@@ -50,7 +50,7 @@ pub enum Metric<'a> {
         /// Its policy.
         policy: &'a str,
         /// What carried it.
-        kind: SessionKind,
+        kind: Transport,
     },
     /// `tokens_total`.
     Tokens {
@@ -119,7 +119,7 @@ pub struct SessionLabels<'a> {
     /// Where it goes.
     pub provider: &'a str,
     /// What carries it.
-    pub kind: SessionKind,
+    pub kind: Transport,
 }
 
 /// Who made a client secret.
@@ -154,14 +154,26 @@ struct LabelledSessions {
     caller: String,
     policy: String,
     provider: String,
-    kind: SessionKind,
+    kind: Transport,
     stats: SessionStatistics,
+}
+
+/// What one caller uses of one model is counted in.
+#[derive(Debug)]
+struct LabelledUse {
+    caller: String,
+    model: String,
+    /// In the order of [`modalities`], those that were ever used.
+    tokens: [Option<StatisticId>; 9],
+    cost: Option<StatisticId>,
 }
 
 /// What this worker measures.
 #[derive(Debug, Default)]
 pub struct Metrics {
     stats: Statistics,
+    /// Sorted by their labels, as `sessions` are.
+    uses: Vec<LabelledUse>,
     /// Sorted by their labels: nearly every session is like one before it.
     sessions: Vec<LabelledSessions>,
     models: Vec<String>,
@@ -202,7 +214,7 @@ impl Metrics {
         }
         self.declare(Metric::Memory);
         let policy = policy.name.as_str();
-        self.declare(Metric::SessionsActive { policy, kind: SessionKind::WebSocket });
+        self.declare(Metric::SessionsActive { policy, kind: Transport::WebSocket });
     }
 
     /// Makes something known that has not happened, so that its first time is an increase.
@@ -217,8 +229,7 @@ impl Metrics {
     }
 
     fn statistic_id(&mut self, metric: Metric<'_>) -> StatisticId {
-        let (name, kind, labels) = statistic(metric);
-        self.stats.id(name, kind, &labels)
+        id_among(&mut self.stats, metric)
     }
 
     /// A session began. What is returned is for [`session_ended`](Self::session_ended).
@@ -273,11 +284,23 @@ impl Metrics {
     /// A caller has used this of a model, which may be empty if it is not known.
     pub fn used(&mut self, caller: &str, model: &str, (usage, cost): (&Tally, MicroUsd)) {
         let model = self.model(model);
-        for (direction, modality, amount) in modalities(usage).into_iter().filter(|(.., amount)| *amount > 0) {
-            self.add_all(Metric::Tokens { caller, model, direction, modality }, amount);
+        let at = self.uses.binary_search_by(|known| known.cmp(caller, model)).unwrap_or_else(|at| {
+            self.uses.insert(at, LabelledUse::new(caller, model));
+            at
+        });
+        let Self { stats, uses, .. } = self;
+        let Some(LabelledUse { tokens, cost: cost_id, .. }) = uses.get_mut(at) else { return };
+        let mut add = |id: &mut Option<StatisticId>, metric, amount| {
+            let id = *id.get_or_insert_with(|| id_among(stats, metric));
+            stats.add(id, in_envoy(amount));
+        };
+        for (id, (direction, modality, amount)) in tokens.iter_mut().zip(modalities(usage)) {
+            if amount > 0 {
+                add(id, Metric::Tokens { caller, model, direction, modality }, amount);
+            }
         }
         if cost.0 > 0 {
-            self.add_all(Metric::Cost { caller, model }, cost.0);
+            add(cost_id, Metric::Cost { caller, model }, cost.0);
         }
     }
 
@@ -319,6 +342,24 @@ impl LabelledSessions {
         let kinds = || carrier(self.kind).cmp(carrier(began.kind));
         callers.then_with(policies).then_with(providers).then_with(kinds)
     }
+}
+
+impl LabelledUse {
+    fn new(caller: &str, model: &str) -> Self {
+        Self { caller: caller.to_owned(), model: model.to_owned(), tokens: [None; 9], cost: None }
+    }
+
+    /// Names are compared by their lengths first: many begin alike.
+    fn cmp(&self, caller: &str, model: &str) -> Ordering {
+        let lengths = (self.caller.len(), self.model.len()).cmp(&(caller.len(), model.len()));
+        lengths.then_with(|| (self.caller.as_str(), self.model.as_str()).cmp(&(caller, model)))
+    }
+}
+
+/// The statistic of a metric, which is made if there is none.
+fn id_among(stats: &mut Statistics, metric: Metric<'_>) -> StatisticId {
+    let (name, kind, labels) = statistic(metric);
+    stats.id(name, kind, &labels)
 }
 
 /// Envoy takes nothing above this; such amounts do not come about.
@@ -378,10 +419,10 @@ fn of_limit(limit: Limit) -> (&'static str, &'static str) {
     ("limit", limit.as_str())
 }
 
-fn carrier(kind: SessionKind) -> &'static str {
+fn carrier(kind: Transport) -> &'static str {
     match kind {
-        SessionKind::WebSocket => "websocket",
-        SessionKind::WebRtc => "webrtc",
+        Transport::WebSocket => "websocket",
+        Transport::WebRtc => "webrtc",
     }
 }
 

@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, deferred, foreign_charset, limit_denial, locked_call, model_out_of_sight, no_offer,
-    origin_not_allowed, overloaded, route_not_allowed, token_elsewhere, unreadable_body, unreadable_live_call,
-    unsupported_content_type,
+    credential_denial, deferred, foreign_charset, limit_denial, model_out_of_sight, no_offer, origin_not_allowed,
+    overloaded, route_not_allowed, token_elsewhere, unreadable_body, unreadable_live_call, unsupported_content_type,
 };
 use super::identity::Identified;
 use super::named_call::{Claimant, NamedCall};
@@ -19,7 +18,7 @@ use crate::credential::{
     Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, presented_token, query_keys, stands_in,
 };
 use crate::denial::{Denial, Subject};
-use crate::endpoint::{CallAction, CallPath, Endpoint, Mint, Path};
+use crate::endpoint::{CallPath, Endpoint, Mint, Path};
 use crate::http::Param;
 use crate::limit::{SessionBounds, SessionLimits};
 use crate::memory::{Full, MemoryAccount, Reservation, SHARE};
@@ -27,9 +26,8 @@ use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider, ProviderKind};
 use crate::process::{SessionHandle, Sessions, Share};
-use crate::protocol::Lock;
 use crate::secret::Secret;
-use crate::usage::{Estimated, MicroUsd, PriceList, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
+use crate::usage::{Estimated, MicroUsd, PriceList, Record, RecordId, Status, Tally, Timestamp, Traffic, Transport};
 
 /// A request that may go on, but for the model that its body may name.
 pub(crate) struct Admission {
@@ -140,10 +138,7 @@ impl Admission {
         if !self.caller.policies.allows(&self.policy.name) {
             return Err(route_not_allowed());
         }
-        if begins_call(&self.endpoint) && !self.lock().is_empty() {
-            // What is said in a call passes the gateway by: nothing could keep the lock.
-            return Err(locked_call());
-        }
+        self.check_session_fields()?;
         let claimant = Claimant { plan, policy: &self.policy, caller: &self.caller, user: self.user.as_deref() };
         let call = match self.endpoint.call() {
             Some(id) => Some(Box::new(NamedCall::new(id, &claimant, sessions)?)),
@@ -197,10 +192,11 @@ impl Admission {
         let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
         match (&self.endpoint, head.body_kind()) {
             // Its messages name the model.
-            (Endpoint::Responses | Endpoint::WebSocket, _) if has_rule && !self.policy.is_metered => {
+            (Endpoint::WebSocket(kind), _) if kind.is_named_in_messages() && has_rule && !self.policy.is_metered => {
                 Err(route_not_allowed())
             }
-            (Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket, _) => Ok(None),
+            (Endpoint::Fork(_), _) if has_rule && !self.policy.is_metered => Err(route_not_allowed()),
+            (Endpoint::WebSocket(_) | Endpoint::Sideband(..) | Endpoint::Fork(_), _) => Ok(None),
             (_, BodyKind::ForeignJson) if !ends => Err(foreign_charset()),
             (Endpoint::Mint(_), BodyKind::ForeignJson) => Err(foreign_charset()),
             (Endpoint::Mint(_), BodyKind::Form | BodyKind::Sdp | BodyKind::Other) => Err(unsupported_content_type()),
@@ -263,11 +259,6 @@ impl Admission {
             None => (policy, secret),
             Some(sealed) => (policy.tighten(&sealed.limits), secret.into_iter().chain(sealed.max_duration).min()),
         }
-    }
-
-    /// The session fields that may not be changed: the policy's, and the client secret's beside them.
-    pub(crate) fn lock(&self) -> &Lock {
-        self.client_secret.as_ref().map_or(&self.policy.lock, |client_secret| &client_secret.lock)
     }
 
     /// The providers that it can only be for: a client secret's, and the one that serves a call which it names.
@@ -342,7 +333,7 @@ impl Admission {
     }
 
     /// What a session is counted as when it begins.
-    pub(crate) fn began<'a>(&'a self, provider: &'a Provider, kind: SessionKind) -> SessionLabels<'a> {
+    pub(crate) fn began<'a>(&'a self, provider: &'a Provider, kind: Transport) -> SessionLabels<'a> {
         SessionLabels { caller: &self.caller.name, policy: &self.policy.name, provider: &provider.name, kind }
     }
 
@@ -350,7 +341,7 @@ impl Admission {
     pub(crate) fn record(&self, id: u128, provider: String, now: SystemTime) -> Record {
         Record {
             id: RecordId::new(id),
-            kind: SessionKind::WebSocket,
+            kind: Transport::WebSocket,
             status: Status::Open,
             upstream_id: None,
             caller: self.caller.name.clone(),
@@ -439,10 +430,6 @@ fn check_endpoint(plan: &Plan, endpoint: &Endpoint, client_secret: Option<&Opene
         _ if client_secret.is_some() && !endpoint.takes_client_secrets() => Err(route_not_allowed()),
         _ => Ok(()),
     }
-}
-
-fn begins_call(endpoint: &Endpoint) -> bool {
-    matches!(endpoint, Endpoint::StartCall(_) | Endpoint::Call(_, CallAction::Accept))
 }
 
 /// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,

@@ -90,7 +90,7 @@ impl WorkerState {
     }
 
     /// Takes the lines that are to be written.
-    pub fn take_log(&mut self) -> impl Iterator<Item = (Level, String)> + use<> {
+    pub fn take_log(&mut self) -> impl ExactSizeIterator<Item = (Level, String)> + use<> {
         std::mem::take(&mut self.log).into_iter()
     }
 }

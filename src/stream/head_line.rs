@@ -74,10 +74,11 @@ impl Line {
 
     /// The line that one of this name, in lower case, is; `None` of one that does not matter.
     pub(super) fn named(name: &[u8], gateway: &GatewaySettings) -> Option<Self> {
+        // The gateway's slot may have the name of another line.
+        if let Some(slot) = Slot::of(name, gateway) {
+            return Some(Self::Slot(slot));
+        }
         Some(match name {
-            _ if name == gateway.header.as_bytes() => Self::Slot(Slot::Gateway),
-            b"authorization" => Self::Slot(Slot::Authorization),
-            b"api-key" | b"api_key" | b"x-api-key" | b"x-goog-api-key" => Self::Slot(Slot::ApiKey),
             b":method" => Self::Method,
             b":path" => Self::Target,
             b":authority" => Self::Authority,
@@ -99,5 +100,20 @@ impl Line {
             | b"x-realtime-byok-provider" => Self::Stripped,
             _ => return None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateways_slot_may_have_the_name_of_a_line_that_is_removed() {
+        for name in ["proxy-authorization", "cookie", "x-api-key", "openai-beta"] {
+            let gateway = GatewaySettings::new(name, "gateway", true);
+            assert_eq!(Line::named(name.as_bytes(), &gateway), Some(Line::Slot(Slot::Gateway)), "{name}");
+        }
+        let gateway = GatewaySettings::new("x-gateway", "gateway", true);
+        assert_eq!(Line::named(b"proxy-authorization", &gateway), Some(Line::Stripped));
     }
 }

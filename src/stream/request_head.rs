@@ -159,7 +159,8 @@ impl RequestHead {
         let subprotocols = self.all(Line::Subprotocols).flat_map(members);
         let subprotocols = subprotocols.map(|name| (name, Subprotocol::of(name, gateway)));
         let presented = PresentedTokens::new(self.slots(), subprotocols, &self.target());
-        if self.longest < presented.shortest() {
+        let shortest = presented.shortest();
+        if self.longest < shortest {
             return presented.searched([].into_iter(), false);
         }
         // What is of the scheme Basic may be a parameter or a member of a list, too, if there is a space in those.
@@ -167,7 +168,7 @@ impl RequestHead {
         let maybe_encoded = memchr(b'%', self.headers.bytes()).is_some()
             || self.target().query.is_some_and(has_space)
             || self.all(Line::Beta).any(has_space);
-        presented.searched(self.headers.values(), maybe_encoded)
+        presented.searched(self.headers.values(shortest), maybe_encoded)
     }
 
     /// The edits that remove what must not go on: credentials, and lines in which one stands.

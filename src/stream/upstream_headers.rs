@@ -20,7 +20,10 @@ impl<'a> UpstreamResponse<'a> {
 
     /// `:status`.
     pub(crate) fn status(&self) -> Option<u16> {
-        str::from_utf8(self.lines.first(b":status")?).ok()?.parse().ok()
+        // RFC 9110 section 15: a status code is a three-digit integer.
+        let digits = <[u8; 3]>::try_from(self.lines.first(b":status")?).ok()?;
+        let is_number = digits.iter().all(u8::is_ascii_digit);
+        is_number.then(|| digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit & 0xf)))
     }
 
     /// Whether the upstream sent it, rather than Envoy or one of its filters.

@@ -50,7 +50,8 @@ pub struct Price {
 /// Prices by model.
 #[derive(Debug, Clone, Default)]
 pub struct PriceList {
-    prices: Vec<(String, WildMatch, Price)>,
+    /// The longest glob first; among equally long ones, the alphabetically first.
+    prices: Vec<(WildMatch, Price)>,
 }
 
 /// An amount of money in pico-dollars, which adds up without rounding; saturating.
@@ -124,11 +125,9 @@ impl Price {
 impl PriceList {
     /// Prices by glob over models' names, where `*` stands for any characters and `?` for one.
     pub fn new(prices: impl IntoIterator<Item = (String, Price)>) -> Self {
-        let compile = |(glob, price): (String, Price)| {
-            let matcher = WildMatch::new(&glob);
-            (glob, matcher, price)
-        };
-        Self { prices: prices.into_iter().map(compile).collect() }
+        let mut prices: Vec<_> = prices.into_iter().collect();
+        prices.sort_by_cached_key(|(glob, _)| (Reverse(glob.chars().count()), glob.clone()));
+        Self { prices: prices.into_iter().map(|(glob, price)| (WildMatch::new(&glob), price)).collect() }
     }
 
     /// Whether nothing has a price.
@@ -138,9 +137,7 @@ impl PriceList {
 
     /// The price under the longest glob that matches; among equally long ones, the alphabetically first.
     pub fn price_of(&self, model: &str) -> Option<&Price> {
-        let matching = self.prices.iter().filter(|(_, matcher, _)| matcher.matches(model));
-        let best = matching.max_by_key(|(glob, _, _)| (glob.chars().count(), Reverse(glob)));
-        best.map(|(_, _, price)| price)
+        self.prices.iter().find(|(glob, _)| glob.matches(model)).map(|(_, price)| price)
     }
 }
 

@@ -270,9 +270,12 @@ impl Worker {
 
     /// Takes what is to be done since this was last asked.
     pub fn take_commands(&mut self) -> Vec<Command> {
-        let mut commands: Vec<_> = self.state.take_log().map(|(level, line)| Command::Log(level, line)).collect();
-        commands.append(&mut self.commands);
-        commands
+        let commands = std::mem::take(&mut self.commands);
+        let log = self.state.take_log();
+        if log.len() == 0 {
+            return commands;
+        }
+        log.map(|(level, line)| Command::Log(level, line)).chain(commands).collect()
     }
 
     /// Takes what has changed in statistics: one change of each counter and gauge, and each value of a histogram.
