@@ -36,6 +36,9 @@ pub trait WorkerHost {
     /// The time.
     fn now(&self) -> SystemTime;
 
+    /// Whether a stream's host can read this property where there is one.
+    fn can_read(&self, property: &PropertyPath) -> bool;
+
     /// Sends a request of the filter's own. What comes of it is for [`Worker::callout_answered`].
     ///
     /// # Errors

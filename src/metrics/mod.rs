@@ -3,6 +3,7 @@
 //! Envoy never forgets a name. Those of callers, policies and providers are as many as the configuration has; models come
 //! from strangers, so only the first [`MAX_MODELS`] of a VM are told apart.
 
+mod families;
 mod statistics;
 
 use std::cmp::Ordering;
@@ -12,6 +13,7 @@ use crate::limit::Limit;
 use crate::policy::Policy;
 use crate::usage::{ClosedBy, MicroUsd, Record, Tally, Transport};
 
+pub use families::{FAMILIES, Family, label_value};
 use statistics::Statistics;
 pub use statistics::{Change, Statistic, StatisticId, StatisticKind};
 

@@ -56,7 +56,7 @@ use rest::RestUsage;
 use state::{KeptTokens, State};
 
 pub use access_log::AccessLog;
-pub use action::{BodyAction, DetailedReply, RequestAction, ResponseAction};
+pub use action::{BodyAction, DetailedReply, Flow, RequestAction, ResponseAction, StreamControl};
 pub use context::{Context, WorkerState};
 pub use present::Presentation;
 pub use state::Stream;
