@@ -136,6 +136,7 @@ impl Worker {
         }
         plan.policies.guarded().for_each(|policy| sessions.metrics.expect(policy));
         self.state.flush_metrics();
+        self.state.resting.clear();
         self.state.clock = host.now();
         let Self { plugins, streams, state, .. } = self;
         let in_use: BTreeSet<_> = streams.iter_mut().map(|(_, stream)| stream.configuration()).collect();
