@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
-  bootstrap, listener, modulePath, repository, scratchDirectory, sha256, startEnvoy, wasmFilter,
+  bootstrap, listener, modulePath, nativeFilter, repository, scratchDirectory, sha256, startEnvoy, wasmFilter,
 } from '../../../tests/e2e/harness/index.mjs';
 
 const wasmAs = join(repository, 'tests/node_modules/binaryen/bin/wasm-as');
@@ -37,6 +37,11 @@ export function configuration({ callers = 1 } = {}) {
 /** The filter, or another `module` of it, in a VM of its own. */
 export function realtimeByok(vmId, { module = modulePath(), ...options } = {}) {
   return wasmFilter({ configuration: configuration(options), hostEnvKeys: ['OPENAI_API_KEY'], vmId, module });
+}
+
+/** The filter as a dynamic module. */
+export function native(options = {}) {
+  return nativeFilter({ configuration: configuration(options), pluginName: 'native' });
 }
 
 /** A module of this folder, written by hand, in a VM of its own. */

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 
 use realtime_byok::config::Configuration;
-use realtime_byok::host::CalloutId;
+use realtime_byok::host::{CalloutId, Level};
 use realtime_byok::secret::Digest;
 
-use super::abi::{Config, ConfigScheduler, Defined};
+use super::abi::{self, Config, ConfigScheduler, Defined};
 use super::envoy::EnvoyWorker;
 use super::faults::fault_at;
 use super::process::{lock, process};
@@ -119,6 +119,7 @@ impl Adopted {
 
 impl Drop for Adopted {
     fn drop(&mut self) {
+        abi::log(Level::Debug, "realtime_byok: a configuration ends, and no stream of it is left");
         for (mut worker, configuration) in process().workers().zip(&self.0) {
             fault_at("config_destroy");
             worker.worker.plugin_done(Some(configuration));

@@ -13,6 +13,9 @@ export function onlyIn(name, register) {
 /** What Envoy puts before the name of each of the filter's statistics. */
 export const statisticPrefix = { wasm: 'wasmcustom.realtime_byok.', native: 'dynamicmodulescustom.realtime_byok.' }[host];
 
+/** What Envoy's log calls the part of it that runs the filter. */
+export const filterComponent = { wasm: 'wasm', native: 'dynamic_modules' }[host];
+
 /** A label with its value, as Envoy has both in the name of a statistic. */
 export function statisticLabel(label, value) {
   return { wasm: `${label}=.=${value};.;`, native: `.${label}.${value}` }[host];

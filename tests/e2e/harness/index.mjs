@@ -4,7 +4,7 @@ export { bootstrap, cluster, listener, nativeFilter, route, wasmFilter } from '.
 export { scratchDirectory, startEnvoy, validateBootstrap, validateFile } from './envoy.mjs';
 export { nextCase, startGateway, validateGateway } from './gateway.mjs';
 export { useAimock, useGateway, useRecorder } from './hooks.mjs';
-export { assertSound, host, onlyIn, statisticLabel, statisticPrefix } from './host.mjs';
+export { assertSound, filterComponent, host, onlyIn, statisticLabel, statisticPrefix } from './host.mjs';
 export { exchange, requestBytes } from './http1.mjs';
 export { exchangeHttp2 } from './http2.mjs';
 export { certificate, chromiumBinary, envoyBinary, modulePath, nativeDirectory, prometheusBinary, repository, workDirectory } from './paths.mjs';
