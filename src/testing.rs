@@ -8,7 +8,7 @@ use crate::credential::{Access, Caller};
 use crate::limit::{CallerLimits, SessionLimits};
 use crate::name_rule::NameRule;
 use crate::policy::{CallRules, Credential, Policy, Provider, ProviderKind, TokenEnd};
-use crate::protocol::Lock;
+use crate::protocol::{Hide, Lock};
 use crate::usage::{
     Estimated, Input, MicroUsd, Output, Record, RecordId, SessionKind, Status, Tally, Timestamp, Tokens, Traffic,
 };
@@ -40,6 +40,8 @@ pub(crate) fn policy() -> Policy {
         aliases: vec![],
         limits: SessionLimits::default(),
         lock: Lock::default(),
+        preset: None,
+        hide: Hide::default(),
         calls: CallRules::default(),
         is_metered: true,
         token_end: TokenEnd::default(),

@@ -1,11 +1,12 @@
-//! What an opened client secret allows: its provider, models, page, limits and lock. The user whom it names is the request's.
+//! What an opened client secret allows: its provider, models, page, limits and lock, and what it hides. The user whom it
+//! names is the request's.
 
 use std::sync::Arc;
 
 use super::claims::{Claims, LOCK_SEPARATOR, SecretLimits};
 use crate::json::paths::InvalidPath;
 use crate::policy::{Policy, Provider};
-use crate::protocol::{Lock, ModelRole};
+use crate::protocol::{Hide, Lock, ModelRole};
 use crate::secret::Secret;
 
 /// What an opened client secret says beyond its caller and policy.
@@ -20,6 +21,8 @@ pub struct OpenedSecret {
     pub limits: SecretLimits,
     /// What may not be changed in its sessions: what the policy locks, and what it locks itself.
     pub lock: Lock,
+    /// What is hidden in its sessions: what the policy hides, and what it locks itself.
+    pub hide: Hide,
     /// Whether that is more than the policy locks.
     pub has_lock: bool,
     /// The name of the provider's key that minted the upstream's own secret, if it is one of several.
@@ -51,9 +54,9 @@ impl OpenedSecret {
     ///
     /// If they lock what is no field.
     pub fn new(claims: &Claims<'_>, policy: &Policy, provider: &Arc<Provider>) -> Result<Self, InvalidPath> {
-        let lock = match claims.lock {
-            Some(fields) => policy.lock.with(fields.split(LOCK_SEPARATOR))?,
-            None => policy.lock.clone(),
+        let (lock, hide) = match claims.lock.map(|fields| fields.split(LOCK_SEPARATOR)) {
+            Some(fields) => (policy.lock.with(fields.clone())?, policy.hide.with(fields)?),
+            None => (policy.lock.clone(), policy.hide.clone()),
         };
         let text = |text: Option<&str>| text.map(str::to_owned);
         Ok(Self {
@@ -62,6 +65,7 @@ impl OpenedSecret {
             origin: text(claims.origin),
             limits: claims.limits,
             lock,
+            hide,
             has_lock: claims.lock.is_some(),
             key: text(claims.key),
             upstream: claims.upstream.map(|secret| Arc::new(Secret::new(secret.to_vec()))),
@@ -94,7 +98,7 @@ mod tests {
     use crate::testing::policy;
 
     fn opened(claims: &Claims<'_>, lock: &[&str]) -> Result<OpenedSecret, InvalidPath> {
-        let policy = Policy { lock: Lock::new(lock)?, ..policy() };
+        let policy = Policy { lock: Lock::new(lock)?, hide: Hide::new(["tracing"])?, ..policy() };
         OpenedSecret::new(claims, &policy, &policy.default_provider)
     }
 
@@ -110,6 +114,8 @@ mod tests {
             let opened = opened(&claims, policys).ok().unwrap();
             assert_eq!(opened.lock, Lock::new(want).unwrap());
             assert_eq!(opened.has_lock, claims.lock.is_some());
+            let own: &[&str] = if claims.lock.is_some() { &["instructions", "audio.output.voice"] } else { &[] };
+            assert_eq!(opened.hide, Hide::new(["tracing"]).unwrap().with(own.iter().copied()).unwrap());
         }
         for lock in ["", "\n", "tools\n", "tools.*", "a..b"] {
             assert!(opened(&Claims { lock: Some(lock), ..LEAST }, &[]).is_err(), "{lock:?}");

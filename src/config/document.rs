@@ -1,8 +1,8 @@
 //! The configuration as a document without types, whichever form it came in.
 
-use crate::json::Decimal;
 use crate::json::scanner::{Container, Literal, Part, ScanError, Scanner, Token};
 use crate::json::text::{Text, Whole};
+use crate::json::{Decimal, quoted};
 
 /// A value of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,34 @@ impl Document {
         scanner.finish().map_err(|error| position(&scanner, error))?;
         // A number at the top has no end but the text's.
         Ok(building.root.take().unwrap_or_else(|| building.number(b"")))
+    }
+
+    /// Appends it as JSON.
+    pub(crate) fn write_json(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(flag) => out.push_str(if *flag { "true" } else { "false" }),
+            Self::Number(number) => out.push_str(&number.to_string()),
+            Self::String(text) => out.push_str(&quoted(text)),
+            Self::List(elements) => {
+                out.push('[');
+                for (index, element) in elements.iter().enumerate() {
+                    out.push_str(if index == 0 { "" } else { "," });
+                    element.write_json(out);
+                }
+                out.push(']');
+            }
+            Self::Map(members) => {
+                out.push('{');
+                for (index, (name, value)) in members.iter().enumerate() {
+                    out.push_str(if index == 0 { "" } else { "," });
+                    out.push_str(&quoted(name));
+                    out.push(':');
+                    value.write_json(out);
+                }
+                out.push('}');
+            }
+        }
     }
 
     /// What it is, in words.
@@ -157,6 +185,14 @@ mod tests {
         assert_eq!(value, Document::Map(want));
         assert_eq!(value.member("a").map(Document::kind), Some("a boolean"));
         assert_eq!(value.member("c"), None);
+    }
+
+    #[test]
+    fn it_is_written_as_what_it_is() {
+        let json = r#"{"a":[null,true,-1.5,0,12000000000000,{}],"b":"\"\\é\u0001","c":0.000001,"d":[]}"#;
+        let mut written = String::new();
+        Document::from_json(json.as_bytes()).unwrap().write_json(&mut written);
+        assert_eq!(written, json);
     }
 
     #[test]

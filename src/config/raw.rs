@@ -9,12 +9,15 @@ mod one_of;
 mod policy;
 #[cfg(feature = "schema")]
 mod schema;
+mod session_fields;
 mod value;
 
-pub use policy::{Auth, Calls, Lock, LockRules, OnChange, Permission, Policy, SessionLimits};
+pub use policy::{Auth, Calls, Permission, Policy, SessionLimits};
 pub use value::{Named, SecretText, Span, Time};
 
 pub use identity::{Identity, Present, User};
+
+pub use session_fields::{Lock, LockRules, OnChange, Preset};
 
 /// The configuration of the realtime-byok filter.
 #[derive(Default)]

@@ -1,5 +1,7 @@
 //! Numbers, exact to six decimals: all that counts, prices and seconds need, without floating point.
 
+use std::fmt;
+
 /// A number in millionths, rounded to the nearest of them, half away from zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decimal {
@@ -87,6 +89,20 @@ fn divided(number: u128, by: u128) -> (u128, u128) {
     match (u64::try_from(number), u64::try_from(by)) {
         (Ok(number), Ok(by)) => ((number / by).into(), (number % by).into()),
         _ => (number / by, number % by),
+    }
+}
+
+impl fmt::Display for Decimal {
+    /// As JSON has it, with just the decimals that it has.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = divided(self.millionths, ONE);
+        let sign = if self.is_negative { "-" } else { "" };
+        write!(formatter, "{sign}{whole}")?;
+        if rest > 0 {
+            let decimals = format!("{rest:06}");
+            write!(formatter, ".{}", decimals.trim_end_matches('0'))?;
+        }
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 pub use super::found::{Found, Kind, Unreadable, Value};
-use super::paths::{Node, Paths, Tree};
+use super::paths::{Node, Paths, Reach, Tree, is_same_name};
 use super::scanner::{Container, Literal, Part, Scanner, Token};
 use super::text::{Text, Whole};
 
@@ -170,7 +170,7 @@ impl Default for Bounds {
 
 impl Reader {
     fn new(tree: &Tree, bounds: Bounds) -> Self {
-        // A letter may come in three bytes where it has one: see `is_other_case`.
+        // A letter may come in three bytes where it has one: see `is_same_name`.
         let text = Text::new(bounds.text.max(tree.longest_name.saturating_mul(3)));
         Self {
             scanner: Scanner::new(bounds.depth),
@@ -257,6 +257,8 @@ impl Reader {
         let name = text.end_bytes(last);
         let found = match name {
             Whole::NotText => return Err(Unreadable::NotJson { at: scanner.start() }),
+            Whole::Text(name) if tree.reach == Reach::Anywhere => Some(tree.anywhere(frame.node, name)),
+            Whole::Long { .. } if tree.reach == Reach::Anywhere => Some(0),
             Whole::Text(name) => find(node, frame, name, seen, *other_case)?,
             Whole::Long { .. } => None,
         };
@@ -304,6 +306,8 @@ impl Reader {
         let names = known.names.len();
         let others = self.seen.len();
         let is_wanted = match container {
+            // What stands at a path is found as a whole.
+            _ if tree.reach == Reach::Anywhere => known.tags.is_empty(),
             Container::Object => names > 0 || !known.other_names.is_empty(),
             Container::Array => known.items.is_some(),
         };
@@ -352,6 +356,10 @@ impl Place<'_> {
         for &tag in &node.tags {
             emit(tag, value, self.start..end, self.member..end)?;
         }
+        if self.tree.reach == Reach::Anywhere {
+            // A path that is left here begins elsewhere.
+            return ControlFlow::Continue(());
+        }
         let names = node.names.iter().map(|(_, child)| *child).filter(|_| kind != Kind::Object);
         for child in names.chain(node.items.filter(|_| kind != Kind::Array)) {
             self.block(child, kind, end, emit)?;
@@ -395,25 +403,10 @@ fn find(
     if other_case == OtherCase::Ignored {
         return Ok(None);
     }
-    match node.names.iter().find(|(known, _)| is_other_case(known, name)) {
+    match node.names.iter().find(|(known, _)| is_same_name(known, name)) {
         Some((known, _)) => Err(Unreadable::OtherCase(known.clone())),
         None => Ok(None),
     }
-}
-
-/// Whether two names are the same whatever their case. Go's readers, among others, take the long s and the Kelvin sign for
-/// letters of ASCII too.
-fn is_other_case(known: &str, name: &[u8]) -> bool {
-    if name.len() == known.len() {
-        return known.as_bytes().eq_ignore_ascii_case(name);
-    }
-    let folded = |character: char| match character {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        _ => character.to_ascii_lowercase(),
-    };
-    let name = str::from_utf8(name).unwrap_or_default();
-    !name.is_ascii() && known.chars().map(folded).eq(name.chars().map(folded))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod number;
 pub mod paths;
 pub mod scanner;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod text;
 mod token;
 mod utf8;

@@ -34,6 +34,16 @@ pub(super) struct Tree {
     nodes: Vec<Node>,
     /// Bytes of the longest name.
     pub(super) longest_name: usize,
+    pub(super) reach: Reach,
+}
+
+/// Where paths begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// At the whole value.
+    Whole,
+    /// At any object in it. Names are the same whatever their case, and may stand in an object as often as they like.
+    Anywhere,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -51,13 +61,36 @@ pub(super) struct Node {
 impl<T: Copy> Paths<T> {
     /// Compiles paths that are known to be good. What is no path is left out.
     pub fn new<S: AsRef<str>>(paths: &[(S, T)]) -> Self {
-        let tree = Tree { nodes: vec![Node::default()], longest_name: 0 };
+        let tree = Tree { nodes: vec![Node::default()], longest_name: 0, reach: Reach::Whole };
         let mut compiled = Self { tree, tags: Vec::with_capacity(paths.len()) };
         for (path, tag) in paths {
             let added = compiled.add(path.as_ref(), *tag);
             debug_assert!(added.is_ok(), "{added:?}");
         }
         compiled
+    }
+
+    /// The same, at any object of the value, however deep. Names are the same whatever their case, and may stand in an
+    /// object as often as they like.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use std::sync::Arc;
+    /// use realtime_byok::json::{matcher::{Bounds, Matcher}, paths::Paths};
+    ///
+    /// let paths = Arc::new(Paths::new(&[("session.tools", ())]).anywhere());
+    /// let mut found = 0;
+    /// Matcher::new(paths, Bounds::default()).feed(br#"{"a":[{"Session":{"tools":1,"TOOLS":2}}]}"#, &mut |_| {
+    ///     found += 1;
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(found, 2);
+    /// # Ok::<(), realtime_byok::json::matcher::Unreadable>(())
+    /// ```
+    #[must_use]
+    pub fn anywhere(mut self) -> Self {
+        self.tree.reach = Reach::Anywhere;
+        self
     }
 
     /// These and one more.
@@ -100,6 +133,16 @@ impl Tree {
         self.nodes.get(node)
     }
 
+    /// The node of a member of this name of an object at `node`, where paths begin at any object. What has no node of its
+    /// own is at the first: a path may begin in it.
+    pub(super) fn anywhere(&self, node: usize, name: &[u8]) -> usize {
+        let known = |node: usize| {
+            let names = self.node(node)?.names.iter();
+            names.into_iter().find(|(known, _)| is_same_name(known, name)).map(|(_, child)| *child)
+        };
+        known(node).or_else(|| known(0)).unwrap_or_default()
+    }
+
     fn member(&mut self, parent: usize, name: &str) -> usize {
         self.longest_name = self.longest_name.max(name.len());
         let next = self.nodes.len();
@@ -121,6 +164,21 @@ impl Tree {
         }
         items
     }
+}
+
+/// Whether two names are the same whatever their case. Go's readers, among others, take the long s and the Kelvin sign for
+/// letters of ASCII too.
+pub(super) fn is_same_name(known: &str, name: &[u8]) -> bool {
+    if name.len() == known.len() {
+        return known.as_bytes().eq_ignore_ascii_case(name);
+    }
+    let folded = |character: char| match character {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        _ => character.to_ascii_lowercase(),
+    };
+    let name = str::from_utf8(name).unwrap_or_default();
+    !name.is_ascii() && known.chars().map(folded).eq(name.chars().map(folded))
 }
 
 impl fmt::Display for InvalidPath {

@@ -18,6 +18,8 @@ pub enum Ending {
     ModelNotAllowed(String),
     /// Dollars are limited, and this model, which is asked for or reported, has no price, or not for all that it used.
     ModelUnpriced(String),
+    /// The upstream refuses the fields that the gateway sets.
+    PresetRefused,
     /// An operator, or the event service, stops it.
     Stopped,
     /// The token that it began with is over, or a new configuration has it no more.
@@ -46,7 +48,7 @@ impl Ending {
         match self {
             Self::Limit(Limit::SessionDuration | Limit::SecretDuration | Limit::SessionIdle) => 4408,
             Self::Limit(_) => 4429,
-            Self::FieldLocked(_) | Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => 4403,
+            Self::FieldLocked(_) | Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) | Self::PresetRefused => 4403,
             Self::Stopped => 4410,
             Self::TokenRevoked => 4401,
             // There is no WebSocket to be closed.
@@ -65,6 +67,7 @@ impl Ending {
             Self::Limit(_) => "budget_exceeded",
             Self::FieldLocked(_) => "field_locked",
             Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => "model_not_allowed",
+            Self::PresetRefused => "preset_refused",
             Self::Stopped => "session_stopped",
             Self::TokenRevoked => "token_revoked",
             Self::Unwatched => "unwatched",
@@ -106,6 +109,9 @@ impl Ending {
                 );
                 message.into()
             }
+            Self::PresetRefused => {
+                "The provider refuses what the gateway sets in this session. Its operator must mend the policy's preset.".into()
+            }
             Self::Stopped => "This session was stopped by its operator.".into(),
             Self::TokenRevoked => {
                 "The token of this session is over or revoked. Open a new session with another.".into()
@@ -120,34 +126,57 @@ impl Ending {
 
     /// The event that goes before the Close frame, as JSON.
     pub fn event(&self, event_id: &str) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Event<'a> {
-            r#type: &'static str,
-            event_id: &'a str,
-            error: Fields<'a>,
-        }
-        #[derive(Serialize)]
-        struct Fields<'a> {
-            r#type: &'static str,
-            code: &'static str,
-            message: &'a str,
-            param: Option<&'a str>,
-            event_id: Option<&'a str>,
-        }
-        let message = self.message();
-        let error = Fields {
+        let error = ErrorFields {
             r#type: "session_limit_exceeded",
             code: self.code(),
-            message: &message,
+            message: &self.message(),
             param: self.limit().map(Limit::as_str),
             event_id: None,
         };
-        serde_json::to_vec(&Event { r#type: "error", event_id, error }).unwrap_or_default()
+        error.event(event_id)
+    }
+
+    /// The event that says that a message of the client's, with this id if it has one, was refused for this field, and
+    /// that the session goes on: as JSON.
+    pub fn refusal(field: String, refused: Option<&str>, event_id: &str) -> Vec<u8> {
+        let param = field.clone();
+        let ending = Self::FieldLocked(field);
+        let error = ErrorFields {
+            r#type: "invalid_request_error",
+            code: ending.code(),
+            message: &ending.message(),
+            param: Some(&param),
+            event_id: refused,
+        };
+        error.event(event_id)
     }
 
     /// How the session's record says that it ended.
     pub fn close(&self) -> Close {
         Close { by: ClosedBy::Gateway, code: self.close_code(), reason: self.code().to_owned(), limit: self.limit() }
+    }
+}
+
+/// What is wrong, as OpenAI says it.
+#[derive(Serialize)]
+struct ErrorFields<'a> {
+    r#type: &'static str,
+    code: &'static str,
+    message: &'a str,
+    param: Option<&'a str>,
+    event_id: Option<&'a str>,
+}
+
+impl ErrorFields<'_> {
+    /// The event that says so, as JSON.
+    fn event(self, event_id: &str) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Event<'a> {
+            r#type: &'static str,
+            event_id: &'a str,
+            error: ErrorFields<'a>,
+        }
+        serde_json::to_vec(&Event { r#type: "error", event_id, error: self }).unwrap_or_default()
     }
 }
 
@@ -167,6 +196,7 @@ mod tests {
             (Ending::FieldLocked("tools".into()), 4403, "field_locked"),
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
             (Ending::ModelUnpriced("m".into()), 4403, "model_not_allowed"),
+            (Ending::PresetRefused, 4403, "preset_refused"),
             (Ending::Stopped, 4410, "session_stopped"),
             (Ending::TokenRevoked, 4401, "token_revoked"),
             (Ending::Unwatched, 1005, "unwatched"),
@@ -189,6 +219,18 @@ mod tests {
             concat!(
                 r#"{"type":"error","event_id":"event_1","error":{"type":"session_limit_exceeded","code":"field_locked","#,
                 r#""message":"`to\"ols` may not be changed in this session.","param":null,"event_id":null}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_and_the_event_that_was_refused() {
+        let told = Ending::refusal("to\"ols".into(), Some("mine"), "event_1");
+        assert_eq!(
+            String::from_utf8(told).unwrap(),
+            concat!(
+                r#"{"type":"error","event_id":"event_1","error":{"type":"invalid_request_error","code":"field_locked","#,
+                r#""message":"`to\"ols` may not be changed in this session.","param":"to\"ols","event_id":"mine"}}"#
             )
         );
     }

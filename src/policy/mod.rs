@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::limit::SessionLimits;
 use crate::name_rule::NameRule;
-use crate::protocol::Lock;
+use crate::protocol::{Hide, Lock, Preset};
 
 pub use call_rules::{CallRules, Permission};
 pub use key_pool::{Key, KeyPool};
@@ -52,6 +52,10 @@ pub struct Policy {
     pub limits: SessionLimits,
     /// Session fields that a client may not change.
     pub lock: Lock,
+    /// Session fields that are set before its client says anything.
+    pub preset: Option<Preset>,
+    /// Session fields that a client does not get to see.
+    pub hide: Hide,
     /// What clients may do with calls.
     pub calls: CallRules,
     /// Whether sessions are followed, and what they use counted.

@@ -67,7 +67,7 @@ pub struct ClientMessage {
 #[derive(Debug, Default)]
 pub(super) struct Found {
     changes: Changes,
-    id: Option<String>,
+    id: Option<Box<str>>,
     session: Shape,
     response: Shape,
     models: [Model; MODELS.len()],
@@ -187,7 +187,7 @@ impl ClientMessage {
                 }
             }
         }
-        event.id = found.id;
+        event.id = found.id.map(String::from);
         Ok(event)
     }
 }
@@ -219,7 +219,7 @@ impl Found {
         match at.tag {
             ClientField::EventId => {
                 if let Value::Text(id) = value {
-                    self.id = Some(id.to_owned()).filter(|id| id.len() <= MAX_ID);
+                    self.id = Some(id).filter(|id| id.len() <= MAX_ID).map(Box::from);
                 }
             }
             ClientField::Type => {

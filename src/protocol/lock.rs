@@ -1,7 +1,7 @@
 //! Session fields that a policy locks, as dotted paths, the types of tools that it allows, and what becomes of a message
 //! that would change one of them.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use super::client_field::{ClientField, Container, EVERY};
 use crate::json::paths::{InvalidPath, Paths};
@@ -34,12 +34,23 @@ pub enum OnChange {
 /// are not allowed count as one of them.
 #[derive(Debug, Clone)]
 pub struct Lock {
-    names: Arc<[String]>,
-    /// The types that tools may have; without this, all.
-    tool_types: Option<Arc<[String]>>,
-    on_change: OnChange,
+    rules: Arc<Rules>,
+}
+
+#[derive(Debug)]
+struct Rules {
+    written: Written,
     /// What is inspected of a client's events: these, and what every event is judged by.
     paths: Arc<Paths<ClientField>>,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Written {
+    names: Vec<String>,
+    /// The types that tools may have; without this, all.
+    tool_types: Option<Vec<String>>,
+    on_change: OnChange,
 }
 
 impl Lock {
@@ -48,17 +59,16 @@ impl Lock {
     /// # Errors
     /// If one has an empty name in it, or is of more than one field.
     pub fn new<S: AsRef<str>>(paths: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
-        let names: Vec<String> = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        Self { names: names.into(), ..Self::default() }.compile()
+        let names = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
+        Self::compile(Written { names, ..Written::default() })
     }
 
-    fn compile(self) -> Result<Self, InvalidPath> {
-        let Self { names, tool_types, on_change, .. } = self;
+    fn compile(written: Written) -> Result<Self, InvalidPath> {
         let mut compiled = Paths::clone(&EVERY);
-        if on_change == OnChange::Refuse {
+        if written.on_change == OnChange::Refuse {
             compiled = compiled.with("event_id", ClientField::EventId)?;
         }
-        for (place, name) in names.iter().enumerate() {
+        for (place, name) in written.names.iter().enumerate() {
             if name.is_empty() || name.contains(['*', '[', ']']) {
                 return Err(InvalidPath(name.clone()));
             }
@@ -69,11 +79,11 @@ impl Lock {
                     .map_err(|_| InvalidPath(name.clone()))?;
             }
         }
-        for (tools, field) in TOOLS.into_iter().filter(|_| tool_types.is_some()) {
+        for (tools, field) in TOOLS.into_iter().filter(|_| written.tool_types.is_some()) {
             compiled = compiled.with(tools, field)?;
             compiled = compiled.with(&format!("{tools}.type"), ClientField::ToolType)?;
         }
-        Ok(Self { names, tool_types, on_change, paths: Arc::new(compiled) })
+        Ok(Self { rules: Arc::new(Rules { written, paths: Arc::new(compiled) }) })
     }
 
     /// These paths are locked too.
@@ -81,8 +91,9 @@ impl Lock {
     /// # Errors
     /// If one is no path of a single field.
     pub fn with<'a>(&'a self, paths: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
-        let names = self.names.iter().cloned().chain(paths.into_iter().map(str::to_owned));
-        Self { names: names.collect(), ..self.clone() }.compile()
+        let mut written = self.rules.written.clone();
+        written.names.extend(paths.into_iter().map(str::to_owned));
+        Self::compile(written)
     }
 
     /// Tools of other types than these are locked too.
@@ -91,57 +102,61 @@ impl Lock {
     /// None: what is locked already is known to be good.
     pub fn with_tool_types<S: AsRef<str>>(&self, types: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let types = types.into_iter().map(|name| name.as_ref().to_owned());
-        Self { tool_types: Some(types.collect()), ..self.clone() }.compile()
+        Self::compile(Written { tool_types: Some(types.collect()), ..self.rules.written.clone() })
     }
 
     /// The same, and what becomes of messages that would change what is locked.
     ///
     /// # Errors
     /// None: what is locked already is known to be good.
-    pub fn on_change(self, on_change: OnChange) -> Result<Self, InvalidPath> {
-        Self { on_change, ..self }.compile()
+    pub fn on_change(&self, on_change: OnChange) -> Result<Self, InvalidPath> {
+        Self::compile(Written { on_change, ..self.rules.written.clone() })
     }
 
     /// What becomes of messages that would change what is locked, if something is.
     pub fn reaction(&self) -> Option<OnChange> {
-        (!self.is_empty()).then_some(self.on_change)
+        (!self.is_empty()).then_some(self.rules.written.on_change)
     }
 
     /// Whether nothing is locked.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.tool_types.is_none()
+        self.rules.written.names.is_empty() && self.rules.written.tool_types.is_none()
     }
 
     #[cfg(test)]
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.names.iter().map(String::as_str)
+        self.rules.written.names.iter().map(String::as_str)
     }
 
     pub(super) fn path(&self, place: usize) -> Option<&str> {
-        if place == TOOLS_PLACE { Some("tools") } else { self.names.get(place).map(String::as_str) }
+        let name = || self.rules.written.names.get(place).map(String::as_str);
+        if place == TOOLS_PLACE { Some("tools") } else { name() }
     }
 
     /// Whether tools may be of this type.
     pub(super) fn allows_tools_of(&self, name: &str) -> bool {
-        self.tool_types.as_ref().is_none_or(|types| types.iter().any(|allowed| allowed == name))
+        self.rules.written.tool_types.as_ref().is_none_or(|types| types.iter().any(|allowed| allowed == name))
     }
 
     pub(super) fn paths(&self) -> &Arc<Paths<ClientField>> {
-        &self.paths
+        &self.rules.paths
     }
 }
+
+/// The rules that lock nothing.
+static NOTHING: LazyLock<Arc<Rules>> =
+    LazyLock::new(|| Arc::new(Rules { written: Written::default(), paths: EVERY.clone() }));
 
 impl Default for Lock {
     /// Nothing is locked.
     fn default() -> Self {
-        Self { names: Arc::default(), tool_types: None, on_change: OnChange::End, paths: EVERY.clone() }
+        Self { rules: NOTHING.clone() }
     }
 }
 
 impl PartialEq for Lock {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |lock: &Self| (lock.names.clone(), lock.tool_types.clone(), lock.on_change);
-        parts(self) == parts(other)
+        self.rules.written == other.rules.written
     }
 }
 

@@ -8,11 +8,14 @@
 //!
 //! - [`EventType`]: the events that matter, found by their type
 
+mod answer;
 mod client_event;
 mod client_field;
 mod event_type;
+mod hide;
 mod live_call;
 mod lock;
+mod preset;
 mod request_body;
 mod rest_body;
 mod session_field;
@@ -26,11 +29,14 @@ mod usage_chunk;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{Answer, AnswerMessage};
 pub use client_event::{ClientEvent, ClientMessage, RequestedModel, Unreadable};
 pub use client_field::ModelRole;
 pub use event_type::EventType;
+pub use hide::{Hidden, HiddenSearch, Hide};
 pub use live_call::{LiveCallRequest, LiveCallResponse, LiveModel};
 pub use lock::{Lock, OnChange};
+pub use preset::Preset;
 pub use request_body::{Inspected, InvalidBody, RequestBody};
 pub use rest_body::BodyMeter;
 pub use session_field::SessionField;

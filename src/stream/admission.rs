@@ -6,9 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::context::{Context, WorkerState};
 use super::denials::{
-    credential_denial, deferred, foreign_charset, limit_denial, locked_call, model_out_of_sight, no_offer,
-    origin_not_allowed, overloaded, route_not_allowed, token_elsewhere, unreadable_body, unreadable_live_call,
-    unsupported_content_type,
+    credential_denial, deferred, foreign_charset, limit_denial, model_out_of_sight, no_offer, origin_not_allowed,
+    overloaded, route_not_allowed, token_elsewhere, unreadable_body, unreadable_live_call, unsupported_content_type,
 };
 use super::identity::Identified;
 use super::named_call::{Claimant, NamedCall};
@@ -19,7 +18,7 @@ use crate::credential::{
     Caller, PresentedTokens, SHORTEST_TOKEN, SubprotocolOffer, presented_token, query_keys, stands_in,
 };
 use crate::denial::{Denial, Subject};
-use crate::endpoint::{CallAction, CallPath, Endpoint, Mint, Path};
+use crate::endpoint::{CallPath, Endpoint, Mint, Path};
 use crate::host::StreamHost;
 use crate::http::Param;
 use crate::limit::{SessionBounds, SessionLimits};
@@ -28,7 +27,6 @@ use crate::metrics::SessionLabels;
 use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider, ProviderKind};
 use crate::process::{SessionHandle, Sessions, Share};
-use crate::protocol::Lock;
 use crate::secret::Secret;
 use crate::usage::{Estimated, MicroUsd, PriceList, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
 
@@ -141,10 +139,7 @@ impl Admission {
         if !self.caller.policies.allows(&self.policy.name) {
             return Err(route_not_allowed());
         }
-        if begins_call(&self.endpoint) && !self.lock().is_empty() {
-            // What is said in a call passes the gateway by: nothing could keep the lock.
-            return Err(locked_call());
-        }
+        self.check_session_fields()?;
         let claimant = Claimant { plan, policy: &self.policy, caller: &self.caller, user: self.user.as_deref() };
         let call = match self.endpoint.call() {
             Some(id) => Some(Box::new(NamedCall::new(id, &claimant, sessions)?)),
@@ -264,11 +259,6 @@ impl Admission {
             None => (policy, secret),
             Some(sealed) => (policy.tighten(&sealed.limits), secret.into_iter().chain(sealed.max_duration).min()),
         }
-    }
-
-    /// The session fields that may not be changed: the policy's, and the client secret's beside them.
-    pub(crate) fn lock(&self) -> &Lock {
-        self.client_secret.as_ref().map_or(&self.policy.lock, |client_secret| &client_secret.lock)
     }
 
     /// The providers that it can only be for: a client secret's, and the one that serves a call which it names.
@@ -440,10 +430,6 @@ fn check_endpoint(plan: &Plan, endpoint: &Endpoint, client_secret: Option<&Opene
         _ if client_secret.is_some() && !endpoint.takes_client_secrets() => Err(route_not_allowed()),
         _ => Ok(()),
     }
-}
-
-fn begins_call(endpoint: &Endpoint) -> bool {
-    matches!(endpoint, Endpoint::StartCall(_) | Endpoint::Call(_, CallAction::Accept))
 }
 
 /// RFC 6454 section 7.3: a request has one Origin at most; of several, each must be allowed. Envoy joins lines by commas,

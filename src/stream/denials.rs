@@ -270,8 +270,13 @@ pub(super) fn raw_call_id() -> Denial {
 }
 
 pub(super) fn locked_call() -> Denial {
-    let message = "Fields of the session are locked, and what is said in a call passes the gateway by, so that nothing could \
-                   keep them. Use a WebSocket.";
+    let message = "Fields of the session are locked, preset or hidden, and what is said in a call passes the gateway by, so \
+                   that nothing could keep them so. Use a WebSocket.";
+    Denial::new(DenialCode::RouteNotAllowed, message)
+}
+
+pub(super) fn unpresettable() -> Denial {
+    let message = "The gateway sets fields of the session first, which it cannot do in a session of this kind.";
     Denial::new(DenialCode::RouteNotAllowed, message)
 }
 

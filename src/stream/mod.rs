@@ -23,6 +23,7 @@ mod redaction;
 mod request;
 mod request_head;
 mod rest;
+mod session_fields;
 mod session_meter;
 mod state;
 mod stream_options;

@@ -14,7 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::limit::{Ending, Limit, Progress, SessionBounds};
 use crate::policy::Policy;
 use crate::process::{Sessions, Share, SharedBudgets};
-use crate::protocol::{ClientMessage, Lock, ModelRole, OnChange, RequestedModel};
+use crate::protocol::{ClientMessage, Hide, Lock, ModelRole, OnChange, RequestedModel};
 use crate::usage::{Estimated, Meter, MeterEvent, MicroUsd, PriceList, Reported, Tally};
 use under_way::UnderWay;
 
@@ -26,6 +26,8 @@ pub(crate) struct SessionMeter {
     pub caller: Arc<Caller>,
     /// What the client may not change.
     pub lock: Lock,
+    /// What the client does not get to see.
+    pub hide: Hide,
     /// The only models that the client may name, if its secret binds it to some.
     minted_models: Option<Box<MintedModels>>,
     bounds: SessionBounds,
@@ -67,6 +69,7 @@ impl SessionMeter {
             policy: admission.policy.clone(),
             caller: admission.caller.clone(),
             lock: admission.lock().clone(),
+            hide: admission.hide().clone(),
             minted_models: admission.binding_models().cloned().map(Box::new),
             bounds,
             share: admission.share.map(Box::new),

@@ -8,6 +8,8 @@
 mod client_says;
 mod from_client;
 mod from_upstream;
+mod own_events;
+mod upstream_message;
 mod upstream_read;
 mod watcher;
 
@@ -24,10 +26,12 @@ use crate::limit::Ending;
 use crate::memory::{MemoryAccount, Overdrawn, Reservation};
 use crate::policy::Provider;
 use crate::process::Sessions;
-use crate::protocol::{ClientMessage, OnChange, UpstreamMessage};
+use crate::protocol::{ClientMessage, OnChange};
 use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
-use crate::ws::{CloseFrame, Follower, ReadBuffer, Rewrite, Sender};
+use crate::ws::{CloseFrame, FollowedRead, Follower, ReadBuffer, Rewrite, Sender};
 use client_says::{CLIENT_TYPE, ClientSays};
+use own_events::OwnEvents;
+use upstream_message::UpstreamMessageRead;
 use upstream_read::InsertionPoint;
 use watcher::Watcher;
 
@@ -54,8 +58,10 @@ pub(crate) struct WebSocketRelay {
     client_message: Option<Box<ClientMessage>>,
     /// What the client's message says, as far as that is wanted for an estimate.
     client_says: ClientSays,
-    /// The same of the upstream's, while it may matter.
-    upstream_message: Option<Box<UpstreamMessage>>,
+    /// The upstream's message, as far as it has come and may matter.
+    upstream_message: UpstreamMessageRead,
+    /// What the gateway says to either side itself, in a session that goes on.
+    own_events: Option<Box<OwnEvents>>,
     started: Option<SystemTime>,
     /// When messages last passed, as far as a tick has seen.
     last_activity: SystemTime,
@@ -83,7 +89,8 @@ impl WebSocketRelay {
     ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
         let meter = SessionMeter::new(admission, upstream.model);
-        let held = OWN_SIZE + meter.held();
+        let own_events = OwnEvents::new(admission.preset(), meter.lock.reaction()).map(Box::new);
+        let held = OWN_SIZE + meter.held() + own_events.as_ref().map_or(0, |own| own.held());
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
@@ -91,9 +98,10 @@ impl WebSocketRelay {
             provider: upstream.provider.clone(),
             client: client_follower(&meter),
             client_says: ClientSays::default(),
-            upstream: Follower::new(Sender::Server, UPSTREAM_FIRST),
+            upstream: upstream_follower(&meter, own_events.is_some()),
             client_message: None,
-            upstream_message: None,
+            upstream_message: UpstreamMessageRead::default(),
+            own_events,
             meter,
             started: None,
             last_activity: now,
@@ -115,8 +123,9 @@ impl WebSocketRelay {
     /// It only watches: nothing that its client says goes on.
     pub(crate) fn watch(&mut self) {
         self.client = Follower::new(Sender::Client, 0);
-        self.upstream = Follower::new(Sender::Server, UPSTREAM_FIRST).telling_pings();
+        self.upstream = upstream_follower(&self.meter, false).telling_pings();
         self.watcher = Some(Watcher::default());
+        self.own_events = None;
     }
 
     /// Its model, if one is known.
@@ -206,10 +215,10 @@ impl WebSocketRelay {
     /// Tells what is held now, of messages that are not complete and beside that.
     fn account(&mut self) -> Result<(), Overdrawn> {
         let client = self.client_message.as_ref().map_or(0, |message| size_of::<ClientMessage>() + message.held());
-        let upstream =
-            self.upstream_message.as_ref().map_or(0, |message| size_of::<UpstreamMessage>() + message.held());
+        let upstream = self.upstream_message.held();
         let withheld = self.client.held().saturating_add(self.upstream.held());
-        let session = OWN_SIZE.saturating_add(self.meter.held()).saturating_add(withheld);
+        let own_events = self.own_events.as_ref().map_or(0, |own| own.held());
+        let session = [OWN_SIZE, self.meter.held(), withheld, own_events].into_iter().fold(0, usize::saturating_add);
         self.reservation.hold(session.saturating_add(client).saturating_add(upstream))
     }
 
@@ -269,6 +278,22 @@ fn client_follower(meter: &SessionMeter) -> Follower {
         Some(OnChange::Refuse | OnChange::Drop) => follower.withholding(),
         Some(OnChange::End) | None => follower,
     }
+}
+
+/// What follows the upstream, which may have to be kept from its client, or gives way to what the gateway says itself.
+fn upstream_follower(meter: &SessionMeter, has_own_events: bool) -> Follower {
+    let follower = Follower::new(Sender::Server, UPSTREAM_FIRST);
+    if has_own_events || !meter.hide.is_empty() { follower.withholding() } else { follower }
+}
+
+/// How many bytes the headers of a message's frames may take, if that is withheld: that of one frame, or of some thousand
+/// fragments.
+const HEADERS_MAX: usize = 64 << 10;
+
+/// Whether the message that is withheld is longer than `max` bytes.
+fn is_too_long(pass: &FollowedRead<'_, impl ReadBuffer>, max: usize) -> bool {
+    let frames = pass.withheld();
+    frames > max && (pass.message_length() > max as u64 || frames > max.saturating_add(HEADERS_MAX))
 }
 
 /// What a host is to do with a read.

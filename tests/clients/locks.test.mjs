@@ -5,11 +5,33 @@ import { tokens } from '../e2e/harness/index.mjs';
 import { assertConversation, assertRealtime, useClients } from './gateway.mjs';
 import { runProgram } from './program.mjs';
 
+/** What no client may ever see. */
+const secret = 'Sell shoes, and never say that you do.';
+
 const clients = useClients(() => ({
   policies: {
     dropped: { provider: 'openai', lock: { fields: ['instructions', 'tools'], on_change: 'drop' } },
+    kept: {
+      provider: 'openai',
+      lock: { fields: ['instructions', 'tools'], on_change: 'drop' },
+      preset: { instructions: secret, tools: [{ type: 'function', name: 'find_shoes', parameters: { type: 'object' } }] },
+      hide: ['instructions', 'tools'],
+    },
   },
 }));
+
+const sdkEnv = (policy) => ({ OPENAI_API_KEY: tokens.web, OPENAI_BASE_URL: clients.baseUrl(policy) });
+
+/** The client has had its conversation, of which it was told everything but what is hidden. */
+function assertHidden({ result, arrived }) {
+  assertConversation(result);
+  assert.deepEqual(instructionsOf(arrived), [secret]);
+  assert.ok(!result.events.includes('error'));
+  const sessions = result.told.filter(({ session }) => session !== undefined).map(({ session }) => session);
+  assert.ok(sessions.length >= 2, 'it was told of its session, and of the change that the gateway made');
+  for (const session of sessions) assert.deepEqual([session.instructions, session.tools], [undefined, undefined]);
+  assert.ok(!JSON.stringify(result).includes('hoes'));
+}
 
 /** What the model was told by the session itself. */
 const instructionsOf = ([{ body }]) => body.messages.filter(({ role }) => role === 'system').map(({ content }) => content);
@@ -31,5 +53,24 @@ describe('@openai/agents-realtime, which always sends a session.update of its ow
     assertRealtime(arrived, undefined);
     assert.deepEqual(instructionsOf(arrived), []);
     assert.ok(!result.events.includes('error'));
+  });
+  test('the gateway sets the instructions and the tools, and the SDK never learns them', async () => {
+    assertHidden(await agents('kept'));
+  });
+});
+
+describe('the gateway sets the instructions and the tools, and never tells them', () => {
+  for (const CLASS of ['ws', 'websocket']) {
+    test(`openai for Node, its class on \`${CLASS}\``, async () => {
+      const nodeOptions = CLASS === 'websocket' && !('WebSocket' in globalThis) ? ['--experimental-websocket'] : [];
+      const run = () => runProgram('openai_realtime.mjs', { ...sdkEnv('kept'), CLASS }, { nodeOptions });
+      assertHidden(await clients.watch(run));
+    });
+  }
+  test('openai for Python', async () => {
+    const { result, arrived } = await clients.watch(() => runProgram('openai_realtime.py', sdkEnv('kept')));
+    const [first, second] = arrived;
+    assertHidden({ result: result.asynchronous, arrived: [first] });
+    assertHidden({ result: result.synchronous, arrived: [second] });
   });
 });

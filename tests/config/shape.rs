@@ -13,7 +13,7 @@ fn an_unknown_setting_is_an_error_at_every_level() {
         ("callers.web-app.groups", "tokens, identities, user, policies, models, origins, limits"),
         (
             "policies.voice.timeout",
-            "auth, provider, providers, models, aliases, session, lock, tool_types, calls, meter",
+            "auth, provider, providers, models, aliases, session, lock, tool_types, preset, hide, calls, meter",
         ),
         ("client_secrets.ttl", "mode, sealing_keys, max_ttl"),
     ] {
@@ -206,7 +206,7 @@ fn all_errors_come_at_once_with_the_indexes_that_were_written() {
             "gateway.strip_headers[0]: found 1, expected a string",
             "gateway.strip_headers[2]: found false, expected a string",
             "policies.default.modles: unknown setting; known here: auth, provider, providers, models, aliases, session, \
-             lock, tool_types, calls, meter; did you mean models?",
+             lock, tool_types, preset, hide, calls, meter; did you mean models?",
             "providers.broken.kind: found \"nobody\", expected one of openai, azure_openai, xai, gemini, anthropic, custom",
             "providers.openai.organization: not an identifier such as org-a1b2",
             "policies.voice.providers[1]: no provider is named \"azure-us\"; known: azure-eu, broken, openai",

@@ -33,6 +33,12 @@ const files = {
     writeFileSync(sds, placed(deployText('external-key/openai.sds.yaml'), { '/etc/envoy/keys': keys }));
     return { ...gateway(), '/etc/envoy/sds/openai.yaml': sds, '/etc/envoy/keys': keys };
   },
+  'identities/jwt/envoy.yaml': () => {
+    const folder = deployPath('identities/jwt');
+    return { ...gateway(), '/etc/envoy/identities/jwt_authn.yaml': join(folder, 'jwt_authn.yaml'), '/etc/envoy/identities': folder };
+  },
+  'identities/mtls/envoy.yaml': () => ({ ...gateway(), '/etc/envoy/tls/ca.crt': certificate.chain }),
+  'identities/ext-authz/envoy.yaml': gateway,
   '../examples/aimock/envoy.yaml': tls,
 };
 
@@ -73,6 +79,9 @@ const configurations = {
   // The control listener's filter comes to its configuration only if this one's is good.
   'envoy.yaml': Object.keys(environment).filter((name) => name !== 'CONTROL_TOKEN'),
   'external-key/envoy.yaml': ['WEB_APP_TOKEN'],
+  'identities/jwt/envoy.yaml': ['OPENAI_API_KEY', 'WEB_APP_TOKEN'],
+  'identities/mtls/envoy.yaml': ['OPENAI_API_KEY', 'WEB_APP_TOKEN'],
+  'identities/ext-authz/envoy.yaml': ['OPENAI_API_KEY', 'WEB_APP_TOKEN'],
 };
 for (const [file, variables] of Object.entries(configurations)) {
   test(`${file}: the filter names every variable that is not set`, async () => {

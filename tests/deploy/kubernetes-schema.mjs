@@ -1,7 +1,7 @@
 // Kubernetes resources against the schemas of their CRDs, which @kubernetes-models compiles to validators.
 
 const packages = [
-  [/^(extensions|networking)\.istio\.io\//, '@kubernetes-models/istio'],
+  [/^(extensions|networking|security)\.istio\.io\//, '@kubernetes-models/istio'],
   [/^gateway\.envoyproxy\.io\//, '@kubernetes-models/envoy-gateway'],
   [/^gateway\.networking\.k8s\.io\//, '@kubernetes-models/gateway-api'],
   [/^(apps\/)?v1$/, 'kubernetes-models'],

@@ -13,6 +13,7 @@ const manifests = folders.flatMap((folder) =>
     .filter((name) => name.endsWith('.yaml'))
     .map((name) => `${folder}/${name}`),
 );
+manifests.push('identities/istio.yaml', 'identities/envoy-gateway.yaml');
 const resources = manifests.flatMap((file) => documents(file).map((resource) => ({ file, resource })));
 
 const resource = (folder, kind, name) => {
@@ -66,6 +67,9 @@ const plugins = {
   ),
 };
 
+const present = resource('identities/istio', 'WasmPlugin', 'realtime-byok-present').spec;
+plugins['identities/istio.yaml'] = { configuration: present.pluginConfig, hostEnvKeys: [] };
+
 /** Loads a filter, in an otherwise minimal configuration, into a real Envoy. */
 function load(filter, { env = environment, hcm } = {}) {
   const directory = scratchDirectory();
@@ -80,6 +84,7 @@ for (const [name, plugin] of Object.entries(plugins)) {
     assert.ok(ok, output);
   });
 
+  if (plugin.hostEnvKeys.length === 0) continue;
   test(`${name}: the filter names every variable that is not set`, async () => {
     const { ok, output } = await load(wasmFilter(plugin), { env: {} });
     assert.equal(ok, false, 'started without any');

@@ -29,7 +29,8 @@ whose first line is
 
 /// The reference of a schema, as Markdown.
 pub fn reference(schema: &Value) -> String {
-    let source = ["src/config/raw.rs", "src/config/raw/identity.rs"].map(repository::text).concat();
+    let files = ["raw.rs", "raw/identity.rs", "raw/policy.rs", "raw/session_fields.rs"];
+    let source = files.map(|file| repository::text(&format!("src/config/{file}"))).concat();
     let reference = Reference { definitions: &schema["definitions"], source };
     let mut page = INTRODUCTION.to_owned();
     reference.section(&mut page, ("Raw", "Top level"), schema, &[]);
@@ -165,6 +166,7 @@ fn kind(schema: &Value) -> String {
         Some("number") => "number".into(),
         Some("integer") => format!("whole number from {}", schema["minimum"]),
         Some("array") => format!("list of {}", kind(&schema["items"])),
+        Some("object") if schema["additionalProperties"].is_null() => "map".into(),
         Some("object") => format!("map of names to {}", kind(&schema["additionalProperties"])),
         None if !schema["const"].is_null() => format!("`{}`", schema["const"]),
         _ => panic!("the reference has no words for the type of {schema}"),

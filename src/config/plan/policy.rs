@@ -1,4 +1,4 @@
-//! Policies: their providers, models, limits and locks.
+//! Policies: their providers, models, limits, locks and presets.
 
 use std::sync::Arc;
 
@@ -43,6 +43,8 @@ impl Builder<'_> {
             aliases: raw.aliases.0.clone(),
             limits,
             lock: self.lock(path, raw),
+            preset: self.preset(path, raw.preset.as_ref()),
+            hide: self.hide(path, raw.hide.as_ref()),
             calls: self.calls(&path.key("calls"), raw.calls.as_ref()),
             is_metered: self.metered(path, raw),
             token_end: token_end(raw.session.as_ref()),
@@ -94,6 +96,8 @@ impl Builder<'_> {
             ("session", raw.session.is_some()),
             ("lock", raw.lock.is_some()),
             ("tool_types", raw.tool_types.is_some()),
+            ("preset", raw.preset.is_some()),
+            ("hide", raw.hide.is_some()),
         ];
         for (name, is_given) in need_it {
             if is_given && !is_metered {

@@ -1,9 +1,11 @@
-//! What policies say of the fields of sessions: which are locked, and which types of tools are allowed.
+//! What policies say of the fields of sessions: which are locked, preset or hidden, and which types of tools are allowed.
 
 use super::Builder;
+use crate::config::document::{self, Document};
 use crate::config::{Path, raw};
+use crate::json::Decimal;
 use crate::json::paths::InvalidPath;
-use crate::protocol::{Lock, OnChange, SessionField};
+use crate::protocol::{Hide, Lock, OnChange, Preset, SessionField};
 use crate::spelling::{did_you_mean, meant};
 
 /// The types of tools of OpenAI's Realtime, Live and Responses APIs, and of xAI's.
@@ -26,6 +28,9 @@ const TOOL_TYPES: [&str; 17] = [
     "web_search_preview",
     "x_search",
 ];
+
+/// Fields whose values may be fractions. What is one in Envoy's YAML is a string in the Struct that Envoy makes of it.
+const FRACTIONS: [&str; 5] = ["retention_ratio", "speed", "temperature", "threshold", "top_p"];
 
 fn reaction(raw: raw::OnChange) -> OnChange {
     match raw {
@@ -63,6 +68,45 @@ impl Builder<'_> {
         })
     }
 
+    pub(super) fn hide(&mut self, path: &Path, raw: Option<&Vec<String>>) -> Hide {
+        let hidden = path.key("hide");
+        for (index, field) in raw.into_iter().flatten().enumerate() {
+            self.session_field(&hidden.index(index), field);
+        }
+        Hide::new(raw.into_iter().flatten()).unwrap_or_else(|InvalidPath(field)| {
+            self.error(&hidden, format!("\"{field}\" is no field such as instructions or audio.output.voice"));
+            Hide::default()
+        })
+    }
+
+    pub(super) fn preset(&mut self, path: &Path, raw: Option<&raw::Preset>) -> Option<Preset> {
+        let raw::Preset(session) = raw?;
+        let path = path.key("preset");
+        let Document::Map(fields) = session else { return None };
+        if fields.is_empty() {
+            self.error(&path, "found no field, expected at least one".to_owned());
+        }
+        self.preset_fields(&path, "", fields);
+        let mut fields = with_fractions(fields);
+        if session.member("type").is_none() {
+            document::insert(&mut fields, "type".to_owned(), Document::String("realtime".to_owned()));
+        }
+        let mut json = String::new();
+        Document::Map(fields).write_json(&mut json);
+        Some(Preset::new(json))
+    }
+
+    /// Each field, and each of those in it that is known.
+    fn preset_fields(&mut self, path: &Path, within: &str, fields: &[(String, Document)]) {
+        for (name, value) in fields {
+            let (path, field) = (path.key(name), format!("{within}{name}"));
+            self.session_field(&path, &field);
+            if let (Document::Map(fields), SessionField::Known) = (value, SessionField::of(&field)) {
+                self.preset_fields(&path, &format!("{field}."), fields);
+            }
+        }
+    }
+
     /// A slip would lock nothing; what no session is known to have may be new.
     fn session_field(&mut self, path: &Path, field: &str) {
         match SessionField::of(field) {
@@ -86,4 +130,19 @@ impl Builder<'_> {
             None => self.warn(path, format!("no tool that is known is of type \"{name}\"")),
         }
     }
+}
+
+/// The same fields, with numbers for the strings that Envoy makes of fractions.
+fn with_fractions(fields: &[(String, Document)]) -> Vec<(String, Document)> {
+    let mended = |(name, value): &(String, Document)| {
+        let value = match value {
+            Document::Map(fields) => Document::Map(with_fractions(fields)),
+            Document::String(text) if FRACTIONS.contains(&name.as_str()) => {
+                Decimal::parse(text).map_or_else(|| value.clone(), Document::Number)
+            }
+            _ => value.clone(),
+        };
+        (name.clone(), value)
+    };
+    fields.iter().map(mended).collect()
 }

@@ -82,11 +82,22 @@ map!(Policy {
     session,
     lock,
     tool_types,
+    preset,
+    hide,
     calls,
     meter,
 });
 
 choice!(OnChange { "end" => End, "refuse" => Refuse, "drop" => Drop });
+
+impl Decode for Preset {
+    fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {
+        match value {
+            Document::Map(_) => Some(Self(value.clone())),
+            _ => decoder.unfit_text(value, "a map of session fields"),
+        }
+    }
+}
 
 impl Decode for Lock {
     fn decode(value: &Document, decoder: &mut Decoder) -> Option<Self> {

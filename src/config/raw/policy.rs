@@ -2,6 +2,7 @@
 
 #[cfg(feature = "schema")]
 use super::one_of;
+use super::session_fields::{Lock, Preset};
 use super::value::{Named, Span};
 
 /// What holds on a route: exactly one of `provider`, `providers` and `auth`, and rules for what is authenticated.
@@ -31,55 +32,28 @@ pub struct Policy {
     /// The types that a client's tools may have, such as `function`; others (`mcp`, `web_search`) count as a locked field.
     /// Without this: all.
     pub tool_types: Option<Vec<String>>,
+    /// Session fields that the gateway sets before its client's first message, with their values. They may be what the
+    /// provider takes in `session.update`. Names are checked as those of `lock`; `type` is `realtime` without it.
+    pub preset: Option<Preset>,
+    /// Session fields that are taken out of what the client gets to see, such as `instructions`. Names are checked as those
+    /// of `lock`.
+    pub hide: Option<Vec<String>>,
     /// What clients may do with calls (WebRTC, SIP).
     pub calls: Option<Calls>,
     /// Whether the WebSockets of the route are followed, and what they and REST answers use counted; they are without
-    /// this. `session`, `lock` and
-    /// `tool_types` need it.
+    /// this. `session`, `lock`, `tool_types`, `preset` and `hide` need it.
     pub meter: Option<bool>,
 }
 
 impl Policy {
     /// Whether there is any setting beside `auth`.
     pub fn has_others_than_auth(&self) -> bool {
-        let Self { auth: _, provider, providers, models, aliases, session, lock, tool_types, calls, meter } = self;
+        let Self { auth: _, provider, providers, models, aliases, session, lock, tool_types, .. } = self;
+        let Self { preset, hide, calls, meter, .. } = self;
         let is_handled = provider.is_some() || providers.is_some() || models.is_some() || !aliases.0.is_empty();
-        is_handled || session.is_some() || lock.is_some() || tool_types.is_some() || calls.is_some() || meter.is_some()
+        let has_fields = lock.is_some() || tool_types.is_some() || preset.is_some() || hide.is_some();
+        is_handled || has_fields || session.is_some() || calls.is_some() || meter.is_some()
     }
-}
-
-/// Session fields that a client may not change.
-pub enum Lock {
-    /// These; one that changes ends the session.
-    Fields(Vec<String>),
-    /// The long form.
-    Rules(LockRules),
-}
-
-/// Session fields that a client may not change, and what happens if it tries.
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(deny_unknown_fields, default))]
-#[derive(Default)]
-pub struct LockRules {
-    /// The fields.
-    pub fields: Vec<String>,
-    /// What becomes of a message that would change one of them, or holds a tool of a type that is not among `tool_types`.
-    #[cfg_attr(feature = "schema", schemars(extend("default" = "end")))]
-    pub on_change: OnChange,
-}
-
-/// What becomes of a message that would change what is locked.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[cfg_attr(feature = "schema", schemars(rename_all = "snake_case"))]
-pub enum OnChange {
-    /// It ends the session.
-    #[default]
-    End,
-    /// It goes no further, and the client gets the error event `field_locked`.
-    Refuse,
-    /// It goes on without what is locked.
-    Drop,
 }
 
 /// The one thing that `auth` can be.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Auth, Key, Lock, LockRules, Named, SecretSource, SecretText, Span, Time};
+use super::{Auth, Key, Lock, LockRules, Named, Preset, SecretSource, SecretText, Span, Time};
 
 macro_rules! text_schema {
     ($type:ty, $name:literal, inline: $inline:literal, $schema:tt) => {
@@ -32,6 +32,7 @@ text_schema!(Span, "Duration", inline: false, {
     "description": "A duration: `90s`, `30m`, `2h`, `1h 30m`. Longer than none.",
     "pattern": "^[0-9]+ ?[a-z]+( ?[0-9]+ ?[a-z]+)*$"
 });
+text_schema!(Preset, "Preset", inline: true, {"type": "object", "minProperties": 1});
 text_schema!(Time, "Time", inline: false, {
     "type": "string",
     "description": "A time in UTC (RFC 3339): `2027-05-01T00:00:00Z`.",

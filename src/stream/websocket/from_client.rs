@@ -5,18 +5,18 @@ use std::time::SystemTime;
 use super::super::action::BodyAction;
 use super::super::closing::{Closing, UpstreamSide};
 use super::super::session_meter::{SessionMeter, Verdict};
+use super::own_events::OwnEvents;
 use super::watcher::Heard;
-use super::{WebSocketRelay, action, close};
+use super::{WebSocketRelay, action, close, is_too_long};
 use crate::limit::Ending;
-use crate::protocol::ClientMessage;
-use crate::usage::{ClosedBy, Said};
-use crate::ws::{CloseCode, CloseFrame, Event, FollowedRead, Interest, ReadBuffer, Rewrite, Sender, message_frame};
+use crate::protocol::{ClientMessage, Lock};
+use crate::usage::{ClosedBy, RecordId, Said};
+use crate::ws::{
+    CloseCode, CloseFrame, Event, FollowedRead, Interest, ReadBuffer, Rewrite, Sender, masked_text_frame, message_frame,
+};
 
 /// How long a message of the client's may be that may have to be refused or changed, and so is withheld whole.
 const WITHHELD_MAX: usize = 256 << 10;
-
-/// How many bytes its frames' headers may take: that of one frame, or of some thousand fragments.
-const HEADERS_MAX: usize = 64 << 10;
 
 /// What one read of the client's comes to.
 struct ClientRead {
@@ -75,9 +75,14 @@ impl WebSocketRelay {
 
     /// Follows a read up to its end, or to what ends the session.
     fn read_client(&mut self, buffer: &mut dyn ReadBuffer, now: SystemTime) -> ClientRead {
-        let Self { meter, client, client_message, client_says, closed, mask, .. } = &mut *self;
+        let Self { id, meter, client, client_message, client_says, closed, mask, own_events, .. } = &mut *self;
         let (mut said, mut closing) = (Said::default(), None);
+        let is_at_boundary = client.at_message_boundary();
         let mut pass = client.pass(buffer);
+        if let Some(event) = own_events.as_mut().filter(|_| is_at_boundary).and_then(|own| own.preset(*id)) {
+            said.add(Said::message(event.len() as u64));
+            pass.insert(0, masked_text_frame(&event, *mask));
+        }
         let message = || Box::new(ClientMessage::new(&meter.lock));
         while closing.is_none()
             && let Some(event) = pass.next(&mut |piece| {
@@ -95,7 +100,8 @@ impl WebSocketRelay {
                     said.add(std::mem::take(client_says).said(pass.message_length()));
                     let message = client_message.take().unwrap_or_else(message);
                     let verdict = if meter.inspects_client() { judge(meter, *message, &pass) } else { Verdict::Passes };
-                    let ending = carry_out(verdict, meter, *mask, &mut pass);
+                    let own_events = own_events.as_deref_mut().map(|own| (own, *id));
+                    let ending = carry_out(verdict, &meter.lock, own_events, *mask, &mut pass);
                     ending.map(|ending| Closing::new(ending, now))
                 }
                 Event::ProtocolError(error) => Some(Closing::for_protocol_error(Sender::Client, error, now)),
@@ -106,7 +112,7 @@ impl WebSocketRelay {
                 Event::Ping(_) => None,
             };
         }
-        if is_too_long(&pass) {
+        if is_too_long(&pass, WITHHELD_MAX) {
             closing = closing.or_else(|| Some(Closing::new(Ending::MessageTooBig, now)));
         }
         if closing.is_none() {
@@ -159,32 +165,30 @@ impl WebSocketRelay {
 
 /// Judges a message that has ended.
 fn judge(meter: &SessionMeter, message: ClientMessage, pass: &FollowedRead<'_, impl ReadBuffer>) -> Verdict {
-    if is_too_long(pass) { Verdict::Ends(Ending::MessageTooBig) } else { meter.judge(message) }
-}
-
-/// Whether the message that is withheld is longer than any may be.
-fn is_too_long(pass: &FollowedRead<'_, impl ReadBuffer>) -> bool {
-    let frames = pass.withheld();
-    frames > WITHHELD_MAX && (pass.message_length() > WITHHELD_MAX as u64 || frames > WITHHELD_MAX + HEADERS_MAX)
+    if is_too_long(pass, WITHHELD_MAX) { Verdict::Ends(Ending::MessageTooBig) } else { meter.judge(message) }
 }
 
 /// Does with a message that has ended what becomes of it. Says why it ends the session, if it does.
 fn carry_out(
     verdict: Verdict,
-    meter: &SessionMeter,
+    lock: &Lock,
+    own_events: Option<(&mut OwnEvents, RecordId)>,
     mask: [u8; 4],
     pass: &mut FollowedRead<'_, impl ReadBuffer>,
 ) -> Option<Ending> {
     match verdict {
         Verdict::Passes => pass.release(),
         Verdict::Ends(ending) => return Some(ending),
-        Verdict::Refused(..) => {}
+        Verdict::Refused(field, event_id) => {
+            let question = own_events.and_then(|(own, id)| own.refuse(id, field, event_id));
+            pass.replace(question.map_or_else(Vec::new, |event| masked_text_frame(&event, mask)));
+        }
         Verdict::Stripped => {
             let (opcode, event) = match pass.withheld_message() {
                 Ok(message) => message,
                 Err(error) => return Some(Ending::ProtocolError(error.to_string().into())),
             };
-            match meter.lock.unlocked(&event) {
+            match lock.unlocked(&event) {
                 Ok(event) => pass.replace(message_frame(opcode, Some(mask), event)),
                 Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
             }
