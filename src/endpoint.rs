@@ -10,7 +10,8 @@ mod calls;
 mod control;
 mod path;
 
-use crate::http::{Target, trim};
+use crate::http::{Param, Target, trim};
+use crate::protocol::{ModelPlace, SessionKind};
 
 use calls::Joined;
 
@@ -23,14 +24,12 @@ pub use path::{InvalidPath, Path};
 /// What a request addresses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Endpoint {
-    /// A WebSocket of a realtime session: `…/realtime`, and where else such live.
-    Realtime,
+    /// A WebSocket that begins a session of this kind.
+    WebSocket(SessionKind),
     /// A WebSocket that joins the call of this id.
     Sideband(CallId, SidebandPath),
-    /// A WebSocket of the Responses API: `…/responses`.
-    Responses,
-    /// A WebSocket anywhere else.
-    WebSocket,
+    /// A WebSocket that goes on from the session of this id, in one of its own: `…/live/sessions/{id}/fork`.
+    Fork(CallId),
     /// Mints a client secret.
     Mint(Mint),
     /// Begins a WebRTC call.
@@ -132,7 +131,19 @@ impl Endpoint {
 
     /// Whether it is a WebSocket.
     pub fn is_websocket(&self) -> bool {
-        matches!(self, Self::Realtime | Self::Sideband(..) | Self::Responses | Self::WebSocket)
+        self.kind().is_some()
+    }
+
+    /// The kind of session that its WebSocket is of, if it is one.
+    pub fn kind(&self) -> Option<SessionKind> {
+        match self {
+            Self::WebSocket(kind) => Some(*kind),
+            Self::Sideband(_, SidebandPath::Realtime) => Some(SessionKind::Conversation),
+            Self::Sideband(_, SidebandPath::Translations) => Some(SessionKind::Translation),
+            Self::Sideband(_, SidebandPath::Attach) => Some(SessionKind::Live),
+            Self::Fork(_) => Some(SessionKind::LiveFork),
+            _ => None,
+        }
     }
 
     /// Whether it begins a session, to be listed and limited as one: a WebSocket or a call.
@@ -142,7 +153,18 @@ impl Endpoint {
 
     /// Whether a client secret opens it: what a realtime session begins with.
     pub fn takes_client_secrets(&self) -> bool {
-        matches!(self, Self::Realtime | Self::Sideband(..) | Self::StartCall(_))
+        let is_realtime = |kind: &SessionKind| match kind {
+            SessionKind::Conversation
+            | SessionKind::Transcription
+            | SessionKind::Translation
+            | SessionKind::GeminiLive => true,
+            SessionKind::Responses | SessionKind::Live | SessionKind::LiveFork | SessionKind::Other => false,
+        };
+        match self {
+            Self::WebSocket(kind) => is_realtime(kind),
+            Self::Sideband(..) | Self::StartCall(_) => true,
+            _ => false,
+        }
     }
 
     /// Whether its response may tell usage that was not told before. Reading what was made before, or changing it,
@@ -163,9 +185,11 @@ impl Endpoint {
     /// Whether a request, with a body or without one, is subject to a rule on models even if it names none.
     pub fn must_name_model(&self, has_body: bool) -> bool {
         match self {
-            Self::Realtime | Self::Responses | Self::WebSocket | Self::Mint(_) | Self::StartCall(_) => true,
-            // The model of a call was judged when it began.
-            Self::Sideband(..) | Self::Call(_, CallAction::Download) => false,
+            // Where messages name it, they are judged.
+            Self::WebSocket(kind) => kind.row().model == ModelPlace::Query,
+            Self::Mint(_) | Self::StartCall(_) => true,
+            // The model of a call was judged when it began, and that of a fork is told by the upstream.
+            Self::Sideband(..) | Self::Fork(_) | Self::Call(_, CallAction::Download) => false,
             Self::Call(..) | Self::Completions | Self::Creation | Self::Deferred | Self::Update => has_body,
             Self::Retrieve | Self::Forbidden => false,
         }
@@ -174,7 +198,7 @@ impl Endpoint {
     /// The call that it names, by the id that the client knows.
     pub fn call(&self) -> Option<&CallId> {
         match self {
-            Self::Sideband(id, _) | Self::Call(id, _) => Some(id),
+            Self::Sideband(id, _) | Self::Call(id, _) | Self::Fork(id) => Some(id),
             _ => None,
         }
     }
@@ -186,16 +210,31 @@ impl Endpoint {
 
     fn of_upgrade(found: Option<(Resource, Match)>, target: &Target<'_>, tail: Tail<'_>) -> Self {
         match (found, Joined::read(target)) {
-            (Some((Resource::Realtime, Match::Exact)), Joined::Nothing) => Self::Realtime,
-            (Some((Resource::Realtime, Match::Exact)), Joined::Call(id)) => Self::Sideband(id, SidebandPath::Realtime),
+            (Some((Resource::Realtime(SessionKind::Conversation), Match::Exact)), Joined::Nothing)
+                if is_to_transcribe(target) =>
+            {
+                Self::WebSocket(SessionKind::Transcription)
+            }
+            (Some((Resource::Realtime(kind), Match::Exact)), Joined::Nothing) => Self::WebSocket(kind),
+            (Some((Resource::Realtime(kind), Match::Exact)), Joined::Call(id)) => match kind {
+                SessionKind::Conversation => Self::Sideband(id, SidebandPath::Realtime),
+                SessionKind::Translation => Self::Sideband(id, SidebandPath::Translations),
+                _ => Self::Forbidden,
+            },
             (Some((Resource::Attach, Match::Exact)), Joined::Nothing) => {
                 CallId::above(tail).map_or(Self::Forbidden, |id| Self::Sideband(id, SidebandPath::Attach))
             }
+            (Some((Resource::Fork, Match::Exact)), Joined::Nothing) => {
+                CallId::above(tail).map_or(Self::Forbidden, Self::Fork)
+            }
             // What could be read as one call or another, and what stands below a call.
             (_, Joined::Call(_) | Joined::Unclear) => Self::Forbidden,
-            (Some((Resource::Attach | Resource::Call(_) | Resource::OtherOfCall, _)), _) => Self::Forbidden,
-            (Some((Resource::Responses, Match::Exact)), _) => Self::Responses,
-            _ => Self::WebSocket,
+            (Some((Resource::Attach | Resource::Fork | Resource::Call(_) | Resource::OtherOfCall, _)), _) => {
+                Self::Forbidden
+            }
+            (Some((Resource::Responses, Match::Exact)), _) => Self::WebSocket(SessionKind::Responses),
+            (Some((Resource::Calls(CallPath::Live), Match::Exact)), _) => Self::WebSocket(SessionKind::Live),
+            _ => Self::WebSocket(SessionKind::Other),
         }
     }
 
@@ -206,12 +245,12 @@ impl Endpoint {
             Some((Resource::Mint(_) | Resource::Secrets, _)) => Self::Forbidden,
             Some((Resource::Calls(path), Match::Exact)) if is_post => Self::StartCall(path),
             // OpenAI's former API began WebRTC calls by a POST to the WebSocket's path.
-            Some((Resource::Calls(_) | Resource::Realtime, _)) if is_post => Self::Forbidden,
+            Some((Resource::Calls(_) | Resource::Realtime(_), _)) if is_post => Self::Forbidden,
             Some((Resource::Call(action), Match::Exact)) if method.does(action) => {
                 CallId::above(tail).map_or(Self::Forbidden, |id| Self::Call(id, action))
             }
             // Below a call nothing is done to it without looking at whose it is.
-            Some((Resource::Attach | Resource::Call(_) | Resource::OtherOfCall, _)) => Self::Forbidden,
+            Some((Resource::Attach | Resource::Fork | Resource::Call(_) | Resource::OtherOfCall, _)) => Self::Forbidden,
             _ => Self::of_rest(method, tail),
         }
     }
@@ -245,29 +284,38 @@ enum Resource {
     Call(CallAction),
     /// Where a WebSocket joins a call of Live.
     Attach,
-    /// Below a call, what is not treated here, such as the fork of it.
+    /// Where one goes on from a session of Live.
+    Fork,
+    /// Below a call, what is not treated here.
     OtherOfCall,
-    Realtime,
+    /// Where such sessions begin.
+    Realtime(SessionKind),
     Responses,
 }
 
 impl Resource {
     /// What a path names that ends in these segments, and how.
     fn of(path: &Path<'_>, tail: Tail<'_>) -> Option<(Self, Match)> {
+        if path.is_gemini_live() {
+            return Some((Self::Realtime(SessionKind::GeminiLive), Match::Exact));
+        }
         if path.is_literal {
-            if let Some(resource) = Self::at_end(tail, GEMINI_LIVE) {
+            if let Some(resource) = Self::at_end(tail) {
                 return Some((resource, Match::Exact));
             }
             if is_normal(tail) {
                 return None;
             }
         }
-        let resource = with_normal(tail, |tail| Self::at_end(tail, ".bidigeneratecontent"))?;
+        let resource = with_normal(tail, |tail| match tail {
+            [last, ..] if last.ends_with(".bidigeneratecontent") => Some(Self::Realtime(SessionKind::GeminiLive)),
+            tail => Self::at_end(tail),
+        })?;
         Some((resource, Match::Lookalike))
     }
 
-    /// What ends in these segments, the very last first. The list of all ends that matter, but for the one with capitals.
-    fn at_end(tail: Tail<'_>, gemini_live: &str) -> Option<Self> {
+    /// What ends in these segments, the very last first. The list of all ends that matter, but for those with capitals.
+    fn at_end(tail: Tail<'_>) -> Option<Self> {
         Some(match tail {
             ["client_secrets", "realtime", ..] => Self::Mint(Mint::ClientSecrets),
             ["client_secrets", "translations", "realtime", ..] => Self::Mint(Mint::TranslationClientSecrets),
@@ -284,23 +332,28 @@ impl Resource {
                 CallAction::named(below).map_or(Self::OtherOfCall, Self::Call)
             }
             ["attach", _, "sessions", "live", _] => Self::Attach,
+            ["fork", _, "sessions", "live", _] => Self::Fork,
             ["content", _, "sessions", "live", _] => Self::Call(CallAction::Download),
             [below, _, "sessions", "live", _] => CallAction::named(below).map_or(Self::OtherOfCall, Self::Call),
             [_, "calls", "realtime", ..]
             | [_, "calls", "translations", "realtime", _]
             | [_, "sessions", "live", ..] => Self::OtherOfCall,
-            ["realtime", ..] | ["translations", "realtime", ..] => Self::Realtime,
+            ["translations", "realtime", ..] => Self::Realtime(SessionKind::Translation),
+            ["realtime", ..] => Self::Realtime(SessionKind::Conversation),
             // Gateways whose paths end with the provider's name.
-            ["openai", ..] => Self::Realtime,
-            [last, ..] if last.ends_with(gemini_live) => Self::Realtime,
+            ["openai", ..] => Self::Realtime(SessionKind::Conversation),
             ["responses", ..] => Self::Responses,
             _ => return None,
         })
     }
 }
 
-/// The end of the name under which Gemini serves Live, which has capitals.
-const GEMINI_LIVE: &str = ".BidiGenerateContent";
+/// Whether a session's query asks for one that transcribes, in the one way that all upstreams read.
+fn is_to_transcribe(target: &Target<'_>) -> bool {
+    let mut intents = target.params().filter(|param| param.is("intent"));
+    let is_meant = |param: Param<'_>| param.is_exactly("intent") && param.raw() == b"intent=transcription";
+    intents.next().is_some_and(is_meant) && intents.next().is_none()
+}
 
 /// The endpoint of a `POST` that names nothing which is listed, by what its path ends in.
 fn made_at_end(tail: Tail<'_>) -> Endpoint {

@@ -10,7 +10,7 @@ use crate::name_rule::NameRule;
 use crate::policy::{CallRules, Credential, Policy, Provider, ProviderKind, TokenEnd};
 use crate::protocol::{Hide, Lock};
 use crate::usage::{
-    Estimated, Input, MicroUsd, Output, Record, RecordId, SessionKind, Status, Tally, Timestamp, Tokens, Traffic,
+    Estimated, Input, MicroUsd, Output, Record, RecordId, Status, Tally, Timestamp, Tokens, Traffic, Transport,
 };
 
 /// The caller `web-app`, who may do everything.
@@ -52,7 +52,7 @@ pub(crate) fn policy() -> Policy {
 pub(crate) fn record(id: u128, started: u64) -> Record {
     Record {
         id: RecordId::new(id),
-        kind: SessionKind::WebSocket,
+        kind: Transport::WebSocket,
         status: Status::Open,
         upstream_id: Some("sess_1".into()),
         caller: "web-app".into(),

@@ -2,7 +2,7 @@
 //! policy with a lock does.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use realtime_byok::protocol::{ClientMessage, Lock};
+use realtime_byok::protocol::{ClientMessage, Lock, SessionKind};
 use realtime_byok::ws::{Event, Follower, FrameHeader, Interest, OpCode, Sender, mask};
 use std::hint::black_box;
 
@@ -47,14 +47,15 @@ fn skip(sender: Sender, bytes: &[u8]) -> u64 {
 /// Follows the bytes as they come, and reads all that is in them.
 fn judge(sender: Sender, bytes: &[u8]) -> u64 {
     let lock = Lock::new(["instructions", "tools", "audio.output.voice"]).unwrap_or_default();
-    let (mut follower, mut message) = (Follower::new(sender, 4096), ClientMessage::new(&lock));
+    let (mut follower, mut message) =
+        (Follower::new(sender, 4096), ClientMessage::new(&lock, SessionKind::Conversation));
     for read in bytes.chunks(READ) {
         let mut pass = follower.pass(read);
         while let Some(event) = pass.next(&mut |piece| {
             message.feed(piece);
             Interest::Stream
         }) {
-            let whole = std::mem::replace(&mut message, ClientMessage::new(&lock));
+            let whole = std::mem::replace(&mut message, ClientMessage::new(&lock, SessionKind::Conversation));
             assert!(event == Event::MessageEnd && black_box(whole.finish()).is_ok());
         }
     }

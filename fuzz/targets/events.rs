@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 
 use realtime_byok::host::Attribute;
 use realtime_byok::json::matcher;
-use realtime_byok::protocol::{ClientMessage, Lock, ModelRole, Unreadable, UpstreamMessage};
+use realtime_byok::protocol::{ClientMessage, Lock, ModelRole, SessionKind, Unreadable, UpstreamMessage};
 use realtime_byok::stream::{AccessLog, RequestAction, ResponseAction};
 use realtime_byok::usage::{Reported, ReportedUsage};
 
@@ -139,7 +139,7 @@ fn touches(container: &Tree, path: &str) -> bool {
 
 fn compare_client(bytes: &[u8]) {
     let judge = |pieces: &[&[u8]]| {
-        let mut message = ClientMessage::new(&LOCK);
+        let mut message = ClientMessage::new(&LOCK, SessionKind::Conversation);
         pieces.iter().for_each(|piece| message.feed(piece));
         assert!(message.held() <= 16 << 10, "{}", message.held());
         message.finish()
@@ -173,7 +173,7 @@ fn compare_client(bytes: &[u8]) {
 /// An event of the upstream's, whole and cut, and its usage where that is told plainly.
 fn compare_upstream(bytes: &[u8]) {
     let report = |pieces: &[&[u8]]| {
-        let mut message = UpstreamMessage::new();
+        let mut message = UpstreamMessage::of(SessionKind::Other);
         pieces.iter().for_each(|piece| _ = message.feed_event(piece));
         assert!(message.held() <= 16 << 10, "{}", message.held());
         message.end_event()
@@ -185,7 +185,7 @@ fn compare_upstream(bytes: &[u8]) {
     }
     let Some(tree) = Tree::read(bytes).filter(|tree| !tree.repeats()) else { return };
     match tree.get("type").and_then(Tree::text) {
-        Some("response.created") => assert!(matches!(ours, Reported::ResponseStarted)),
+        Some("response.created") => assert!(matches!(ours, Reported::ResponseStarted { .. })),
         Some("session.created" | "session.updated") => {
             let Reported::Session(names) = ours else {
                 return assert!(tree.at("session.id").is_none_or(|id| id.text().is_none()));

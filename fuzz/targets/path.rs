@@ -7,8 +7,9 @@
 //! | percent-decodes | strips `;parameters` | folds `//` | resolves dot segments | trims a slash | trims dots | ignores case | parses as browsers do |
 
 use percent_encoding::percent_decode;
-use realtime_byok::endpoint::{CallAction, CallId, Endpoint, Mint, Path};
+use realtime_byok::endpoint::{CallAction, CallId, Endpoint, Mint, Path, SidebandPath};
 use realtime_byok::http::Target;
+use realtime_byok::protocol::SessionKind;
 use url::Url;
 
 /// What upstreams do whatever the input says.
@@ -32,12 +33,15 @@ pub fn run(bytes: &[u8]) {
         if let Ok((seen, _)) = Endpoint::read(b"GET", &target, Some(b"websocket")) {
             let ends = |ends: &[&str]| ends.iter().any(|end| path.ends_with(format!("/{end}").as_bytes()));
             match seen {
-                Endpoint::Realtime | Endpoint::Sideband(..) => assert!(
-                    ends(&["realtime", "realtime/translations", "openai", "live"])
-                        || path.to_ascii_lowercase().ends_with(b".bidigeneratecontent")
-                        || path.ends_with(b"/attach")
-                ),
-                Endpoint::Responses => assert!(ends(&["responses"])),
+                Endpoint::WebSocket(SessionKind::Conversation | SessionKind::Transcription)
+                | Endpoint::Sideband(_, SidebandPath::Realtime) => assert!(ends(&["realtime", "openai"])),
+                Endpoint::WebSocket(SessionKind::Translation) | Endpoint::Sideband(_, SidebandPath::Translations) => {
+                    assert!(ends(&["realtime/translations"]));
+                }
+                Endpoint::WebSocket(SessionKind::Live) => assert!(ends(&["live/sessions"])),
+                Endpoint::Sideband(_, SidebandPath::Attach) => assert!(path.ends_with(b"/attach")),
+                Endpoint::Fork(_) => assert!(path.ends_with(b"/fork")),
+                Endpoint::WebSocket(SessionKind::Responses) => assert!(ends(&["responses"])),
                 _ => {}
             }
         }

@@ -14,7 +14,7 @@ use crate::process::shared_data::memory::Memory;
 use crate::process::{CallTerms, Role};
 use crate::secret::Secret;
 use crate::testing::{caller, provider, record};
-use crate::usage::{IdDigest, Input, MicroUsd, Output, SessionKind, Tally, Tokens};
+use crate::usage::{IdDigest, Input, MicroUsd, Output, Tally, Tokens, Transport};
 
 /// One worker among those that share a store.
 struct Worker {
@@ -64,7 +64,7 @@ impl Worker {
     /// The same, under these limits.
     fn call_under(&mut self, number: u128, limits: SessionLimits) -> Call {
         let record =
-            Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
+            Record { kind: Transport::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(number, 100) };
         let record = Record { usage: Tally::default(), cost_usd: MicroUsd(0), ..record };
         let sessions = &mut self.sessions;
         let mut handle = sessions.admit(&web_app(), None, || at(100)).unwrap_or_else(|_| panic!("there is room"));
@@ -96,8 +96,7 @@ impl Worker {
 
     /// What is kept of a call of which only a WebSocket is known that has joined it.
     fn joined(&self, number: u128) -> Call {
-        let record =
-            Record { kind: SessionKind::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(77, 100) };
+        let record = Record { kind: Transport::WebRtc, upstream_id: Some(format!("rtc_{number}")), ..record(77, 100) };
         let mut call = Call::new(record, at(101), Watch::NotNeeded);
         call.hangup = Some(hangup(&format!("rtc_{number}")));
         call

@@ -13,11 +13,10 @@ mod session_fields;
 mod value;
 
 pub use policy::{Auth, Calls, Permission, Policy, SessionLimits};
+pub use session_fields::{Lock, LockRules, OnChange, Preset};
 pub use value::{Named, SecretText, Span, Time};
 
 pub use identity::{Identity, Present, User};
-
-pub use session_fields::{Lock, LockRules, OnChange, Preset};
 
 /// The configuration of the realtime-byok filter.
 #[derive(Default)]

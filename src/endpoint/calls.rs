@@ -36,6 +36,8 @@ pub enum CallAction {
 pub enum SidebandPath {
     /// `…/realtime?call_id={id}`
     Realtime,
+    /// `…/realtime/translations?call_id={id}`
+    Translations,
     /// `…/live/sessions/{id}/attach`
     Attach,
 }
@@ -71,7 +73,7 @@ impl SidebandPath {
     pub fn collection(self, path: &[u8]) -> Vec<u8> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         match self {
-            Self::Realtime => [path, b"/calls"].concat(),
+            Self::Realtime | Self::Translations => [path, b"/calls"].concat(),
             Self::Attach => {
                 let mut ends = path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
                 let above = ends.nth(1).unwrap_or_default();

@@ -67,6 +67,12 @@ impl<'a> Path<'a> {
         ["google.ai.generativelanguage.", "/v1beta/", "/v1alpha/"].iter().any(|part| self.text.contains(part))
     }
 
+    /// Whether it is one at which Gemini serves Live: Google's SDK for JavaScript writes an empty segment in front of it.
+    pub(super) fn is_gemini_live(&self) -> bool {
+        let ends = [".BidiGenerateContent", ".BidiGenerateContentConstrained", ".LlmBidiService/BidiGenerateContent"];
+        matches!(&self.text, Cow::Borrowed(text) if ends.iter().any(|end| text.ends_with(end)))
+    }
+
     /// The segments that stand behind one of this name, such as models behind `deployments`.
     pub fn below(&self, folder: &str) -> impl Iterator<Item = &str> {
         let mut segments = self.text.split('/').filter(|segment| !segment.is_empty());

@@ -62,10 +62,20 @@ fn documented_paths_are_exact_below_any_prefix() {
         for (path, want) in STARTS {
             assert_eq!(post(&format!("{prefix}{path}")), Endpoint::StartCall(want), "{path}");
         }
-        assert_eq!(upgrade(&format!("{prefix}responses")), Endpoint::Responses);
-        for path in ["realtime", "realtime/translations", "openai", "ws/google.v1beta.Service.BidiGenerateContent"] {
-            assert_eq!(upgrade(&format!("{prefix}{path}")), Endpoint::Realtime, "{path}");
+        assert_eq!(upgrade(&format!("{prefix}responses")), Endpoint::WebSocket(SessionKind::Responses));
+        for (path, kind) in [
+            ("realtime", SessionKind::Conversation),
+            ("realtime?model=m&intent=transcription", SessionKind::Transcription),
+            ("realtime/translations", SessionKind::Translation),
+            ("openai", SessionKind::Conversation),
+            ("live/sessions", SessionKind::Live),
+            ("ws/google.v1beta.Service.BidiGenerateContent", SessionKind::GeminiLive),
+            ("ws/google.v1alpha.Service.BidiGenerateContentConstrained", SessionKind::GeminiLive),
+            ("ws/google.cloud.aiplatform.v1.LlmBidiService/BidiGenerateContent", SessionKind::GeminiLive),
+        ] {
+            assert_eq!(upgrade(&format!("{prefix}{path}")), Endpoint::WebSocket(kind), "{path}");
         }
+        assert_eq!(upgrade(&format!("{prefix}live/sessions/live_1/fork")), Endpoint::Fork(id("live_1")));
     }
 }
 
@@ -266,7 +276,32 @@ fn a_websocket_is_known_by_its_exact_path_only() {
         "/",
         "/ws",
     ] {
-        assert_eq!(upgrade(path), Endpoint::WebSocket, "{path}");
+        assert_eq!(upgrade(path), Endpoint::WebSocket(SessionKind::Other), "{path}");
+    }
+}
+
+#[test]
+fn empty_segments_do_not_hide_gemini_and_an_intent_must_be_plain() {
+    for path in ["//ws/g.v1beta.S.BidiGenerateContent?key=k", "/a//b//g.S.BidiGenerateContent"] {
+        assert_eq!(upgrade(path), Endpoint::WebSocket(SessionKind::GeminiLive), "{path}");
+    }
+    for path in [
+        "/ws/g.S.BidiGenerateContent/",
+        "/ws/g.S.%42idiGenerateContent",
+        "/ws/BidiGenerateContent",
+        "/x.LlmBidiService/",
+    ] {
+        assert_eq!(upgrade(path), Endpoint::WebSocket(SessionKind::Other), "{path}");
+    }
+    for query in [
+        "intent=conversation",
+        "Intent=transcription",
+        "intent=transcription&intent=x",
+        "intent=%74ranscription",
+        "intent",
+    ] {
+        let path = format!("/v1/realtime?{query}");
+        assert_eq!(upgrade(&path), Endpoint::WebSocket(SessionKind::Conversation), "{path}");
     }
 }
 
@@ -275,7 +310,6 @@ fn a_call_is_joined_by_one_plain_id_or_not_at_all() {
     for (target, want) in [
         ("/v1/realtime?call_id=rtc_u1-A", Some("rtc_u1-A")),
         ("/v1/realtime?model=m&call%5Fid=rtc_1", Some("rtc_1")),
-        ("/v1/realtime/translations?call_id=rtc_1", Some("rtc_1")),
         ("/v1/realtime?call_id=", None),
         ("/v1/realtime?call_id=a/b", None),
         ("/v1/realtime?call_id=a%3Fb", None),
@@ -291,14 +325,18 @@ fn a_call_is_joined_by_one_plain_id_or_not_at_all() {
         ("/v1/live/sessions/live_1/attach/", None),
         ("/v1/live/sessions/live%5f1/attach", None),
         ("/v1/live/sessions/live_1/Attach", None),
-        ("/v1/live/sessions/live_1/fork", None),
+        ("/v1/live/sessions/live_1/fork?call_id=rtc_1", None),
+        ("/v1/live/sessions/live_1/fork/", None),
+        ("/ws/x.BidiGenerateContent?call_id=rtc_1", None),
         ("/v1/live/sessions/live_1", None),
         ("/v1/realtime/calls/rtc_1", None),
     ] {
         let want = want.map_or(Endpoint::Forbidden, |text| Endpoint::Sideband(id(text), SidebandPath::Realtime));
         assert_eq!(upgrade(target), want, "{target}");
     }
-    assert_eq!(upgrade("/v1/realtime?model=m"), Endpoint::Realtime);
+    let translations = Endpoint::Sideband(id("rtc_1"), SidebandPath::Translations);
+    assert_eq!(upgrade("/v1/realtime/translations?call_id=rtc_1"), translations);
+    assert_eq!(upgrade("/v1/realtime?model=m"), Endpoint::WebSocket(SessionKind::Conversation));
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub enum Ending {
     FieldLocked(String),
     /// The client asks for this model, or the session is one of it, and it may not be used.
     ModelNotAllowed(String),
+    /// The client's first message names no model, and one must be judged.
+    ModelMissing,
     /// Dollars are limited, and this model, which is asked for or reported, has no price, or not for all that it used.
     ModelUnpriced(String),
     /// The upstream refuses the fields that the gateway sets.
@@ -48,7 +50,11 @@ impl Ending {
         match self {
             Self::Limit(Limit::SessionDuration | Limit::SecretDuration | Limit::SessionIdle) => 4408,
             Self::Limit(_) => 4429,
-            Self::FieldLocked(_) | Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) | Self::PresetRefused => 4403,
+            Self::FieldLocked(_)
+            | Self::ModelNotAllowed(_)
+            | Self::ModelMissing
+            | Self::ModelUnpriced(_)
+            | Self::PresetRefused => 4403,
             Self::Stopped => 4410,
             Self::TokenRevoked => 4401,
             // There is no WebSocket to be closed.
@@ -66,7 +72,7 @@ impl Ending {
             Self::Limit(Limit::SessionIdle) => "idle_timeout",
             Self::Limit(_) => "budget_exceeded",
             Self::FieldLocked(_) => "field_locked",
-            Self::ModelNotAllowed(_) | Self::ModelUnpriced(_) => "model_not_allowed",
+            Self::ModelNotAllowed(_) | Self::ModelMissing | Self::ModelUnpriced(_) => "model_not_allowed",
             Self::PresetRefused => "preset_refused",
             Self::Stopped => "session_stopped",
             Self::TokenRevoked => "token_revoked",
@@ -102,6 +108,9 @@ impl Ending {
             .into(),
             Self::FieldLocked(field) => format!("`{field}` may not be changed in this session.").into(),
             Self::ModelNotAllowed(model) => format!("The model `{model}` may not be used in this session.").into(),
+            Self::ModelMissing => {
+                "Name a model in the first message of this session: the gateway's policy allows only some.".into()
+            }
             Self::ModelUnpriced(model) => {
                 let message = format!(
                     "The model `{model}` may not be used in this session: its dollars are limited, and the gateway has no \
@@ -195,6 +204,7 @@ mod tests {
             (Ending::Limit(Limit::CallerTokensPerDay), 4429, "budget_exceeded"),
             (Ending::FieldLocked("tools".into()), 4403, "field_locked"),
             (Ending::ModelNotAllowed("m".into()), 4403, "model_not_allowed"),
+            (Ending::ModelMissing, 4403, "model_not_allowed"),
             (Ending::ModelUnpriced("m".into()), 4403, "model_not_allowed"),
             (Ending::PresetRefused, 4403, "preset_refused"),
             (Ending::Stopped, 4410, "session_stopped"),

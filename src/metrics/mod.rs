@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use crate::denial::DenialCode;
 use crate::limit::Limit;
 use crate::policy::Policy;
-use crate::usage::{ClosedBy, MicroUsd, Record, SessionKind, Tally};
+use crate::usage::{ClosedBy, MicroUsd, Record, Tally, Transport};
 
 use statistics::Statistics;
 pub use statistics::{Change, Statistic, StatisticId, StatisticKind};
@@ -29,7 +29,7 @@ pub enum Metric<'a> {
         /// Their policy.
         policy: &'a str,
         /// What carries them.
-        kind: SessionKind,
+        kind: Transport,
     },
     /// `sessions_total`: a session that began.
     SessionBegan(SessionLabels<'a>),
@@ -50,7 +50,7 @@ pub enum Metric<'a> {
         /// Its policy.
         policy: &'a str,
         /// What carried it.
-        kind: SessionKind,
+        kind: Transport,
     },
     /// `tokens_total`.
     Tokens {
@@ -112,7 +112,7 @@ pub struct SessionLabels<'a> {
     /// Where it goes.
     pub provider: &'a str,
     /// What carries it.
-    pub kind: SessionKind,
+    pub kind: Transport,
 }
 
 /// Who made a client secret.
@@ -147,7 +147,7 @@ struct LabelledSessions {
     caller: String,
     policy: String,
     provider: String,
-    kind: SessionKind,
+    kind: Transport,
     stats: SessionStatistics,
 }
 
@@ -205,7 +205,7 @@ impl Metrics {
         }
         self.declare(Metric::Memory);
         let policy = policy.name.as_str();
-        self.declare(Metric::SessionsActive { policy, kind: SessionKind::WebSocket });
+        self.declare(Metric::SessionsActive { policy, kind: Transport::WebSocket });
     }
 
     /// Makes something known that has not happened, so that its first time is an increase.
@@ -409,10 +409,10 @@ fn of_limit(limit: Limit) -> (&'static str, &'static str) {
     ("limit", limit.as_str())
 }
 
-fn carrier(kind: SessionKind) -> &'static str {
+fn carrier(kind: Transport) -> &'static str {
     match kind {
-        SessionKind::WebSocket => "websocket",
-        SessionKind::WebRtc => "webrtc",
+        Transport::WebSocket => "websocket",
+        Transport::WebRtc => "webrtc",
     }
 }
 

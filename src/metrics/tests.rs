@@ -31,7 +31,7 @@ fn change(metrics: &mut Metrics) -> (String, StatisticKind, Option<i64>) {
     changes.remove(0)
 }
 
-fn began(kind: SessionKind) -> SessionLabels<'static> {
+fn began(kind: Transport) -> SessionLabels<'static> {
     SessionLabels { caller: "web-app", policy: "voice", provider: "openai", kind }
 }
 
@@ -78,7 +78,7 @@ fn a_name_has_its_labels_in_front() {
 #[test]
 fn a_session_counts_where_it_begins_and_where_it_ends() {
     let mut metrics = Metrics::default();
-    let stats = metrics.session_began(began(SessionKind::WebRtc));
+    let stats = metrics.session_began(began(Transport::WebRtc));
     let labels = "caller=web-app;policy=voice;provider=openai;kind=webrtc;";
     let active = || "policy=voice;kind=webrtc;sessions_active".to_owned();
     let began = [
@@ -108,7 +108,7 @@ fn only_the_gateways_own_words_become_a_reason() {
         (ClosedBy::Gateway, 1006, None, "reason=budget_exceeded;"),
     ] {
         let mut metrics = Metrics::default();
-        let stats = metrics.session_began(began(SessionKind::WebSocket));
+        let stats = metrics.session_began(began(Transport::WebSocket));
         metrics.session_ended(stats, &record(Some(Close { by, code, reason: "budget_exceeded".into(), limit })));
         let stat = format!("caller=web-app;policy=voice;{labels}ended_total");
         assert!(changes(&mut metrics).contains(&(stat, StatisticKind::Counter, Some(1))), "{labels}");
@@ -147,7 +147,7 @@ fn nothing_used_is_nothing_measured_unless_it_is_to_be_known() {
     let mut metrics = Metrics::default();
     metrics.used("web-app", "gpt-realtime", (&Tally::default(), MicroUsd(0)));
     assert!(changes(&mut metrics).is_empty());
-    metrics.declare(Metric::SessionsActive { policy: "voice", kind: SessionKind::WebSocket });
+    metrics.declare(Metric::SessionsActive { policy: "voice", kind: Transport::WebSocket });
     let (_, kind, amount) = change(&mut metrics);
     assert_eq!((kind, amount), (StatisticKind::Gauge, None));
 }
@@ -155,13 +155,13 @@ fn nothing_used_is_nothing_measured_unless_it_is_to_be_known() {
 #[test]
 fn equal_changes_are_one_and_values_stay_apart() {
     let mut metrics = Metrics::default();
-    let stats = metrics.session_began(began(SessionKind::WebSocket));
+    let stats = metrics.session_began(began(Transport::WebSocket));
     for _ in 1..10_000 {
-        metrics.session_began(began(SessionKind::WebSocket));
+        metrics.session_began(began(Transport::WebSocket));
     }
     metrics.session_ended(stats, &record(None));
     metrics.session_ended(stats, &Record { duration_ms: 7, ..record(None) });
-    metrics.declare(Metric::SessionsActive { policy: "voice", kind: SessionKind::WebSocket });
+    metrics.declare(Metric::SessionsActive { policy: "voice", kind: Transport::WebSocket });
     let changes = changes(&mut metrics);
     let amounts = |measured: &str| -> Vec<_> {
         changes.iter().filter(|(stat, ..)| stat.ends_with(measured)).filter_map(|(.., amount)| *amount).collect()
@@ -198,12 +198,12 @@ fn amounts_beyond_envoys_are_cut() {
 #[test]
 fn sessions_are_distinguished_by_every_label() {
     let mut metrics = Metrics::default();
-    let like = began(SessionKind::WebSocket);
+    let like = began(Transport::WebSocket);
     let others = [
         SessionLabels { caller: "b", ..like },
         SessionLabels { policy: "p", ..like },
         SessionLabels { provider: "x", ..like },
-        began(SessionKind::WebRtc),
+        began(Transport::WebRtc),
     ];
     for began in others.into_iter().chain([like]).chain(others) {
         metrics.session_began(began);

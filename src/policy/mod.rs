@@ -14,7 +14,7 @@ use crate::protocol::{Hide, Lock, Preset};
 
 pub use call_rules::{CallRules, Permission};
 pub use key_pool::{Key, KeyPool};
-pub use model::{Resolved, in_path, in_query};
+pub use model::{QueryModels, Resolved, in_path, in_query};
 pub use provider::{Credential, Placement, Provider, ProviderKind};
 
 /// What Envoy's route says of its policy.

@@ -72,29 +72,51 @@ impl Policy {
     }
 }
 
-/// The model in a target's query, if it names one.
+/// The models in a target's query.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct QueryModels<'a> {
+    /// The one that it names.
+    pub named: Option<Cow<'a, str>>,
+    /// Another one, of Azure's: its `model` and its `deployment` may differ, and nobody here knows which of them counts.
+    pub beside: Option<Cow<'a, str>>,
+}
+
+/// The models in a target's query.
 ///
 /// # Errors
 ///
-/// 400 where the query names the model twice, in another case, not in percent-encoded UTF-8, or with a character that some
+/// 400 where the query names a model twice, in another case, not in percent-encoded UTF-8, or with a character that some
 /// upstream would read on.
-pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<Option<Cow<'a, str>>, Denial> {
+pub fn in_query<'a>(target: &Target<'a>, policy: &Policy) -> Result<QueryModels<'a>, Denial> {
     let malformed = |message| Denial::new(DenialCode::MalformedRequest, message).param("model");
-    let mut named = target.params().filter(|param| policy.is_model_param(param));
-    let Some(param) = named.next() else { return Ok(None) };
-    if !param.is_exactly("model") && !param.is_exactly("deployment") {
-        return Err(malformed("Write the parameter `model` in lower case: upstreams know no other."));
+    let mut models = QueryModels::default();
+    let mut seen: Option<Param<'_>> = None;
+    for param in target.params().filter(|param| policy.is_model_param(param)) {
+        if !param.is_exactly("model") && !param.is_exactly("deployment") {
+            return Err(malformed("Write the parameter `model` in lower case: upstreams know no other."));
+        }
+        if models.beside.is_some()
+            || seen.as_ref().is_some_and(|seen| seen.is_exactly("model") == param.is_exactly("model"))
+        {
+            return Err(malformed("Name the model once: the query names it more than once."));
+        }
+        let value = param.value().ok_or_else(|| malformed("The query's `model` is not percent-encoded UTF-8."))?;
+        // Upstreams that decode twice, or take `;` for `&`, would read another model.
+        let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'&' | b';' | b'%'));
+        if !is_plain && value.contains(|character: char| matches!(character, '&' | ';' | '%') || character.is_control())
+        {
+            return Err(malformed("The query's `model` may hold none of & ; % and no control character."));
+        }
+        match seen.replace(param) {
+            _ if value.is_empty() => {}
+            Some(_) if models.named.is_some() => models.beside = Some(value),
+            _ => models.named = Some(value),
+        }
     }
-    if named.next().is_some() {
-        return Err(malformed("Name the model once: the query names it more than once."));
+    if models.beside == models.named {
+        models.beside = None;
     }
-    let value = param.value().ok_or_else(|| malformed("The query's `model` is not percent-encoded UTF-8."))?;
-    // Upstreams that decode twice, or take `;` for `&`, would read another model.
-    let is_plain = value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'&' | b';' | b'%'));
-    if !is_plain && value.contains(|character: char| matches!(character, '&' | ';' | '%') || character.is_control()) {
-        return Err(malformed("The query's `model` may hold none of & ; % and no control character."));
-    }
-    Ok((!value.is_empty()).then_some(value))
+    Ok(models)
 }
 
 /// The models in a path, where the provider reads them there: `deployments/{model}` on Azure,
@@ -173,10 +195,14 @@ mod tests {
     fn the_query_names_one_model_or_none() {
         let plain = policy(&[("openai", ProviderKind::OpenAi)], &[], NameRule::Any);
         let azure = policy(&[("azure", ProviderKind::AzureOpenAi)], &[], NameRule::Any);
-        let model = |name: &'static str| Ok(Some(name.into()));
+        let models = |names: &[&'static str]| QueryModels {
+            named: names.first().map(|name| (*name).into()),
+            beside: names.get(1).map(|name| (*name).into()),
+        };
+        let model = |name: &'static str| Ok(models(&[name]));
         for (policy, path, want) in [
-            (&plain, "/r", Ok(None)),
-            (&plain, "/r?model=", Ok(None)),
+            (&plain, "/r", Ok(models(&[]))),
+            (&plain, "/r?model=", Ok(models(&[]))),
             (&plain, "/r?x=1&model=m", model("m")),
             (&plain, "/r?%6dodel=a%2Fb", model("a/b")),
             (&plain, "/r?Model=a", Err(DenialCode::MalformedRequest)),
@@ -195,7 +221,12 @@ mod tests {
             (&plain, "/r?deployment=d&model=m", model("m")),
             (&azure, "/r?deployment=d", model("d")),
             (&azure, "/r?deployment=d%26x", Err(DenialCode::MalformedRequest)),
-            (&azure, "/r?deployment=d&model=m", Err(DenialCode::MalformedRequest)),
+            (&azure, "/r?deployment=d&model=m", Ok(models(&["d", "m"]))),
+            (&azure, "/r?model=m&deployment=m", model("m")),
+            (&azure, "/r?model=&deployment=d", model("d")),
+            (&azure, "/r?deployment=d&deployment=d", Err(DenialCode::MalformedRequest)),
+            (&azure, "/r?model=m&deployment=m&model=m", Err(DenialCode::MalformedRequest)),
+            (&azure, "/r?model=m&deployment=d&model=n", Err(DenialCode::MalformedRequest)),
         ] {
             let found = in_query(&Target::parse(path.as_bytes()), policy).map_err(|denial| denial.code);
             assert_eq!(found, want, "{path}");

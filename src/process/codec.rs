@@ -1,6 +1,6 @@
 //! How numbers and bytes are written in shared data: numbers as LEB128, bytes after their count.
 
-use crate::usage::{Input, MicroUsd, Output, Tally, Transcription};
+use crate::usage::{Audio, Input, MicroUsd, Output, Tally, Transcription};
 
 /// Bytes that were not written by this version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Appends what has been used, and what it costs.
 pub(crate) fn put_usage(out: &mut Vec<u8>, usage: &Tally, cost: MicroUsd) {
-    let Tally { responses, input_tokens, output_tokens, total_tokens, input, output, transcription } = *usage;
+    let Tally { responses, input_tokens, output_tokens, total_tokens, input, output, transcription, audio } = *usage;
     let counters = [
         responses,
         input_tokens,
@@ -43,6 +43,7 @@ pub(crate) fn put_usage(out: &mut Vec<u8>, usage: &Tally, cost: MicroUsd) {
         output.audio,
         transcription.tokens,
         transcription.milliseconds,
+        audio.milliseconds,
         cost.0,
     ];
     counters.into_iter().for_each(|counter| put_number(out, counter));
@@ -152,6 +153,7 @@ impl<'a> Reader<'a> {
             },
             output: Output { text: self.number()?, audio: self.number()? },
             transcription: Transcription { tokens: self.number()?, milliseconds: self.number()? },
+            audio: Audio { milliseconds: self.number()? },
         };
         Ok((usage, MicroUsd(self.number()?)))
     }
@@ -196,6 +198,7 @@ mod tests {
                 input: Input { text: a, audio: b, image: c, cached_text: d, cached_audio: a ^ 1, cached_image: b ^ 1 },
                 output: Output { text: c ^ 1, audio: d ^ 1 },
                 transcription: Transcription { tokens: a ^ 2, milliseconds: b ^ 2 },
+                audio: Audio { milliseconds: c ^ 2 },
             };
             let mut out = Vec::new();
             put_usage(&mut out, &usage, MicroUsd(cost));

@@ -40,7 +40,7 @@ use std::time::SystemTime;
 use crate::credential::Caller;
 use crate::limit::{CallerLimits, Drawn, Ending, Exceeded, Limit};
 use crate::metrics::{Metrics, SessionLabels, SessionStatistics};
-use crate::usage::{MicroUsd, Record, SessionKind, Tally};
+use crate::usage::{MicroUsd, Record, Tally, Transport};
 use call_part::CallPart;
 use codec::{Reader, put_bytes};
 use registry::RecordSlot;
@@ -202,7 +202,7 @@ impl Sessions {
         }
         handle.stats = Some(self.metrics.session_began(began));
         // Requests about a call may come to any worker.
-        if self.is_listed || began.kind == SessionKind::WebRtc {
+        if self.is_listed || began.kind == Transport::WebRtc {
             self.heartbeats.join(&*self.shared_data);
             let peers = Peers::new(&*self.shared_data, &self.heartbeats);
             handle.slot = Some(self.registry.begin(peers, handle.number, &record()));

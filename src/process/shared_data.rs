@@ -46,7 +46,7 @@ const MAX_CORRUPT_KEYS: usize = 8;
 
 /// What all keys begin with. A number that changes with the encodings keeps an old and a new module, which run side by
 /// side while the old one drains, out of each other's data.
-const PREFIX: &str = "realtime_byok.2.";
+const PREFIX: &str = "realtime_byok.3.";
 
 /// As long as nearly every key is at most.
 const KEY_LENGTH: usize = 64;

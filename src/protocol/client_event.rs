@@ -6,9 +6,11 @@
 use std::fmt;
 use std::ops::ControlFlow;
 
-use super::client_field::{ClientField, Container, MODELS, ModelRole, Part};
-use super::lock::{Lock, TOOLS_PLACE};
-use crate::json::matcher::{self, Bounds, Found as At, Kind, Matcher, Value};
+use super::client_field::{ClientField, Container, ModelRole};
+use super::client_found::{Found, Model, Shape, Stored};
+use super::kind::{ClientWords, SessionKind};
+use super::lock::Lock;
+use crate::json::matcher::{self, Bounds, Matcher};
 
 /// What a client's event asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub struct ClientEvent {
     pub locked: Option<String>,
     /// The models that it names.
     pub models: Vec<RequestedModel>,
+    /// It sets the session up, of a kind in which a message does.
+    pub opens: bool,
+    /// What makes a response of which nobody can say what it reads, or when it ends.
+    pub stored: Option<Stored>,
     /// Its id, if it has one that is not too long, and its sender may be told that it is refused.
     pub id: Option<String>,
 }
@@ -43,15 +49,14 @@ pub enum Unreadable {
 
 /// A client's message as far as it has come, of any size. It holds a scalar at most, and the models that it names.
 ///
-/// Only `session.update`, `transcription_session.update` and `response.create` change anything: the first two in
-/// `session`, the last in `response` (Realtime) and at its top level (Responses over WebSocket). A locked field is touched
-/// by any value, null too, and by anything but an object on the way to it. A tool without a type is a function.
+/// Which messages matter, and where in them, is up to the kind of session. A locked field is touched by any value, null too,
+/// and by anything but an object on the way to it. A tool without a type is a function.
 ///
 /// ```
-/// use realtime_byok::protocol::{ClientMessage, Lock};
+/// use realtime_byok::protocol::{ClientMessage, Lock, SessionKind};
 ///
 /// let lock = Lock::new(["instructions", "audio.output.voice"])?;
-/// let mut message = ClientMessage::new(&lock);
+/// let mut message = ClientMessage::new(&lock, SessionKind::Conversation);
 /// message.feed(br#"{"session":{"audio":{"output":{"voice":"marin"}}},"#);
 /// message.feed(br#""ty\u0070e":"session.update"}"#);
 /// assert_eq!(message.finish()?.locked.as_deref(), Some("audio.output.voice"));
@@ -61,85 +66,23 @@ pub enum Unreadable {
 pub struct ClientMessage {
     matcher: Matcher<ClientField>,
     found: Found,
+    words: &'static ClientWords,
     lock: Lock,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    changes: Changes,
-    id: Option<Box<str>>,
-    session: Shape,
-    response: Shape,
-    models: [Model; MODELS.len()],
-    /// The first locked path that is touched, in each of the objects.
-    locked: [Option<usize>; 3],
-    /// Of the tool that is being read.
-    tool_type: ToolType,
-    purpose: Purpose,
-    failure: Option<matcher::Unreadable>,
-}
-
-/// What it is read for.
-#[derive(Debug, Default)]
-enum Purpose {
-    /// Whether something that is locked is touched.
-    #[default]
-    Judge,
-    /// What of it that is.
-    Edit(Vec<(Container, Part)>),
-}
-
-/// What an event of this type changes.
-#[derive(Debug, Default, Clone, Copy)]
-enum Changes {
-    /// Its type has not come.
-    #[default]
-    Unknown,
-    Nothing,
-    Session,
-    Response,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Shape {
-    /// It is not there, or null.
-    #[default]
-    Absent,
-    Object,
-    Other,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum ToolType {
-    #[default]
-    Absent,
-    Allowed,
-    Forbidden,
-}
-
-/// Longer ids of events are not told again.
-const MAX_ID: usize = 512;
-
-#[derive(Debug, Default)]
-enum Model {
-    #[default]
-    Absent,
-    Named(String),
-    NotText,
 }
 
 impl ClientMessage {
     /// Nothing has come yet of a message that must keep to this lock.
-    pub fn new(lock: &Lock) -> Self {
-        let matcher = Matcher::new(lock.paths().clone(), Bounds::default());
-        Self { matcher, found: Found::default(), lock: lock.clone() }
+    pub fn new(lock: &Lock, kind: SessionKind) -> Self {
+        let matcher = Matcher::new(lock.paths(kind), Bounds::default());
+        let words = &kind.row().client;
+        Self { matcher, found: Found::new(words), words, lock: lock.clone() }
     }
 
     /// Reads more of it.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let Self { matcher, found, lock } = self;
+        let Self { matcher, found, words, lock } = self;
         let read = matcher.feed(bytes, &mut |at| {
-            found.set(&at, lock);
+            found.set(&at, words, lock);
             ControlFlow::Continue(())
         });
         if let Err(unreadable) = read {
@@ -149,16 +92,17 @@ impl ClientMessage {
 
     /// Whether it may still turn out to change something: it does not where its type says that it changes nothing.
     pub fn may_change(&self) -> bool {
-        !matches!(self.found.changes, Changes::Nothing)
+        self.found.may_change()
     }
 
     /// Bytes that are held beside the message itself.
     pub fn held(&self) -> usize {
-        let names = self.found.models.iter().map(|model| match model {
+        let names = self.found.models.iter().map(|(_, model)| match model {
             Model::Named(name) => name.capacity(),
-            Model::Absent | Model::NotText => 0,
+            Model::NotText => 0,
         });
-        names.fold(self.matcher.held(), usize::saturating_add)
+        let models = self.found.models.capacity().saturating_mul(size_of::<(usize, Model)>());
+        names.fold(self.matcher.held().saturating_add(models), usize::saturating_add)
     }
 
     /// What the whole asks for.
@@ -166,10 +110,11 @@ impl ClientMessage {
     /// # Errors
     /// If it cannot be read, or could be read in two ways.
     pub fn finish(self) -> Result<ClientEvent, Unreadable> {
-        let Self { matcher, found, lock } = self;
+        let Self { matcher, mut found, words, lock } = self;
         matcher.finish().map_err(Unreadable::Json)?;
-        let mut event = ClientEvent::default();
-        for &container in found.containers() {
+        found.models.sort_unstable_by_key(|(place, _)| *place);
+        let mut event = ClientEvent { opens: found.opens(words), ..ClientEvent::default() };
+        for &container in found.matters {
             match found.shape(container) {
                 Shape::Absent => continue,
                 Shape::Other => return Err(Unreadable::NotAnObject),
@@ -177,7 +122,8 @@ impl ClientMessage {
             }
             let locked = found.locked.get(container as usize).copied().flatten();
             event.locked = event.locked.or_else(|| locked.and_then(|path| lock.path(path)).map(str::to_owned));
-            for ((path, within, role), model) in MODELS.iter().zip(&found.models) {
+            for (place, model) in &found.models {
+                let Some((path, within, role)) = words.models.get(*place) else { continue };
                 match model {
                     Model::Named(name) if *within == container => {
                         event.models.push(RequestedModel { role: *role, name: name.clone() });
@@ -187,115 +133,9 @@ impl ClientMessage {
                 }
             }
         }
+        event.stored = found.stored.filter(|_| found.matters.contains(&Container::Top));
         event.id = found.id.map(String::from);
         Ok(event)
-    }
-}
-
-impl Found {
-    /// Nothing yet, of an event from which what is locked is to be taken.
-    pub(super) fn to_edit() -> Self {
-        Self { purpose: Purpose::Edit(Vec::new()), ..Self::default() }
-    }
-
-    /// What is locked in it, if that is to be taken out.
-    pub(super) fn into_locked(self) -> impl Iterator<Item = Part> {
-        let containers = self.containers();
-        let parts = if let Purpose::Edit(parts) = self.purpose { parts } else { Vec::new() };
-        parts.into_iter().filter_map(|(within, part)| containers.contains(&within).then_some(part))
-    }
-
-    /// The objects of an event of this type in which something is locked.
-    fn containers(&self) -> &'static [Container] {
-        match self.changes {
-            Changes::Unknown | Changes::Nothing => &[],
-            Changes::Session => &[Container::Session],
-            Changes::Response => &[Container::Response, Container::Top],
-        }
-    }
-
-    pub(super) fn set(&mut self, at: &At<'_, ClientField>, lock: &Lock) {
-        let value = at.value;
-        match at.tag {
-            ClientField::EventId => {
-                if let Value::Text(id) = value {
-                    self.id = Some(id).filter(|id| id.len() <= MAX_ID).map(Box::from);
-                }
-            }
-            ClientField::Type => {
-                self.changes = match value {
-                    Value::Text("session.update" | "transcription_session.update") => Changes::Session,
-                    Value::Text("response.create") => Changes::Response,
-                    _ => Changes::Nothing,
-                }
-            }
-            ClientField::Container(container) => {
-                let shape = match value {
-                    Value::Null => Shape::Absent,
-                    Value::Object { .. } => Shape::Object,
-                    _ => Shape::Other,
-                };
-                match container {
-                    Container::Session => self.session = shape,
-                    Container::Response => self.response = shape,
-                    Container::Top => {}
-                }
-            }
-            ClientField::Model(place) => {
-                if let Some(model) = self.models.get_mut(place) {
-                    *model = match value {
-                        Value::Null | Value::Blocked(_) => Model::Absent,
-                        Value::Text(name) => Model::Named(name.to_owned()),
-                        _ => Model::NotText,
-                    };
-                }
-            }
-            ClientField::Locked(container, path) => self.touch(container, path, Part::Member(at.member.clone())),
-            ClientField::ToolType => {
-                self.tool_type = match value {
-                    Value::Blocked(_) => ToolType::Absent,
-                    Value::Text(name) if lock.allows_tools_of(name) => ToolType::Allowed,
-                    _ => ToolType::Forbidden,
-                }
-            }
-            // An input may be a text, and most of its items have no tools.
-            ClientField::InputTool(_) if matches!(value, Value::Blocked(_)) => {}
-            ClientField::Tool(container) | ClientField::InputTool(container) => self.tool(container, at, lock),
-        }
-    }
-
-    /// A tool has ended, or something stands where a list of them would have to.
-    fn tool(&mut self, container: Container, at: &At<'_, ClientField>, lock: &Lock) {
-        let tool_type = std::mem::take(&mut self.tool_type);
-        let (is_allowed, part) = match at.value {
-            Value::Object { .. } if tool_type == ToolType::Absent => {
-                (lock.allows_tools_of("function"), Part::Item(at.span.clone()))
-            }
-            Value::Object { .. } => (tool_type == ToolType::Allowed, Part::Item(at.span.clone())),
-            Value::Blocked(kind) => (kind == Kind::Null, Part::Member(at.member.clone())),
-            _ => (false, Part::Item(at.span.clone())),
-        };
-        if !is_allowed {
-            self.touch(container, TOOLS_PLACE, part);
-        }
-    }
-
-    /// Something that is locked stands in this object.
-    fn touch(&mut self, container: Container, path: usize, part: Part) {
-        if let Some(locked) = self.locked.get_mut(container as usize) {
-            *locked = Some(locked.map_or(path, |first| first.min(path)));
-        }
-        if let Purpose::Edit(parts) = &mut self.purpose {
-            parts.push((container, part));
-        }
-    }
-
-    fn shape(&self, container: Container) -> Shape {
-        match container {
-            Container::Session => self.session,
-            Container::Response => self.response,
-            Container::Top => Shape::Object,
-        }
     }
 }
 
@@ -323,7 +163,7 @@ mod tests {
     use crate::json::paths::InvalidPath;
 
     fn inspect(event: &[u8], lock: &Lock) -> Result<ClientEvent, Unreadable> {
-        let mut message = ClientMessage::new(lock);
+        let mut message = ClientMessage::new(lock, SessionKind::Conversation);
         message.feed(event);
         message.finish()
     }
@@ -466,7 +306,7 @@ mod tests {
         let whole = inspect(event.as_bytes(), &lock());
         assert!(whole.as_ref().is_ok_and(|event| event.locked.is_some() && event.models.len() == 1));
         for cut in 0..=event.len() {
-            let mut message = ClientMessage::new(&lock());
+            let mut message = ClientMessage::new(&lock(), SessionKind::Conversation);
             message.feed(&event.as_bytes()[..cut]);
             message.feed(&event.as_bytes()[cut..]);
             assert_eq!(message.finish(), whole, "cut at {cut}");

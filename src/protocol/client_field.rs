@@ -1,9 +1,6 @@
-//! What is inspected of a client's events, and where it stands in them.
+//! What is inspected of a client's messages.
 
 use std::ops::Range;
-use std::sync::{Arc, LazyLock};
-
-use crate::json::paths::Paths;
 
 /// What a model is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,13 +11,13 @@ pub enum ModelRole {
     Transcription,
 }
 
-/// What is inspected of an event.
+/// What is inspected of a message.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ClientField {
     Type,
     EventId,
     Container(Container),
-    /// Where a model is named: its place in [`MODELS`].
+    /// Where a model is named: its place among those of the kind.
     Model(usize),
     /// A locked field, by its place in the lock, in this object.
     Locked(Container, usize),
@@ -30,9 +27,21 @@ pub(super) enum ClientField {
     InputTool(Container),
     /// The type of such an item.
     ToolType,
+    /// An item of the `tools` in this object whose types are the names of its members.
+    MemberTool(Container),
+    /// The name of such a member.
+    MemberToolType,
+    /// What is added to the instructions.
+    Instructions,
+    /// Whether a response is made in the background.
+    Background,
+    /// The response that one goes on from.
+    PreviousResponse,
+    /// The stored conversation that a response is of.
+    Conversation,
 }
 
-/// Something that is locked, as it stands in an event.
+/// Something that is locked, as it stands in a message.
 #[derive(Debug)]
 pub(super) enum Part {
     /// A member with this place.
@@ -41,30 +50,28 @@ pub(super) enum Part {
     Item(Range<u64>),
 }
 
-/// The objects in which fields are locked.
+/// The objects that matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Container {
     Session,
+    /// What works for a session of Live.
+    Delegate,
+    /// All of a session of Gemini's.
+    Setup,
     Response,
+    /// An item of the input.
+    Item,
+    /// What is added to the instructions: the message itself.
+    Appended,
     Top,
 }
 
-/// Where models are named, and what they are to do.
-pub(super) const MODELS: [(&str, Container, ModelRole); 5] = [
-    ("session.model", Container::Session, ModelRole::Response),
-    ("session.audio.input.transcription.model", Container::Session, ModelRole::Transcription),
-    ("session.input_audio_transcription.model", Container::Session, ModelRole::Transcription),
-    ("response.model", Container::Response, ModelRole::Response),
-    ("model", Container::Top, ModelRole::Response),
-];
+impl Container {
+    /// How many there are.
+    pub(super) const COUNT: usize = Self::Top as usize + 1;
 
-/// What every event is judged by.
-pub(super) static EVERY: LazyLock<Arc<Paths<ClientField>>> = LazyLock::new(|| {
-    let mut paths = vec![
-        ("type", ClientField::Type),
-        ("session", ClientField::Container(Container::Session)),
-        ("response", ClientField::Container(Container::Response)),
-    ];
-    paths.extend(MODELS.iter().enumerate().map(|(place, (path, ..))| (*path, ClientField::Model(place))));
-    Arc::new(Paths::new(&paths))
-});
+    /// Whether it is the message itself, or a part of it that nothing is locked in.
+    pub(super) fn is_always_there(self) -> bool {
+        matches!(self, Self::Top | Self::Appended | Self::Item)
+    }
+}

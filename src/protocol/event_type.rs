@@ -8,13 +8,15 @@ use crate::json::plain_ascii;
 /// that the answer does not depend on how much has been read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventType {
-    /// `session.created`: names the session and its model.
+    /// `session.created`, `session.started`: names the session and its model.
     SessionCreated,
     /// `session.updated`, `transcription_session.updated`: names the session and its models.
     SessionUpdated,
-    /// `response.created`: a response has begun, asked for by the client or by the upstream's turn detection.
+    /// `response.created` in Realtime: a response has begun, asked for by the client or by the upstream's turn detection.
     /// Nothing of it matters but its type.
     ResponseCreated,
+    /// `response.created` in the Responses API: it says of which model the response is.
+    ResponseNamed,
     /// `response.done`: a Realtime response has ended, in whatever way.
     ResponseDone,
     /// `response.completed`: a response of the Responses API has ended well.
@@ -31,6 +33,10 @@ pub enum EventType {
     MessageStart,
     /// `message_delta`: how much that message has used so far.
     MessageDelta,
+    /// `session.usage.updated`, `session.closed` in Live: how long the audio of the session is so far.
+    AudioUsed,
+    /// `response.event` in Live: an event of the Responses API is told in it.
+    Wrapped,
     /// `response.output_audio.delta`: a response says more, as audio. How long the event is tells how much.
     AudioDelta,
     /// Another `response.….delta`: a response says more, as text.
@@ -40,32 +46,17 @@ pub enum EventType {
 }
 
 impl EventType {
-    /// The type of this name.
-    pub fn of(name: &[u8]) -> Self {
-        match name {
-            b"session.created" => Self::SessionCreated,
-            b"session.updated" | b"transcription_session.updated" => Self::SessionUpdated,
-            b"response.created" => Self::ResponseCreated,
-            b"response.done" => Self::ResponseDone,
-            b"response.completed" => Self::ResponseCompleted,
-            b"response.incomplete" => Self::ResponseIncomplete,
-            b"response.failed" => Self::ResponseFailed,
-            b"conversation.item.input_audio_transcription.completed" => Self::InputAudioTranscriptionCompleted,
-            b"transcript.text.done" => Self::TranscriptTextDone,
-            b"message_start" => Self::MessageStart,
-            b"message_delta" => Self::MessageDelta,
-            b"response.output_audio.delta" | b"response.audio.delta" => Self::AudioDelta,
-            _ if name.starts_with(b"response.") && name.ends_with(b".delta") => Self::TextDelta,
-            _ => Self::Other,
-        }
-    }
-
     /// The type of an event of which these are the first bytes, if it begins with it, spelled plainly: that is how all
-    /// known upstreams write, and most of what they write does not matter.
-    pub fn leading(first: &[u8]) -> Option<Self> {
+    /// known upstreams write, and most of what they write does not matter. `read` tells what a name means.
+    pub(super) fn leading(first: &[u8], read: fn(&[u8]) -> Self) -> Option<Self> {
         let name = first.strip_prefix(br#"{"type":""#)?;
         let (name, rest) = name.split_at_checked(plain_ascii(name))?;
-        rest.starts_with(b"\"").then(|| Self::of(name))
+        rest.starts_with(b"\"").then(|| read(name))
+    }
+
+    /// Of a response that goes on: whether it says text.
+    pub(super) fn of_delta(name: &[u8]) -> Self {
+        if name.starts_with(b"response.") && name.ends_with(b".delta") { Self::TextDelta } else { Self::Other }
     }
 }
 
@@ -73,27 +64,57 @@ impl EventType {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::{Relevance, UpstreamMessage};
+    use super::super::{Relevance, SessionKind, UpstreamMessage};
     use super::*;
 
-    const NAMES: [(&str, EventType); 16] = [
+    const REALTIME: [(&str, EventType); 10] = [
         ("session.created", EventType::SessionCreated),
         ("session.updated", EventType::SessionUpdated),
         ("transcription_session.updated", EventType::SessionUpdated),
         ("response.created", EventType::ResponseCreated),
         ("response.done", EventType::ResponseDone),
-        ("response.completed", EventType::ResponseCompleted),
-        ("response.incomplete", EventType::ResponseIncomplete),
-        ("response.failed", EventType::ResponseFailed),
         ("conversation.item.input_audio_transcription.completed", EventType::InputAudioTranscriptionCompleted),
-        ("transcript.text.done", EventType::TranscriptTextDone),
-        ("message_start", EventType::MessageStart),
-        ("message_delta", EventType::MessageDelta),
         ("response.output_audio.delta", EventType::AudioDelta),
         ("response.audio.delta", EventType::AudioDelta),
         ("response.output_audio_transcript.delta", EventType::TextDelta),
         ("response.function_call_arguments.delta", EventType::TextDelta),
     ];
+
+    const RESPONSES: [(&str, EventType); 6] = [
+        ("response.created", EventType::ResponseNamed),
+        ("response.completed", EventType::ResponseCompleted),
+        ("response.incomplete", EventType::ResponseIncomplete),
+        ("response.failed", EventType::ResponseFailed),
+        ("response.output_text.delta", EventType::TextDelta),
+        ("response.done", EventType::Other),
+    ];
+
+    const LIVE: [(&str, EventType); 7] = [
+        ("session.started", EventType::SessionCreated),
+        ("session.updated", EventType::SessionUpdated),
+        ("session.usage.updated", EventType::AudioUsed),
+        ("session.closed", EventType::AudioUsed),
+        ("response.event", EventType::Wrapped),
+        ("response.done", EventType::Other),
+        ("session.output_audio.delta", EventType::Other),
+    ];
+
+    const TRANSLATION: [(&str, EventType); 4] = [
+        ("session.created", EventType::SessionCreated),
+        ("session.output_audio.delta", EventType::AudioDelta),
+        ("session.output_transcript.delta", EventType::Other),
+        ("response.done", EventType::Other),
+    ];
+
+    fn names() -> impl Iterator<Item = (SessionKind, &'static str, EventType)> {
+        let of = |kind, names: &'static [(&'static str, EventType)]| {
+            names.iter().map(move |(name, event_type)| (kind, *name, *event_type))
+        };
+        let transcription = of(SessionKind::Transcription, &REALTIME);
+        let realtime = of(SessionKind::Conversation, &REALTIME).chain(transcription);
+        let others = of(SessionKind::Responses, &RESPONSES).chain(of(SessionKind::Live, &LIVE));
+        realtime.chain(others).chain(of(SessionKind::Translation, &TRANSLATION))
+    }
 
     /// How an event of a type is read on.
     fn relevance(event_type: EventType) -> Relevance {
@@ -106,9 +127,9 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_known_plain_and_fully_escaped() {
-        for (name, event_type) in NAMES {
-            assert_eq!(EventType::of(name.as_bytes()), event_type);
+    fn every_name_is_known_to_its_kind_plain_and_fully_escaped() {
+        for (kind, name, event_type) in names() {
+            assert_eq!((kind.row().upstream.event_type)(name.as_bytes()), event_type, "{kind:?} {name}");
             let escaped: String = name.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
             for (event, leading) in [
                 (format!(r#"{{"type":"{name}""#), Some(event_type)),
@@ -116,26 +137,40 @@ mod tests {
                 (format!(r#"{{"event_id":"e","type":"{name}""#), None),
                 (format!(r#"{{"type":"{name}"#), None),
             ] {
-                assert_eq!(EventType::leading(event.as_bytes()), leading, "{event}");
+                assert_eq!(kind.leading(event.as_bytes()), leading, "{event}");
                 let is_cut = !event.ends_with('"');
                 let want = if is_cut { Relevance::Open } else { relevance(event_type) };
-                assert_eq!(UpstreamMessage::new().feed_event(event.as_bytes()), want, "{event}");
+                assert_eq!(UpstreamMessage::of(kind).feed_event(event.as_bytes()), want, "{event}");
             }
         }
-        assert_eq!(EventType::leading(br#"{"type":"response.output_audio.done","item_id":""#), Some(EventType::Other));
+        let other = br#"{"type":"response.output_audio.done","item_id":""#;
+        assert_eq!(SessionKind::Conversation.leading(other), Some(EventType::Other));
+    }
+
+    #[test]
+    fn what_could_be_of_any_kind_is_read_as_all_of_them() {
+        for (kind, name, event_type) in names() {
+            let read = (SessionKind::Other.row().upstream.event_type)(name.as_bytes());
+            let is_apart = matches!(event_type, EventType::Other | EventType::ResponseCreated);
+            let is_audio = kind == SessionKind::Translation && event_type == EventType::AudioDelta;
+            assert!(is_apart || is_audio || read == event_type, "{kind:?} {name}: {read:?}");
+        }
     }
 
     proptest! {
         #[test]
         fn what_the_first_bytes_tell_is_what_reading_tells(
-            name in prop_oneof![prop::sample::select(NAMES.map(|(name, _)| name.to_owned()).to_vec()), "[a-z._\"\\\\u0 ]{0,20}"],
+            (kind, name) in prop_oneof![
+                prop::sample::select(names().map(|(kind, name, _)| (kind, name.to_owned())).collect::<Vec<_>>()),
+                (prop::sample::select(SessionKind::ALL.to_vec()), "[a-z._\"\\\\u0 ]{0,20}"),
+            ],
             before in "[ {\"]{0,2}", cut in any::<prop::sample::Index>(),
         ) {
             let event = format!(r#"{before}{{"type":"{name}","event_id":"e"}}"#);
             let first = &event.as_bytes()[..cut.index(event.len() + 1)];
-            if let Some(event_type) = EventType::leading(first) {
-                prop_assert_eq!(UpstreamMessage::new().feed_event(first), relevance(event_type));
-                prop_assert_eq!(event_type, EventType::of(name.as_bytes()));
+            if let Some(event_type) = kind.leading(first) {
+                prop_assert_eq!(UpstreamMessage::of(kind).feed_event(first), relevance(event_type));
+                prop_assert_eq!(event_type, (kind.row().upstream.event_type)(name.as_bytes()));
             }
         }
     }

@@ -1,22 +1,14 @@
 //! Session fields that a policy locks, as dotted paths, the types of tools that it allows, and what becomes of a message
 //! that would change one of them.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use super::client_field::{ClientField, Container, EVERY};
+use super::client_field::ClientField;
+use super::kind::{SessionKind, Spelling};
 use crate::json::paths::{InvalidPath, Paths};
 
 /// The place of tools that are of no allowed type: behind all locked fields.
-pub(super) const TOOLS_PLACE: usize = usize::MAX;
-
-/// Where tools are listed.
-const TOOLS: [(&str, ClientField); 5] = [
-    ("session.tools[]", ClientField::Tool(Container::Session)),
-    ("response.tools[]", ClientField::Tool(Container::Response)),
-    ("response.input[].tools[]", ClientField::InputTool(Container::Response)),
-    ("tools[]", ClientField::Tool(Container::Top)),
-    ("input[].tools[]", ClientField::InputTool(Container::Top)),
-];
+pub(super) const TOOLS_PLACE: u16 = u16::MAX;
 
 /// What becomes of a client's message that would change what is locked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -30,6 +22,9 @@ pub enum OnChange {
     Drop,
 }
 
+/// What is inspected of messages, by their kind.
+type ByKind = [OnceLock<Arc<Paths<ClientField>>>; SessionKind::ALL.len()];
+
 /// Session fields that a client may not change: by name, or by dotted path such as `audio.output.voice`. Tools of types that
 /// are not allowed count as one of them.
 #[derive(Debug, Clone)]
@@ -37,11 +32,11 @@ pub struct Lock {
     rules: Arc<Rules>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rules {
     written: Written,
-    /// What is inspected of a client's events: these, and what every event is judged by.
-    paths: Arc<Paths<ClientField>>,
+    /// What is inspected of a client's messages: these, and what every one is judged by.
+    compiled: ByKind,
 }
 
 /// What was asked for.
@@ -53,6 +48,9 @@ struct Written {
     on_change: OnChange,
 }
 
+/// The rules that lock nothing.
+static NOTHING: LazyLock<Arc<Rules>> = LazyLock::new(Arc::default);
+
 impl Lock {
     /// A lock on these paths.
     ///
@@ -60,30 +58,47 @@ impl Lock {
     /// If one has an empty name in it, or is of more than one field.
     pub fn new<S: AsRef<str>>(paths: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let names = paths.into_iter().map(|path| path.as_ref().to_owned()).collect();
-        Self::compile(Written { names, ..Written::default() })
+        Self::of(Written { names, ..Written::default() })
     }
 
-    fn compile(written: Written) -> Result<Self, InvalidPath> {
-        let mut compiled = Paths::clone(&EVERY);
+    /// A lock of this, if it can be.
+    fn of(written: Written) -> Result<Self, InvalidPath> {
+        let is_bad = |path: &&String| path.contains(['*', '[', ']']) || path.split('.').any(str::is_empty);
+        match written.names.iter().find(is_bad) {
+            Some(path) => Err(InvalidPath(path.clone())),
+            None => Ok(Self { rules: Arc::new(Rules { written, compiled: ByKind::default() }) }),
+        }
+    }
+
+    /// What is inspected of messages of this kind.
+    fn compile(&self, kind: SessionKind) -> Paths<ClientField> {
+        let (words, written) = (&kind.row().client, &self.rules.written);
+        let mut paths = vec![("type".to_owned(), ClientField::Type)];
+        let mut add = |path: &str, field| paths.push((path.to_owned(), field));
         if written.on_change == OnChange::Refuse {
-            compiled = compiled.with("event_id", ClientField::EventId)?;
+            add("event_id", ClientField::EventId);
+        }
+        for (container, path) in words.containers.iter().filter(|(_, path)| !path.is_empty()) {
+            add(path, ClientField::Container(*container));
+        }
+        words.models.iter().enumerate().for_each(|(place, (path, ..))| add(path, ClientField::Model(place)));
+        words.others.iter().for_each(|(path, field)| add(path, *field));
+        for (tools, field) in words.tools.iter().filter(|_| written.tool_types.is_some()) {
+            add(tools, *field);
+            match field {
+                ClientField::MemberTool(_) => add(&format!("{tools}.*"), ClientField::MemberToolType),
+                _ => add(&format!("{tools}.type"), ClientField::ToolType),
+            }
         }
         for (place, name) in written.names.iter().enumerate() {
-            if name.is_empty() || name.contains(['*', '[', ']']) {
-                return Err(InvalidPath(name.clone()));
-            }
-            let within = [("session.", Container::Session), ("response.", Container::Response), ("", Container::Top)];
-            for (prefix, container) in within {
-                compiled = compiled
-                    .with(&format!("{prefix}{name}"), ClientField::Locked(container, place))
-                    .map_err(|_| InvalidPath(name.clone()))?;
+            for name in spellings(name, words.spelling) {
+                for (container, path) in words.containers {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    add(&format!("{path}{dot}{name}"), ClientField::Locked(*container, place));
+                }
             }
         }
-        for (tools, field) in TOOLS.into_iter().filter(|_| written.tool_types.is_some()) {
-            compiled = compiled.with(tools, field)?;
-            compiled = compiled.with(&format!("{tools}.type"), ClientField::ToolType)?;
-        }
-        Ok(Self { rules: Arc::new(Rules { written, paths: Arc::new(compiled) }) })
+        Paths::new(&paths)
     }
 
     /// These paths are locked too.
@@ -93,7 +108,7 @@ impl Lock {
     pub fn with<'a>(&'a self, paths: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPath> {
         let mut written = self.rules.written.clone();
         written.names.extend(paths.into_iter().map(str::to_owned));
-        Self::compile(written)
+        Self::of(written)
     }
 
     /// Tools of other types than these are locked too.
@@ -102,7 +117,7 @@ impl Lock {
     /// None: what is locked already is known to be good.
     pub fn with_tool_types<S: AsRef<str>>(&self, types: impl IntoIterator<Item = S>) -> Result<Self, InvalidPath> {
         let types = types.into_iter().map(|name| name.as_ref().to_owned());
-        Self::compile(Written { tool_types: Some(types.collect()), ..self.rules.written.clone() })
+        Self::of(Written { tool_types: Some(types.collect()), ..self.rules.written.clone() })
     }
 
     /// The same, and what becomes of messages that would change what is locked.
@@ -110,7 +125,7 @@ impl Lock {
     /// # Errors
     /// None: what is locked already is known to be good.
     pub fn on_change(&self, on_change: OnChange) -> Result<Self, InvalidPath> {
-        Self::compile(Written { on_change, ..self.rules.written.clone() })
+        Self::of(Written { on_change, ..self.rules.written.clone() })
     }
 
     /// What becomes of messages that would change what is locked, if something is.
@@ -128,8 +143,8 @@ impl Lock {
         self.rules.written.names.iter().map(String::as_str)
     }
 
-    pub(super) fn path(&self, place: usize) -> Option<&str> {
-        let name = || self.rules.written.names.get(place).map(String::as_str);
+    pub(super) fn path(&self, place: u16) -> Option<&str> {
+        let name = || self.rules.written.names.get(usize::from(place)).map(String::as_str);
         if place == TOOLS_PLACE { Some("tools") } else { name() }
     }
 
@@ -138,14 +153,48 @@ impl Lock {
         self.rules.written.tool_types.as_ref().is_none_or(|types| types.iter().any(|allowed| allowed == name))
     }
 
-    pub(super) fn paths(&self) -> &Arc<Paths<ClientField>> {
-        &self.rules.paths
+    /// The place of `instructions`, if they are locked.
+    pub(super) fn instructions(&self) -> Option<usize> {
+        self.rules.written.names.iter().position(|name| name == "instructions")
+    }
+
+    /// What is inspected of a message of this kind.
+    pub(super) fn paths(&self, kind: SessionKind) -> Arc<Paths<ClientField>> {
+        let of_kind = self.rules.compiled.get(kind as usize);
+        let known = of_kind.map(|paths| paths.get_or_init(|| Arc::new(self.compile(kind))).clone());
+        known.unwrap_or_else(|| Arc::new(self.compile(kind)))
     }
 }
 
-/// The rules that lock nothing.
-static NOTHING: LazyLock<Arc<Rules>> =
-    LazyLock::new(|| Arc::new(Rules { written: Written::default(), paths: EVERY.clone() }));
+/// How a path may be written.
+fn spellings(path: &str, spelling: Spelling) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for name in path.split('.') {
+        let snake = match spelling {
+            Spelling::CamelOrSnake => Some(snake_case(name)).filter(|snake| snake != name),
+            Spelling::Exact => None,
+        };
+        let spelled = |start: &String| {
+            let dot = if start.is_empty() { "" } else { "." };
+            let spelled = |name: &str| format!("{start}{dot}{name}");
+            std::iter::once(spelled(name)).chain(snake.as_deref().map(spelled)).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(spelled).collect();
+    }
+    all
+}
+
+/// `systemInstruction` as `system_instruction`.
+pub(super) fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len());
+    for character in name.chars() {
+        if character.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        snake.push(character.to_ascii_lowercase());
+    }
+    snake
+}
 
 impl Default for Lock {
     /// Nothing is locked.

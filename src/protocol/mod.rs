@@ -6,22 +6,29 @@
 //! client's message is a [`ClientMessage`] where a policy locks fields or restricts models, a request's body a
 //! [`RequestBody`].
 //!
+//! - [`SessionKind`]: the kinds of sessions, each with a row of what is known of its protocol
 //! - [`EventType`]: the events that matter, found by their type
 
 mod answer;
 mod client_event;
 mod client_field;
+mod client_found;
 mod event_type;
 mod hide;
+mod kind;
 mod live_call;
 mod lock;
 mod preset;
 mod request_body;
 mod rest_body;
+mod rest_words;
 mod session_field;
 mod streamed_message;
+mod turn;
 mod unlocked;
 mod upstream_event;
+mod upstream_field;
+mod upstream_paths;
 mod upstream_value;
 mod usage;
 mod usage_chunk;
@@ -32,8 +39,10 @@ mod tests;
 pub use answer::{Answer, AnswerMessage};
 pub use client_event::{ClientEvent, ClientMessage, RequestedModel, Unreadable};
 pub use client_field::ModelRole;
+pub use client_found::Stored;
 pub use event_type::EventType;
 pub use hide::{Hidden, HiddenSearch, Hide};
+pub use kind::{Kind, LastEvent, ModelPlace, PresetWay, Question, SessionKind};
 pub use live_call::{LiveCallRequest, LiveCallResponse, LiveModel};
 pub use lock::{Lock, OnChange};
 pub use preset::Preset;

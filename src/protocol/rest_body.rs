@@ -24,7 +24,7 @@ enum Body {
 }
 
 /// What a stream of events has told so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Stream {
     /// The event that comes.
     event: UpstreamMessage,
@@ -87,7 +87,7 @@ impl BodyMeter {
         match &mut self.body {
             Body::Awaited if chunk.is_empty() => {}
             Body::Awaited => {
-                let mut message = Box::new(UpstreamMessage::new());
+                let mut message = Box::new(UpstreamMessage::of_rest());
                 message.feed(chunk);
                 self.body = Body::Json(message);
             }
@@ -112,6 +112,19 @@ impl BodyMeter {
             }
         }
         all
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            event: UpstreamMessage::of_rest(),
+            done: None,
+            is_open: false,
+            usage: None,
+            said: Said::default(),
+            message: None,
+        }
     }
 }
 

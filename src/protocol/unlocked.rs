@@ -2,8 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use super::client_event::{Found, Unreadable};
+use super::client_event::Unreadable;
 use super::client_field::Part;
+use super::client_found::Found;
+use super::kind::SessionKind;
 use super::lock::Lock;
 use crate::json::edit::Edits;
 use crate::json::matcher::{Bounds, Matcher};
@@ -15,18 +17,19 @@ impl Lock {
     /// If it cannot be read, or could be read in two ways.
     ///
     /// ```
-    /// use realtime_byok::protocol::Lock;
+    /// use realtime_byok::protocol::{Lock, SessionKind};
     ///
     /// let lock = Lock::new(["instructions"])?;
     /// let event = br#"{"type":"session.update","session":{"instructions":"Be rude.","type":"realtime"}}"#;
-    /// assert_eq!(lock.unlocked(event)?, br#"{"type":"session.update","session":{"type":"realtime"}}"#);
+    /// assert_eq!(lock.unlocked(event, SessionKind::Conversation)?, br#"{"type":"session.update","session":{"type":"realtime"}}"#);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn unlocked(&self, event: &[u8]) -> Result<Vec<u8>, Unreadable> {
-        let mut matcher = Matcher::new(self.paths().clone(), Bounds::default());
-        let mut found = Found::to_edit();
+    pub fn unlocked(&self, event: &[u8], kind: SessionKind) -> Result<Vec<u8>, Unreadable> {
+        let words = &kind.row().client;
+        let mut matcher = Matcher::new(self.paths(kind), Bounds::default());
+        let mut found = Found::to_edit(words);
         let read = matcher.feed(event, &mut |at| {
-            found.set(&at, self);
+            found.set(&at, words, self);
             ControlFlow::Continue(())
         });
         read.and_then(|_| matcher.finish()).map_err(Unreadable::Json)?;
@@ -53,11 +56,11 @@ mod tests {
     }
 
     fn unlocked(event: &str) -> String {
-        String::from_utf8(lock().unlocked(event.as_bytes()).unwrap()).unwrap()
+        String::from_utf8(lock().unlocked(event.as_bytes(), SessionKind::Conversation).unwrap()).unwrap()
     }
 
     fn judged(event: &[u8]) -> ClientEvent {
-        let mut message = ClientMessage::new(&lock());
+        let mut message = ClientMessage::new(&lock(), SessionKind::Conversation);
         message.feed(event);
         message.finish().unwrap()
     }
@@ -107,8 +110,8 @@ mod tests {
         ] {
             assert_eq!(unlocked(event), want, "{event}");
         }
-        assert!(lock().unlocked(br#"{"type":"session.update","type":"x"}"#).is_err());
-        assert!(lock().unlocked(b"{").is_err());
+        assert!(lock().unlocked(br#"{"type":"session.update","type":"x"}"#, SessionKind::Conversation).is_err());
+        assert!(lock().unlocked(b"{", SessionKind::Conversation).is_err());
     }
 
     fn tree() -> impl Strategy<Value = Value> {

@@ -1,4 +1,4 @@
-//! Usage as upstreams report it, in four dialects, read into one form.
+//! Usage as upstreams report it, in five dialects, read into one form.
 //!
 //! | | Realtime | Responses | chat completions | Anthropic |
 //! |---|---|---|---|---|
@@ -7,6 +7,9 @@
 //! | written | `output_tokens` | `output_tokens` | `completion_tokens` | `output_tokens` |
 //! | of which | `output_token_details` | `output_tokens_details` | `completion_tokens_details` | |
 //!
+//! Gemini Live's reads `promptTokenCount` and `toolUsePromptTokenCount`, and writes `responseTokenCount` and
+//! `thoughtsTokenCount`; its details are lists, with an item for each modality.
+//!
 //! Tokens whose modality is not told count as text, cached ones first as text, then as audio, then as image, as far as
 //! there are any. What `total_tokens` has beyond input and output is reasoning where some upstream counts that apart: it
 //! counts as output text.
@@ -14,10 +17,16 @@
 //! Numbers that do not add up are counted all the same: input and output as told, what details have beyond them not at all,
 //! and a flaw says so. Of details that are too many, the dearest modality is kept first.
 
+mod gemini;
+mod paths;
+
 use crate::json::matcher::Value;
 use crate::json::{Decimal, ONE};
 use crate::usage::report::ReportedUsage;
 use crate::usage::{Input, Output, Tokens, UsageError};
+
+pub(super) use gemini::{GeminiField, GeminiFields, List};
+pub(super) use paths::{gemini_usage_paths, usage_paths};
 
 /// A member of a `usage` object.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +54,10 @@ pub(super) enum Sum {
     /// Anthropic's, which are no part of its `input_tokens`.
     CacheRead,
     CacheCreation,
+    /// Gemini's, which are no part of its `promptTokenCount`.
+    ToolUse,
+    /// Gemini's, which are no part of its `responseTokenCount`.
+    Thoughts,
 }
 
 /// What was read or what was written.
@@ -76,56 +89,6 @@ pub(super) enum Part {
     CacheWrite,
 }
 
-/// The members of a `usage` object, by their paths in it.
-pub(super) fn usage_paths() -> Vec<(String, UsageField)> {
-    let mut paths = vec![
-        (String::new(), UsageField::Itself),
-        ("type".into(), UsageField::Type),
-        ("seconds".into(), UsageField::Seconds),
-    ];
-    let sums = [
-        ("total_tokens", Sum::Total),
-        ("input_tokens", Sum::Input),
-        ("prompt_tokens", Sum::Prompt),
-        ("output_tokens", Sum::Output),
-        ("completion_tokens", Sum::Completion),
-        ("cache_read_input_tokens", Sum::CacheRead),
-        ("cache_creation_input_tokens", Sum::CacheCreation),
-    ];
-    paths.extend(sums.map(|(name, sum)| (name.to_owned(), UsageField::Sum(sum))));
-    let details = [
-        ("input_token_details", Side::Input, Dialect::Realtime),
-        ("input_tokens_details", Side::Input, Dialect::Responses),
-        ("prompt_tokens_details", Side::Input, Dialect::Chat),
-        ("output_token_details", Side::Output, Dialect::Realtime),
-        ("output_tokens_details", Side::Output, Dialect::Responses),
-        ("completion_tokens_details", Side::Output, Dialect::Chat),
-    ];
-    for (name, side, dialect) in details {
-        paths.push((name.to_owned(), UsageField::Details(side, dialect)));
-        let parts: &[(&str, Part)] = match side {
-            Side::Input => &[
-                ("text_tokens", Part::Text),
-                ("audio_tokens", Part::Audio),
-                ("image_tokens", Part::Image),
-                ("cached_tokens", Part::Cached),
-                ("cache_write_tokens", Part::CacheWrite),
-                ("cached_tokens_details.text_tokens", Part::CachedText),
-                ("cached_tokens_details.audio_tokens", Part::CachedAudio),
-                ("cached_tokens_details.image_tokens", Part::CachedImage),
-            ],
-            Side::Output => {
-                &[("text_tokens", Part::Text), ("audio_tokens", Part::Audio), ("reasoning_tokens", Part::Reasoning)]
-            }
-        };
-        paths.extend(parts.iter().map(|(part, tag)| (format!("{name}.{part}"), UsageField::Part(side, dialect, *tag))));
-        if let Side::Input = side {
-            paths.push((format!("{name}.cached_tokens_details"), UsageField::CachedDetails(dialect)));
-        }
-    }
-    paths
-}
-
 /// A `usage` object as far as it has come. What is null is not there.
 #[derive(Debug, Default)]
 pub(super) struct UsageFields {
@@ -134,7 +97,7 @@ pub(super) struct UsageFields {
     is_malformed: bool,
     kind: Option<UsageKind>,
     seconds: Option<Count>,
-    sums: [Option<Count>; 7],
+    sums: [Option<Count>; 9],
     input: Details,
     output: Details,
 }
@@ -255,6 +218,17 @@ impl UsageFields {
         Ok((ReportedUsage::Transcription(tokens), flaw))
     }
 
+    /// As the usage of a session of audio: how long it is, in milliseconds.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub(super) fn audio(&self) -> Result<u64, UsageError> {
+        if self.is_malformed {
+            return Err(UsageError::Malformed);
+        }
+        count(self.seconds, SECONDS)?.ok_or(UsageError::Missing(SECONDS))
+    }
+
     /// A later report of the same response, in a stream whose counts only grow.
     pub(super) fn grow(&mut self, later: &Self) {
         self.is_there |= later.is_there;
@@ -277,7 +251,7 @@ impl UsageFields {
     /// What has been read and written. `unwritten` is what it means that nothing is told of the latter.
     fn tokens(&self, unwritten: Option<UsageError>) -> (Tokens, Option<UsageError>) {
         let mut flaws = Flaws(self.is_malformed.then_some(UsageError::Malformed));
-        let [total, input, prompt, output, completion, cache_read, cache_creation] = self.sums;
+        let [total, input, prompt, output, completion, cache_read, cache_creation, tool_use, thoughts] = self.sums;
         let read = flaws.count(input.or(prompt), INPUT);
         let written = flaws.count(output.or(completion), OUTPUT);
         if read.is_none() {
@@ -291,7 +265,9 @@ impl UsageFields {
         let mut cache = |count, field| flaws.count(count, field).filter(|_| is_apart).unwrap_or(0);
         let (cached, cache_write) =
             (cache(cache_read, "cache_read_input_tokens"), cache(cache_creation, "cache_creation_input_tokens"));
-        let (read, written) = (read.unwrap_or(0) + cached + cache_write, written.unwrap_or(0));
+        let tool_use = flaws.count(tool_use, INPUT).unwrap_or(0);
+        let thoughts = flaws.count(thoughts, OUTPUT).unwrap_or(0);
+        let (read, written) = (read.unwrap_or(0) + cached + cache_write + tool_use, written.unwrap_or(0) + thoughts);
         let apart = self.reasoning_apart(total, read + written, &mut flaws);
         let (input, written_to_cache) = self.input.input(read, cached, &mut flaws);
         let output = self.output.output(written + apart, &mut flaws);

@@ -139,7 +139,7 @@ impl Default for UsageChunkFilter {
 }
 
 fn is_usage_chunk(event: &[u8]) -> bool {
-    let (mut message, mut is_one) = (UpstreamMessage::new(), false);
+    let (mut message, mut is_one) = (UpstreamMessage::of_rest(), false);
     let mut judge = |item: SseItem<'_>| match item {
         SseItem::Data(data) => message.feed(data),
         SseItem::End => {

@@ -109,13 +109,14 @@ mod tests {
 
     use super::*;
     use crate::endpoint::Endpoint;
+    use crate::protocol::SessionKind;
     use crate::stream::admission::testing;
     use crate::testing::policy;
     use crate::usage::{Close, ClosedBy};
 
     #[test]
     fn no_value_holds_a_control_character() {
-        let admission = testing::admission(policy(), Endpoint::WebSocket);
+        let admission = testing::admission(policy(), Endpoint::WebSocket(SessionKind::Other));
         let mut record = admission.record(1, "openai".into(), SystemTime::UNIX_EPOCH);
         record.model = Some("m\nHTTP/1.1 200 caller=forged".into());
         record.user = Some("u\u{85}\u{2028}\u{7f}\u{1b}[2J\u{e9}".into());

@@ -28,7 +28,7 @@ use crate::name_rule::NameRule;
 use crate::policy::{Placement, Policy, Provider, ProviderKind};
 use crate::process::{SessionHandle, Sessions, Share};
 use crate::secret::Secret;
-use crate::usage::{Estimated, MicroUsd, PriceList, Record, RecordId, SessionKind, Status, Tally, Timestamp, Traffic};
+use crate::usage::{Estimated, MicroUsd, PriceList, Record, RecordId, Status, Tally, Timestamp, Traffic, Transport};
 
 /// A request that may go on, but for the model that its body may name.
 pub(crate) struct Admission {
@@ -193,10 +193,11 @@ impl Admission {
         let has_rule = self.policy.models.is_restricted() || self.caller.models.is_restricted();
         match (&self.endpoint, head.body_kind()) {
             // Its messages name the model.
-            (Endpoint::Responses | Endpoint::WebSocket, _) if has_rule && !self.policy.is_metered => {
+            (Endpoint::WebSocket(kind), _) if kind.is_named_in_messages() && has_rule && !self.policy.is_metered => {
                 Err(route_not_allowed())
             }
-            (Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket, _) => Ok(None),
+            (Endpoint::Fork(_), _) if has_rule && !self.policy.is_metered => Err(route_not_allowed()),
+            (Endpoint::WebSocket(_) | Endpoint::Sideband(..) | Endpoint::Fork(_), _) => Ok(None),
             (_, BodyKind::ForeignJson) if !ends => Err(foreign_charset()),
             (Endpoint::Mint(_), BodyKind::ForeignJson) => Err(foreign_charset()),
             (Endpoint::Mint(_), BodyKind::Form | BodyKind::Sdp | BodyKind::Other) => Err(unsupported_content_type()),
@@ -333,7 +334,7 @@ impl Admission {
     }
 
     /// What a session is counted as when it begins.
-    pub(crate) fn began<'a>(&'a self, provider: &'a Provider, kind: SessionKind) -> SessionLabels<'a> {
+    pub(crate) fn began<'a>(&'a self, provider: &'a Provider, kind: Transport) -> SessionLabels<'a> {
         SessionLabels { caller: &self.caller.name, policy: &self.policy.name, provider: &provider.name, kind }
     }
 
@@ -341,7 +342,7 @@ impl Admission {
     pub(crate) fn record(&self, id: u128, provider: String, now: SystemTime) -> Record {
         Record {
             id: RecordId::new(id),
-            kind: SessionKind::WebSocket,
+            kind: Transport::WebSocket,
             status: Status::Open,
             upstream_id: None,
             caller: self.caller.name.clone(),

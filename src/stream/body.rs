@@ -107,7 +107,7 @@ impl WholeRequest<'_> {
         let Self { plan, head, .. } = *self;
         let WaitingForBody { admission, path, offer, .. } = waiting;
         let named = named_in_query(&head.target(), &admission)?;
-        let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let upstream = Upstream::of_query(&admission, &path, &named)?;
         let reservation = admission.reserve(Forwarded::size(&admission, 0), 0, &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let presented = head.presented(&plan.gateway);
@@ -123,7 +123,7 @@ impl WholeRequest<'_> {
         let Self { plan, head, body } = *self;
         let WaitingForBody { admission, path, offer, .. } = waiting;
         let mut read = LiveCallRequest::read(body).map_err(|_| unreadable_live_call())?;
-        if named_in_query(&head.target(), &admission)?.is_some() {
+        if named_in_query(&head.target(), &admission)?.named.is_some() {
             return Err(unreadable_live_call());
         }
         let name = read.model(LiveModel::Session).map(str::to_owned);

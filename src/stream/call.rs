@@ -17,7 +17,7 @@ use crate::limit::{Ending, Exceeded, Limit};
 use crate::policy::{Permission, Placement, Provider};
 use crate::process::{CallName, CallTerms, NotJoined, Role, SessionHandle};
 use crate::secret::Secret;
-use crate::usage::{Close, ClosedBy, Record, SessionKind};
+use crate::usage::{Close, ClosedBy, Record, Transport};
 
 /// A call that begins, and what ends it.
 pub(crate) struct StartedCall {
@@ -99,7 +99,7 @@ impl StartedCall {
         let started = host.now();
         let CallRequest { path, model, provider_key } = request;
         let record = Record {
-            kind: SessionKind::WebRtc,
+            kind: Transport::WebRtc,
             upstream_id: Some(id.as_str().to_owned()),
             model,
             ..admission.record(host.random_bytes().map_or(0, u128::from_le_bytes), provider.name.clone(), started)
@@ -156,7 +156,7 @@ impl SidebandOf {
     pub(crate) fn end(self, record: &Record, host: &dyn StreamHost, now: SystemTime) -> Call {
         let hangup = hangup(self.id.as_str(), &|path| self.path.collection(path), self.provider_key, host);
         let record =
-            Record { kind: SessionKind::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };
+            Record { kind: Transport::WebRtc, upstream_id: Some(self.id.as_str().to_owned()), ..record.clone() };
         let mut call = Call::new(record, now, Watch::NotNeeded);
         call.hangup = hangup;
         call

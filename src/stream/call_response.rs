@@ -18,7 +18,7 @@ use crate::endpoint::{CallId, CallPath};
 use crate::host::{HeaderMap, Level, StreamHost};
 use crate::http::{Edits, HeaderValue};
 use crate::protocol::LiveCallResponse;
-use crate::usage::SessionKind;
+use crate::usage::Transport;
 
 impl Stream {
     /// The headers of a success came, in answer to a request that begins a call.
@@ -108,7 +108,7 @@ impl Stream {
         let sealed = seal(&self.plan, &claims, cx.host);
         let mut started = StartedCall::new(id, request, &admission, &provider, cx.host);
         if let Some(handle) = &mut self.handle {
-            let began = admission.began(&provider, SessionKind::WebRtc);
+            let began = admission.began(&provider, Transport::WebRtc);
             let call = (started.terms(&admission), started.record());
             cx.worker.sessions.call_opened(handle, began, call, now);
         }

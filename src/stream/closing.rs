@@ -94,6 +94,11 @@ impl Closing {
         Self { last_words, ..self }
     }
 
+    /// The same, of a session in which no event can say why.
+    pub(crate) fn without_event(self) -> Self {
+        Self { has_event: false, ..self }
+    }
+
     /// The ending that a violation of `sender`'s leads to.
     pub(crate) fn for_protocol_error(sender: Sender, error: ProtocolError, now: SystemTime) -> Self {
         let why = error.to_string();

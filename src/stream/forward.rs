@@ -240,6 +240,14 @@ impl Outgoing<'_> {
         // The client's name for a call, where it is sealed, gives way to the upstream's.
         let call = self.admission.call.as_ref().filter(|call| call.sealed.is_some()).zip(endpoint.call());
         let path = call.and_then(|(call, named)| with_call_id(target.path, named, &call.id));
+        // Azure's `model` and `deployment` may differ: each is resolved by itself.
+        let resolve = |param: &Param<'_>| {
+            let value = param.value()?;
+            let resolved = if value.is_empty() { model? } else { policy.resolve(&value).model }.to_owned();
+            Some(resolved).filter(|resolved| *resolved != *value)
+        };
+        let named = target.params().filter(|param| model.is_some() && policy.is_model_param(param));
+        let resolved: Vec<_> = named.map(|param| (param.raw(), resolve(&param))).collect();
         let edit = |param: &Param<'_>| match model {
             _ if param.is("call_id")
                 && let Some((call, _)) = call =>
@@ -247,8 +255,10 @@ impl Outgoing<'_> {
                 ParamEdit::Replace(call.id.as_str().as_bytes())
             }
             _ if self.plan.strip.takes(param) || self.presented.stand_in(param.raw()) => ParamEdit::Remove,
-            Some(model) if policy.is_model_param(param) && !param.value_is(model) => {
-                ParamEdit::Replace(model.as_bytes())
+            Some(_) if policy.is_model_param(param) => {
+                let known = resolved.iter().find(|(raw, _)| *raw == param.raw());
+                let name = known.and_then(|(_, name)| name.as_deref());
+                name.map_or(ParamEdit::Keep, |name| ParamEdit::Replace(name.as_bytes()))
             }
             _ => ParamEdit::Keep,
         };

@@ -111,9 +111,7 @@ impl Admitted<'_> {
             return Ok(RequestDecision::Wait(waiting));
         }
         match &admission.endpoint {
-            Endpoint::Realtime | Endpoint::Sideband(..) | Endpoint::Responses | Endpoint::WebSocket => {
-                self.websocket(admission, cx)
-            }
+            Endpoint::WebSocket(_) | Endpoint::Sideband(..) | Endpoint::Fork(_) => self.websocket(admission, cx),
             // The first two wait for their bodies, the other was denied.
             Endpoint::StartCall(_) | Endpoint::Mint(_) | Endpoint::Forbidden => Err(route_not_allowed()),
             Endpoint::Call(..)
@@ -128,10 +126,11 @@ impl Admitted<'_> {
     fn websocket(self, admission: Admission, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
         let Self { plan, head, presented, path, offer } = self;
         let named = named_in_query(&head.target(), &admission)?;
-        let upstream = Upstream::resolve(&admission, &path, named.as_deref(), false)?;
+        let upstream = Upstream::of_query(&admission, &path, &named)?;
         let reservation = admission.reserve(Forwarded::size(&admission, offer.held()), 0, &cx.worker.memory)?;
         let role = if offer.is_of_watcher() { Role::Watcher } else { Role::Sideband };
-        let begun = match (&admission.call, role) {
+        let joined = admission.call.as_ref().filter(|_| !matches!(admission.endpoint, Endpoint::Fork(_)));
+        let begun = match (joined, role) {
             // Nobody would keep the client's bytes from going on.
             (Some(_), Role::Watcher) if !admission.policy.is_metered => Err(route_not_allowed()),
             (Some(joined), role) => {

@@ -22,7 +22,8 @@ use crate::memory::{MemoryAccount, Reservation};
 use crate::policy::{Policy, Provider};
 use crate::protocol::{BodyMeter, UsageChunkFilter};
 use crate::usage::{
-    Estimator, Input, Meter, MeterEvent, MicroUsd, Output, PriceList, Report, Said, Tally, Transcription, UsageError,
+    AudioMeasure, Estimator, Input, Meter, MeterEvent, MicroUsd, Output, PriceList, Report, Said, Tally, Transcription,
+    UsageError,
 };
 
 /// One exchange, from its request on.
@@ -110,7 +111,7 @@ impl RestMeter {
                 meter: Meter::new(upstream.model),
                 phase: Phase::AwaitingHeaders(asked),
                 gap: None,
-                estimator: admission.must_be_counted().then(Estimator::default),
+                estimator: admission.must_be_counted().then(|| Estimator::new(AudioMeasure::OPENAI)),
                 is_unpriced: false,
                 reservation: memory.reserve(size_of::<Self>() + admission.user.as_ref().map_or(0, String::capacity)),
             })

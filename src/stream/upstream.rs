@@ -1,6 +1,5 @@
 //! The provider and the model of a request.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::admission::Admission;
@@ -8,7 +7,7 @@ use super::denials::{model_of_another_secret, model_of_unknown_price, route_not_
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{Endpoint, Path};
 use crate::http::Target;
-use crate::policy::{Provider, in_path, in_query};
+use crate::policy::{Provider, QueryModels, in_path, in_query};
 use crate::protocol::ModelRole;
 use crate::usage::PriceList;
 
@@ -84,6 +83,24 @@ impl<'a> Upstream<'a> {
         Ok(Self { provider, model })
     }
 
+    /// Resolves the models that the query of a session's request names.
+    ///
+    /// # Errors
+    ///
+    /// If one of them may not be used.
+    pub(crate) fn of_query(
+        admission: &'a Admission,
+        path: &Path<'_>,
+        models: &'a QueryModels<'_>,
+    ) -> Result<Self, Denial> {
+        let upstream = Self::resolve(admission, path, models.named.as_deref(), false)?;
+        if let Some(beside) = &models.beside {
+            let denied = |denial: Denial| denial.of(Subject { model: Some(shown(beside)), ..Subject::default() });
+            upstream.resolve_beside(admission, beside).map_err(denied)?;
+        }
+        Ok(upstream)
+    }
+
     /// Resolves another model that the same request names, which the same provider must serve.
     ///
     /// # Errors
@@ -125,7 +142,10 @@ pub(crate) fn check_price(prices: Option<&PriceList>, model: Option<&str>) -> Re
     unpriced.map_or(Ok(()), |_| Err(unpriced_model()))
 }
 
-/// The model that the query of a session's request names.
-pub(crate) fn named_in_query<'a>(target: &Target<'a>, admission: &Admission) -> Result<Option<Cow<'a, str>>, Denial> {
-    if admission.endpoint.begins_session() { in_query(target, &admission.policy) } else { Ok(None) }
+/// The models that the query of a session's request names.
+pub(crate) fn named_in_query<'a>(target: &Target<'a>, admission: &Admission) -> Result<QueryModels<'a>, Denial> {
+    match admission.endpoint.begins_session() {
+        true => in_query(target, &admission.policy),
+        false => Ok(QueryModels::default()),
+    }
 }

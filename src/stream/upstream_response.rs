@@ -14,7 +14,7 @@ use crate::host::HeaderMap;
 use crate::http::{Edits, HeaderValue};
 use crate::metrics::{Metric, MintedBy, Presented};
 use crate::process::CallName;
-use crate::usage::{SessionKind, Status};
+use crate::usage::{Status, Transport};
 use crate::ws::ReadBuffer;
 
 impl Stream {
@@ -166,7 +166,7 @@ impl Stream {
             match &mut self.handle {
                 Some(handle) if handle.joined().is_some() => cx.worker.sessions.joined_opened(handle, now),
                 Some(handle) => {
-                    let began = sent.admission.began(&sent.provider, SessionKind::WebSocket);
+                    let began = sent.admission.began(&sent.provider, Transport::WebSocket);
                     cx.worker.sessions.opened(handle, began, &|| relay.record(Status::Open, now), now);
                 }
                 None => {}

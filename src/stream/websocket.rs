@@ -26,8 +26,8 @@ use crate::limit::Ending;
 use crate::memory::{MemoryAccount, Overdrawn, Reservation};
 use crate::policy::Provider;
 use crate::process::Sessions;
-use crate::protocol::{ClientMessage, OnChange};
-use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
+use crate::protocol::{ClientMessage, LastEvent, OnChange};
+use crate::usage::{Close, ClosedBy, PriceList, Record, RecordId, Status, Timestamp, Traffic, Transport};
 use crate::ws::{CloseFrame, FollowedRead, Follower, ReadBuffer, Rewrite, Sender};
 use client_says::{CLIENT_TYPE, ClientSays};
 use own_events::OwnEvents;
@@ -88,8 +88,8 @@ impl WebSocketRelay {
         now: SystemTime,
     ) -> Self {
         let [a, b, c, d, ..] = id.to_le_bytes();
-        let meter = SessionMeter::new(admission, upstream.model);
-        let own_events = OwnEvents::new(admission.preset(), meter.lock.reaction()).map(Box::new);
+        let meter = SessionMeter::new(admission, upstream);
+        let own_events = OwnEvents::new(meter.kind, admission.preset(), meter.lock.reaction()).map(Box::new);
         let held = OWN_SIZE + meter.held() + own_events.as_ref().map_or(0, |own| own.held());
         Self {
             id: RecordId::new(id),
@@ -97,10 +97,10 @@ impl WebSocketRelay {
             user: admission.user.clone(),
             provider: upstream.provider.clone(),
             client: client_follower(&meter),
-            client_says: ClientSays::default(),
+            client_says: ClientSays::new(meter.kind),
             upstream: upstream_follower(&meter, own_events.is_some()),
             client_message: None,
-            upstream_message: UpstreamMessageRead::default(),
+            upstream_message: UpstreamMessageRead::new(meter.kind),
             own_events,
             meter,
             started: None,
@@ -191,7 +191,7 @@ impl WebSocketRelay {
         let (usage, cost_usd) = self.meter.used();
         Record {
             id: self.id,
-            kind: SessionKind::WebSocket,
+            kind: Transport::WebSocket,
             status: if self.closing.is_some() && status == Status::Open { Status::Stopping } else { status },
             upstream_id: meter.upstream_id().map(str::to_owned),
             caller: self.meter.caller.name.clone(),
@@ -232,6 +232,10 @@ impl WebSocketRelay {
             if closing.is_protocol_error() {
                 self.meter.set_incomplete();
             }
+            let closing = match self.meter.kind.row().last_event {
+                LastEvent::Error => closing,
+                LastEvent::Nothing => closing.without_event(),
+            };
             self.closed.get_or_insert_with(|| closing.close());
             self.closing = Some(Box::new(closing));
         }
@@ -268,15 +272,19 @@ impl WebSocketRelay {
 
 /// What follows the client, as far as that is needed.
 fn client_follower(meter: &SessionMeter) -> Follower {
-    let first = match meter.inspects_client() {
-        true => CLIENT_FIRST,
-        false if meter.hears() => CLIENT_TYPE,
-        false => 0,
-    };
-    let follower = Follower::new(Sender::Client, first);
+    let follower = Follower::new(Sender::Client, client_first(meter));
     match meter.lock.reaction() {
         Some(OnChange::Refuse | OnChange::Drop) => follower.withholding(),
         Some(OnChange::End) | None => follower,
+    }
+}
+
+/// How much of a client's message is read before it is known whether more matters.
+fn client_first(meter: &SessionMeter) -> u16 {
+    match meter.inspects_client() {
+        true => CLIENT_FIRST,
+        false if meter.hears() => CLIENT_TYPE,
+        false => 0,
     }
 }
 

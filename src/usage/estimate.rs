@@ -6,12 +6,6 @@ use super::tally::{Input, Output, Tally, Tokens};
 /// OpenAI, "What are tokens and how to count them?": a token is about four characters of English.
 const TEXT_BYTES_PER_TOKEN: u64 = 4;
 
-/// OpenAI, "Managing costs" of the Realtime API: the assistant's audio is a token for each 50 ms.
-const OUTPUT_AUDIO_TOKENS_PER_SECOND: u64 = 20;
-
-/// The same: the user's audio is a token for each 100 ms.
-const INPUT_AUDIO_TOKENS_PER_SECOND: u64 = 10;
-
 /// RFC 4648 section 4: four characters are three bytes.
 const BASE64: (u64, u64) = (3, 4);
 
@@ -35,6 +29,22 @@ pub struct AudioFormat {
     bytes_per_second: u32,
 }
 
+/// How audio is charged of which nobody tells the usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AudioMeasure {
+    /// In tokens: so many of what the client says and of what responses say, for each second.
+    Tokens {
+        /// Of what the client says.
+        input: u64,
+        /// Of what responses say.
+        output: u64,
+        /// The format of what the client says, unless the session tells another.
+        format: AudioFormat,
+    },
+    /// By its duration: as long as what the client says.
+    Duration,
+}
+
 /// Text and audio, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Said {
@@ -54,8 +64,9 @@ pub struct AudioFormats {
 }
 
 /// What there is to estimate a session's responses by.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Estimator {
+    measure: AudioMeasure,
     formats: AudioFormats,
     /// What the client has said.
     said: Said,
@@ -68,6 +79,9 @@ pub struct Estimator {
 impl AudioFormat {
     /// 16 bits a sample, 24,000 of them a second: what all sessions of OpenAI's begin with.
     pub const PCM16: Self = Self { bytes_per_second: 48_000 };
+
+    /// 16 bits a sample, 16,000 of them a second: what Gemini Live hears.
+    pub const PCM16_AT_16_KHZ: Self = Self { bytes_per_second: 32_000 };
 
     /// ITU-T G.711: 8 bits a sample, 8,000 of them a second.
     pub const G711: Self = Self { bytes_per_second: 8_000 };
@@ -87,6 +101,14 @@ impl AudioFormat {
     fn tokens(self, bytes: u64, tokens_per_second: u64) -> u64 {
         bytes.saturating_mul(tokens_per_second).div_ceil(u64::from(self.bytes_per_second))
     }
+}
+
+impl AudioMeasure {
+    /// OpenAI, "Managing costs" of the Realtime API: the user's audio is a token for each 100 ms, the assistant's for each 50.
+    pub const OPENAI: Self = Self::Tokens { input: 10, output: 20, format: AudioFormat::PCM16 };
+
+    /// Google, "Live API best practices": audio is about 25 tokens a second.
+    pub const GEMINI: Self = Self::Tokens { input: 25, output: 25, format: AudioFormat::PCM16_AT_16_KHZ };
 }
 
 impl Default for AudioFormat {
@@ -116,6 +138,12 @@ impl Said {
         if length <= TEXT_MAX { Self::text(length) } else { Self { text: 0, audio: decoded(length, 0) } }
     }
 
+    /// The same, and audio in so many characters of base64.
+    #[must_use]
+    pub fn with_base64(self, length: u64) -> Self {
+        Self { audio: self.audio.saturating_add(decoded(length, 0)), ..self }
+    }
+
     /// Adds what else was said.
     pub fn add(&mut self, other: Self) {
         self.text = self.text.saturating_add(other.text);
@@ -130,6 +158,17 @@ fn decoded(length: u64, envelope: usize) -> u64 {
 }
 
 impl Estimator {
+    /// Nothing was said yet.
+    pub fn new(measure: AudioMeasure) -> Self {
+        let (formats, said, heard) = (AudioFormats::default(), Said::default(), Said::default());
+        Self { measure, formats, said, heard, last_input: None }
+    }
+
+    /// How long the audio is that the client has said, in milliseconds, where audio is charged by that.
+    pub fn duration(&self) -> Option<u64> {
+        (self.measure == AudioMeasure::Duration).then(|| self.input_format().tokens(self.said.audio, 1000))
+    }
+
     /// The session tells its formats.
     pub fn set_formats(&mut self, formats: AudioFormats) {
         self.formats.input = formats.input.or(self.formats.input);
@@ -157,7 +196,7 @@ impl Estimator {
         let format = self.formats.output.unwrap_or_default();
         let audio = response.output.audio.saturating_mul(u64::from(format.bytes_per_second));
         self.heard.text = self.heard.text.saturating_sub(response.output.text.saturating_mul(TEXT_BYTES_PER_TOKEN));
-        self.heard.audio = self.heard.audio.saturating_sub(audio / OUTPUT_AUDIO_TOKENS_PER_SECOND);
+        self.heard.audio = self.heard.audio.saturating_sub(audio.checked_div(self.rates().1).unwrap_or_default());
         if is_last {
             self.forget();
         }
@@ -172,7 +211,7 @@ impl Estimator {
     pub fn input(&self) -> Input {
         self.last_input.unwrap_or_else(|| Input {
             text: self.said.text.div_ceil(TEXT_BYTES_PER_TOKEN),
-            audio: self.formats.input.unwrap_or_default().tokens(self.said.audio, INPUT_AUDIO_TOKENS_PER_SECOND),
+            audio: self.input_format().tokens(self.said.audio, self.rates().0),
             ..Input::default()
         })
     }
@@ -182,8 +221,23 @@ impl Estimator {
         let format = self.formats.output.unwrap_or_default();
         Output {
             text: self.heard.text.div_ceil(TEXT_BYTES_PER_TOKEN),
-            audio: format.tokens(self.heard.audio, OUTPUT_AUDIO_TOKENS_PER_SECOND),
+            audio: format.tokens(self.heard.audio, self.rates().1),
         }
+    }
+
+    /// The tokens of a second of what the client says, and of what responses say.
+    fn rates(&self) -> (u64, u64) {
+        match self.measure {
+            AudioMeasure::Tokens { input, output, .. } => (input, output),
+            AudioMeasure::Duration => (0, 0),
+        }
+    }
+
+    fn input_format(&self) -> AudioFormat {
+        self.formats.input.unwrap_or(match self.measure {
+            AudioMeasure::Tokens { format, .. } => format,
+            AudioMeasure::Duration => AudioFormat::PCM16,
+        })
     }
 
     /// What so many responses have used that were not told.
@@ -219,7 +273,7 @@ mod tests {
             (Some("audio/pcma"), Said::audio_event(AUDIO_EVENT as u64 + second), (0, 120)),
             (None, Said::audio_event(3), (0, 0)),
         ] {
-            let mut estimator = Estimator::default();
+            let mut estimator = Estimator::new(AudioMeasure::OPENAI);
             estimator.set_formats(AudioFormats { input: None, output: format.map(AudioFormat::named) });
             estimator.hear(heard);
             assert_eq!(estimator.output(), Output { text: want.0, audio: want.1 }, "{format:?} {heard:?}");
@@ -229,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_was_read_is_as_much_as_the_last_time_or_what_the_client_has_said() {
-        let mut estimator = Estimator::default();
+        let mut estimator = Estimator::new(AudioMeasure::OPENAI);
         estimator.say(Said::message(400));
         estimator.say(Said::audio_append(AUDIO_APPEND as u64 + 64_000 * 3));
         estimator.say(Said::message(640_000));

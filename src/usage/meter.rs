@@ -2,7 +2,7 @@
 
 use super::price::{Cost, MicroUsd, PriceList};
 use super::recent_ids::{IdDigest, RecentIds};
-use super::report::{Report, Reported, ReportedUsage, SessionNames, UsageError};
+use super::report::{IdKind, Report, Reported, ReportedUsage, SessionNames, UsageError};
 use super::tally::{Tally, Tokens};
 
 /// Counts and prices the usage of one session. Its memory is bounded whatever the upstream sends, and an idle one
@@ -15,6 +15,8 @@ pub struct Meter {
     response_model: Option<String>,
     transcription_model: Option<String>,
     upstream_id: Option<String>,
+    /// How long the audio is that was told.
+    audio: u64,
     tally: Tally,
     cost: Cost,
     recent: RecentIds,
@@ -85,6 +87,11 @@ impl Meter {
         self.transcription_model.as_deref()
     }
 
+    /// Whether a response of this id was told.
+    pub fn knows_response(&self, id: &str) -> bool {
+        self.recent.contains(IdDigest::of((IdKind::Response, id)))
+    }
+
     /// Bytes that are held beside the meter itself.
     pub fn held(&self) -> usize {
         let models = [&self.request_model, &self.session_model, &self.response_model, &self.transcription_model];
@@ -95,12 +102,35 @@ impl Meter {
     /// Counts what an upstream's message says, once.
     pub fn add(&mut self, reported: Reported, prices: &PriceList) -> MeterEvent {
         match reported {
-            Reported::Nothing | Reported::Output(_) => MeterEvent::Ignored,
-            Reported::ResponseStarted => MeterEvent::ResponseStarted,
+            // Parts of a turn are put together before.
+            Reported::Nothing | Reported::Output(_) | Reported::Turn(_) => MeterEvent::Ignored,
+            Reported::ResponseStarted { model } => {
+                keep(&mut self.response_model, model);
+                MeterEvent::ResponseStarted
+            }
+            Reported::Audio { milliseconds } => self.count_audio(milliseconds, prices),
             Reported::Session(session) => self.learn(session),
             Reported::Usage(report) => self.count(*report, prices),
             Reported::Unreadable(error) => MeterEvent::Rejected(error),
         }
+    }
+
+    /// Counts by how much the audio of the session is longer than it was known to be. Told that it is shorter, it stays as long:
+    /// what was counted once is spent.
+    fn count_audio(&mut self, milliseconds: u64, prices: &PriceList) -> MeterEvent {
+        let more = milliseconds.saturating_sub(self.audio);
+        self.audio = self.audio.saturating_add(more);
+        if more == 0 { MeterEvent::Ignored } else { self.count(Report::audio(more), prices) }
+    }
+
+    /// How long the audio is that was told.
+    pub(crate) fn reported_audio(&self) -> u64 {
+        self.audio
+    }
+
+    /// The client names the model of the session.
+    pub(crate) fn name(&mut self, model: &str) {
+        self.request_model = Some(model.to_owned());
     }
 
     /// Counts a report unless it has been counted before.
@@ -139,6 +169,7 @@ impl Meter {
             ReportedUsage::Transcription(_) | ReportedUsage::TranscriptionDuration { .. } => {
                 self.transcription_model.as_deref().map(|model| (model, prices.price_of(model)))
             }
+            ReportedUsage::Audio { .. } => None,
         };
         let (model, price) = own.unwrap_or_else(|| {
             let model = self.model().unwrap_or_default();
@@ -154,8 +185,13 @@ impl Meter {
                 Some(price) => price.cost(tokens),
                 None => (Cost::default(), *tokens == Tokens::default()),
             },
-            (ReportedUsage::TranscriptionDuration { milliseconds }, Some(price)) => price.cost_of_audio(*milliseconds),
-            (ReportedUsage::TranscriptionDuration { milliseconds }, None) => (Cost::default(), *milliseconds == 0),
+            (
+                ReportedUsage::TranscriptionDuration { milliseconds } | ReportedUsage::Audio { milliseconds },
+                Some(price),
+            ) => price.cost_of_audio(*milliseconds),
+            (ReportedUsage::TranscriptionDuration { milliseconds } | ReportedUsage::Audio { milliseconds }, None) => {
+                (Cost::default(), *milliseconds == 0)
+            }
         };
         (model.to_owned(), cost, is_priced)
     }

@@ -16,12 +16,14 @@ mod recent_ids;
 mod record;
 pub(crate) mod report;
 mod tally;
+mod turn;
 
-pub use estimate::{AudioFormat, AudioFormats, Estimator, Said};
+pub use estimate::{AudioFormat, AudioFormats, AudioMeasure, Estimator, Said};
 pub use limit::{Limit, UnknownLimit};
 pub use meter::{Meter, MeterEvent, Usage};
 pub use price::{InvalidRate, MicroUsd, Price, PriceList, Rate};
 pub use recent_ids::IdDigest;
-pub use record::{Close, ClosedBy, Estimated, Record, RecordId, SessionKind, Status, Timestamp, Traffic};
-pub use report::{IdKind, Report, Reported, ReportedUsage, SessionNames, UsageError};
-pub use tally::{Input, Output, Tally, Tokens, Transcription};
+pub use record::{Close, ClosedBy, Estimated, Record, RecordId, Status, Timestamp, Traffic, Transport};
+pub use report::{IdKind, Report, Reported, ReportedUsage, SessionNames, TurnPart, UsageError};
+pub use tally::{Audio, Input, Output, Tally, Tokens, Transcription};
+pub use turn::Turns;

@@ -30,6 +30,11 @@ impl RecentIds {
         self.digests.capacity().saturating_mul(size_of::<IdDigest>())
     }
 
+    /// Whether an id was noted.
+    pub(super) fn contains(&self, id: IdDigest) -> bool {
+        self.digests.contains(&id)
+    }
+
     /// Notes an id, and says whether it is new.
     pub(super) fn insert(&mut self, id: IdDigest) -> bool {
         if self.digests.contains(&id) {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::limit::Limit;
 use super::price::MicroUsd;
 use super::tally::Tally;
+use crate::json::fraction::Fraction;
 
 /// What is known about one session; as JSON, what the control API answers and event services receive. What is not
 /// known is null.
@@ -18,7 +19,7 @@ pub struct Record {
     /// The session's id in this gateway.
     pub id: RecordId,
     /// What carries it.
-    pub kind: SessionKind,
+    pub kind: Transport,
     /// Whether it still runs.
     pub status: Status,
     /// Its id at the upstream: `sess_…`, or a call's.
@@ -62,12 +63,15 @@ pub struct Record {
 pub struct Estimated {
     /// Tokens of the usage.
     pub tokens: u64,
+    /// Audio of the usage that is priced by its duration. As JSON, a number of seconds, left out where there is none.
+    #[serde(default, rename = "seconds", with = "Fraction::<1_000>", skip_serializing_if = "is_zero")]
+    pub milliseconds: u64,
 }
 
 /// What carries a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SessionKind {
+pub enum Transport {
     /// A WebSocket through this gateway.
     WebSocket,
     /// A WebRTC call whose media goes past it.
@@ -254,6 +258,11 @@ impl<'a> Deserialize<'a> for Timestamp {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -295,10 +304,10 @@ mod tests {
     fn an_incomplete_record_says_so_and_an_open_one_has_no_close() {
         let open = Record {
             status: Status::Stopping,
-            kind: SessionKind::WebRtc,
+            kind: Transport::WebRtc,
             close: None,
             incomplete: true,
-            estimated: Estimated { tokens: 7 },
+            estimated: Estimated { tokens: 7, milliseconds: 0 },
             ..record()
         };
         let json = serde_json::to_string(&open).unwrap();

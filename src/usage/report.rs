@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::estimate::{AudioFormats, Said};
-use super::tally::{Tally, Tokens, Transcription};
+use super::tally::{Audio, Tally, Tokens, Transcription};
 
 /// Why an event or its usage is not counted. Fields are named in the words of the Realtime dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +45,24 @@ impl std::error::Error for UsageError {}
 pub enum Reported {
     /// Nothing that matters.
     Nothing,
-    /// A response has begun.
-    ResponseStarted,
+    /// A response has begun, of this model if that is told.
+    ResponseStarted {
+        /// The model.
+        model: Option<String>,
+    },
     /// A response goes on, and said this.
     Output(Said),
     /// What a session is called.
     Session(SessionNames),
     /// What something has used, or why that is not known.
     Usage(Box<Report>),
+    /// How long the audio of the session is that has been used so far.
+    Audio {
+        /// From the session's beginning.
+        milliseconds: u64,
+    },
+    /// A part of a turn, to be put together with others.
+    Turn(Box<TurnPart>),
     /// It matters and cannot be read.
     Unreadable(UsageError),
 }
@@ -71,6 +81,11 @@ pub enum ReportedUsage {
         /// How long what was transcribed is.
         milliseconds: u64,
     },
+    /// More audio of a session that is priced by its duration.
+    Audio {
+        /// How much longer it is.
+        milliseconds: u64,
+    },
 }
 
 impl ReportedUsage {
@@ -87,6 +102,7 @@ impl ReportedUsage {
             Self::TranscriptionDuration { milliseconds } => {
                 Tally::transcription(Transcription { tokens: 0, milliseconds: *milliseconds })
             }
+            Self::Audio { milliseconds } => Tally::audio(Audio { milliseconds: *milliseconds }),
         }
     }
 }
@@ -98,6 +114,8 @@ pub struct SessionNames {
     pub id: Option<String>,
     /// The model that responds.
     pub model: Option<String>,
+    /// The model that works for it, of Live.
+    pub delegate_model: Option<String>,
     /// The model that transcribes the user's audio.
     pub transcription_model: Option<String>,
     /// The formats of its audio.
@@ -133,10 +151,35 @@ impl Report {
         Self::new(None, None, Ok((ReportedUsage::Unreported(tokens, responses), None)))
     }
 
+    /// So much more audio of a session.
+    pub(crate) fn audio(milliseconds: u64) -> Self {
+        Self::new(None, None, Ok((ReportedUsage::Audio { milliseconds }, None)))
+    }
+
     /// A response of which nothing was told.
     pub(crate) fn without_usage() -> Self {
         let nothing = ReportedUsage::Response(Tokens::default());
         Self::new(None, None, Ok((nothing, Some(UsageError::Missing("usage")))))
+    }
+}
+
+/// What one message says of a turn.
+#[derive(Debug)]
+pub struct TurnPart {
+    /// The model says or does something.
+    pub has_content: bool,
+    /// What it says.
+    pub said: Said,
+    /// What the turn has used so far.
+    pub usage: Option<Report>,
+    /// The turn is complete.
+    pub is_last: bool,
+}
+
+impl TurnPart {
+    /// Whether it says nothing of any turn.
+    pub fn says_nothing(&self) -> bool {
+        !self.has_content && self.usage.is_none() && !self.is_last
     }
 }
 

@@ -21,6 +21,9 @@ pub struct Tally {
     pub output: Output,
     /// Transcriptions of the user's audio, by a model of their own.
     pub transcription: Transcription,
+    /// Audio of sessions that are priced by its duration. As JSON, left out where there is none.
+    #[serde(default, skip_serializing_if = "Audio::is_nothing")]
+    pub audio: Audio,
 }
 
 /// Input tokens by modality: `text + audio + image` is all of them, and each `cached_…` is a part of its modality.
@@ -61,6 +64,14 @@ pub struct Transcription {
     pub milliseconds: u64,
 }
 
+/// Audio that no tokens are told of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Audio {
+    /// Its duration. As JSON, a number of seconds.
+    #[serde(rename = "seconds", with = "Fraction::<1_000>")]
+    pub milliseconds: u64,
+}
+
 /// Tokens of one response or transcription.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tokens {
@@ -86,6 +97,12 @@ impl Output {
     }
 }
 
+impl Audio {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 impl Tally {
     /// One response.
     pub fn response(tokens: Tokens) -> Self {
@@ -98,12 +115,18 @@ impl Tally {
             input: tokens.input,
             output: tokens.output,
             transcription: Transcription::default(),
+            audio: Audio::default(),
         }
     }
 
     /// One transcription.
     pub fn transcription(transcription: Transcription) -> Self {
         Self { transcription, ..Self::default() }
+    }
+
+    /// Audio of a session.
+    pub fn audio(audio: Audio) -> Self {
+        Self { audio, ..Self::default() }
     }
 
     /// Adds what another tally has counted.
@@ -114,8 +137,8 @@ impl Tally {
         }
     }
 
-    fn counters_mut(&mut self) -> [&mut u64; 14] {
-        let Self { responses, input_tokens, output_tokens, total_tokens, input, output, transcription } = self;
+    fn counters_mut(&mut self) -> [&mut u64; 15] {
+        let Self { responses, input_tokens, output_tokens, total_tokens, input, output, transcription, audio } = self;
         [
             responses,
             input_tokens,
@@ -131,6 +154,7 @@ impl Tally {
             &mut output.audio,
             &mut transcription.tokens,
             &mut transcription.milliseconds,
+            &mut audio.milliseconds,
         ]
     }
 }

@@ -268,7 +268,7 @@ fn corrupt_shared_data_is_named() {
     let mut fixture = Fixture::new(&json!({ "provider": "openai" }));
     fixture.worker.state.sessions.list_sessions();
     fixture.websocket();
-    fixture.shared_data.overwrite("realtime_byok.2.worker.0", b"\xff");
+    fixture.shared_data.overwrite("realtime_byok.3.worker.0", b"\xff");
     fixture.tick();
     let log = log(&mut fixture.worker);
     let [(Level::Error, line)] = log.as_slice() else { panic!("{log:?}") };

@@ -145,6 +145,11 @@ impl Follower {
         Self { tells_pings: true, ..self }
     }
 
+    /// Hands over at most so many bytes of a message from now on before it knows whether more is wanted.
+    pub fn read_first(&mut self, first: u16) {
+        self.first = usize::from(first);
+    }
+
     /// The same, which withholds each message until its pieces, or its end, are answered by something else than
     /// [`Interest::Withhold`](super::Interest::Withhold). It must be one that hands over first pieces.
     #[must_use]

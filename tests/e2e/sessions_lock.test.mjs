@@ -20,7 +20,7 @@ const { open } = useSessions({
     policies: {
       locked: { provider: 'openai', lock: ['instructions', 'tools', 'audio.output.voice'] },
       tooled: { provider: 'openai', tool_types: ['function'] },
-      ruled: { provider: 'openai', models: ['gpt-realtime*'] },
+      ruled: { provider: 'openai', models: ['gpt-realtime*', 'gpt-4o-transcribe'] },
       free: { provider: 'openai' },
     },
   },
@@ -212,6 +212,7 @@ describe('a model that is not allowed', { concurrency: 16 }, () => {
     'at the top of response.create': JSON.stringify({ type: 'response.create', model: 'gpt-5' }),
     'with escapes': '{"type":"session.update","session":{"m\\u006fdel":"gpt-\\u0035"}}',
     'before its type': '{"session":{"model":"gpt-5"},"type":"session.update"}',
+    'for transcription': update({ audio: { input: { transcription: { model: 'whisper-1' } } } }),
   };
   for (const [name, event] of Object.entries(forbidden)) {
     test(name, () => refused({ policy: 'ruled', bytes: client(event), closeCode: 4403, code: 'model_not_allowed' }));
@@ -224,7 +225,7 @@ describe('a model that is not allowed', { concurrency: 16 }, () => {
       code: 'model_not_allowed',
     }));
   test('one that is allowed passes', () => passes('ruled', client(update({ model: 'gpt-realtime-mini' }))));
-  test('a model for transcription is no model of the session', () =>
+  test('one for transcription that is allowed passes', () =>
     passes('ruled', client(update({ audio: { input: { transcription: { model: 'gpt-4o-transcribe' } } } }))));
   test('a model that is no text is a violation', () =>
     refused({ policy: 'ruled', bytes: client(update({ model: ['gpt-5'] })), closeCode: 1002, code: 'protocol_error' }));

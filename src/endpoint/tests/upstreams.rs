@@ -173,9 +173,13 @@ proptest! {
                 prop_assert!(attached.is_some_and(|attached| attached.eq_ignore_ascii_case(id.as_str())));
             }
             _ if attached.is_some() => prop_assert!(false, "{target} is {path}: {seen:?}"),
-            Endpoint::Realtime => prop_assert!(ends(&["realtime", "realtime/translations", "openai"])),
-            Endpoint::Responses => prop_assert!(ends(&["responses"])),
-            _ => prop_assert_eq!(seen, Endpoint::WebSocket),
+            Endpoint::WebSocket(SessionKind::Conversation | SessionKind::Transcription) => {
+                prop_assert!(ends(&["realtime", "openai"]));
+            }
+            Endpoint::WebSocket(SessionKind::Translation) => prop_assert!(ends(&["realtime/translations"])),
+            Endpoint::WebSocket(SessionKind::Responses) => prop_assert!(ends(&["responses"])),
+            Endpoint::WebSocket(SessionKind::Live) => prop_assert!(ends(&["live/sessions"])),
+            _ => prop_assert_eq!(seen, Endpoint::WebSocket(SessionKind::Other)),
         }
     }
 

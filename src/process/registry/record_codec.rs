@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::process::codec::{Corrupt, Reader, put_bytes, put_number, put_usage};
 use crate::usage::{
-    Close, ClosedBy, Estimated, Limit, Record, RecordId, SessionKind, Status, Timestamp, Traffic, UnknownLimit,
+    Close, ClosedBy, Estimated, Limit, Record, RecordId, Status, Timestamp, Traffic, Transport, UnknownLimit,
 };
 
 /// No text of a record takes more bytes in shared data; what is longer is cut.
@@ -32,8 +32,8 @@ pub(super) fn encode(record: &Record, status: Status) -> Vec<u8> {
     }];
     out.extend_from_slice(record.id.to_string().as_bytes());
     out.push(match record.kind {
-        SessionKind::WebSocket => 0,
-        SessionKind::WebRtc => 1,
+        Transport::WebSocket => 0,
+        Transport::WebRtc => 1,
     });
     put_text(&mut out, Some(&record.caller));
     put_text(&mut out, record.user.as_deref());
@@ -53,6 +53,7 @@ pub(super) fn encode(record: &Record, status: Status) -> Vec<u8> {
     put_close(&mut out, record.close.as_ref());
     out.push(record.incomplete.into());
     put_number(&mut out, record.estimated.tokens);
+    put_number(&mut out, record.estimated.milliseconds);
     out
 }
 
@@ -68,8 +69,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Corrupt> {
         _ => return Err(Corrupt),
     };
     let mut reader = Reader::new(rest);
-    let kind =
-        [SessionKind::WebSocket, SessionKind::WebRtc].get(usize::from(reader.byte()?)).copied().ok_or(Corrupt)?;
+    let kind = [Transport::WebSocket, Transport::WebRtc].get(usize::from(reader.byte()?)).copied().ok_or(Corrupt)?;
     let caller = text(&mut reader)?.ok_or(Corrupt)?;
     let user = text(&mut reader)?;
     let policy = text(&mut reader)?.ok_or(Corrupt)?;
@@ -83,7 +83,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Record, Corrupt> {
     let traffic = Traffic { client: reader.number()?, upstream: reader.number()? };
     let close = close(&mut reader)?;
     let incomplete = reader.byte()? != 0;
-    let estimated = Estimated { tokens: reader.number()? };
+    let estimated = Estimated { tokens: reader.number()?, milliseconds: reader.number()? };
     reader.end()?;
     Ok(Record {
         id,
@@ -221,14 +221,14 @@ mod tests {
     fn a_record_is_read_as_it_was_written() {
         let open = record(7, 1_767_323_045);
         let closed = Record {
-            kind: SessionKind::WebRtc,
+            kind: Transport::WebRtc,
             status: Status::Closed,
             upstream_id: None,
             user: Some(String::new()),
             model: None,
             close: Some(Close { by: ClosedBy::Upstream, code: 1011, reason: "é".into(), limit: None }),
             incomplete: true,
-            estimated: Estimated { tokens: 300 },
+            estimated: Estimated { tokens: 300, milliseconds: 1200 },
             ..record(u128::MAX, 0)
         };
         let limit = Some(Limit::SessionCost);

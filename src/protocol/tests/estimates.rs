@@ -5,10 +5,10 @@ use crate::protocol::*;
 use crate::usage::*;
 
 /// What is estimated of each response but for its end, beside what that tells: tokens read and written.
-fn estimates(name: &str) -> Vec<(Tally, Tokens)> {
-    let (mut estimator, mut meter, mut all) = (Estimator::default(), Meter::new(None), Vec::new());
+fn estimates(name: &str, kind: SessionKind) -> Vec<(Tally, Tokens)> {
+    let (mut estimator, mut meter, mut all) = (Estimator::new(kind.row().audio), Meter::new(None), Vec::new());
     for text in load_lines(name) {
-        let mut message = UpstreamMessage::new();
+        let mut message = UpstreamMessage::of(kind);
         let reported = match message.feed_event(text.as_bytes()) {
             Relevance::Length => Reported::Output(Said::audio_event(text.len() as u64)),
             _ => message.end_event(),
@@ -51,7 +51,8 @@ fn estimates_of_recorded_conversations_are_off_by_as_much_as_is_said_here() {
             let input = percent(estimated.input.tokens(), told.input_tokens);
             (input, percent(estimated.output.tokens(), told.output_tokens))
         };
-        assert_eq!(estimates(name).iter().map(off).collect::<Vec<_>>(), want, "{name}");
+        let kind = if name.starts_with("responses") { SessionKind::Responses } else { SessionKind::Conversation };
+        assert_eq!(estimates(name, kind).iter().map(off).collect::<Vec<_>>(), want, "{name}");
     }
 }
 
@@ -59,7 +60,7 @@ fn estimates_of_recorded_conversations_are_off_by_as_much_as_is_said_here() {
 #[test]
 fn what_an_upstream_says_at_full_length_is_estimated_to_a_few_hundredths() {
     for (format, bytes_per_second) in [("pcm16", 48_000), ("g711_ulaw", 8_000)] {
-        let mut estimator = Estimator::default();
+        let mut estimator = Estimator::new(AudioMeasure::OPENAI);
         let output = Some(AudioFormat::named(format));
         estimator.set_formats(AudioFormats { input: None, output });
         let line = load_lines("realtime-audio-cached").into_iter().find(|line| line.contains("output_audio.delta"));

@@ -9,18 +9,25 @@ use crate::protocol::*;
 use crate::testing;
 use crate::usage::*;
 
-/// Sessions over WebSockets: the name, the request's model, and how many events cannot be counted, or not all of
-/// what they say.
-const SESSIONS: [(&str, Option<&str>, usize); 9] = [
-    ("realtime-audio-cached", Some("gpt-realtime"), 0),
-    ("realtime-image", Some("gpt-realtime"), 0),
-    ("realtime-cancelled", Some("gpt-realtime"), 0),
-    ("realtime-reasoning", Some("gpt-realtime"), 0),
-    ("realtime-transcription-tokens", Some("gpt-realtime"), 0),
-    ("realtime-transcription-seconds", None, 0),
-    ("realtime-bad-usage", Some("gpt-realtime"), 8),
-    ("realtime-unpriced", Some("gpt-realtime"), 0),
-    ("responses-websocket", None, 0),
+/// A session over a WebSocket: its name and kind, the request's model, and how many events cannot be counted, or not all
+/// of what they say.
+type Session = (&'static str, SessionKind, Option<&'static str>, usize);
+
+const SESSIONS: [Session; 14] = [
+    ("realtime-audio-cached", SessionKind::Conversation, Some("gpt-realtime"), 0),
+    ("realtime-image", SessionKind::Conversation, Some("gpt-realtime"), 0),
+    ("realtime-cancelled", SessionKind::Conversation, Some("gpt-realtime"), 0),
+    ("realtime-reasoning", SessionKind::Conversation, Some("gpt-realtime"), 0),
+    ("realtime-transcription-tokens", SessionKind::Conversation, Some("gpt-realtime"), 0),
+    ("realtime-transcription-seconds", SessionKind::Transcription, None, 0),
+    ("realtime-bad-usage", SessionKind::Conversation, Some("gpt-realtime"), 8),
+    ("realtime-unpriced", SessionKind::Conversation, Some("gpt-realtime"), 0),
+    ("azure-deployment", SessionKind::Conversation, Some("voice-eu"), 0),
+    ("xai-voice", SessionKind::Conversation, Some("grok-voice-latest"), 0),
+    ("realtime-translation", SessionKind::Translation, Some("gpt-realtime-translate"), 0),
+    ("responses-websocket", SessionKind::Responses, None, 0),
+    ("live", SessionKind::Live, None, 0),
+    ("gemini-live", SessionKind::GeminiLive, Some("gemini-2.5-flash-live"), 0),
 ];
 
 /// Streams of server-sent events: the name and the request's model.
@@ -52,8 +59,8 @@ pub(super) fn load_lines(name: &str) -> Vec<String> {
 }
 
 /// Feeds a session as a follower of frames would: by the first bytes of each message, then all of it if it matters.
-fn meter_session(messages: &[String], request_model: Option<&str>) -> (Meter, Vec<MeterEvent>) {
-    meter_pieces(messages, request_model, |message| {
+fn meter_session(messages: &[String], of: &Session) -> (Meter, Vec<MeterEvent>) {
+    meter_pieces(messages, of, |message| {
         let (first, rest) = message.split_at(message.len().min(FIRST_LEN));
         vec![first, rest]
     })
@@ -62,17 +69,22 @@ fn meter_session(messages: &[String], request_model: Option<&str>) -> (Meter, Ve
 /// Feeds a session with each message in pieces.
 fn meter_pieces(
     messages: &[String],
-    request_model: Option<&str>,
+    (_, kind, request_model, _): &Session,
     pieces: impl Fn(&[u8]) -> Vec<&[u8]>,
 ) -> (Meter, Vec<MeterEvent>) {
-    let (mut meter, prices) = (Meter::new(request_model), load_prices());
+    let (mut meter, mut turns, prices) = (Meter::new(*request_model), Turns::default(), load_prices());
     let mut all = Vec::new();
     for text in messages {
-        let mut message = UpstreamMessage::new();
+        let mut message = UpstreamMessage::of(*kind);
         if pieces(text.as_bytes()).into_iter().all(|piece| message.feed_event(piece) == Relevance::Open) {
-            all.push(meter.add(message.end_event(), &prices));
+            let parts = match message.end_event() {
+                Reported::Turn(part) => turns.go_on(*part),
+                reported => vec![reported],
+            };
+            all.extend(parts.into_iter().map(|part| meter.add(part, &prices)));
         }
     }
+    all.extend(turns.end().map(|left| meter.add(left, &prices)));
     (meter, all)
 }
 
@@ -114,22 +126,24 @@ fn is_flawed(metered: &&MeterEvent) -> bool {
 
 #[test]
 fn sessions_are_metered_to_the_token_and_the_micro_dollar() {
-    for (name, request_model, flawed) in SESSIONS {
+    for session in &SESSIONS {
+        let (name, .., flawed) = session;
         let messages = load_lines(name);
-        let (meter, all) = meter_session(&messages, request_model);
+        let (meter, all) = meter_session(&messages, session);
         assert_eq!(session_record(&messages, &meter), load_record(name), "{name}");
-        assert_eq!(all.iter().filter(is_flawed).count(), flawed, "{name}: {all:?}");
+        assert_eq!(all.iter().filter(is_flawed).count(), *flawed, "{name}: {all:?}");
     }
 }
 
 #[test]
 fn sessions_are_metered_wherever_their_messages_are_cut() {
-    for (name, request_model, _) in SESSIONS {
+    for session in &SESSIONS {
+        let (name, ..) = session;
         let messages = load_lines(name);
-        let (whole, all) = meter_session(&messages, request_model);
+        let (whole, all) = meter_session(&messages, session);
         let longest = messages.iter().map(String::len).max().unwrap();
         let check = |cut: Option<usize>| {
-            let (meter, events) = meter_pieces(&messages, request_model, |message| match cut {
+            let (meter, events) = meter_pieces(&messages, session, |message| match cut {
                 Some(cut) => <[&[u8]; 2]>::from(message.split_at(cut.min(message.len()))).to_vec(),
                 None => message.chunks(1).collect(),
             });
@@ -143,8 +157,9 @@ fn sessions_are_metered_wherever_their_messages_are_cut() {
 
 #[test]
 fn what_events_add_is_what_the_session_has() {
-    for (name, request_model, _) in SESSIONS {
-        let (meter, all) = meter_session(&load_lines(name), request_model);
+    for session in &SESSIONS {
+        let (name, ..) = session;
+        let (meter, all) = meter_session(&load_lines(name), session);
         let (mut usage, mut cost, mut unpriced) = (Tally::default(), 0, false);
         for metered in &all {
             if let MeterEvent::Counted(counted) = metered {
@@ -154,23 +169,24 @@ fn what_events_add_is_what_the_session_has() {
             }
         }
         assert_eq!((usage, MicroUsd(cost)), (*meter.tally(), meter.cost()), "{name}");
-        assert_eq!(unpriced, name == "realtime-unpriced", "{name}");
+        assert_eq!(unpriced, *name == "realtime-unpriced", "{name}");
     }
 }
 
 #[test]
 fn repeated_events_and_other_key_orders_change_nothing() {
-    for (name, request_model, _) in SESSIONS {
+    for session in &SESSIONS {
+        let (name, ..) = session;
         let messages = load_lines(name);
         let expected = load_record(name);
 
         let twice: Vec<String> = messages.iter().flat_map(|message| [message.clone(), message.clone()]).collect();
-        assert_eq!(session_record(&messages, &meter_session(&twice, request_model).0), expected, "{name}");
+        assert_eq!(session_record(&messages, &meter_session(&twice, session).0), expected, "{name}");
 
         // A parsed document is written with its keys in alphabetical order: the type comes late, or last.
         let sorted = |message: &String| serde_json::from_str::<Value>(message).unwrap().to_string();
         let sorted: Vec<String> = messages.iter().map(sorted).collect();
-        assert_eq!(session_record(&messages, &meter_session(&sorted, request_model).0), expected, "{name}");
+        assert_eq!(session_record(&messages, &meter_session(&sorted, session).0), expected, "{name}");
     }
 }
 

@@ -1,10 +1,10 @@
 //! The types of tools that a policy allows, in clients' events.
 
 use crate::json::matcher;
-use crate::protocol::{ClientEvent, ClientMessage, Lock, Unreadable};
+use crate::protocol::{ClientEvent, ClientMessage, Lock, SessionKind, Unreadable};
 
 fn inspect(event: &[u8], lock: &Lock) -> Result<ClientEvent, Unreadable> {
-    let mut message = ClientMessage::new(lock);
+    let mut message = ClientMessage::new(lock, SessionKind::Conversation);
     message.feed(event);
     message.finish()
 }
@@ -42,7 +42,7 @@ fn tools_of_a_type_that_is_not_allowed_are_locked_however_they_are_written() {
             for (lock, is_locked) in [&functions, &mcp, &none].into_iter().zip(expected) {
                 let want = Ok(is_locked.then(|| "tools".to_owned()));
                 for cut in 0..event.len() {
-                    let mut message = ClientMessage::new(lock);
+                    let mut message = ClientMessage::new(lock, SessionKind::Conversation);
                     message.feed(&event.as_bytes()[..cut]);
                     message.feed(&event.as_bytes()[cut..]);
                     assert_eq!(message.finish().map(|found| found.locked), want, "{event} cut at {cut}");

@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use super::SessionMeter;
-use crate::limit::{self, Limit};
+use crate::limit::{self, Ending, Limit};
 use crate::process::{Reserved, Sessions};
 use crate::usage::{MeterEvent, PriceList, Report, Said, SessionNames, Tokens};
 
@@ -105,8 +105,42 @@ impl SessionMeter {
         }
     }
 
+    /// Charges audio that is priced by its duration, and was not told, if it is so many milliseconds at `least`. Says why the
+    /// session must end then, if it must.
+    pub(super) fn charge_audio(
+        &mut self,
+        least: u64,
+        prices: &PriceList,
+        (sessions, now): (&mut Sessions, SystemTime),
+    ) -> Option<Ending> {
+        let estimates = self.under_way.estimates.as_mut()?;
+        let said = estimates.estimator.duration()?;
+        // Where the upstream tells it, what is left is known when the session is over.
+        let reported = self.meter.reported_audio();
+        let known = reported.max(estimates.charged_audio);
+        let more = said.saturating_sub(known);
+        if more < least.max(1) || (reported > 0 && least > 1) {
+            return None;
+        }
+        estimates.charged_audio = said;
+        let MeterEvent::Counted(usage) = self.meter.count(Report::audio(more), prices) else { return None };
+        self.estimated.milliseconds = self.estimated.milliseconds.saturating_add(more);
+        let used = (&usage.usage, usage.cost);
+        let of_caller = sessions.used(&self.caller, &usage.model, used, now);
+        let of_share = self.share.as_ref().and_then(|share| sessions.draw(share, used, now));
+        if usage.unpriced && self.prices.is_some() {
+            return Some(Ending::ModelUnpriced(usage.model));
+        }
+        let own = || self.bounds.spent(self.meter.tally(), self.meter.cost());
+        of_share.or(of_caller).or_else(own).map(Ending::Limit)
+    }
+
     /// The session is over: what was not told is charged by an estimate.
     pub(crate) fn settle(&mut self, prices: &PriceList, (sessions, now): (&mut Sessions, SystemTime)) {
+        if let Some(left) = self.turns.as_mut().and_then(|turns| turns.end()) {
+            self.add_one(left, prices, sessions, now);
+        }
+        self.charge_audio(1, prices, (sessions, now));
         self.is_incomplete |= self.under_way.open > 0;
         self.charge_unreported(prices, (sessions, now));
         self.reserve(Reserved::default(), (sessions, now));

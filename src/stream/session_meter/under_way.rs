@@ -1,7 +1,10 @@
 //! What is known of responses that have begun and were not told.
 
 use crate::process::{Reserved, SharedBudgets};
-use crate::usage::{Estimator, MicroUsd, Usage};
+use crate::usage::{AudioMeasure, Estimator, MicroUsd, Usage};
+
+/// How much audio is charged at once where nobody tells how long it is, in milliseconds.
+pub(super) const A_SECOND: u64 = 1000;
 
 /// A session's responses that nobody knows the usage of.
 #[derive(Default)]
@@ -13,9 +16,10 @@ pub(super) struct UnderWay {
 }
 
 /// What they may have used.
-#[derive(Default)]
 pub(super) struct Estimates {
     pub estimator: Estimator,
+    /// How long the audio is that was charged, where nobody tells.
+    pub charged_audio: u64,
     pub budgets: SharedBudgets,
     /// Ended in a form that cannot be read, and are not counted.
     pub unread: u32,
@@ -34,8 +38,20 @@ pub(super) struct Estimates {
 
 impl UnderWay {
     /// Where a budget watches; `cancel` is what cancels a response, where clients can.
-    pub(super) fn watched(budgets: SharedBudgets, cancel: Option<&'static str>) -> Self {
-        Self { open: 0, estimates: Some(Box::new(Estimates { budgets, cancel, ..Estimates::default() })) }
+    pub(super) fn watched(budgets: SharedBudgets, measure: AudioMeasure, cancel: Option<&'static str>) -> Self {
+        let estimates = Estimates {
+            estimator: Estimator::new(measure),
+            charged_audio: 0,
+            budgets,
+            unread: 0,
+            unmeasured: 0,
+            last: None,
+            reserved: Reserved::default(),
+            grows_at: 0,
+            cancel,
+            has_cancelled: false,
+        };
+        Self { open: 0, estimates: Some(Box::new(estimates)) }
     }
 
     /// Bytes that are held beside itself.

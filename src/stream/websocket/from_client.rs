@@ -7,9 +7,9 @@ use super::super::closing::{Closing, UpstreamSide};
 use super::super::session_meter::{SessionMeter, Verdict};
 use super::own_events::OwnEvents;
 use super::watcher::Heard;
-use super::{WebSocketRelay, action, close, is_too_long};
+use super::{WebSocketRelay, action, client_first, close, is_too_long};
 use crate::limit::Ending;
-use crate::protocol::{ClientMessage, Lock};
+use crate::protocol::ClientMessage;
 use crate::usage::{ClosedBy, RecordId, Said};
 use crate::ws::{
     CloseCode, CloseFrame, Event, FollowedRead, Interest, ReadBuffer, Rewrite, Sender, masked_text_frame, message_frame,
@@ -51,6 +51,9 @@ impl WebSocketRelay {
         }
         let size = buffer.size();
         let ClientRead { closing, boundary, end, from, mut rewrite } = self.read_client(buffer, now);
+        if self.meter.kind.is_named_by_client() {
+            self.client.read_first(client_first(&self.meter));
+        }
         if let Some(closing) = closing {
             // Without its last frame, the message never comes to be for the upstream.
             self.client_message = None;
@@ -83,25 +86,25 @@ impl WebSocketRelay {
             said.add(Said::message(event.len() as u64));
             pass.insert(0, masked_text_frame(&event, *mask));
         }
-        let message = || Box::new(ClientMessage::new(&meter.lock));
+        let message = |meter: &SessionMeter| Box::new(ClientMessage::new(&meter.lock, meter.kind));
         while closing.is_none()
             && let Some(event) = pass.next(&mut |piece| {
                 let interest = client_says.feed(piece);
                 if !meter.inspects_client() {
                     return interest;
                 }
-                let message = client_message.get_or_insert_with(message);
+                let message = client_message.get_or_insert_with(|| message(meter));
                 message.feed(piece);
                 if message.may_change() { Interest::Withhold } else { Interest::Stream }
             })
         {
             closing = match event {
                 Event::MessageEnd => {
-                    said.add(std::mem::take(client_says).said(pass.message_length()));
-                    let message = client_message.take().unwrap_or_else(message);
+                    said.add(client_says.end(pass.message_length()));
+                    let message = client_message.take().unwrap_or_else(|| message(meter));
                     let verdict = if meter.inspects_client() { judge(meter, *message, &pass) } else { Verdict::Passes };
                     let own_events = own_events.as_deref_mut().map(|own| (own, *id));
-                    let ending = carry_out(verdict, &meter.lock, own_events, *mask, &mut pass);
+                    let ending = carry_out(verdict, meter, own_events, *mask, &mut pass);
                     ending.map(|ending| Closing::new(ending, now))
                 }
                 Event::ProtocolError(error) => Some(Closing::for_protocol_error(Sender::Client, error, now)),
@@ -164,14 +167,14 @@ impl WebSocketRelay {
 }
 
 /// Judges a message that has ended.
-fn judge(meter: &SessionMeter, message: ClientMessage, pass: &FollowedRead<'_, impl ReadBuffer>) -> Verdict {
+fn judge(meter: &mut SessionMeter, message: ClientMessage, pass: &FollowedRead<'_, impl ReadBuffer>) -> Verdict {
     if is_too_long(pass, WITHHELD_MAX) { Verdict::Ends(Ending::MessageTooBig) } else { meter.judge(message) }
 }
 
 /// Does with a message that has ended what becomes of it. Says why it ends the session, if it does.
 fn carry_out(
     verdict: Verdict,
-    lock: &Lock,
+    meter: &SessionMeter,
     own_events: Option<(&mut OwnEvents, RecordId)>,
     mask: [u8; 4],
     pass: &mut FollowedRead<'_, impl ReadBuffer>,
@@ -188,7 +191,7 @@ fn carry_out(
                 Ok(message) => message,
                 Err(error) => return Some(Ending::ProtocolError(error.to_string().into())),
             };
-            match lock.unlocked(&event) {
+            match meter.lock.unlocked(&event, meter.kind) {
                 Ok(event) => pass.replace(message_frame(opcode, Some(mask), event)),
                 Err(unreadable) => return Some(Ending::ProtocolError(unreadable.to_string().into())),
             }

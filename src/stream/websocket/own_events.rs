@@ -6,7 +6,7 @@
 
 use crate::json::quoted;
 use crate::limit::Ending;
-use crate::protocol::{Answer, OnChange, Preset};
+use crate::protocol::{Answer, LastEvent, OnChange, Preset, Question, SessionKind};
 use crate::usage::RecordId;
 use crate::ws::text_frame;
 
@@ -15,6 +15,7 @@ const WAITING_MAX: usize = 64;
 
 /// The gateway's own events of a session.
 pub(super) struct OwnEvents {
+    kind: SessionKind,
     preset: PresetProgress,
     /// What was refused and not told: the field, and the id of the client's event if it had one.
     refusals: Vec<(String, Option<String>)>,
@@ -46,10 +47,10 @@ pub(super) enum Outcome {
 impl OwnEvents {
     /// Those of a session with this preset, and whose client's messages have this effect where they would change what is
     /// locked; `None` if there can be none.
-    pub(super) fn new(preset: Option<&Preset>, on_change: Option<OnChange>) -> Option<Self> {
+    pub(super) fn new(kind: SessionKind, preset: Option<&Preset>, on_change: Option<OnChange>) -> Option<Self> {
         let refuses = on_change == Some(OnChange::Refuse);
         let progress = preset.map_or(PresetProgress::Done, |preset| PresetProgress::Due(preset.clone()));
-        let own_events = Self { preset: progress, refusals: Vec::new(), questions: 0, reported: 0 };
+        let own_events = Self { kind, preset: progress, refusals: Vec::new(), questions: 0, reported: 0 };
         (refuses || preset.is_some()).then_some(own_events)
     }
 
@@ -77,7 +78,8 @@ impl OwnEvents {
         if self.refusals.len() < WAITING_MAX {
             self.refusals.push((field, event_id));
         }
-        is_first.then(|| {
+        // Where there is no such question, the client hears of it when the upstream says something next.
+        (is_first && self.kind.row().question == Question::Item).then(|| {
             self.questions = self.questions.saturating_add(1);
             let question = quoted(&question_id(id));
             format!(r#"{{"type":"conversation.item.retrieve","event_id":{question},"item_id":"realtime_byok_none"}}"#)
@@ -87,7 +89,9 @@ impl OwnEvents {
     /// What is to be told between two of the upstream's messages, as frames.
     pub(super) fn tell(&mut self, id: RecordId) -> Vec<u8> {
         let mut frames = Vec::new();
-        for (field, refused) in std::mem::take(&mut self.refusals) {
+        let refusals = std::mem::take(&mut self.refusals).into_iter();
+        let has_event = self.kind.row().last_event == LastEvent::Error;
+        for (field, refused) in refusals.filter(|_| has_event) {
             self.reported = self.reported.saturating_add(1);
             let event = Ending::refusal(field, refused.as_deref(), &format!("event_{id}_{}", self.reported));
             frames.extend(text_frame(&String::from_utf8_lossy(&event)));

@@ -3,6 +3,7 @@
 mod bounds;
 mod cuts;
 mod estimates;
+mod kinds;
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::memory::MemoryAccount;
 use crate::name_rule::NameRule;
 use crate::policy::Policy;
 use crate::process::shared_data::memory::Memory;
-use crate::protocol::Lock;
+use crate::protocol::{Lock, SessionKind};
 use crate::stream::admission::testing::admission;
 use crate::testing;
 use crate::usage::{MicroUsd, Price, Rate};
@@ -46,7 +47,7 @@ fn started(
     (named, memory): (Option<&str>, &MemoryAccount),
 ) -> WebSocketRelay {
     let policy = Policy { models, limits, lock: Lock::new(lock).unwrap(), ..testing::policy() };
-    let admission = admission(policy, Endpoint::Realtime);
+    let admission = admission(policy, Endpoint::WebSocket(SessionKind::Conversation));
     let upstream = Upstream { provider: &admission.policy.default_provider, model: named };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, memory, at(0));
     relay.start(at(0));
@@ -135,16 +136,18 @@ fn what_passes_is_counted_and_left_alone() {
 }
 
 #[test]
-fn a_session_that_was_opened_without_a_model_is_of_one_that_is_allowed() {
-    for (event, named, is_allowed) in [
-        ("session.created", None, false),
-        ("session.updated", None, false),
-        ("session.created", Some("gpt-realtime"), true),
+fn a_session_is_of_a_model_that_is_allowed_whatever_its_request_named() {
+    for (event, named, told, is_allowed) in [
+        ("session.created", None, "gpt-5", false),
+        ("session.updated", None, "gpt-5", false),
+        ("session.created", Some("gpt-realtime"), "gpt-5", false),
+        ("session.created", Some("gpt-realtime"), "gpt-realtime-2025-08-28", true),
+        ("session.created", Some("gpt-realtime"), "gpt-realtime-2", false),
     ] {
         let mut relay = live_of(free(), &[], NameRule::globs(["gpt-realtime"]), named);
         let allowed = text_frame(r#"{"type":"session.created","session":{"id":"s","model":"gpt-realtime"}}"#);
         assert_eq!(relay.upstream_bytes(allowed.as_slice(), &prices(), &mut sessions(), at(1)), BodyAction::Pass);
-        let other = text_frame(&format!(r#"{{"type":"{event}","session":{{"id":"s","model":"gpt-5"}}}}"#));
+        let other = text_frame(&format!(r#"{{"type":"{event}","session":{{"id":"s","model":"{told}"}}}}"#));
         let action = relay.upstream_bytes(other.as_slice(), &prices(), &mut sessions(), at(1));
         if is_allowed {
             assert_eq!(action, BodyAction::Pass, "{event} {named:?}");

@@ -2,12 +2,15 @@
 //! tells what its client does not get to see.
 
 use crate::json::matcher::Unreadable;
-use crate::protocol::{Answer, AnswerMessage, EventType, Hidden, HiddenSearch, Hide, Relevance, UpstreamMessage};
+use crate::protocol::{
+    Answer, AnswerMessage, EventType, Hidden, HiddenSearch, Hide, Relevance, SessionKind, UpstreamMessage,
+};
 use crate::usage::{Reported, Said};
 use crate::ws::Interest;
 
 /// What is read of it.
 pub(super) struct UpstreamMessageRead {
+    kind: SessionKind,
     message: Option<Box<UpstreamMessage>>,
     search: Option<Box<HiddenSearch>>,
     answer: Option<Box<AnswerMessage>>,
@@ -35,11 +38,16 @@ pub(super) struct UpstreamSays {
 }
 
 impl UpstreamMessageRead {
+    /// Nothing has come yet of messages of this kind.
+    pub(super) fn new(kind: SessionKind) -> Self {
+        Self { kind, message: None, search: None, answer: None, metered: Interest::Stream, has_begun: false }
+    }
+
     /// Reads more of it, as long as that may matter.
     pub(super) fn feed(&mut self, piece: &[u8], listening: Listening<'_>) -> Interest {
         let is_first = !std::mem::replace(&mut self.has_begun, true);
         if is_first {
-            let leading = EventType::leading(piece);
+            let leading = self.kind.leading(piece);
             self.listen(leading, listening);
             self.metered = self.meter(leading, piece, listening.hears);
         } else if self.metered == Interest::Stream {
@@ -108,7 +116,7 @@ impl UpstreamMessageRead {
             Some(EventType::AudioDelta | EventType::TextDelta) if !hears => return Interest::Skip,
             _ => {}
         }
-        let message = self.message.get_or_insert_default();
+        let message = self.message.get_or_insert_with(|| Box::new(UpstreamMessage::of(self.kind)));
         let interest = match message.feed_event(piece) {
             Relevance::Open => return Interest::Stream,
             Relevance::Text if hears => return Interest::Stream,
@@ -117,12 +125,5 @@ impl UpstreamMessageRead {
         };
         message.reset();
         interest
-    }
-}
-
-impl Default for UpstreamMessageRead {
-    /// Nothing has come yet.
-    fn default() -> Self {
-        Self { message: None, search: None, answer: None, metered: Interest::Stream, has_begun: false }
     }
 }

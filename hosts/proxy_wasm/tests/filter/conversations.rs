@@ -97,8 +97,10 @@ fn done(id: &str, input: u32, output: u32) -> Step {
     ))
 }
 
-fn open(vm: &Vm, policy: &str, query: &str) -> Exchange {
-    let exchange = vm.upgrade(&format!("/v1/realtime{query}")).with_policy(policy).authenticated().send();
+/// Opens a session at a path, or at `/v1/realtime` with a query.
+fn open(vm: &Vm, policy: &str, target: &str) -> Exchange {
+    let path = if target.starts_with('/') { "" } else { "/v1/realtime" };
+    let exchange = vm.upgrade(&format!("{path}{target}")).with_policy(policy).authenticated().send();
     exchange.upstream();
     exchange.respond(101, ACCEPTED);
     exchange
@@ -136,12 +138,18 @@ fn a_recorded_session_is_counted_however_it_is_cut() {
         ("realtime-cancelled", "?model=gpt-realtime"),
         ("realtime-reasoning", "?model=gpt-realtime"),
         ("realtime-transcription-tokens", "?model=gpt-realtime"),
-        ("realtime-transcription-seconds", ""),
+        ("realtime-transcription-seconds", "?intent=transcription"),
         ("realtime-bad-usage", "?model=gpt-realtime"),
         ("realtime-unpriced", "?model=gpt-realtime"),
-        ("responses-websocket", ""),
+        ("azure-deployment", "?deployment=voice-eu&model=voice-eu"),
+        ("xai-voice", "?model=grok-voice-latest"),
+        ("realtime-translation", "/v1/realtime/translations?model=gpt-realtime-translate"),
+        ("responses-websocket", "/v1/responses"),
+        ("live", "/v1/live/sessions"),
+        ("gemini-live", "//ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"),
     ] {
-        let steps: Vec<_> = recorded(&format!("{name}.jsonl")).lines().map(upstream).collect();
+        let mut steps: Vec<_> = recorded(&format!("{name}.jsonl")).lines().map(upstream).collect();
+        steps.insert(0, client(r#"{"setup":{"model":"models/gemini-2.5-flash-live"}}"#));
         let want: Value = serde_json::from_str(&recorded(&format!("{name}.json"))).unwrap();
         let check = |size| {
             let record = play(&vm, "free", query, &steps, size);

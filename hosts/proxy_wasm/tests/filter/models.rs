@@ -78,7 +78,8 @@ fn rules_hold_for_the_name_that_the_upstream_gets() {
         ("", Err(refusal(400, "model_required"))),
         ("?model=gpt-realtime&model=o3", Err(refusal(400, "malformed_request"))),
         ("?model=gpt-realtime&%6Dodel=o3", Err(refusal(400, "malformed_request"))),
-        ("?model=gpt-realtime&deployment=o3", Err(refusal(400, "malformed_request"))),
+        ("?model=gpt-realtime&deployment=o3", Err(refusal(403, "model_not_allowed"))),
+        ("?model=gpt-realtime&deployment=gpt-realtime", Ok(())),
         ("?model=gpt-realtime%", Err(refusal(400, "malformed_request"))),
         ("?model=gpt-realtime%zz", Err(refusal(400, "malformed_request"))),
     ] {

@@ -32,7 +32,8 @@ fn created() -> Vec<u8> {
 }
 
 fn of(limits: CallerLimits, policy: SessionLimits, share: Option<Share>) -> WebSocketRelay {
-    let mut admission = admission(Policy { limits: policy, ..testing::policy() }, Endpoint::Realtime);
+    let mut admission =
+        admission(Policy { limits: policy, ..testing::policy() }, Endpoint::WebSocket(SessionKind::Conversation));
     admission.caller = std::sync::Arc::new(Caller { limits, ..testing::caller() });
     admission.share = share;
     let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-realtime") };
@@ -74,7 +75,7 @@ fn a_response_that_was_never_told_is_charged_by_what_was_heard_and_what_the_last
             assert_eq!(say(&mut relay, &mut sessions, tail), None);
             let record = settled(&mut relay, &mut sessions);
             let (estimated, responses) = if is_watched { (100 + 3 + 40, 2) } else { (0, 1) };
-            assert_eq!(record.estimated, Estimated { tokens: estimated }, "cut at {cut}");
+            assert_eq!(record.estimated, Estimated { tokens: estimated, milliseconds: 0 }, "cut at {cut}");
             assert_eq!((record.usage.total_tokens, record.usage.responses), (110 + estimated, responses));
             assert!(record.incomplete);
         }
@@ -122,7 +123,7 @@ fn what_is_told_replaces_what_was_estimated() {
 #[test]
 fn what_a_first_response_reads_is_estimated_by_what_the_client_has_said() {
     for lock in [false, true] {
-        let mut admission = admission(testing::policy(), Endpoint::Realtime);
+        let mut admission = admission(testing::policy(), Endpoint::WebSocket(SessionKind::Conversation));
         admission.caller = std::sync::Arc::new(Caller { limits: day(1000), ..testing::caller() });
         if lock {
             admission.policy = std::sync::Arc::new(Policy { lock: Lock::new(["tools"]).unwrap(), ..testing::policy() });

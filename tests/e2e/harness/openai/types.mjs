@@ -19,6 +19,8 @@ const sdkTypes = {
   LiveCreateParams: 'live/live',
   LiveCreateResponse: 'live/live',
   MediaSessionConfig: 'live/live',
+  ServerEvent: 'live/live',
+  RealtimeTranslationServerEvent: 'realtime/realtime',
   SessionCreateParams: 'beta/realtime/sessions',
   SessionCreateResponse: 'beta/realtime/sessions',
   TranscriptionSession: 'beta/realtime/transcription-sessions',
