@@ -100,7 +100,7 @@ bench: build envoy node-packages ## Measure beside no filter, Lua, and OLD=modul
 
 .PHONY: bench-instructions
 bench-instructions: rust ## Count the native instructions of a handshake, an event, a request, by callgrind
-	@$(SETUP)/require.sh valgrind
+	@tools/require.sh valgrind
 	$(call say,Counting instructions)
 	@node benches/instructions.mjs
 

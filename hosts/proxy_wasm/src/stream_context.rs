@@ -105,11 +105,15 @@ impl HttpContext for StreamContext {
     }
 
     fn on_log(&mut self) {
-        worker(|worker| worker.end(self.id, &EnvoyStream::default())).for_each(|field, value| {
+        let host = EnvoyStream::default();
+        let (shown, has_commands) = worker(|worker| (worker.end(self.id, &host), worker.has_commands()));
+        shown.for_each(|field, value| {
             // A field that cannot be set is missing in the access log, and nothing else.
             let _ = abi::set_property(field, value.as_bytes());
         });
-        run_commands();
+        if has_commands {
+            run_commands();
+        }
     }
 }
 
