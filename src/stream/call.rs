@@ -59,7 +59,7 @@ pub(crate) fn join(
     let now = cx.host.now();
     let sessions = &mut cx.worker.sessions;
     sessions.check_budget(&admission.caller, || now).map_err(limit_denial)?;
-    if let Some(share) = &admission.share {
+    if let Some(share) = admission.share.as_deref() {
         sessions.check_share(share, now).map_err(limit_denial)?;
     }
     match sessions.join(&admission.caller, call, role, now) {
@@ -122,7 +122,7 @@ impl StartedCall {
     pub(crate) fn terms(&self, admission: &Admission) -> CallTerms {
         let Call { record, started, .. } = &self.call;
         let (policy, secrets_max_duration) = admission.limits();
-        let (share, sidebands) = (admission.share, admission.policy.calls.sidebands);
+        let (share, sidebands) = (admission.share.as_deref().copied(), admission.policy.calls.sidebands);
         CallTerms { record: record.id, started: *started, policy, secrets_max_duration, share, sidebands }
     }
 
@@ -165,7 +165,7 @@ impl SidebandOf {
 
 /// Whether a call has a limit that only those can keep who hear what it uses: its media passes the gateway by.
 fn needs_watching(admission: &Admission) -> bool {
-    let of_secret = admission.share.is_some_and(|share| share.limits.has_budget());
+    let of_secret = admission.share.as_ref().is_some_and(|share| share.limits.has_budget());
     let has_budget = of_secret || admission.policy.limits.has_budget() || admission.caller.limits.has_budget();
     has_budget && admission.policy.is_metered && admission.policy.calls.unwatched == Permission::Refused
 }

@@ -89,6 +89,11 @@ impl WorkerState {
         self.log(Level::Warn, format_args!("a request was answered 404 no_policy. {message}{others}"));
     }
 
+    /// Whether lines are to be written.
+    pub fn has_log(&self) -> bool {
+        !self.log.is_empty()
+    }
+
     /// Takes the lines that are to be written.
     pub fn take_log(&mut self) -> impl ExactSizeIterator<Item = (Level, String)> + use<> {
         std::mem::take(&mut self.log).into_iter()

@@ -35,7 +35,7 @@ fn of(limits: CallerLimits, policy: SessionLimits, share: Option<Share>) -> WebS
     let mut admission =
         admission(Policy { limits: policy, ..testing::policy() }, Endpoint::WebSocket(SessionKind::Conversation));
     admission.caller = std::sync::Arc::new(Caller { limits, ..testing::caller() });
-    admission.share = share;
+    admission.share = share.map(Box::new);
     let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-realtime"), beside: None };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, &MemoryAccount::default(), at(0));
     relay.start(at(0));
