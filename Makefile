@@ -129,7 +129,7 @@ bench: build native envoy node-packages ## Measure beside no filter, Lua, and OL
 
 .PHONY: bench-instructions
 bench-instructions: rust ## Count the native instructions of a handshake, an event, a request, by callgrind
-	@$(SETUP)/require.sh valgrind
+	@tools/require.sh valgrind
 	$(call say,Counting instructions)
 	@node benches/instructions.mjs
 

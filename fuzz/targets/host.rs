@@ -156,10 +156,6 @@ impl WorkerHost for Host {
         self.time()
     }
 
-    fn can_read(&self, _: &PropertyPath) -> bool {
-        true
-    }
-
     fn send(&mut self, _: &Callout) -> Result<CalloutId, Unsent> {
         self.sent += 1;
         Ok(CalloutId(self.sent))

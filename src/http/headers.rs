@@ -2,24 +2,29 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 /// Where the name and the value of one line stand in the buffer.
 pub struct Span {
     /// The name's bytes.
-    pub name: Range<usize>,
+    pub name: Range<u32>,
     /// The value's bytes.
-    pub value: Range<usize>,
+    pub value: Range<u32>,
 }
+
+/// Those of all lines, which take no memory of their own where there are as few as usual.
+pub type Spans = SmallVec<[Span; 16]>;
 
 /// The header lines of one message, in one buffer, in order. Names are in lower case, as Envoy has them.
 #[derive(Default)]
 pub struct Headers {
     buffer: Vec<u8>,
-    spans: Vec<Span>,
+    spans: Spans,
 }
 
 impl Headers {
     /// Lines at `spans` of `buffer`. A span that lies outside reads as empty.
-    pub fn new(buffer: Vec<u8>, spans: Vec<Span>) -> Self {
+    pub fn new(buffer: Vec<u8>, spans: Spans) -> Self {
         Self { buffer, spans }
     }
 
@@ -30,7 +35,8 @@ impl Headers {
 
     /// Bytes that are held.
     pub fn held(&self) -> usize {
-        self.buffer.capacity().saturating_add(self.spans.capacity().saturating_mul(size_of::<Span>()))
+        let spans = if self.spans.spilled() { self.spans.capacity().saturating_mul(size_of::<Span>()) } else { 0 };
+        self.buffer.capacity().saturating_add(spans)
     }
 
     /// All bytes among which the lines stand.
@@ -49,8 +55,9 @@ impl Headers {
     }
 
     /// The name and the value of the line of this number, as they are counted by [`Self::iter`]; empty if there is none.
-    pub fn line(&self, number: usize) -> (&[u8], &[u8]) {
-        self.spans.get(number).map(|span| (self.at(&span.name), self.at(&span.value))).unwrap_or_default()
+    pub fn line(&self, number: u32) -> (&[u8], &[u8]) {
+        let span = usize::try_from(number).ok().and_then(|number| self.spans.get(number));
+        span.map(|span| (self.at(&span.name), self.at(&span.value))).unwrap_or_default()
     }
 
     /// The values of every line of this name, in order.
@@ -63,8 +70,13 @@ impl Headers {
         self.all(name).next()
     }
 
-    fn at(&self, range: &Range<usize>) -> &[u8] {
-        self.buffer.get(range.clone()).unwrap_or_default()
+    fn at(&self, range: &Range<u32>) -> &[u8] {
+        let place = |end: u32| usize::try_from(end).unwrap_or(usize::MAX);
+        self.buffer.get(place(range.start)..place(range.end)).unwrap_or_default()
+    }
+
+    fn end(&self) -> u32 {
+        u32::try_from(self.buffer.len()).unwrap_or(u32::MAX)
     }
 }
 
@@ -72,11 +84,11 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for Headers {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(lines: I) -> Self {
         let mut headers = Self::default();
         for (name, value) in lines {
-            let start = headers.buffer.len();
+            let start = headers.end();
             headers.buffer.extend_from_slice(name.as_ref());
-            let middle = headers.buffer.len();
+            let middle = headers.end();
             headers.buffer.extend_from_slice(value.as_ref());
-            headers.spans.push(Span { name: start..middle, value: middle..headers.buffer.len() });
+            headers.spans.push(Span { name: start..middle, value: middle..headers.end() });
         }
         headers
     }
@@ -98,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_span_outside_the_buffer_reads_as_empty() {
-        let headers = Headers::new(b"ab".to_vec(), vec![Span { name: 0..1, value: 1..9 }]);
+        let headers = Headers::new(b"ab".to_vec(), Spans::from_iter([Span { name: 0..1, value: 1..9 }]));
         assert_eq!(headers.first(b"a"), Some(b"".as_slice()));
     }
 }

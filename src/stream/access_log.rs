@@ -100,7 +100,12 @@ fn breaks_lines(character: char) -> bool {
 
 /// With six decimals: `0.000042`.
 fn dollars(cost: MicroUsd) -> String {
-    format!("{}.{:06}", cost.0 / 1_000_000, cost.0 % 1_000_000)
+    let mut dollars = (cost.0 / 1_000_000).to_string();
+    // With a one before them, all of their zeros are written.
+    let decimals = (1_000_000 + cost.0 % 1_000_000).to_string();
+    dollars.push('.');
+    dollars.push_str(decimals.get(1..).unwrap_or_default());
+    dollars
 }
 
 #[cfg(test)]

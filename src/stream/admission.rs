@@ -19,7 +19,6 @@ use crate::credential::{
 };
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallPath, Endpoint, Mint, Path};
-use crate::host::StreamHost;
 use crate::http::Param;
 use crate::limit::{SessionBounds, SessionLimits};
 use crate::memory::{Full, MemoryAccount, Reservation, SHARE};
@@ -41,7 +40,7 @@ pub(crate) struct Admission {
     /// What that secret says, if it came with one.
     pub client_secret: Option<Box<OpenedSecret>>,
     /// Its part in what all sessions of that secret may use up together, if that is limited.
-    pub share: Option<Share>,
+    pub share: Option<Box<Share>>,
     /// What it addresses.
     pub endpoint: Endpoint,
     /// Prices, one of which its models must have: dollars limit what it begins.
@@ -119,7 +118,7 @@ impl Admission {
         let mut admission = Self { policy, caller, user, client_secret, share, endpoint, prices, call, standing };
         match admission.check(plan, head, &mut cx.worker.sessions) {
             Ok(call) => {
-                admission.share = call.as_ref().and_then(|call| call.share()).or(admission.share);
+                admission.share = call.as_ref().and_then(|call| call.share()).map(Box::new).or(admission.share);
                 admission.call = call;
                 admission.prices = admission.limits_dollars().then(|| plan.prices.clone());
                 Ok(admission)
@@ -155,7 +154,7 @@ impl Admission {
         let begins_session = self.endpoint.begins_session() || matches!(self.endpoint, Endpoint::Mint(_));
         let of_session = || {
             let secret = self.client_secret.as_ref().and_then(|secret| secret.limits.max_cost_micro_usd);
-            let shared = self.share.and_then(|share| share.limits.max_cost);
+            let shared = self.share.as_ref().and_then(|share| share.limits.max_cost);
             self.limits().0.max_cost.is_some() || secret.is_some() || shared.is_some()
         };
         let of_day = || self.caller.limits.cost_per_day.is_some();
@@ -271,26 +270,27 @@ impl Admission {
 
     /// What the request goes on with, and where that is put: the upstream's own secret that it came with, else the
     /// provider's key that the call began with which it names, else any key of the provider's.
-    pub(crate) fn credential(&self, provider: &Provider, host: &dyn StreamHost) -> Option<(Placement, Arc<Secret>)> {
+    pub(crate) fn credential(&self, provider: &Provider, cx: &Context<'_>) -> Option<(Placement, Arc<Secret>)> {
         match self.upstream_secret() {
-            Some(secret) => provider.credential(Some(secret), || host.roll()),
-            None => self.provider_key(provider, host),
+            Some(secret) => cx.choose_key(|choice| provider.credential(Some(secret), choice)),
+            None => self.provider_key(provider, cx),
         }
     }
 
     /// The provider's key that the call began with which the request names, or that minted the upstream's own secret, else
     /// any.
-    pub(crate) fn provider_key(&self, provider: &Provider, host: &dyn StreamHost) -> Option<(Placement, Arc<Secret>)> {
+    pub(crate) fn provider_key(&self, provider: &Provider, cx: &Context<'_>) -> Option<(Placement, Arc<Secret>)> {
         let secrets = || self.client_secret.as_ref().and_then(|client_secret| client_secret.key.as_deref());
         let name = self.call.as_ref().and_then(|call| call.key()).or_else(secrets);
-        provider.key_named(name, || host.roll())
+        cx.choose_key(|choice| provider.key_named(name, choice))
     }
 
     /// Bytes that are held beside the admission itself.
     pub(crate) fn held(&self) -> usize {
         let secret = self.client_secret.as_ref();
         let secret = secret.map_or(0, |client_secret| size_of::<OpenedSecret>() + client_secret.held());
-        secret + self.user.as_ref().map_or(0, String::capacity)
+        let share = self.share.as_ref().map_or(0, |_| size_of::<Share>());
+        secret + share + self.user.as_ref().map_or(0, String::capacity)
     }
 
     /// Takes so many bytes for what goes on now. What will hold more as a session, while its answer is read or while that is
@@ -326,7 +326,7 @@ impl Admission {
             // It ends what would use more.
             endpoint if endpoint.hangs_up() => Ok(None),
             endpoint if endpoint.begins_session() => {
-                sessions.admit(&self.caller, self.share.as_ref(), || host.now()).map(Some)
+                sessions.admit(&self.caller, self.share.as_deref(), || host.now()).map(Some)
             }
             _ => sessions.check_budget(&self.caller, || host.now()).map(|()| None),
         };

@@ -59,7 +59,7 @@ pub(crate) fn join(
     let now = cx.host.now();
     let sessions = &mut cx.worker.sessions;
     sessions.check_budget(&admission.caller, || now).map_err(limit_denial)?;
-    if let Some(share) = &admission.share {
+    if let Some(share) = admission.share.as_deref() {
         sessions.check_share(share, now).map_err(limit_denial)?;
     }
     match sessions.join(&admission.caller, call, role, now) {
@@ -80,10 +80,10 @@ pub(crate) fn provider_key(
     admission: &Admission,
     upstream: &Upstream<'_>,
     sent: Option<(Placement, Arc<Secret>)>,
-    host: &dyn StreamHost,
+    cx: &Context<'_>,
 ) -> Option<ProviderKey> {
     let has_own = admission.upstream_secret().is_some();
-    let (placement, value) = if has_own { admission.provider_key(upstream.provider, host) } else { sent }?;
+    let (placement, value) = if has_own { admission.provider_key(upstream.provider, cx) } else { sent }?;
     Some(ProviderKey { provider: upstream.provider.clone(), placement, value })
 }
 
@@ -122,7 +122,7 @@ impl StartedCall {
     pub(crate) fn terms(&self, admission: &Admission) -> CallTerms {
         let Call { record, started, .. } = &self.call;
         let (policy, secrets_max_duration) = admission.limits();
-        let (share, sidebands) = (admission.share, admission.policy.calls.sidebands);
+        let (share, sidebands) = (admission.share.as_deref().copied(), admission.policy.calls.sidebands);
         CallTerms { record: record.id, started: *started, policy, secrets_max_duration, share, sidebands }
     }
 
@@ -165,7 +165,7 @@ impl SidebandOf {
 
 /// Whether a call has a limit that only those can keep who hear what it uses: its media passes the gateway by.
 fn needs_watching(admission: &Admission) -> bool {
-    let of_secret = admission.share.is_some_and(|share| share.limits.has_budget());
+    let of_secret = admission.share.as_ref().is_some_and(|share| share.limits.has_budget());
     let has_budget = of_secret || admission.policy.limits.has_budget() || admission.caller.limits.has_budget();
     has_budget && admission.policy.is_metered && admission.policy.calls.unwatched == Permission::Refused
 }

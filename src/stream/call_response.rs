@@ -103,7 +103,7 @@ impl Stream {
             user: admission.user.as_deref(),
             key: request.provider_key.as_ref().and_then(|key| key.provider.key_name(&key.value)),
             max_duration: admission.client_secret.as_ref().and_then(|client_secret| client_secret.limits.max_duration),
-            share: admission.share,
+            share: admission.share.as_deref().copied(),
         };
         let sealed = seal(&self.plan, &claims, cx.host);
         let mut started = StartedCall::new(id, request, &admission, &provider, cx.host);

@@ -27,7 +27,7 @@ pub(crate) struct Identified {
     /// What its token says, being a client secret.
     pub client_secret: Option<Box<OpenedSecret>>,
     /// Its part in what all sessions of that secret may use up together, if that is limited.
-    pub share: Option<Share>,
+    pub share: Option<Box<Share>>,
     /// What is kept of it as long as what it opens lasts.
     pub began_with: BeganWith,
 }
@@ -110,10 +110,9 @@ fn opened(plan: &Plan, policy: &Policy, claims: &Claims<'_>, token: &[u8]) -> Re
     let client_secret = client_secret.map_err(|InvalidPath(_)| token_denial(TokenError::Invalid))?;
     let key = SealingKeys::id_of(token).ok_or_else(|| token_denial(TokenError::Invalid))?;
     let limits = claims.limits.shared();
-    let share = (!limits.is_none()).then(|| Share {
-        key: TallyKey::of(token),
-        limits,
-        kept_until: claims.expires_at.saturating_add(CLOCK_SKEW),
+    let share = (!limits.is_none()).then(|| {
+        let kept_until = claims.expires_at.saturating_add(CLOCK_SKEW);
+        Box::new(Share { key: TallyKey::of(token), limits, kept_until })
     });
     let (client_secret, began_with) = (Some(Box::new(client_secret)), BeganWith::ClientSecret(key));
     let user = claims.user.map(str::to_owned);

@@ -15,16 +15,14 @@ const MAX_NAME: usize = 64;
 /// and one that its client closes have the same.
 pub(super) fn close(details: &[u8]) -> Option<Close> {
     let is_named = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.');
-    let name: String =
-        details.iter().take_while(|byte| is_named(byte)).take(MAX_NAME).map(|&byte| char::from(byte)).collect();
-    let (by, reason) = match name.as_str() {
+    let length = details.iter().take(MAX_NAME).take_while(|byte| is_named(byte)).count();
+    let name = details.get(..length).and_then(|name| str::from_utf8(name).ok()).unwrap_or_default();
+    let (by, reason) = match name {
         "" => return None,
-        "downstream_remote_disconnect" | "http2.remote_reset" | "http3.remote_reset" => {
-            (ClosedBy::Client, String::new())
-        }
+        "downstream_remote_disconnect" | "http2.remote_reset" | "http3.remote_reset" => (ClosedBy::Client, ""),
         // Envoy has passed an end on that came in order: over HTTP/1.1 an upgraded upstream has none.
-        "via_upstream" => (ClosedBy::Upstream, String::new()),
-        name if name.starts_with("upstream_reset") => (ClosedBy::Upstream, String::new()),
+        "via_upstream" => (ClosedBy::Upstream, ""),
+        name if name.starts_with("upstream_reset") => (ClosedBy::Upstream, ""),
         _ => (ClosedBy::Gateway, name),
     };
     Some(Close::abnormal(by, reason))

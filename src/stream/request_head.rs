@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use memchr::memchr;
+use smallvec::SmallVec;
 
 use super::head_line::{BETA, SUBPROTOCOLS};
 use crate::credential::{GatewaySettings, PresentedTokens, Slot, Strip, Subprotocol, SubprotocolOffer};
@@ -36,31 +37,34 @@ pub(crate) struct RequestHead {
     /// The name of the gateway's slot.
     gateway: Arc<str>,
     /// In the order of the headers.
-    lines: Vec<ReadLine>,
+    lines: SmallVec<[ReadLine; USUAL_COUNT]>,
     /// The [`Line::bit`]s of those: most of what is asked for is not there, and costs nothing then.
     present: u16,
     /// How long the longest value is that no slot has.
     longest: usize,
     /// Which line has the method.
-    method: usize,
+    method: u32,
     /// Which line has the target, and at which of its bytes the query begins.
-    target: (usize, Option<usize>),
+    target: (u32, Option<usize>),
 }
 
 struct ReadLine {
     line: Line,
     /// Which one of the headers it is.
-    number: usize,
+    number: u32,
     is_stripped: bool,
 }
+
+/// As many lines that matter as most requests have at most take no memory of their own.
+const USUAL_COUNT: usize = 16;
 
 impl RequestHead {
     /// Reads the lines.
     pub(crate) fn read(headers: Headers, gateway: &GatewaySettings, strip: &Strip) -> Self {
-        let mut lines = Vec::with_capacity(headers.count());
-        let (mut present, mut method, mut target) = (0, usize::MAX, (usize::MAX, None));
+        let mut lines = SmallVec::new();
+        let (mut present, mut method, mut target) = (0, u32::MAX, (u32::MAX, None));
         let mut longest = 0;
-        for (number, (name, value)) in headers.iter().enumerate() {
+        for (number, (name, value)) in (0..).zip(headers.iter()) {
             let is_listed = strip.headers.iter().any(|stripped| stripped.as_bytes() == name);
             let line = Line::named(name, gateway);
             if !matches!(line, Some(Line::Slot(_))) {
@@ -85,7 +89,8 @@ impl RequestHead {
 
     /// Bytes that are held beside the head itself.
     pub(crate) fn held(&self) -> usize {
-        self.headers.held().saturating_add(self.lines.capacity().saturating_mul(size_of::<ReadLine>()))
+        let lines = if self.lines.spilled() { self.lines.capacity().saturating_mul(size_of::<ReadLine>()) } else { 0 };
+        self.headers.held().saturating_add(lines)
     }
 
     /// The method.
@@ -209,7 +214,7 @@ impl RequestHead {
     /// Removes the lines in which a token stands.
     fn strip_tokens(&self, presented: &PresentedTokens<'_>, lists: &[&[u8]], edits: &mut Edits) {
         let mut known = self.lines.iter().peekable();
-        for (number, (name, value)) in self.headers.iter().enumerate() {
+        for (number, (name, value)) in (0..).zip(self.headers.iter()) {
             let read = known.next_if(|read| read.number == number);
             if read.is_some_and(|read| read.is_stripped || read.line.is_of_the_message()) {
                 continue;

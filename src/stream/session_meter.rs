@@ -95,7 +95,7 @@ impl SessionMeter {
             hide: admission.hide().clone(),
             minted_models: admission.binding_models().cloned().map(Box::new),
             bounds,
-            share: admission.share.map(Box::new),
+            share: admission.share.clone(),
             prices: admission.prices.clone(),
             meter: Meter::new(model),
             turns: (kind.is_named_by_client() || kind == SessionKind::Other).then(Box::default),
@@ -110,7 +110,7 @@ impl SessionMeter {
     }
 
     fn under_way(admission: &Admission, kind: SessionKind, bounds: &SessionBounds) -> UnderWay {
-        let budgets = SharedBudgets::of(&admission.caller, admission.share.as_ref());
+        let budgets = SharedBudgets::of(&admission.caller, admission.share.as_deref());
         if !(budgets.are_there() || bounds.has_budget()) {
             return UnderWay::default();
         }
@@ -257,6 +257,10 @@ impl SessionMeter {
             }
             Reported::Session(names) => self.learn_formats(names),
             _ => {}
+        }
+        if let (Reported::Audio { .. }, Some(call)) = (&reported, &self.call) {
+            // It is cumulative, and another sideband may have counted it.
+            self.meter.know_audio(sessions.audio_of_call(call.key));
         }
         let forbidden = self.forbidden(&reported);
         let metered = self.meter.add(reported, prices);

@@ -74,7 +74,7 @@ pub(crate) struct WebSocketRelay {
     /// How it ended, by whoever was first.
     closed: Option<Close>,
     /// Nothing that the client says goes on.
-    watcher: Option<Watcher>,
+    watcher: Option<Box<Watcher>>,
     reservation: Reservation,
 }
 
@@ -124,7 +124,7 @@ impl WebSocketRelay {
     pub(crate) fn watch(&mut self) {
         self.client = Follower::new(Sender::Client, 0);
         self.upstream = upstream_follower(&self.meter, false).telling_pings();
-        self.watcher = Some(Watcher::default());
+        self.watcher = Some(Box::default());
         self.own_events = None;
     }
 

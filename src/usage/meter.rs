@@ -9,12 +9,12 @@ use super::tally::{Tally, Tokens};
 /// holds little more than its names.
 #[derive(Debug, Default)]
 pub struct Meter {
-    request_model: Option<String>,
-    session_model: Option<String>,
+    request_model: Option<Box<str>>,
+    session_model: Option<Box<str>>,
     /// Responses tell their model where sessions do not.
-    response_model: Option<String>,
-    transcription_model: Option<String>,
-    upstream_id: Option<String>,
+    response_model: Option<Box<str>>,
+    transcription_model: Option<Box<str>>,
+    upstream_id: Option<Box<str>>,
     /// How long the audio is that was told.
     audio: u64,
     tally: Tally,
@@ -57,7 +57,7 @@ pub struct Usage {
 impl Meter {
     /// A meter of a session whose request named this model (bare and resolved), if any.
     pub fn new(request_model: Option<&str>) -> Self {
-        Self { request_model: request_model.map(str::to_owned), ..Self::default() }
+        Self { request_model: request_model.map(Box::from), ..Self::default() }
     }
 
     /// What has been counted.
@@ -95,7 +95,7 @@ impl Meter {
     /// Bytes that are held beside the meter itself.
     pub fn held(&self) -> usize {
         let models = [&self.request_model, &self.session_model, &self.response_model, &self.transcription_model];
-        let names = models.into_iter().chain([&self.upstream_id]).flatten().map(String::capacity);
+        let names = models.into_iter().chain([&self.upstream_id]).flatten().map(|name| name.len());
         names.fold(self.recent.held(), usize::saturating_add)
     }
 
@@ -128,9 +128,14 @@ impl Meter {
         self.audio
     }
 
+    /// Others have counted so much of its audio.
+    pub(crate) fn know_audio(&mut self, milliseconds: u64) {
+        self.audio = self.audio.max(milliseconds);
+    }
+
     /// The client names the model of the session.
     pub(crate) fn name(&mut self, model: &str) {
-        self.request_model = Some(model.to_owned());
+        self.request_model = Some(model.into());
     }
 
     /// Counts a report unless it has been counted before.
@@ -204,9 +209,9 @@ impl Meter {
     }
 }
 
-fn keep(known: &mut Option<String>, reported: Option<String>) {
-    if reported.is_some() {
-        *known = reported;
+fn keep(known: &mut Option<Box<str>>, reported: Option<String>) {
+    if let Some(reported) = reported {
+        *known = Some(reported.into());
     }
 }
 

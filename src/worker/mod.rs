@@ -136,6 +136,7 @@ impl Worker {
         }
         plan.policies.guarded().for_each(|policy| sessions.metrics.expect(policy));
         self.state.flush_metrics();
+        self.state.resting.clear();
         self.state.clock = host.now();
         let Self { plugins, streams, state, .. } = self;
         let in_use: BTreeSet<_> = streams.iter_mut().map(|(_, stream)| stream.configuration()).collect();
@@ -167,7 +168,9 @@ impl Worker {
 
     /// The request's headers came. `ends` says that neither body nor trailers follow.
     pub fn request_headers(&mut self, id: StreamId, ends: bool, host: &dyn StreamHost) -> RequestAction {
-        self.look_at_port(id, host);
+        if self.plugins.are_several() {
+            self.look_at_port(id, host);
+        }
         let Some((_, stream)) = self.streams.get_mut(id) else {
             let presentation = self.streams.presentation(id);
             return presentation.map_or(RequestAction::Reset, |one| one.request_headers(&mut self.state.context(host)));
@@ -284,6 +287,11 @@ impl Worker {
         }
         self.state.calls.forget_callouts(self.state.clock);
         self.state.flush_metrics();
+    }
+
+    /// Whether something is to be taken of that.
+    pub fn has_commands(&self) -> bool {
+        !self.commands.is_empty() || self.state.has_log()
     }
 
     /// Takes what is to be done since this was last asked.

@@ -80,10 +80,14 @@ impl Plugins {
         (id, replaced)
     }
 
-    /// Whether it is to be told which port the next stream of a configuration has come to: others of its name live.
+    /// Whether it knows more than one configuration.
     #[inline]
+    pub(crate) fn are_several(&self) -> bool {
+        matches!(self.known.as_slice(), [_, _, ..])
+    }
+
+    /// Whether it is to be told which port the next stream of a configuration has come to: others of its name live.
     pub(crate) fn asks_for_port(&self, id: ConfigurationId) -> bool {
-        let [_, _, ..] = self.known.as_slice() else { return false };
         let Some(known) = self.get(id) else { return false };
         self.known.iter().any(|other| other.id != id && other.name == known.name)
     }

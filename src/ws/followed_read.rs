@@ -21,7 +21,7 @@ impl Follower {
         FollowedRead {
             message_boundary: self.at_message_boundary().then_some(0),
             frame_start: self.is_within_withheld_frame().then_some(0),
-            cursor: Cursor::new(buffer, HEADER_MAX + self.first),
+            cursor: Cursor::new(buffer, HEADER_MAX + usize::from(self.first)),
             under_way: Withheld::since(mem::take(&mut self.withheld)),
             ended: None,
             rewrite: Rewrite::default(),
@@ -220,7 +220,7 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
             (OpCode::Close, _) => self.control(),
             (OpCode::Ping, _) if self.follower.tells_pings => self.control(),
             (OpCode::Ping | OpCode::Pong, _) | (_, None | Some(Wanted::Nothing | Wanted::End)) => self.skip(),
-            (_, Some(Wanted::First)) => self.piece(self.follower.first, each),
+            (_, Some(Wanted::First)) => self.piece(self.follower.first.into(), each),
             (_, Some(Wanted::All | Wanted::Withheld)) => self.piece(PIECE_MAX, each),
         }
     }

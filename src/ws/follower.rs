@@ -40,7 +40,7 @@ use super::frame::{FrameHeader, HEADER_MAX, OpCode, Sender};
 #[derive(Debug)]
 pub struct Follower {
     pub(super) sender: Sender,
-    pub(super) first: usize,
+    pub(super) first: u16,
     passage: Passage,
     pub(super) stage: Stage,
     /// The frame that is followed, or was last.
@@ -126,7 +126,7 @@ impl Follower {
     pub fn new(sender: Sender, first: u16) -> Self {
         Self {
             sender,
-            first: usize::from(first),
+            first,
             passage: Passage::AtOnce,
             stage: Stage::Between,
             frame: Frame { header: FrameHeader { fin: true, opcode: OpCode::Text, mask: None, length: 0 }, left: 0 },
@@ -147,7 +147,7 @@ impl Follower {
 
     /// Hands over at most so many bytes of a message from now on before it knows whether more is wanted.
     pub fn read_first(&mut self, first: u16) {
-        self.first = usize::from(first);
+        self.first = first;
     }
 
     /// The same, which withholds each message until its pieces, or its end, are answered by something else than

@@ -54,6 +54,19 @@ fn a_policy_has_one_provider_or_several_or_none_at_all() {
 }
 
 #[test]
+fn only_a_pool_of_keys_cools_down_and_no_longer_than_ten_minutes() {
+    let pool = |span: &str| {
+        let keys = json!([{ "name": "a", "key": { "env": "OPENAI_API_KEY" } }]);
+        ("providers.openai", json!({ "kind": "openai", "keys": keys, "cool_down": span }))
+    };
+    assert_eq!(warnings(&with([pool("10m")])), [""; 0]);
+    let long = "providers.openai.cool_down: longer than 10m, which is how long a key rests at most";
+    assert_errors([pool("601s")], &[long]);
+    let alone = "providers.openai.cool_down: only a pool of keys has this";
+    assert_errors([("providers.openai.cool_down", json!("30s"))], &[alone]);
+}
+
+#[test]
 fn a_provider_has_a_key_or_a_pool_of_keys() {
     let needs = "providers.openai: needs one of key and keys";
     let key = json!({ "env": "OPENAI_API_KEY" });

@@ -64,15 +64,16 @@ export function lua(script = 'exchange.lua') {
 
 /**
  * Starts an Envoy with one worker. `filters` is `{ variant: filter or null }`. Returns `{ envoy, variants }`, where
- * each variant is `{ name, port }`. `hcm` are further settings of every connection manager.
+ * each variant is `{ name, port }`. `filtersBefore` stand in front of each, `hcm` are further settings of every connection
+ * manager.
  */
 export async function startVariants(
   filters,
-  { routes = [directResponse], clusters = [], hcm = { access_log: [] } } = {},
+  { routes = [directResponse], clusters = [], filtersBefore = [], hcm = { access_log: [] } } = {},
 ) {
   const directory = scratchDirectory();
   const listeners = Object.entries(filters).map(([name, filter]) =>
-    listener({ name, directory, routes, filter, hcm }),
+    listener({ name, directory, routes, filter, filtersBefore, hcm }),
   );
   const envoy = await startEnvoy(bootstrap({ listeners, clusters }), { directory, env: environment, concurrency: 1 });
   const variants = [];

@@ -80,10 +80,6 @@ impl WorkerHost for EnvoyWorker {
         abi::current_time()
     }
 
-    fn can_read(&self, _: &PropertyPath) -> bool {
-        true
-    }
-
     fn send(&mut self, callout: &Callout) -> Result<CalloutId, Unsent> {
         abi::send(callout)
     }

@@ -40,10 +40,8 @@ impl StreamContext {
         let action = worker(|worker| run(worker, self.id, &mut &body, &host));
         let flow = host.reads.all().and_then(|()| apply(action, &body)).unwrap_or_else(|status| {
             self.is_stopped = true;
-            abi::log(
-                Level::Error,
-                &format!("realtime_byok: a hostcall failed with status {status}; the stream is reset"),
-            );
+            let message = format!("realtime_byok: a hostcall failed with status {status}; the stream is reset");
+            abi::log(Level::Error, &message);
             // A stream that cannot be reset is paused all the same.
             let _ = abi::reset_stream();
             Flow::Over
@@ -121,10 +119,14 @@ impl HttpContext for StreamContext {
     }
 
     fn on_log(&mut self) {
-        worker(|worker| worker.end(self.id, &EnvoyStream::default())).for_each(|field, value| {
+        let host = EnvoyStream::default();
+        let (shown, has_commands) = worker(|worker| (worker.end(self.id, &host), worker.has_commands()));
+        shown.for_each(|field, value| {
             // A field that cannot be set is missing in the access log, and nothing else.
             let _ = abi::set_property(field, value.as_bytes());
         });
-        run_commands();
+        if has_commands {
+            run_commands();
+        }
     }
 }

@@ -28,8 +28,10 @@ impl WebSocketRelay {
         now: SystemTime,
     ) -> BodyAction {
         let rewrite = self.follow_upstream(&mut buffer, prices, sessions, now);
-        // An upstream's message is within the session's share.
-        self.account().ok();
+        if self.closing.is_some() {
+            // What was withheld from its client may have been let go since it was accounted for.
+            self.account().ok();
+        }
         action(rewrite, &mut buffer)
     }
 

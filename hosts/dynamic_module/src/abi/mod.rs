@@ -130,11 +130,13 @@ impl Filter<'_> {
             return Err(Failed);
         }
         let mut buffer = Vec::with_capacity(lines.iter().map(|line| line.name.length + line.value.length).sum());
+        // What lies beyond 4 GiB reads as empty.
+        let end = |buffer: &Vec<u8>| u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         let mut put = |piece: EnvoyBuffer| {
-            let start = buffer.len();
+            let start = end(&buffer);
             // SAFETY: Envoy has written it, and nothing has changed the map since.
             buffer.extend_from_slice(unsafe { bytes(&piece) });
-            start..buffer.len()
+            start..end(&buffer)
         };
         let spans = lines.iter().map(|line| Span { name: put(line.name), value: put(line.value) }).collect();
         Ok(Headers::new(buffer, spans))

@@ -28,15 +28,14 @@ pub(crate) fn edit(map: HeaderMap, edits: &Edits) -> Result<(), Status> {
 /// The lines of a serialized map: their number, all pairs of lengths, then name and value of each, a NUL behind both.
 /// Numbers are 32 bits, little-endian.
 pub(super) fn lines(buffer: Vec<u8>) -> Option<Headers> {
-    let number = |word: [u8; 4]| usize::try_from(u32::from_le_bytes(word)).unwrap_or(usize::MAX);
     let (count, lengths) = buffer.as_chunks::<4>().0.split_first()?;
     // There are no more lines than have lengths here.
-    let lengths = lengths.as_chunks::<2>().0.get(..number(*count))?;
-    let mut at = 4 + size_of_val(lengths);
+    let lengths = lengths.as_chunks::<2>().0.get(..usize::try_from(u32::from_le_bytes(*count)).ok()?)?;
+    let mut at = u32::try_from(4 + size_of_val(lengths)).ok()?;
     let spans = lengths.iter().map(|&[name, value]| {
-        let name = at..at.saturating_add(number(name));
+        let name = at..at.saturating_add(u32::from_le_bytes(name));
         let start = name.end.saturating_add(1);
-        let value = start..start.saturating_add(number(value));
+        let value = start..start.saturating_add(u32::from_le_bytes(value));
         at = value.end.saturating_add(1);
         Span { name, value }
     });

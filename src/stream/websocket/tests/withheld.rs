@@ -18,7 +18,7 @@ fn session_in(memory: &MemoryAccount, on_change: OnChange, preset: Option<Preset
     let lock = Lock::new(["instructions", "tools"]).unwrap().on_change(on_change).unwrap();
     let policy = Policy { lock, preset, hide: Hide::new(hide).unwrap(), ..testing::policy() };
     let admission = admission(policy, Endpoint::WebSocket(SessionKind::Conversation));
-    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-realtime") };
+    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-realtime"), beside: None };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, memory, at(0));
     relay.start(at(0));
     relay
@@ -285,6 +285,19 @@ fn in_an_overdrawn_account_what_would_be_held_ends_its_session_and_tells_nothing
     let got: Vec<u8> = text_frame(&event).chunks(5000).flat_map(|read| down(&mut relay, read)).collect();
     assert_eq!(event_and_close(&got), ("overloaded".into(), 1009));
     assert!(memory.reserved() < memory.limit() + 4000);
+}
+
+#[test]
+fn so_does_a_message_of_the_clients_of_which_nothing_goes_up() {
+    let memory = MemoryAccount::default();
+    let mut relay = session_in(&memory, OnChange::Drop, None, &[]);
+    let others = memory.reserve(memory.limit());
+    let message = client_text(&update(&format!(r#""a":"{}""#, "x".repeat(9000))));
+    let got: Vec<u8> = message.chunks(5000).flat_map(|read| up(&mut relay, read)).collect();
+    assert_eq!(received(Sender::Client, &got), (vec![], Some(1000)));
+    assert_eq!(event_and_close(&down(&mut relay, &text_frame("{}"))), ("overloaded".into(), 1009));
+    drop((others, relay));
+    assert_eq!(memory.reserved(), 0);
 }
 
 /// What an upstream says: an event, and whether hidden text is in it.
