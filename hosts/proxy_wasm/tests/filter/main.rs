@@ -22,6 +22,7 @@ mod conversations;
 mod crossing;
 mod fixture;
 mod host;
+mod hostcalls;
 mod invariants;
 mod limits;
 mod memory;
