@@ -243,24 +243,20 @@ impl Outgoing<'_> {
         // Azure's `model` and `deployment` may differ: each is resolved by itself.
         let resolve = |param: &Param<'_>| {
             let value = param.value()?;
-            let resolved = if value.is_empty() { model? } else { policy.resolve(&value).model }.to_owned();
-            Some(resolved).filter(|resolved| *resolved != *value)
+            let resolved = if value.is_empty() { model? } else { policy.resolve(&value).model };
+            (*resolved != *value).then(|| resolved.to_owned())
         };
         let named = target.params().filter(|param| model.is_some() && policy.is_model_param(param));
-        let resolved: Vec<_> = named.map(|param| (param.raw(), resolve(&param))).collect();
-        let edit = |param: &Param<'_>| match model {
+        let renamed: Vec<_> = named.filter_map(|param| Some((param.raw(), resolve(&param)?))).collect();
+        let edit = |param: &Param<'_>| match renamed.iter().find(|(raw, _)| *raw == param.raw()) {
             _ if param.is("call_id")
                 && let Some((call, _)) = call =>
             {
                 ParamEdit::Replace(call.id.as_str().as_bytes())
             }
             _ if self.plan.strip.takes(param) || self.presented.stand_in(param.raw()) => ParamEdit::Remove,
-            Some(_) if policy.is_model_param(param) => {
-                let known = resolved.iter().find(|(raw, _)| *raw == param.raw());
-                let name = known.and_then(|(_, name)| name.as_deref());
-                name.map_or(ParamEdit::Keep, |name| ParamEdit::Replace(name.as_bytes()))
-            }
-            _ => ParamEdit::Keep,
+            Some((_, name)) => ParamEdit::Replace(name.as_bytes()),
+            None => ParamEdit::Keep,
         };
         match path {
             Some(path) => {
