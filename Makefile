@@ -9,10 +9,16 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 WASM_TARGET := wasm32-wasip1
 MODULE := target/$(WASM_TARGET)/release/realtime_byok.wasm
+NATIVE := target/native/librealtime_byok.so
 VENV := .work/venv
 DONE := .work/done
 CARGO_FUZZ := 0.13.2
-NODE_TESTS = $(sort $(filter-out tests/conformance/%,$(wildcard tests/*/*.test.mjs examples/*/*.test.mjs)))
+# Beside the version that tests/requirements.txt pins. The builds of 1.38 on PyPI have no V8.
+WASM := 1.36.4 1.37.0 1.39.3
+NATIVE_ON := 1.39.3
+NODE_TESTS = $(sort $(filter-out tests/conformance/% tests/native/%,$(wildcard tests/*/*.test.mjs examples/*/*.test.mjs)))
+# What stands inside of metadata, as a JWT's claims do, Envoy does not give to dynamic modules.
+NATIVE_TESTS = $(sort $(filter-out tests/e2e/identities.test.mjs,$(wildcard tests/e2e/*.test.mjs)) $(wildcard tests/native/*.test.mjs))
 VERSION = $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml)
 
 say = @printf '\033[1m==> %s\033[0m\n' '$(1)'
@@ -36,8 +42,14 @@ build: rust node-packages ## Build the module, target/wasm32-wasip1/release/real
 	@cargo build --release --target $(WASM_TARGET)
 	@node tools/optimise.mjs $(MODULE)
 
+.PHONY: native
+native: rust ## Build the dynamic module for Envoy, target/native/librealtime_byok.so
+	$(call say,Building $(NATIVE))
+	@cargo build --profile native --package realtime-byok-dynamic-module
+	@cp target/native/librealtime_byok_dynamic_module.so $(NATIVE)
+
 .PHONY: test
-test: setup fmt-check lint unit build e2e conformance ## Run every check and test; what CI runs
+test: setup fmt-check lint unit build e2e e2e-native conformance ## Run every check and test; what CI runs
 
 .PHONY: image
 image: ## Build the container images: the gateway, and the plugin alone
@@ -84,9 +96,26 @@ unit: rust ## Run the native tests
 	@cargo test --workspace --all-features
 
 .PHONY: e2e
-e2e: setup build ## Run the end-to-end and deployment tests (TESTS='tests/e2e/slots.test.mjs …' picks)
+e2e: setup build native ## Run the end-to-end and deployment tests (TESTS='tests/e2e/slots.test.mjs …' picks)
 	$(call say,End-to-end tests)
 	@node --test --test-concurrency=2 --test-timeout=600000 $(or $(TESTS),$(NODE_TESTS))
+
+.PHONY: e2e-native
+e2e-native: setup native ## Run the end-to-end tests with the dynamic module (TESTS='tests/e2e/slots.test.mjs …' picks)
+	$(call say,End-to-end tests of the dynamic module)
+	@cargo build --quiet --package realtime-byok-dynamic-module --features faults
+	@HOST=native node --test --test-concurrency=2 --test-timeout=600000 $(or $(TESTS),$(NATIVE_TESTS))
+
+.PHONY: test-matrix
+test-matrix: setup build native ## Run the end-to-end tests with other versions of Envoy (WASM='1.36.4 …' and NATIVE_ON='1.39.3' pick)
+	@for version in $(WASM); do \
+	  printf '\033[1m==> The module in Envoy %s\033[0m\n' $$version; \
+	  ENVOY_BIN=$$(tools/envoy.sh $$version) node --test --test-concurrency=2 --test-timeout=600000 tests/e2e/*.test.mjs || exit 1; \
+	done
+	@for version in $(NATIVE_ON); do \
+	  printf '\033[1m==> The dynamic module in Envoy %s\033[0m\n' $$version; \
+	  ENVOY_BIN=$$(tools/envoy.sh $$version) $(MAKE) e2e-native || exit 1; \
+	done
 
 .PHONY: conformance
 conformance: setup build ## Run the Autobahn cases with the filter and without, in about a minute
@@ -94,7 +123,7 @@ conformance: setup build ## Run the Autobahn cases with the filter and without, 
 	@node --test --test-timeout=600000 tests/conformance/*.test.mjs
 
 .PHONY: bench
-bench: build envoy node-packages ## Measure beside no filter, Lua, and OLD=module.wasm (ROWS='rest relay …' picks)
+bench: build native envoy node-packages ## Measure beside no filter, Lua, and OLD=module.wasm (ROWS='rest relay …' picks)
 	$(call say,Measuring)
 	@node benches/envoy/run.mjs $(if $(OLD),--old $(OLD)) $(ROWS)
 

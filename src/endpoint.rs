@@ -350,8 +350,13 @@ impl Resource {
 
 /// Whether a session's query asks for one that transcribes, in the one way that all upstreams read.
 fn is_to_transcribe(target: &Target<'_>) -> bool {
+    const PLAIN: &[u8] = b"intent=transcription";
+    // Most queries are shorter, and none of it.
+    if !target.query.unwrap_or_default().windows(PLAIN.len()).any(|part| part == PLAIN) {
+        return false;
+    }
     let mut intents = target.params().filter(|param| param.is("intent"));
-    let is_meant = |param: Param<'_>| param.is_exactly("intent") && param.raw() == b"intent=transcription";
+    let is_meant = |param: Param<'_>| param.is_exactly("intent") && param.raw() == PLAIN;
     intents.next().is_some_and(is_meant) && intents.next().is_none()
 }
 

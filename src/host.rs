@@ -36,6 +36,11 @@ pub trait WorkerHost {
     /// The time.
     fn now(&self) -> SystemTime;
 
+    /// Whether a stream's host can read this property where there is one. Most read all.
+    fn can_read(&self, _property: &PropertyPath) -> bool {
+        true
+    }
+
     /// Sends a request of the filter's own. What comes of it is for [`Worker::callout_answered`].
     ///
     /// # Errors

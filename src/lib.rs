@@ -69,7 +69,7 @@
 //!
 //! # The modules
 //!
-//! Envoy is known only to a host, a crate of its own (`hosts/proxy_wasm`), which decides nothing; everything here takes
+//! Envoy is known only to a host, a crate of its own (`hosts/proxy_wasm`, `hosts/dynamic_module`), which decides nothing; everything here takes
 //! values, time and randomness among them, and returns values. Arrows go one way, from each to whatever stands behind it:
 //! `worker → stream → {call, control} → {config, process} → {client_secret, metrics} → policy → {credential,
 //! endpoint} → {denial, host, limit, protocol} → {http, usage} → {json, local_reply, memory, name_rule, secret, spelling, ws}`.

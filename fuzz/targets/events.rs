@@ -57,6 +57,7 @@ pub fn run(bytes: &[u8]) {
         let Some((side, rest)) = line.split_first().filter(|(side, _)| b"<>".contains(side)) else { continue };
         let is_client = *side == b'>';
         if let Some(event) = rest.strip_prefix(b" ") {
+            SessionKind::ALL.into_iter().for_each(|kind| read_as(kind, is_client, event));
             if is_client {
                 compare_client(event)
             } else {
@@ -72,6 +73,27 @@ pub fn run(bytes: &[u8]) {
     let whole = session(&events, usize::MAX, bytes);
     for size in [1, 2, 7, 64] {
         assert_eq!(session(&events, size, bytes), whole, "in pieces of {size}");
+    }
+}
+
+/// Whatever the kind of session, cuts change nothing, and little is held.
+fn read_as(kind: SessionKind, is_client: bool, event: &[u8]) {
+    let client = |pieces: &[&[u8]]| {
+        let mut message = ClientMessage::new(&LOCK, kind);
+        pieces.iter().for_each(|piece| message.feed(piece));
+        assert!(message.held() <= 16 << 10, "{}", message.held());
+        format!("{:?}", message.finish())
+    };
+    let upstream = |pieces: &[&[u8]]| {
+        let mut message = UpstreamMessage::of(kind);
+        pieces.iter().for_each(|piece| _ = message.feed_event(piece));
+        assert!(message.held() <= 16 << 10, "{}", message.held());
+        format!("{:?}", message.end_event())
+    };
+    let read: &dyn Fn(&[&[u8]]) -> String = if is_client { &client } else { &upstream };
+    let whole = read(&[event]);
+    for pieces in cuts(event).skip(1) {
+        assert_eq!(read(&pieces), whole, "{kind:?}");
     }
 }
 
@@ -173,7 +195,7 @@ fn compare_client(bytes: &[u8]) {
 /// An event of the upstream's, whole and cut, and its usage where that is told plainly.
 fn compare_upstream(bytes: &[u8]) {
     let report = |pieces: &[&[u8]]| {
-        let mut message = UpstreamMessage::of(SessionKind::Other);
+        let mut message = UpstreamMessage::of(SessionKind::Conversation);
         pieces.iter().for_each(|piece| _ = message.feed_event(piece));
         assert!(message.held() <= 16 << 10, "{}", message.held());
         message.end_event()

@@ -86,6 +86,9 @@ pub struct Provider {
     pub key: Option<Key>,
     /// A pool of at least one key, instead of `key`; one is drawn for every request, at random by weight.
     pub keys: Option<Vec<PoolKey>>,
+    /// Only with `keys`: how long a key rests that the provider has refused (401, 403) or that is over its rate (429), as long as
+    /// another is left; twice as long each time that this goes on, up to 10 minutes. Without this: 30 seconds.
+    pub cool_down: Option<Span>,
     /// Only with kind `openai`: sent as `openai-organization`.
     pub organization: Option<String>,
     /// Only with kind `openai`: sent as `openai-project`.

@@ -77,6 +77,11 @@ impl Callers {
         !self.identities.is_empty()
     }
 
+    /// The paths of all properties that may be read of a request.
+    pub fn property_paths(&self) -> impl Iterator<Item = &PropertyPath> {
+        self.identities.paths().chain(self.names.values().filter_map(|caller| caller.user.as_ref()))
+    }
+
     /// The caller that Envoy says a request is of, and by what.
     ///
     /// # Errors

@@ -68,6 +68,11 @@ impl Identities {
         Ok(())
     }
 
+    /// The paths of all properties.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PropertyPath> {
+        self.0.iter().map(|known| &known.path)
+    }
+
     /// Whether nobody is known by anything.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()

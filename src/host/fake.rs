@@ -109,6 +109,10 @@ impl WorkerHost for FakeHost {
         self.time()
     }
 
+    fn can_read(&self, property: &PropertyPath) -> bool {
+        property.segments().next() != Some("unreadable")
+    }
+
     fn send(&mut self, callout: &Callout) -> Result<CalloutId, Unsent> {
         if self.sends_nothing {
             return Err(Unsent);

@@ -3,6 +3,7 @@
 //! Envoy never forgets a name. Those of callers, policies and providers are as many as the configuration has; models come
 //! from strangers, so only the first [`MAX_MODELS`] of a VM are told apart.
 
+mod families;
 mod statistics;
 
 use std::cmp::Ordering;
@@ -12,6 +13,7 @@ use crate::limit::Limit;
 use crate::policy::Policy;
 use crate::usage::{ClosedBy, MicroUsd, Record, Tally, Transport};
 
+pub use families::{FAMILIES, Family, label_value};
 use statistics::Statistics;
 pub use statistics::{Change, Statistic, StatisticId, StatisticKind};
 
@@ -93,6 +95,13 @@ pub enum Metric<'a> {
     Memory,
     /// `secrets_minted_total`.
     SecretMinted(MintedBy),
+    /// `key_rests_total`: a key of a pool began to rest, since the provider had refused it.
+    KeyRests {
+        /// Whose it is.
+        provider: &'a str,
+        /// Its name in the pool.
+        key: &'a str,
+    },
     /// `upstream_rejected_total`: an upstream refused what a request was sent on with.
     UpstreamRejected {
         /// Which one.
@@ -202,6 +211,8 @@ impl Metrics {
     pub fn expect(&mut self, policy: &Policy) {
         for provider in policy.providers() {
             self.declare(Metric::UpstreamRejected { provider: &provider.name, credential: Presented::Key });
+            let keys = provider.pooled_keys();
+            keys.for_each(|key| self.declare(Metric::KeyRests { provider: &provider.name, key }));
         }
         self.declare(Metric::Memory);
         let policy = policy.name.as_str();
@@ -395,6 +406,7 @@ fn statistic(metric: Metric<'_>) -> (&'static str, StatisticKind, Vec<(&'static 
             };
             ("secrets_minted_total", Counter, vec![("mode", mode)])
         }
+        Metric::KeyRests { provider, key } => ("key_rests_total", Counter, vec![("provider", provider), ("key", key)]),
         Metric::UpstreamRejected { provider, credential } => {
             let credential = match credential {
                 Presented::Key => "key",

@@ -20,6 +20,8 @@ fn changes(metrics: &mut Metrics) -> Vec<(String, StatisticKind, Option<i64>)> {
 
 /// Labels and name in one, as short as it can be told apart.
 fn joined(statistic: &Statistic) -> String {
+    let family = statistic.family().map(|family| &FAMILIES[family]);
+    assert_eq!(family.map(|family| family.kind), Some(statistic.kind), "{} is in no family", statistic.name);
     let labels: String = statistic.labels.iter().map(|(label, value)| format!("{label}={value};")).collect();
     format!("{labels}{}", statistic.name)
 }
@@ -56,6 +58,15 @@ fn a_name_has_its_labels_in_front() {
             },
             "code=budget_exceeded;caller=web-app;limit=caller.tokens_per_day;rejected_total",
         ),
+        (
+            Metric::Rejected {
+                code: DenialCode::SessionLimitExceeded,
+                caller: None,
+                limit: Some(Limit::SecretSessions),
+            },
+            "code=session_limit_exceeded;limit=secret.max_sessions;rejected_total",
+        ),
+        (Metric::Unpriced { model: "m" }, "model=m;unpriced_total"),
         (Metric::EstimatedTokens { caller: "web-app" }, "caller=web-app;estimated_tokens_total"),
         (Metric::SecretMinted(MintedBy::Provider), "mode=sealed;secrets_minted_total"),
         (Metric::SecretMinted(MintedBy::Gateway), "mode=local;secrets_minted_total"),
@@ -147,9 +158,11 @@ fn nothing_used_is_nothing_measured_unless_it_is_to_be_known() {
     let mut metrics = Metrics::default();
     metrics.used("web-app", "gpt-realtime", (&Tally::default(), MicroUsd(0)));
     assert!(changes(&mut metrics).is_empty());
-    metrics.declare(Metric::SessionsActive { policy: "voice", kind: Transport::WebSocket });
-    let (_, kind, amount) = change(&mut metrics);
-    assert_eq!((kind, amount), (StatisticKind::Gauge, None));
+    for metric in [Metric::SessionsActive { policy: "voice", kind: Transport::WebSocket }, Metric::Memory] {
+        metrics.declare(metric);
+        let (_, kind, amount) = change(&mut metrics);
+        assert_eq!((kind, amount), (StatisticKind::Gauge, None));
+    }
 }
 
 #[test]

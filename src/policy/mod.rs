@@ -4,6 +4,7 @@ mod call_rules;
 mod key_pool;
 mod model;
 mod provider;
+mod resting_keys;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::protocol::{Hide, Lock, Preset};
 pub use call_rules::{CallRules, Permission};
 pub use key_pool::{Key, KeyPool};
 pub use model::{QueryModels, Resolved, in_path, in_query};
-pub use provider::{Credential, Placement, Provider, ProviderKind};
+pub use provider::{Credential, KeyChoice, Placement, Provider, ProviderKind};
+pub use resting_keys::{LONGEST_REST, RestingKeys};
 
 /// What Envoy's route says of its policy.
 #[derive(Clone, PartialEq, Eq, Debug)]

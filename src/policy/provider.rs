@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use super::KeyPool;
+use super::key_pool::KeyPool;
+use super::resting_keys::RestingKeys;
 use crate::http::HeaderName;
 use crate::secret::Secret;
 
@@ -17,6 +19,16 @@ pub struct Provider {
     pub credential: Credential,
     /// Headers that pick the provider's account: `openai-organization`, `openai-project`.
     pub account: Vec<(&'static str, String)>,
+}
+
+/// How a key is chosen, where there are several.
+pub struct KeyChoice<'a> {
+    /// Those that are left out.
+    pub resting: &'a RestingKeys,
+    /// The time.
+    pub now: SystemTime,
+    /// Gives 64 random bits.
+    pub roll: &'a dyn Fn() -> u64,
 }
 
 /// The kinds of providers: each has its own place for the credential.
@@ -52,12 +64,8 @@ pub enum Placement {
 
 impl Provider {
     /// What a request goes on with, and where that is put: the upstream's own secret if it came with one, else a key of the
-    /// provider's, else nothing. `roll` gives 64 random bits; it is asked only where there is a choice.
-    pub fn credential(
-        &self,
-        upstream: Option<&Secret>,
-        roll: impl FnOnce() -> u64,
-    ) -> Option<(Placement, Arc<Secret>)> {
+    /// provider's, else nothing.
+    pub fn credential(&self, upstream: Option<&Secret>, choice: &KeyChoice<'_>) -> Option<(Placement, Arc<Secret>)> {
         match (upstream, &self.credential) {
             (Some(secret), _) => {
                 let placement = self.kind.placement();
@@ -65,20 +73,34 @@ impl Provider {
                 Some((placement, value))
             }
             (None, Credential::External) => None,
-            (None, Credential::Keys(placement, pool)) => Some((placement.clone(), pool.pick(roll).clone())),
+            (None, Credential::Keys(placement, pool)) => Some((placement.clone(), choice.of(pool).clone())),
         }
     }
 
     /// The provider's key of this name, as what began with it must go on with it; if there is none any more, one as any
     /// request has.
-    pub fn key_named(&self, name: Option<&str>, roll: impl FnOnce() -> u64) -> Option<(Placement, Arc<Secret>)> {
+    pub fn key_named(&self, name: Option<&str>, choice: &KeyChoice<'_>) -> Option<(Placement, Arc<Secret>)> {
         match (&self.credential, name) {
             (Credential::Keys(placement, pool), Some(name)) => {
-                let key = pool.named(name).unwrap_or_else(|| pool.pick(roll));
+                let key = pool.named(name).unwrap_or_else(|| choice.of(pool));
                 Some((placement.clone(), key.clone()))
             }
-            _ => self.credential(None, roll),
+            _ => self.credential(None, choice),
         }
+    }
+
+    /// The names of the provider's keys, if there are several.
+    pub fn pooled_keys(&self) -> impl Iterator<Item = &str> {
+        let pool = match &self.credential {
+            Credential::Keys(_, pool) if pool.iter().nth(1).is_some() => Some(pool),
+            Credential::Keys(..) | Credential::External => None,
+        };
+        pool.into_iter().flat_map(KeyPool::iter).map(|key| key.name.as_str())
+    }
+
+    /// Whether this is one of several keys of the provider's.
+    pub fn has_others_than(&self, value: &Arc<Secret>) -> bool {
+        matches!(&self.credential, Credential::Keys(_, pool) if pool.has_others_than(value))
     }
 
     /// The name of a key that was chosen here, if it is one of several.
@@ -98,6 +120,12 @@ impl Provider {
             Credential::Keys(placement, pool) => (Some(pool), placement.prefix().len()),
         };
         pool.into_iter().flat_map(KeyPool::iter).map(move |key| key.value.expose().get(prefix..).unwrap_or_default())
+    }
+}
+
+impl KeyChoice<'_> {
+    fn of<'p>(&self, pool: &'p KeyPool) -> &'p Arc<Secret> {
+        pool.pick(|key| !self.resting.has(key, self.now), self.roll)
     }
 }
 

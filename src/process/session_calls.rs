@@ -98,6 +98,11 @@ impl Sessions {
         self.calls.tell(call, model, is_incomplete);
     }
 
+    /// How long the audio of a call is, in milliseconds, as far as one of this worker's sessions that has joined it knows.
+    pub fn audio_of_call(&self, call: CallKey) -> u64 {
+        self.calls.get(call).map_or(0, |call| call.usage.audio.milliseconds)
+    }
+
     /// A message passed at `now` on a WebSocket; a call that it has joined is not idle either.
     pub fn moved(&mut self, handle: &SessionHandle, now: SystemTime) {
         if let Some(call) = handle.joined() {

@@ -90,9 +90,9 @@ impl ClientMessage {
         }
     }
 
-    /// Whether it may still turn out to change something: it does not where its type says that it changes nothing.
-    pub fn may_change(&self) -> bool {
-        self.found.may_change()
+    /// Whether its type says that it changes nothing, and said so within its first `within` bytes.
+    pub fn is_harmless(&self, within: u64) -> bool {
+        self.found.is_harmless(within)
     }
 
     /// Bytes that are held beside the message itself.

@@ -31,7 +31,8 @@ pub(super) struct Found {
     tool_type: ToolType,
     pub(super) stored: Option<Stored>,
     pub(super) id: Option<Box<str>>,
-    has_type: bool,
+    /// Where its type ends, if that has come.
+    type_end: Option<u64>,
     purpose: Purpose,
     pub(super) failure: Option<matcher::Unreadable>,
 }
@@ -85,7 +86,7 @@ impl Found {
             tool_type: ToolType::default(),
             stored: None,
             id: None,
-            has_type: false,
+            type_end: None,
             purpose: Purpose::Judge,
             failure: None,
         }
@@ -103,9 +104,9 @@ impl Found {
         parts.into_iter().filter_map(|(within, part)| matters.contains(&within).then_some(part))
     }
 
-    /// Whether it may still turn out to change something.
-    pub(super) fn may_change(&self) -> bool {
-        !(self.has_type && self.matters.is_empty())
+    /// Whether its type says that it changes nothing, and ends within so many bytes.
+    pub(super) fn is_harmless(&self, within: u64) -> bool {
+        self.matters.is_empty() && self.type_end.is_some_and(|end| end <= within)
     }
 
     /// Takes what stands at a path.
@@ -118,7 +119,7 @@ impl Found {
                 }
             }
             ClientField::Type => {
-                self.has_type = true;
+                self.type_end = Some(at.span.end);
                 let name = if let Value::Text(name) = value { name } else { "" };
                 self.matters = (words.of_type)(name);
                 self.is_opening_type = matches!(words.opening, Opening::Type(opening) if opening == name);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::denial::Denial;
+use crate::host::HeaderMap;
 use crate::http::Edits;
 use crate::local_reply::LocalReply;
 
@@ -47,6 +48,102 @@ pub enum BodyAction {
     Pass,
     /// From this offset on, these take their place.
     Replace(usize, Vec<u8>),
+}
+
+/// What a host can do with a stream in one of its callbacks.
+pub trait StreamControl {
+    /// Why it could not.
+    type Error;
+
+    /// Makes these edits of header lines.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be made.
+    fn edit(&self, map: HeaderMap, edits: &Edits) -> Result<(), Self::Error>;
+
+    /// Puts bytes in the place of what came of the body, from an offset on.
+    ///
+    /// # Errors
+    ///
+    /// If the body cannot be changed.
+    fn replace_body(&self, from: usize, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// Answers the stream.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be answered.
+    fn reply(&self, reply: &DetailedReply) -> Result<(), Self::Error>;
+
+    /// Resets the stream.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be reset.
+    fn reset(&self) -> Result<(), Self::Error>;
+}
+
+/// Whether what came goes on to the other side, once an action was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It does.
+    Continue,
+    /// It waits for more.
+    Wait,
+    /// It never will: the stream was answered or reset.
+    Over,
+}
+
+impl RequestAction {
+    /// Has a host do it, in its order.
+    ///
+    /// # Errors
+    ///
+    /// That of the first thing which cannot be done; nothing of the stream may go on then.
+    pub fn apply<C: StreamControl>(self, stream: &C) -> Result<Flow, C::Error> {
+        let headers = HeaderMap::Request;
+        match self {
+            Self::Pass => {}
+            Self::Hold => return Ok(Flow::Wait),
+            Self::Forward(edits, None) => stream.edit(headers, &edits)?,
+            Self::Forward(edits, Some(bytes)) => {
+                stream.edit(headers, &edits)?;
+                stream.replace_body(0, &bytes)?;
+            }
+            Self::Replace(from, bytes) => stream.replace_body(from, &bytes)?,
+            Self::Reply(reply, edits) => {
+                stream.edit(headers, &edits)?;
+                return stream.reply(&reply).map(|()| Flow::Over);
+            }
+            Self::Reset => return stream.reset().map(|()| Flow::Over),
+        }
+        Ok(Flow::Continue)
+    }
+}
+
+impl ResponseAction {
+    /// Has a host do it, in its order.
+    ///
+    /// # Errors
+    ///
+    /// That of the first thing which cannot be done; nothing of the stream may go on then.
+    pub fn apply<C: StreamControl>(self, stream: &C) -> Result<Flow, C::Error> {
+        let headers = HeaderMap::Response;
+        match self {
+            Self::Pass => {}
+            Self::Hold => return Ok(Flow::Wait),
+            Self::Withhold => return stream.replace_body(0, &[]).map(|()| Flow::Wait),
+            Self::Edit(edits) => stream.edit(headers, &edits)?,
+            Self::Release(edits, bytes) => {
+                stream.edit(headers, &edits)?;
+                stream.replace_body(0, &bytes)?;
+            }
+            Self::Replace(from, bytes) => stream.replace_body(from, &bytes)?,
+            Self::Reply(reply) => return stream.reply(&reply).map(|()| Flow::Over),
+        }
+        Ok(Flow::Continue)
+    }
 }
 
 /// What is answered here, and why.

@@ -19,7 +19,6 @@ use crate::credential::{
 };
 use crate::denial::{Denial, Subject};
 use crate::endpoint::{CallPath, Endpoint, Mint, Path};
-use crate::host::StreamHost;
 use crate::http::Param;
 use crate::limit::{SessionBounds, SessionLimits};
 use crate::memory::{Full, MemoryAccount, Reservation, SHARE};
@@ -271,19 +270,19 @@ impl Admission {
 
     /// What the request goes on with, and where that is put: the upstream's own secret that it came with, else the
     /// provider's key that the call began with which it names, else any key of the provider's.
-    pub(crate) fn credential(&self, provider: &Provider, host: &dyn StreamHost) -> Option<(Placement, Arc<Secret>)> {
+    pub(crate) fn credential(&self, provider: &Provider, cx: &Context<'_>) -> Option<(Placement, Arc<Secret>)> {
         match self.upstream_secret() {
-            Some(secret) => provider.credential(Some(secret), || host.roll()),
-            None => self.provider_key(provider, host),
+            Some(secret) => cx.choose_key(|choice| provider.credential(Some(secret), choice)),
+            None => self.provider_key(provider, cx),
         }
     }
 
     /// The provider's key that the call began with which the request names, or that minted the upstream's own secret, else
     /// any.
-    pub(crate) fn provider_key(&self, provider: &Provider, host: &dyn StreamHost) -> Option<(Placement, Arc<Secret>)> {
+    pub(crate) fn provider_key(&self, provider: &Provider, cx: &Context<'_>) -> Option<(Placement, Arc<Secret>)> {
         let secrets = || self.client_secret.as_ref().and_then(|client_secret| client_secret.key.as_deref());
         let name = self.call.as_ref().and_then(|call| call.key()).or_else(secrets);
-        provider.key_named(name, || host.roll())
+        cx.choose_key(|choice| provider.key_named(name, choice))
     }
 
     /// Bytes that are held beside the admission itself.

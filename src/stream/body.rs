@@ -6,6 +6,7 @@ use super::context::Context;
 use super::denials::{route_not_allowed, unreadable_live_call};
 use super::forward::{Awaited, Forwarded, Outgoing};
 use super::mint::{self, Minted, Minting};
+use super::pooled_key::PooledKey;
 use super::request_head::RequestHead;
 use super::rest::RestMeter;
 use super::stream_options::{include_usage, read_body};
@@ -89,7 +90,7 @@ impl WholeRequest<'_> {
             meter.ask(u64::try_from(body.len()).unwrap_or(u64::MAX));
         }
         let replaced = read.and_then(RequestBody::edited);
-        let credential = admission.credential(upstream.provider, cx.host);
+        let credential = admission.credential(upstream.provider, cx);
         let presented = head.presented(&plan.gateway);
         let outgoing =
             Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
@@ -98,7 +99,8 @@ impl WholeRequest<'_> {
         admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
         let provider = upstream.provider.clone();
         let awaited = Awaited::of_rest(&admission, meter);
-        let forwarded = Forwarded { admission, provider, awaited, reservation };
+        let key = PooledKey::of(&provider, credential.as_ref());
+        let forwarded = Forwarded { admission, provider, awaited, key, reservation };
         Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced, None))
     }
 
@@ -113,8 +115,8 @@ impl WholeRequest<'_> {
         let presented = head.presented(&plan.gateway);
         let outgoing =
             Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
-        let (awaited, edits) = outgoing.call(at, None, cx.host);
-        let forwarded = Forwarded { awaited, provider: upstream.provider.clone(), admission, reservation };
+        let (awaited, key, edits) = outgoing.call(at, None, cx);
+        let forwarded = Forwarded { awaited, provider: upstream.provider.clone(), key, admission, reservation };
         Ok(BodyDecision::Forward(Box::new(forwarded), edits, None, handle))
     }
 
@@ -149,8 +151,8 @@ impl WholeRequest<'_> {
         let presented = head.presented(&plan.gateway);
         let outgoing =
             Outgoing { plan, head, presented: &presented, offer: &offer, admission: &admission, upstream: &upstream };
-        let (forwarded, edits) = outgoing.call(CallPath::Live, replaced.as_deref(), cx.host);
-        let forwarded = Forwarded { awaited: forwarded, provider: upstream.provider.clone(), admission, reservation };
+        let (awaited, key, edits) = outgoing.call(CallPath::Live, replaced.as_deref(), cx);
+        let forwarded = Forwarded { awaited, provider: upstream.provider.clone(), key, admission, reservation };
         Ok(BodyDecision::Forward(Box::new(forwarded), edits, replaced, handle))
     }
 
@@ -174,8 +176,8 @@ impl WholeRequest<'_> {
             }
             Minted::Forward(body, mut minting) => {
                 let body = body.into_bytes();
-                let credential = admission.credential(upstream.provider, cx.host);
-                minting.set_key(credential.as_ref().and_then(|(_, key)| upstream.provider.key_name(key)));
+                let credential = admission.credential(upstream.provider, cx);
+                minting.set_key(credential.as_ref());
                 let presented = head.presented(&plan.gateway);
                 let outgoing = Outgoing { plan, head, presented: &presented, offer, admission, upstream: &upstream };
                 let mut edits = outgoing.edits_with_body(credential.as_ref(), Some(&body));

@@ -80,10 +80,10 @@ pub(crate) fn provider_key(
     admission: &Admission,
     upstream: &Upstream<'_>,
     sent: Option<(Placement, Arc<Secret>)>,
-    host: &dyn StreamHost,
+    cx: &Context<'_>,
 ) -> Option<ProviderKey> {
     let has_own = admission.upstream_secret().is_some();
-    let (placement, value) = if has_own { admission.provider_key(upstream.provider, host) } else { sent }?;
+    let (placement, value) = if has_own { admission.provider_key(upstream.provider, cx) } else { sent }?;
     Some(ProviderKey { provider: upstream.provider.clone(), placement, value })
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use crate::call::Calls;
 use crate::host::{Level, StreamHost};
 use crate::memory::MemoryAccount;
+use crate::policy::RestingKeys;
 use crate::process::{Sessions, SharedData};
 
 /// One callback of one stream.
@@ -26,6 +27,8 @@ pub struct WorkerState {
     pub memory: MemoryAccount,
     /// The time of the last tick, or of the configuration before the first: good enough for what passes between two.
     pub clock: SystemTime,
+    /// The keys of pools that are not drawn for now.
+    pub resting: RestingKeys,
     log: Vec<(Level, String)>,
     /// When the log last told of a route without a policy, and how many requests it has left out since.
     without_policy: Option<(SystemTime, u64)>,
@@ -42,6 +45,7 @@ impl WorkerState {
             calls: Calls::default(),
             memory: MemoryAccount::default(),
             clock: SystemTime::UNIX_EPOCH,
+            resting: RestingKeys::default(),
             log: Vec::new(),
             without_policy: None,
         }

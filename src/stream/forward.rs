@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::admission::Admission;
 use super::call::{CallRequest, SidebandOf, provider_key};
+use super::context::Context;
 use super::handshake::Handshake;
+use super::pooled_key::PooledKey;
 use super::request_head::{Line, RequestHead};
 use super::rest::RestMeter;
 use super::upstream::Upstream;
@@ -13,7 +15,6 @@ use crate::config::Plan;
 use crate::credential::{GatewaySettings, PresentedTokens, Strip, SubprotocolOffer};
 use crate::denial::Subject;
 use crate::endpoint::{CallId, CallPath, Endpoint};
-use crate::host::StreamHost;
 use crate::http::{Edits, HeaderValue, Param, ParamEdit, Target};
 use crate::memory::Reservation;
 use crate::metrics::Presented;
@@ -31,6 +32,8 @@ pub(crate) struct Forwarded {
     pub provider: Arc<Provider>,
     /// What its response is to be looked at for.
     pub awaited: Awaited,
+    /// The key that it went on with, if there are others.
+    pub key: Option<Box<PooledKey>>,
     /// What all that holds, but for what is read.
     pub reservation: Reservation,
 }
@@ -200,16 +203,22 @@ impl Outgoing<'_> {
     }
 
     /// What is awaited of a call that begins at this path, and all edits of the request that begins it.
-    pub(crate) fn call(&self, path: CallPath, replaced: Option<&[u8]>, host: &dyn StreamHost) -> (Awaited, Edits) {
-        let credential = self.admission.credential(self.upstream.provider, host);
+    pub(crate) fn call(
+        &self,
+        path: CallPath,
+        replaced: Option<&[u8]>,
+        cx: &Context<'_>,
+    ) -> (Awaited, Option<Box<PooledKey>>, Edits) {
+        let credential = self.admission.credential(self.upstream.provider, cx);
+        let key = PooledKey::of(self.upstream.provider, credential.as_ref());
         let mut edits = self.edits_with_body(credential.as_ref(), replaced);
         if path == CallPath::Live {
             // The answer's body is read.
             edits.set("accept-encoding", HeaderValue::Plain(b"identity".to_vec()));
         }
-        let provider_key = provider_key(self.admission, self.upstream, credential, host);
+        let provider_key = provider_key(self.admission, self.upstream, credential, cx);
         let model = self.upstream.model.map(str::to_owned);
-        (Awaited::Call(CallRequest { path, model, provider_key }), edits)
+        (Awaited::Call(CallRequest { path, model, provider_key }), key, edits)
     }
 
     /// All edits of a request whose body was waited for, and is now this one if it was replaced.
@@ -241,22 +250,20 @@ impl Outgoing<'_> {
         let call = self.admission.call.as_ref().filter(|call| call.sealed.is_some()).zip(endpoint.call());
         let path = call.and_then(|(call, named)| with_call_id(target.path, named, &call.id));
         // Azure's `model` and `deployment` may differ: each is resolved by itself.
-        let resolve = |param: &Param<'_>| {
-            let value = param.value()?;
-            let resolved = if value.is_empty() { model? } else { policy.resolve(&value).model };
-            (*resolved != *value).then(|| resolved.to_owned())
-        };
-        let named = target.params().filter(|param| model.is_some() && policy.is_model_param(param));
-        let renamed: Vec<_> = named.filter_map(|param| Some((param.raw(), resolve(&param)?))).collect();
-        let edit = |param: &Param<'_>| match renamed.iter().find(|(raw, _)| *raw == param.raw()) {
+        let is_beside =
+            |param: &Param<'_>, beside: &str| param.value().is_some_and(|value| policy.resolve(&value).model == beside);
+        let edit = |param: &Param<'_>| match model {
             _ if param.is("call_id")
                 && let Some((call, _)) = call =>
             {
                 ParamEdit::Replace(call.id.as_str().as_bytes())
             }
             _ if self.plan.strip.takes(param) || self.presented.stand_in(param.raw()) => ParamEdit::Remove,
-            Some((_, name)) => ParamEdit::Replace(name.as_bytes()),
-            None => ParamEdit::Keep,
+            Some(model) if policy.is_model_param(param) && !param.value_is(model) => {
+                let beside = self.upstream.beside.as_deref().filter(|beside| is_beside(param, beside));
+                ParamEdit::Replace(beside.unwrap_or(model).as_bytes())
+            }
+            _ => ParamEdit::Keep,
         };
         match path {
             Some(path) => {

@@ -8,6 +8,7 @@ use super::denials::{
     another_user, invalid_mint_response, mint_denial, overloaded, route_not_allowed, too_long, unkept_limits,
     unsealable,
 };
+use super::pooled_key::PooledKey;
 use super::redaction::Redaction;
 use super::upstream::Upstream;
 use crate::client_secret::claims::{ClaimTooLong, Claims, unix_seconds};
@@ -21,7 +22,8 @@ use crate::endpoint::{Endpoint, Mint};
 use crate::host::StreamHost;
 use crate::http::decoded;
 use crate::memory::{Overdrawn, Reservation};
-use crate::policy::Provider;
+use crate::policy::{Placement, Provider};
+use crate::secret::Secret;
 
 /// What is kept of a mint request for its response.
 pub(crate) struct Minting {
@@ -30,8 +32,8 @@ pub(crate) struct Minting {
     policy: String,
     model: Option<String>,
     transcription_model: Option<String>,
-    /// The name of the provider's key that is asked with, if it is one of several.
-    key: Option<String>,
+    /// The provider's key that is asked with, if it is one of several.
+    key: Option<Box<PooledKey>>,
     gateway: GatewayObject,
     issued_at: u64,
     expires_at: u64,
@@ -121,9 +123,14 @@ impl Minting {
         &self.provider.name
     }
 
-    /// It is asked with the key of this name.
-    pub(crate) fn set_key(&mut self, name: Option<&str>) {
-        self.key = name.map(str::to_owned);
+    /// It is asked with this.
+    pub(crate) fn set_key(&mut self, sent: Option<&(Placement, Arc<Secret>)>) {
+        self.key = PooledKey::of(&self.provider, sent);
+    }
+
+    /// The provider's key that is asked with, if it is one of several.
+    pub(crate) fn key(&mut self) -> Option<&mut PooledKey> {
+        self.key.as_deref_mut()
     }
 
     /// Who asked for the secret, and what it was to be for.
@@ -165,7 +172,7 @@ impl Minting {
             upstream,
             lock: self.gateway.lock.as_deref(),
             transcription_model: self.transcription_model.as_deref(),
-            key: self.key.as_deref(),
+            key: self.key.as_deref().map(PooledKey::name),
         };
         let nonce = host.random_bytes().ok_or_else(unsealable)?;
         secrets.keys.seal(&claims, &nonce).map_err(|ClaimTooLong(claim)| too_long(claim))

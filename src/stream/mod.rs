@@ -18,6 +18,7 @@ mod joined_call;
 mod lost_connection;
 mod mint;
 mod named_call;
+mod pooled_key;
 mod present;
 mod redaction;
 mod request;
@@ -55,7 +56,7 @@ use rest::RestUsage;
 use state::{KeptTokens, State};
 
 pub use access_log::AccessLog;
-pub use action::{BodyAction, DetailedReply, RequestAction, ResponseAction};
+pub use action::{BodyAction, DetailedReply, Flow, RequestAction, ResponseAction, StreamControl};
 pub use context::{Context, WorkerState};
 pub use present::Presentation;
 pub use state::Stream;
@@ -181,6 +182,7 @@ impl Stream {
 
     /// The stream is over: what the access log is to show of it.
     pub fn end(&mut self, cx: &mut Context<'_>) -> AccessLog {
+        self.end_refusal(cx.worker);
         let (host, WorkerState { sessions, calls, .. }) = (cx.host, &mut *cx.worker);
         if let State::Forwarded(sent) = &mut self.state
             && let Some(meter) = sent.awaited.take_meter()

@@ -14,6 +14,7 @@ use super::denials::{credential_denial, no_endpoint, no_policy, nothing_to_watch
 use super::forward::{Awaited, FollowedWebSocket, Forwarded, Outgoing};
 use super::handshake::Handshake;
 use super::joined_call::JoinedCall;
+use super::pooled_key::PooledKey;
 use super::request_head::{Line, RequestHead};
 use super::rest::RestMeter;
 use super::stream_options::StreamUsage;
@@ -141,7 +142,8 @@ impl Admitted<'_> {
             (None, Role::Sideband) => admission.start(cx).map(|handle| (handle, None)),
         };
         let (handle, joined) = begun.map_err(|denial| denial.of(upstream.subject()))?;
-        let credential = admission.credential(upstream.provider, cx.host);
+        let credential = admission.credential(upstream.provider, cx);
+        let key = PooledKey::of(upstream.provider, credential.as_ref());
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let mut edits = outgoing.edits(credential.as_ref());
         if head.has(Line::ContentLength) {
@@ -161,7 +163,7 @@ impl Admitted<'_> {
         }
         let provider = upstream.provider.clone();
         let awaited = Awaited::WebSocket(Handshake::new(offer, supplies_key), followed);
-        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
+        Ok(forward(Forwarded { admission, provider, awaited, key, reservation }, edits, handle))
     }
 
     fn rest(self, admission: Admission, ends: bool, cx: &mut Context<'_>) -> Result<RequestDecision, Denial> {
@@ -171,7 +173,7 @@ impl Admitted<'_> {
         let kept = if ends { 0 } else { presented.held() };
         let reservation = admission.reserve(Forwarded::size(&admission, 0), kept, &cx.worker.memory)?;
         let handle = admission.start(cx).map_err(|denial| denial.of(upstream.subject()))?;
-        let credential = admission.credential(upstream.provider, cx.host);
+        let credential = admission.credential(upstream.provider, cx);
         let outgoing = Outgoing { plan, head, presented, offer: &offer, admission: &admission, upstream: &upstream };
         let edits = outgoing.edits(credential.as_ref());
         let mut meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &cx.worker.memory);
@@ -180,7 +182,8 @@ impl Admitted<'_> {
         }
         let awaited = Awaited::of_rest(&admission, meter);
         let provider = upstream.provider.clone();
-        Ok(forward(Forwarded { admission, provider, awaited, reservation }, edits, handle))
+        let key = PooledKey::of(&provider, credential.as_ref());
+        Ok(forward(Forwarded { admission, provider, awaited, key, reservation }, edits, handle))
     }
 }
 
@@ -198,7 +201,7 @@ fn follow(
 ) -> FollowedWebSocket {
     let sideband = match (&admission.call, &admission.endpoint) {
         (Some(call), Endpoint::Sideband(_, path)) => {
-            let provider_key = call::provider_key(admission, upstream, credential, cx.host);
+            let provider_key = call::provider_key(admission, upstream, credential, cx);
             Some(Box::new(SidebandOf::new(call.id.clone(), *path, role, provider_key)))
         }
         _ => None,

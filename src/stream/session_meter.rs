@@ -258,6 +258,10 @@ impl SessionMeter {
             Reported::Session(names) => self.learn_formats(names),
             _ => {}
         }
+        if let (Reported::Audio { .. }, Some(call)) = (&reported, &self.call) {
+            // It is cumulative, and another sideband may have counted it.
+            self.meter.know_audio(sessions.audio_of_call(call.key));
+        }
         let forbidden = self.forbidden(&reported);
         let metered = self.meter.add(reported, prices);
         self.is_incomplete |= match &metered {

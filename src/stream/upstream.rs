@@ -20,6 +20,8 @@ pub(crate) struct Upstream<'a> {
     pub provider: &'a Arc<Provider>,
     /// The model's name there, if one is known.
     pub model: Option<&'a str>,
+    /// The name there of another one that the query names: Azure's `model` and `deployment` may differ.
+    pub beside: Option<String>,
 }
 
 impl<'a> Upstream<'a> {
@@ -80,7 +82,7 @@ impl<'a> Upstream<'a> {
         if admission.prices.is_some() && is_made && has_body && !is_named {
             return Err(model_of_unknown_price());
         }
-        Ok(Self { provider, model })
+        Ok(Self { provider, model, beside: None })
     }
 
     /// Resolves the models that the query of a session's request names.
@@ -93,10 +95,10 @@ impl<'a> Upstream<'a> {
         path: &Path<'_>,
         models: &'a QueryModels<'_>,
     ) -> Result<Self, Denial> {
-        let upstream = Self::resolve(admission, path, models.named.as_deref(), false)?;
+        let mut upstream = Self::resolve(admission, path, models.named.as_deref(), false)?;
         if let Some(beside) = &models.beside {
             let denied = |denial: Denial| denial.of(Subject { model: Some(shown(beside)), ..Subject::default() });
-            upstream.resolve_beside(admission, beside).map_err(denied)?;
+            upstream.beside = Some(upstream.resolve_beside(admission, beside).map_err(denied)?.to_owned());
         }
         Ok(upstream)
     }

@@ -1,10 +1,11 @@
 //! The upstream's response to a request that went on: what of it the client gets.
 
 use super::action::ResponseAction;
-use super::context::Context;
+use super::context::{Context, WorkerState};
 use super::denials::{invalid_mint_response, provider_key_rejected, unreadable_response, upstream_secret_rejected};
 use super::forward::{Awaited, FollowedWebSocket};
 use super::mint::Sealing;
+use super::pooled_key::PooledKey;
 use super::redaction::Redaction;
 use super::state::{State, Stream};
 use super::upstream_headers::UpstreamResponse;
@@ -48,8 +49,29 @@ impl Stream {
         self.released(action)
     }
 
+    /// The key that the request went on with, if it is one of several and what the body says becomes of it.
+    fn refused_key(&mut self) -> Option<&mut PooledKey> {
+        let key = match &mut self.state {
+            State::Forwarded(sent) => sent.key.as_deref_mut(),
+            State::Minting(minting) => minting.key(),
+            _ => None,
+        };
+        key.filter(|key| key.reads_body())
+    }
+
+    /// The response is over, in whatever way.
+    pub(super) fn end_refusal(&mut self, worker: &mut WorkerState) {
+        if let Some(key) = self.refused_key() {
+            key.end(worker);
+        }
+    }
+
     fn passing_body(&mut self, body: &mut dyn ReadBuffer, ends: bool, cx: &mut Context<'_>) -> ResponseAction {
         let now = cx.worker.clock;
+        if let Some(key) = self.refused_key() {
+            let size = body.size();
+            key.body(&body.read(0, size).unwrap_or_default(), ends, cx.worker);
+        }
         match &mut self.state {
             State::Relaying(relay, _) | State::Cut(relay, _) if body.size() > 0 => {
                 relay.upstream_bytes(body, &self.plan.prices, &mut cx.worker.sessions, now).into()
@@ -99,6 +121,9 @@ impl Stream {
         cx: &mut Context<'_>,
     ) -> ResponseAction {
         let State::Forwarded(sent) = &mut self.state else { return ResponseAction::Pass };
+        if let Some(key) = &mut sent.key {
+            key.answered(status, ends, response, cx.worker);
+        }
         match (status, &mut sent.awaited) {
             (401 | 403, _) if response.is_from_upstream() => {
                 let (provider, credential) = (sent.provider.name.as_str(), sent.presented());
@@ -136,7 +161,10 @@ impl Stream {
         response: &UpstreamResponse<'_>,
         cx: &mut Context<'_>,
     ) -> ResponseAction {
-        let State::Minting(minting) = &self.state else { return ResponseAction::Pass };
+        let State::Minting(minting) = &mut self.state else { return ResponseAction::Pass };
+        if let Some(key) = minting.key() {
+            key.answered(status, ends, response, cx.worker);
+        }
         match status {
             401 | 403 if response.is_from_upstream() => {
                 let metric = Metric::UpstreamRejected { provider: minting.provider(), credential: Presented::Key };

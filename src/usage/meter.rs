@@ -128,6 +128,11 @@ impl Meter {
         self.audio
     }
 
+    /// Others have counted so much of its audio.
+    pub(crate) fn know_audio(&mut self, milliseconds: u64) {
+        self.audio = self.audio.max(milliseconds);
+    }
+
     /// The client names the model of the session.
     pub(crate) fn name(&mut self, model: &str) {
         self.request_model = Some(model.into());

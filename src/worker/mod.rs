@@ -77,6 +77,13 @@ impl Worker {
         }
     }
 
+    /// The same worker, for a host that always hands bodies over while their headers wait: nobody is hurried there.
+    #[must_use]
+    pub fn with_all_bodies(mut self) -> Self {
+        self.body_watch.body_came();
+        self
+    }
+
     /// Reads a configuration of the plugin of this name, `variable` giving those of the environment, and makes it known;
     /// `None` if it is wrong.
     pub fn configure(
@@ -89,13 +96,25 @@ impl Worker {
         match config::load(bytes, variable) {
             Ok(Planned { instance, warnings }) => {
                 warnings.iter().for_each(|warning| self.state.log(Level::Warn, format_args!("{warning}")));
-                Some(self.adopt(name, instance, host))
+                self.can_read_all(&instance, host).then(|| self.adopt(name, instance, host))
             }
             Err(errors) => {
                 errors.iter().for_each(|error| self.state.log(Level::Error, format_args!("{error}")));
                 None
             }
         }
+    }
+
+    /// Whether the host can read each property that callers are known by. One that it cannot would let nobody in, and say
+    /// nothing.
+    fn can_read_all(&mut self, instance: &Instance, host: &dyn WorkerHost) -> bool {
+        let Instance::Gateway(plan) = instance else { return true };
+        let mut unreadable = plan.callers.property_paths().filter(|path| !host.can_read(path));
+        let Some(path) = unreadable.next() else { return true };
+        let path = path.segments().collect::<Vec<_>>().join(".");
+        let message = format_args!("callers: the property {path} cannot be read in this host");
+        self.state.log(Level::Error, message);
+        false
     }
 
     /// Makes a configuration of the plugin of this name known, under which streams will be opened. It takes the place of
@@ -117,6 +136,7 @@ impl Worker {
         }
         plan.policies.guarded().for_each(|policy| sessions.metrics.expect(policy));
         self.state.flush_metrics();
+        self.state.resting.clear();
         self.state.clock = host.now();
         let Self { plugins, streams, state, .. } = self;
         let in_use: BTreeSet<_> = streams.iter_mut().map(|(_, stream)| stream.configuration()).collect();

@@ -159,6 +159,38 @@ fn a_wrong_configuration_is_logged_with_every_error() {
 }
 
 #[test]
+fn an_identity_that_the_host_cannot_read_is_an_error() {
+    for (of, is_readable) in [("connection", true), ("unreadable", false)] {
+        let identities = json!([{ "property": [of, "name"], "equals": "x" }]);
+        let configuration = json!({
+            "providers": { "openai": { "kind": "openai", "key": { "value": "sk-provider" } } },
+            "callers": { "web-app": { "identities": identities } },
+            "policies": { "default": { "provider": "openai" } },
+        });
+        let mut worker = Worker::new(Box::new(Memory::default()), 1);
+        let bytes = configuration.to_string();
+        assert_eq!(worker.configure("", bytes.as_bytes(), &|_| None, &FakeHost::new()).is_some(), is_readable);
+        let says = "realtime_byok: callers: the property unreadable.name cannot be read in this host";
+        assert_eq!(log(&mut worker).contains(&(Level::Error, says.to_owned())), !is_readable);
+    }
+}
+
+#[test]
+fn a_host_that_hands_over_all_bodies_hurries_nobody() {
+    let mut fixture = Fixture::new(&json!({ "provider": "openai", "models": ["gpt-5*"] }));
+    fixture.worker = fixture.worker.with_all_bodies();
+    let lines = [
+        (":method", "POST"),
+        (":path", "/v1/responses"),
+        ("content-type", "application/json"),
+        ("authorization", "Bearer token-of-the-web-app"),
+    ];
+    assert!(matches!(fixture.request(&lines, false).1, RequestAction::Hold));
+    (0..9).for_each(|_| fixture.tick());
+    assert!(fixture.worker.take_commands().is_empty());
+}
+
+#[test]
 fn a_request_whose_body_envoy_keeps_back_is_answered_after_three_seconds() {
     let mut fixture = Fixture::new(&json!({ "provider": "openai", "models": ["gpt-5*"] }));
     let lines = [

@@ -1,9 +1,9 @@
 //! The WebSocket wire (RFC 6455), seen from between two peers.
 //!
-//! A proxy filter watches the bytes of a connection pass and never holds them back. [`Follower`]
-//! keeps track of one direction: it reads frame headers and the first bytes of each message,
-//! steps over the payloads that nobody asked for, and hands over those that somebody did in
-//! pieces. What it finds are [`Event`]s. [`CloseFrame`], [`text_frame`] and [`pong_frame`] make the
+//! A proxy filter watches the bytes of a connection pass. [`Follower`] keeps track of one direction: it reads frame headers
+//! and the first bytes of each message, steps over the payloads that nobody asked for, and hands over those that somebody
+//! did in pieces. What it finds are [`Event`]s. Bytes pass as they come, but for a message that is withheld until somebody
+//! says what is to become of it; what becomes of a read then is a [`Rewrite`]. [`CloseFrame`], [`text_frame`] and [`pong_frame`] make the
 //! bytes that a filter puts between two messages, or in the place of some.
 //!
 //! Nothing here knows what a message means, and nothing here does I/O: bytes come from a

@@ -3,20 +3,26 @@ import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import { tokens } from '../e2e/harness/index.mjs';
 import { assertConversation, assertRealtime, useClients } from './gateway.mjs';
+import { examples } from '../docs/markdown.mjs';
 import { runProgram } from './program.mjs';
 
 /** What no client may ever see. */
 const secret = 'Sell shoes, and never say that you do.';
 
+const tool = { type: 'function', name: 'find_shoes', parameters: { type: 'object' } };
+
+/** The policy that a page shows. */
+function policyOf(page) {
+  const [{ value }] = examples(page, 'plugin configuration');
+  return value.policies.default;
+}
+
 const clients = useClients(() => ({
   policies: {
     dropped: { provider: 'openai', lock: { fields: ['instructions', 'tools'], on_change: 'drop' } },
-    kept: {
-      provider: 'openai',
-      lock: { fields: ['instructions', 'tools'], on_change: 'drop' },
-      preset: { instructions: secret, tools: [{ type: 'function', name: 'find_shoes', parameters: { type: 'object' } }] },
-      hide: ['instructions', 'tools'],
-    },
+    readme: policyOf('README.md'),
+    page: policyOf('docs/locks.md'),
+    tooled: { ...policyOf('README.md'), preset: { instructions: secret, tools: [tool] } },
   },
 }));
 
@@ -54,21 +60,23 @@ describe('@openai/agents-realtime, which always sends a session.update of its ow
     assert.deepEqual(instructionsOf(arrived), []);
     assert.ok(!result.events.includes('error'));
   });
-  test('the gateway sets the instructions and the tools, and the SDK never learns them', async () => {
-    assertHidden(await agents('kept'));
-  });
+  for (const policy of ['readme', 'page', 'tooled']) {
+    test(`under the policy \`${policy}\`, the SDK never learns what the gateway sets`, async () => {
+      assertHidden(await agents(policy));
+    });
+  }
 });
 
 describe('the gateway sets the instructions and the tools, and never tells them', () => {
   for (const CLASS of ['ws', 'websocket']) {
     test(`openai for Node, its class on \`${CLASS}\``, async () => {
       const nodeOptions = CLASS === 'websocket' && !('WebSocket' in globalThis) ? ['--experimental-websocket'] : [];
-      const run = () => runProgram('openai_realtime.mjs', { ...sdkEnv('kept'), CLASS }, { nodeOptions });
+      const run = () => runProgram('openai_realtime.mjs', { ...sdkEnv('tooled'), CLASS }, { nodeOptions });
       assertHidden(await clients.watch(run));
     });
   }
   test('openai for Python', async () => {
-    const { result, arrived } = await clients.watch(() => runProgram('openai_realtime.py', sdkEnv('kept')));
+    const { result, arrived } = await clients.watch(() => runProgram('openai_realtime.py', sdkEnv('tooled')));
     const [first, second] = arrived;
     assertHidden({ result: result.asynchronous, arrived: [first] });
     assertHidden({ result: result.synchronous, arrived: [second] });

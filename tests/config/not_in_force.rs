@@ -29,6 +29,8 @@ fn what_it_does_by_itself_may_be_said() {
         ("policies.voice.session", json!({ "max_duration": "30m", "max_tokens": 200_000 })),
         ("policies.voice.lock", json!(["instructions", "audio.output.voice"])),
         ("policies.voice.tool_types", json!(["function"])),
+        ("policies.voice.preset", json!({ "instructions": "Sell shoes." })),
+        ("policies.voice.hide", json!(["instructions"])),
         ("prices", json!({ "gpt*": { "input_text": 4 } })),
         ("gateway.accept_provider_slot", json!(true)),
     ] {
@@ -83,9 +85,11 @@ fn what_limits_a_session_must_limit_it() {
         ("policies.voice.meter", json!(false)),
         ("policies.voice.lock", json!(["tools"])),
         ("policies.voice.tool_types", json!(["function"])),
+        ("policies.voice.preset", json!({ "instructions": "Sell shoes." })),
+        ("policies.voice.hide", json!(["instructions"])),
         ("policies.voice.session", json!({ "max_tokens": 1 })),
     ];
-    let session = "policies.voice.session: cannot be kept with meter: false";
-    let lock = "policies.voice.lock: cannot be kept with meter: false";
-    assert_errors(unmetered, &[session, lock, "policies.voice.tool_types: cannot be kept with meter: false"]);
+    let errors = ["session", "lock", "tool_types", "preset", "hide"]
+        .map(|name| format!("policies.voice.{name}: cannot be kept with meter: false"));
+    assert_errors(unmetered, &errors.each_ref().map(String::as_str));
 }

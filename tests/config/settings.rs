@@ -54,6 +54,19 @@ fn a_policy_has_one_provider_or_several_or_none_at_all() {
 }
 
 #[test]
+fn only_a_pool_of_keys_cools_down_and_no_longer_than_ten_minutes() {
+    let pool = |span: &str| {
+        let keys = json!([{ "name": "a", "key": { "env": "OPENAI_API_KEY" } }]);
+        ("providers.openai", json!({ "kind": "openai", "keys": keys, "cool_down": span }))
+    };
+    assert_eq!(warnings(&with([pool("10m")])), [""; 0]);
+    let long = "providers.openai.cool_down: longer than 10m, which is how long a key rests at most";
+    assert_errors([pool("601s")], &[long]);
+    let alone = "providers.openai.cool_down: only a pool of keys has this";
+    assert_errors([("providers.openai.cool_down", json!("30s"))], &[alone]);
+}
+
+#[test]
 fn a_provider_has_a_key_or_a_pool_of_keys() {
     let needs = "providers.openai: needs one of key and keys";
     let key = json!({ "env": "OPENAI_API_KEY" });
@@ -382,6 +395,90 @@ fn a_locked_field_is_one_of_a_known_session() {
             [("policies.voice.lock", json!(["tools", field]))],
             &[&format!("policies.voice.lock[1]: no session has a field \"{field}\"; did you mean {meant}?")],
         );
+    }
+}
+
+#[test]
+fn a_lock_is_a_list_or_says_what_happens() {
+    for lock in [
+        json!({}),
+        json!({ "fields": ["tools"] }),
+        json!({ "on_change": "drop" }),
+        json!({ "fields": ["tools", "audio.output.voice"], "on_change": "refuse" }),
+        json!({ "fields": ["tools"], "on_change": "end" }),
+    ] {
+        assert_eq!(warnings(&with([("policies.voice.lock", lock.clone())])), [""; 0], "{lock}");
+    }
+    for (lock, error) in [
+        (
+            json!({ "fields": ["tools", "instruction"], "on_change": "drop" }),
+            "policies.voice.lock.fields[1]: no session has a field \"instruction\"; did you mean instructions?",
+        ),
+        (
+            json!({ "fields": ["audio..voice"] }),
+            "policies.voice.lock.fields: \"audio..voice\" is no field such as instructions or audio.output.voice",
+        ),
+        (
+            json!({ "on_change": "droop" }),
+            "policies.voice.lock.on_change: found \"droop\", expected one of end, refuse, drop; did you mean drop?",
+        ),
+        (
+            json!({ "field": [] }),
+            "policies.voice.lock.field: unknown setting; known here: fields, on_change; did you mean fields?",
+        ),
+        (
+            json!("instructions"),
+            "policies.voice.lock: found \"instructions\", expected a list of fields, or a map of fields and on_change",
+        ),
+    ] {
+        assert_errors([("policies.voice.lock", lock)], &[error]);
+    }
+}
+
+#[test]
+fn what_is_preset_or_hidden_is_of_a_known_session() {
+    let preset = json!({
+        "instructions": "Sell shoes.",
+        "audio": { "output": { "voice": "marin", "speed": "1.1" }, "input": { "turn_detection": null } },
+        "tools": [{ "type": "function", "name": "f", "parameters": { "anything": [1.5, {}] } }],
+    });
+    assert_eq!(warnings(&with([("policies.voice.preset", preset)])), [""; 0]);
+    assert_eq!(warnings(&with([("policies.voice.hide", json!(["instructions", "audio.output.voice"]))])), [""; 0]);
+    assert_eq!(
+        warnings(&with([
+            ("policies.voice.preset", json!({ "colour": { "a": 1 }, "audio": { "colour": 1 } })),
+            ("policies.voice.hide", json!(["colour"])),
+        ])),
+        [
+            "policies.voice.preset.audio.colour: no kind of session that is known has a field \"audio.colour\"",
+            "policies.voice.preset.colour: no kind of session that is known has a field \"colour\"",
+            "policies.voice.hide[0]: no kind of session that is known has a field \"colour\"",
+        ]
+    );
+    for (location, value, error) in [
+        (
+            "policies.voice.preset",
+            json!({ "audio": { "ouput": {} } }),
+            "policies.voice.preset.audio.ouput: no session has a field \"audio.ouput\"; did you mean audio.output?",
+        ),
+        ("policies.voice.preset", json!({}), "policies.voice.preset: found no field, expected at least one"),
+        (
+            "policies.voice.preset",
+            json!(["tools"]),
+            "policies.voice.preset: found a list, expected a map of session fields",
+        ),
+        (
+            "policies.voice.hide",
+            json!(["instruction"]),
+            "policies.voice.hide[0]: no session has a field \"instruction\"; did you mean instructions?",
+        ),
+        (
+            "policies.voice.hide",
+            json!(["a..b"]),
+            "policies.voice.hide: \"a..b\" is no field such as instructions or audio.output.voice",
+        ),
+    ] {
+        assert_errors([(location, value)], &[error]);
     }
 }
 

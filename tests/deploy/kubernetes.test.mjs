@@ -13,7 +13,7 @@ const manifests = folders.flatMap((folder) =>
     .filter((name) => name.endsWith('.yaml'))
     .map((name) => `${folder}/${name}`),
 );
-manifests.push('identities/istio.yaml', 'identities/envoy-gateway.yaml');
+manifests.push('identities/istio.yaml', 'identities/envoy-gateway.yaml', 'dynamic-module/istio.yaml');
 const resources = manifests.flatMap((file) => documents(file).map((resource) => ({ file, resource })));
 
 const resource = (folder, kind, name) => {
@@ -123,6 +123,13 @@ test('what EnvoyFilters put into Envoy is configuration that Envoy knows', async
   const { ok, output } = await load(filter, { hcm: limits });
   assert.ok(ok, output);
   assert.match(type, /HttpConnectionManager$/);
+});
+
+test('what the EnvoyFilter of the dynamic module adds is a filter that Envoy takes', async () => {
+  const [{ patch }] = resource('dynamic-module', 'EnvoyFilter', 'realtime-byok').spec.configPatches;
+  const { ok, output } = await load(patch.value);
+  assert.ok(ok, output);
+  assert.equal((await load(patch.value, { env: {} })).ok, false);
 });
 
 test('every route name of the VirtualService is a policy', () => {

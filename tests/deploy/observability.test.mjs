@@ -51,6 +51,7 @@ before(async () => {
     places: {
       'session: { max_duration: 1h, max_cost_usd: 10 }': 'session: { max_tokens: 3000 }',
       'sessions_per_minute: 600': 'sessions_per_minute: 3',
+      'key: { env: AZURE_OPENAI_API_KEY }': `keys: ${JSON.stringify(['a', 'b'].map((name) => ({ name, key: { env: 'AZURE_OPENAI_API_KEY' } })))}`,
     },
   });
   if (!prometheusIsMissing) prometheus = await startPrometheus(await gateway.envoy.port('metrics'));
@@ -185,6 +186,7 @@ describe('statistics', () => {
       [{ code: 'missing_gateway_token' }, 1],
       [{ code: 'provider_key_rejected', caller: 'backend' }, 1],
     ],
+    key_rests_total: ['a', 'b'].map((key) => [{ provider: 'azure-eu', key }, 0]),
     secrets_minted_total: [[{ mode: 'sealed' }, 1]],
     upstream_rejected_total: [
       [{ provider: 'azure-eu', credential: 'key' }, 0],

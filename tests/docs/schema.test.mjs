@@ -37,7 +37,7 @@ const mistakes = {
   'a key from two places': (config) => (config.providers.openai.key = { env: 'A', value: 'b' }),
   'a key from nowhere': (config) => (config.providers.openai.key = {}),
   'a key without weight': (config) => (config.providers['azure-eu'].keys[0].weight = 0),
-  'a caller without tokens': (config) => delete config.callers['web-app'].tokens,
+  'a caller without tokens or identities': (config) => (config.callers['web-app'] = { policies: ['voice'] }),
   'a digest that is none': (config) => (config.callers['web-app'].tokens[0].sha256 = '5f2c'),
   'a time that is none': (config) => (config.callers['web-app'].tokens[1].not_after = 'tomorrow'),
   'a policy without a provider': (config) => delete config.policies.default.provider,

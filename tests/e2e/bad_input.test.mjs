@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import test, { describe } from 'node:test';
 import {
-  authorized, chatRequest, clientKey, exchange, nextCase, providerKey, restRequest, route, sha256, slot, tokens,
+  assertSound, authorized, chatRequest, clientKey, exchange, nextCase, providerKey, restRequest, route, sha256, slot, tokens,
   upgradeRequest, useRig,
 } from './harness/index.mjs';
 
@@ -360,16 +360,9 @@ describe('bodies', () => {
 });
 
 describe('afterwards', () => {
-  test('the same VM still serves, and none has trapped', async () => {
+  test('the filter still serves, and has never failed', async () => {
     await forwarded(upgradeRequest({ protocols: ['realtime', slot] }));
-    const log = gateway.envoy.log();
-    assert.doesNotMatch(log, /Uncaught RuntimeError|Function: proxy_on|Proxy-Wasm plugin in-VM backtrace|panicked at/);
-    assert.doesNotMatch(log, /\[critical\]/);
-    const { stats } = await (await gateway.envoy.admin('/stats?format=json&filter=wasm')).json();
-    const reloads = stats.filter(({ name }) => name?.includes('vm_reload'));
-    assert.ok(reloads.length > 0);
-    for (const { name, value } of reloads) assert.equal(value, 0, name);
-    assert.equal(gateway.envoy.exit(), null);
+    await assertSound(gateway.envoy);
   });
   test('every recorded request was one that the gateway admitted', () => {
     for (const seen of recorder.requests()) {

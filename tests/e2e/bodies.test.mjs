@@ -8,6 +8,7 @@ import {
   chatRequest,
   delayMs,
   nextCase,
+  onlyIn,
   requestBytes,
   restRequest,
   route,
@@ -147,7 +148,7 @@ describe('a body whose model is asked for', () => {
   });
 });
 
-describe('where Envoy withholds bodies', () => {
+onlyIn('wasm', describe)('where Envoy withholds bodies', () => {
   test('a request that needs its body is answered within 5 s, and the log names the flag', async () => {
     const started = Date.now();
     const answer = await withheld.denied(

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
 import {
-  authorized, basicConfiguration, basicEnv, chatRequest, exchange, providerKey, requestBytes, restRequest, route,
+  authorized, basicConfiguration, basicEnv, chatRequest, exchange, onlyIn, providerKey, requestBytes, restRequest, route,
   sha256, startGateway, tokens, until, upgradeRequest, useRecorder, validateGateway,
 } from './harness/index.mjs';
 
@@ -123,7 +123,7 @@ describe('a bad configuration does not start', () => {
     assert.equal(ok, false);
     assert.match(output, /policies\.a\.auth: /);
   });
-  test('a variable that is set for Envoy but not listed for the VM', async () => {
+  onlyIn('wasm', test)('a variable that is set for Envoy but not listed for the VM', async () => {
     const { ok, output } = await validateGateway({
       ...base(),
       hostEnvKeys: ['OTHER_TOKEN'],

@@ -1,7 +1,7 @@
 // The control API over several workers, listeners and configurations: whichever of them runs a session, it is found.
 import assert from 'node:assert/strict';
 import test, { describe } from 'node:test';
-import { delayMs, sha256, until, upgradeRequest } from './harness/index.mjs';
+import { delayMs, onlyIn, sha256, until, upgradeRequest } from './harness/index.mjs';
 import { control, controlToken, operator } from './harness/control.mjs';
 import { assertNowhere, mintConfiguration, mintEnv } from './harness/minting.mjs';
 import { assertEnded, responseDone, useSessions } from './harness/sessions.mjs';
@@ -158,7 +158,7 @@ describe('an internal listener', () => {
     });
   }
 
-  test('of another `vm_id` sees and counts nothing of them', async () => {
+  onlyIn('wasm', test)('of another `vm_id` sees and counts nothing of them', async () => {
     const { gateway } = apart;
     const sessions = await onEachWorker(apart, 'public');
     await operator(gateway, { to: 'internal' }).listed(workers, '?status=open');

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openHttp2 } from './harness/http2_frames.mjs';
-import { assertDenial, authorized, restRequest, until } from './harness/index.mjs';
+import { assertDenial, authorized, onlyIn, restRequest, until } from './harness/index.mjs';
 import { head, limit, sessions, useMemory } from './harness/memory.mjs';
 
 const forNewWork = (limit * 3) / 4;
@@ -13,7 +13,7 @@ const streamsOfConnection = 100;
 const { gateway, active, held, rejected, talk } = useMemory();
 const overloaded = () => rejected('overloaded');
 
-test('many requests whose bodies never begin, where none has ever come', { timeout: 200_000 }, async () => {
+onlyIn('wasm', test)('many requests whose bodies never begin, where none has ever come', { timeout: 200_000 }, async () => {
   const session = await talk();
   const connections = await Promise.all(Array.from({ length: 8 }, () => openHttp2(gateway.port)));
   try {

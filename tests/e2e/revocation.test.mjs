@@ -6,6 +6,7 @@ import { runProgram } from '../clients/program.mjs';
 import {
   basicConfiguration,
   delayMs,
+  onlyIn,
   restRequest,
   route,
   sha256,
@@ -314,7 +315,7 @@ describe('what a session outlives', () => {
     hangUp(sessions);
   };
 
-  test('a new configuration in another VM, which knows nothing of it', async () => {
+  onlyIn('wasm', test)('a new configuration in another VM, which knows nothing of it', async () => {
     await gateway.replaceFilter({ configuration: configured(held) });
     const sessions = await onEachWorker(gateway);
     await gateway.replaceFilter({ configuration: configured(another), vmId: 'realtime_byok_of_tomorrow' });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { before, describe } from 'node:test';
 import {
-  basicConfiguration, chatRequest, clientKey, restRequest, route, sha256, tokens, upgradeRequest, useRecorder,
+  basicConfiguration, chatRequest, clientKey, filterComponent, restRequest, route, sha256, tokens, upgradeRequest, useRecorder,
   useRig,
 } from './harness/index.mjs';
 
@@ -62,7 +62,7 @@ const routes = [...Object.keys(kinds), 'many', 'nowhere'].map((name) => route({ 
 const env = { ...keys, OTHER_TOKEN: tokens.other };
 
 const shared = { upstream: useRecorder(), env, configuration, routes };
-const { gateway: quiet } = useRig({ ...shared, logLevel: 'info', componentLogLevel: 'wasm:trace' });
+const { gateway: quiet } = useRig({ ...shared, logLevel: 'info', componentLogLevel: `${filterComponent}:trace` });
 const { gateway: loud } = useRig({ ...shared, logLevel: 'trace' });
 
 /** Requests that bring credentials into every place and every outcome. */
@@ -215,7 +215,7 @@ test('the search would find what is there', () => {
     lines.some(({ component, text }) => component === 'http' && found(text).length > 0),
     'Envoy at trace prints headers',
   );
-  assert.ok(lines.some(({ component }) => component === 'wasm'));
+  assert.ok(lines.some(({ component }) => component === filterComponent));
 });
 
 /** Envoy's log by entry; an entry may span lines. */

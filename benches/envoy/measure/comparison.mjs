@@ -1,5 +1,6 @@
-// The ways through one Envoy that are compared: no filter, Lua, this filter, and with `old` an older module of it.
-import { lua, realtimeByok } from './envoy.mjs';
+// The ways through one Envoy that are compared: no filter, Lua, this filter in both of its hosts, and with `old` an older
+// module of it.
+import { lua, native, realtimeByok } from './envoy.mjs';
 import { median, medianAdded, medianRatio, middleHalf } from './statistics.mjs';
 
 /** A module that changed nothing differs by no more from the old one in a run that is long enough. */
@@ -8,9 +9,10 @@ const noise = 1.03;
 /** The filters to compare, by name. */
 export const contenders = ({ old }) => ({ 'no filter': null, Lua: lua(), ...modules(old) });
 
-/** This filter, and the old module where there is one, each in a VM of its own. */
+/** This filter, and the old module where there is one, each in a VM of its own; and the dynamic module. */
 export const modules = (old) => ({
   'this filter': realtimeByok('this'),
+  'dynamic module': native(),
   ...(old === undefined ? {} : { 'old module': realtimeByok('old', { module: old }) }),
 });
 
@@ -27,14 +29,16 @@ export function says(results) {
 }
 
 /**
- * The rows `<name>_cpu_vs_none`, `_cpu_vs_lua`, `_added_vs_lua` (what each adds to no filter), and where an old module was
- * measured `_cpu_vs_old` and `_added_vs_old`. `aims` are upper limits by the row's ending.
+ * The rows `<name>_cpu_vs_none`, `_cpu_vs_lua`, `_added_vs_lua` (what each adds to no filter), `_native_vs_none` and
+ * `_native_added_vs_lua` of the dynamic module, and where an old module was measured `_cpu_vs_old` and `_added_vs_old`. `aims` are upper limits by the row's ending.
  */
 export function ratios(name, results, aims = {}) {
-  const { 'no filter': none, Lua, 'this filter': mine, 'old module': old } = results;
+  const { 'no filter': none, Lua, 'this filter': mine, 'dynamic module': dynamic, 'old module': old } = results;
   const values = {
     cpu_vs_none: medianRatio(mine, none),
     ...(Lua && { cpu_vs_lua: medianRatio(mine, Lua), added_vs_lua: medianAdded(mine, none) / medianAdded(Lua, none) }),
+    native_vs_none: medianRatio(dynamic, none),
+    ...(Lua && { native_added_vs_lua: medianAdded(dynamic, none) / medianAdded(Lua, none) }),
     ...(old && { cpu_vs_old: medianRatio(mine, old), added_vs_old: medianAdded(mine, none) / medianAdded(old, none) }),
   };
   const limits = { cpu_vs_old: noise, ...aims };

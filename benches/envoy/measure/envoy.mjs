@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
-  bootstrap, listener, modulePath, repository, scratchDirectory, sha256, startEnvoy, wasmFilter,
+  bootstrap, listener, modulePath, nativeFilter, repository, scratchDirectory, sha256, startEnvoy, wasmFilter,
 } from '../../../tests/e2e/harness/index.mjs';
 
 const wasmAs = join(repository, 'tests/node_modules/binaryen/bin/wasm-as');
@@ -39,6 +39,11 @@ export function realtimeByok(vmId, { module = modulePath(), ...options } = {}) {
   return wasmFilter({ configuration: configuration(options), hostEnvKeys: ['OPENAI_API_KEY'], vmId, module });
 }
 
+/** The filter as a dynamic module. */
+export function native(options = {}) {
+  return nativeFilter({ configuration: configuration(options), pluginName: 'native' });
+}
+
 /** A module of this folder, written by hand, in a VM of its own. */
 export function handWritten(wat, directory = scratchDirectory()) {
   const module = join(directory, `${wat}.wasm`);
@@ -59,15 +64,16 @@ export function lua(script = 'exchange.lua') {
 
 /**
  * Starts an Envoy with one worker. `filters` is `{ variant: filter or null }`. Returns `{ envoy, variants }`, where
- * each variant is `{ name, port }`. `hcm` are further settings of every connection manager.
+ * each variant is `{ name, port }`. `filtersBefore` stand in front of each, `hcm` are further settings of every connection
+ * manager.
  */
 export async function startVariants(
   filters,
-  { routes = [directResponse], clusters = [], hcm = { access_log: [] } } = {},
+  { routes = [directResponse], clusters = [], filtersBefore = [], hcm = { access_log: [] } } = {},
 ) {
   const directory = scratchDirectory();
   const listeners = Object.entries(filters).map(([name, filter]) =>
-    listener({ name, directory, routes, filter, hcm }),
+    listener({ name, directory, routes, filter, filtersBefore, hcm }),
   );
   const envoy = await startEnvoy(bootstrap({ listeners, clusters }), { directory, env: environment, concurrency: 1 });
   const variants = [];

@@ -4,7 +4,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  bootstrap, envoyBinary, freePort, listener, scratchDirectory, startProcess,
+  bootstrap, envoyBinary, freePort, listener, nativeDirectory, scratchDirectory, startProcess,
 } from '../../../tests/e2e/harness/index.mjs';
 import { cpuMicroseconds } from './cpu.mjs';
 import { directResponse, environment, token } from './envoy.mjs';
@@ -25,7 +25,9 @@ export async function start(filter) {
   const args = ['--config-path', path, '--disable-hot-restart', '--concurrency', '1', '--log-level', 'warn'];
 
   const started = performance.now();
-  const envoy = startProcess(envoyBinary(), args, { env: environment });
+  const envoy = startProcess(envoyBinary(), args, {
+    env: { ENVOY_DYNAMIC_MODULES_SEARCH_PATH: nativeDirectory(), ...environment },
+  });
   try {
     while (!(await isAnswered(port))) {
       if (envoy.exit() || performance.now() - started > timeoutMs) throw new Error(`Envoy is not ready:\n${envoy.output()}`);

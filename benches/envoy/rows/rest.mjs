@@ -13,7 +13,7 @@ export async function measure({ old }) {
     await assertRefusing(variants);
     const load = (port) => restLoad(port, 1000);
     const results = await cpuPerRequest(envoy.pid, variants, load, { rounds: 61, warmUps: 100 });
-    return compared('rest', results, { added_vs_lua: 1.6 });
+    return compared('rest', results, { added_vs_lua: 1.6, native_added_vs_lua: 0.7 });
   } finally {
     await envoy.stop();
   }

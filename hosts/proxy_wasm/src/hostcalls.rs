@@ -3,15 +3,14 @@
 use std::cell::OnceCell;
 use std::time::SystemTime;
 
-use proxy_wasm::types::MapType;
 use realtime_byok::host::{
     Attribute, Callout, CalloutId, HeaderMap, NoRandomness, Property, PropertyPath, StreamHost, StreamNumber, Unsent,
     WorkerHost,
 };
 use realtime_byok::http::{Edits, Headers};
-use realtime_byok::stream::DetailedReply;
+use realtime_byok::stream::{DetailedReply, StreamControl};
 
-use super::abi::{self, Reads, Status};
+use super::abi::{self, Body, Reads, Status};
 
 /// Envoy, as it is in a stream's callback.
 #[derive(Default)]
@@ -56,6 +55,26 @@ impl StreamHost for EnvoyStream {
     }
 }
 
+impl StreamControl for Body {
+    type Error = Status;
+
+    fn edit(&self, map: HeaderMap, edits: &Edits) -> Result<(), Status> {
+        abi::edit(map, edits)
+    }
+
+    fn replace_body(&self, from: usize, bytes: &[u8]) -> Result<(), Status> {
+        self.replace(from, bytes)
+    }
+
+    fn reply(&self, reply: &DetailedReply) -> Result<(), Status> {
+        self::reply(reply)
+    }
+
+    fn reset(&self) -> Result<(), Status> {
+        abi::reset_stream()
+    }
+}
+
 impl WorkerHost for EnvoyWorker {
     fn now(&self) -> SystemTime {
         abi::current_time()
@@ -67,14 +86,14 @@ impl WorkerHost for EnvoyWorker {
 }
 
 /// Answers the stream.
-pub(crate) fn reply(DetailedReply { reply, details }: &DetailedReply) -> Result<(), Status> {
+fn reply(DetailedReply { reply, details }: &DetailedReply) -> Result<(), Status> {
     abi::send_local_response(reply.status, details, &reply.headers, &reply.body)
 }
 
 /// Answers a stream that waits, from outside of its callbacks.
 pub(crate) fn reply_to(stream: StreamNumber, edits: &Edits, detailed: &DetailedReply) -> Result<(), Status> {
     abi::set_effective_context(context(stream))?;
-    abi::edit(MapType::HttpRequestHeaders, edits)?;
+    abi::edit(HeaderMap::Request, edits)?;
     reply(detailed)
 }
 

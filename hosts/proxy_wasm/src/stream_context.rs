@@ -1,14 +1,14 @@
 //! One HTTP stream: each callback is one call of the worker, each action of that a few hostcalls.
 
 use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::{Action, MapType};
+use proxy_wasm::types::Action;
 use realtime_byok::config::Configuration;
-use realtime_byok::host::{Level, StreamNumber};
-use realtime_byok::stream::{RequestAction, ResponseAction};
+use realtime_byok::host::{HeaderMap, Level, StreamNumber};
+use realtime_byok::stream::{Flow, RequestAction, ResponseAction};
 use realtime_byok::worker::{StreamId, Worker};
 
 use super::abi::{self, Body, Status, edit};
-use super::hostcalls::{EnvoyStream, reply};
+use super::hostcalls::EnvoyStream;
 use super::vm::{run_commands, try_worker, worker};
 
 /// The stream's context.
@@ -38,21 +38,23 @@ impl StreamContext {
         }
         let host = EnvoyStream::default();
         let action = worker(|worker| run(worker, self.id, &mut &body, &host));
-        host.reads.all().and_then(|()| apply(action, &body)).unwrap_or_else(|status| {
+        let flow = host.reads.all().and_then(|()| apply(action, &body)).unwrap_or_else(|status| {
             self.is_stopped = true;
-            abi::log(
-                Level::Error,
-                &format!("realtime_byok: a hostcall failed with status {status}; the stream is reset"),
-            );
+            let message = format!("realtime_byok: a hostcall failed with status {status}; the stream is reset");
+            abi::log(Level::Error, &message);
             // A stream that cannot be reset is paused all the same.
             let _ = abi::reset_stream();
-            Action::Pause
-        })
+            Flow::Over
+        });
+        match flow {
+            Flow::Continue => Action::Continue,
+            Flow::Wait | Flow::Over => Action::Pause,
+        }
     }
 }
 
 /// Whether a stream goes on or waits, if all calls could be made.
-type Done = Result<Action, Status>;
+type Done = Result<Flow, Status>;
 
 impl Drop for StreamContext {
     fn drop(&mut self) {
@@ -64,11 +66,19 @@ impl Context for StreamContext {}
 
 impl HttpContext for StreamContext {
     fn on_http_request_headers(&mut self, _: usize, ends: bool) -> Action {
-        self.callback(Body::request(0), |worker, id, _, host| worker.request_headers(id, ends, host), request)
+        self.callback(
+            Body::request(0),
+            |worker, id, _, host| worker.request_headers(id, ends, host),
+            RequestAction::apply,
+        )
     }
 
     fn on_http_request_body(&mut self, size: usize, ends: bool) -> Action {
-        self.callback(Body::request(size), |worker, id, body, host| worker.request_body(id, body, ends, host), request)
+        self.callback(
+            Body::request(size),
+            |worker, id, body, host| worker.request_body(id, body, ends, host),
+            RequestAction::apply,
+        )
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
@@ -78,19 +88,23 @@ impl HttpContext for StreamContext {
             body,
             |worker, id, body, host| worker.request_trailers(id, body, host),
             |(edits, action), body| {
-                edit(MapType::HttpRequestTrailers, &edits)?;
-                request(action, body)
+                edit(HeaderMap::RequestTrailers, &edits)?;
+                action.apply(body)
             },
         )
     }
 
     fn on_http_response_headers(&mut self, _: usize, ends: bool) -> Action {
-        self.callback(Body::response(0), |worker, id, _, host| worker.response_headers(id, ends, host), response)
+        self.callback(
+            Body::response(0),
+            |worker, id, _, host| worker.response_headers(id, ends, host),
+            ResponseAction::apply,
+        )
     }
 
     fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
         let body = Body::response(size);
-        self.callback(body, |worker, id, body, host| worker.response_body(id, body, ends, host), response)
+        self.callback(body, |worker, id, body, host| worker.response_body(id, body, ends, host), ResponseAction::apply)
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
@@ -98,8 +112,8 @@ impl HttpContext for StreamContext {
             Body::response(0),
             |worker, id, _, host| worker.response_trailers(id, host),
             |(edits, action), body| {
-                edit(MapType::HttpResponseTrailers, &edits)?;
-                response(action, body)
+                edit(HeaderMap::ResponseTrailers, &edits)?;
+                action.apply(body)
             },
         )
     }
@@ -115,36 +129,4 @@ impl HttpContext for StreamContext {
             run_commands();
         }
     }
-}
-
-/// Does what becomes of a request, of which `body` is what has come.
-fn request(action: RequestAction, body: &Body) -> Done {
-    let headers = MapType::HttpRequestHeaders;
-    match action {
-        RequestAction::Pass => {}
-        RequestAction::Hold => return Ok(Action::Pause),
-        RequestAction::Forward(edits, None) => edit(headers, &edits)?,
-        RequestAction::Forward(edits, Some(bytes)) => edit(headers, &edits).and_then(|()| body.replace(0, &bytes))?,
-        RequestAction::Replace(from, bytes) => body.replace(from, &bytes)?,
-        RequestAction::Reply(reply, edits) => {
-            return edit(headers, &edits).and_then(|()| self::reply(&reply)).map(|()| Action::Pause);
-        }
-        RequestAction::Reset => return abi::reset_stream().map(|()| Action::Pause),
-    }
-    Ok(Action::Continue)
-}
-
-/// Does what becomes of a response, of which `body` is what has come.
-fn response(action: ResponseAction, body: &Body) -> Done {
-    let headers = MapType::HttpResponseHeaders;
-    match action {
-        ResponseAction::Pass => {}
-        ResponseAction::Hold => return Ok(Action::Pause),
-        ResponseAction::Withhold => return body.replace(0, &[]).map(|()| Action::Pause),
-        ResponseAction::Edit(edits) => edit(headers, &edits)?,
-        ResponseAction::Release(edits, bytes) => edit(headers, &edits).and_then(|()| body.replace(0, &bytes))?,
-        ResponseAction::Replace(from, bytes) => body.replace(from, &bytes)?,
-        ResponseAction::Reply(reply) => return self::reply(&reply).map(|()| Action::Pause),
-    }
-    Ok(Action::Continue)
 }

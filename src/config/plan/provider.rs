@@ -1,11 +1,15 @@
 //! Providers: what they are, and the credentials that they take.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::Builder;
 use crate::config::{Path, raw};
 use crate::http::HeaderName;
-use crate::policy::{Credential, Key, KeyPool, Placement, Provider, ProviderKind};
+use crate::policy::{Credential, Key, KeyPool, LONGEST_REST, Placement, Provider, ProviderKind};
+
+/// How long a refused key rests at first, where the configuration does not say.
+const COOL_DOWN: Duration = Duration::from_secs(30);
 
 impl Builder<'_> {
     pub(super) fn provider(&mut self, path: &Path, name: &str, raw: &raw::Provider) -> Option<Provider> {
@@ -85,15 +89,16 @@ impl Builder<'_> {
     }
 
     fn credential(&mut self, path: &Path, raw: &raw::Provider, kind: Option<&ProviderKind>) -> Option<Credential> {
+        let cool_down = self.cool_down(&path.key("cool_down"), raw);
         match (&raw.key, &raw.keys) {
             (Some(raw::Key::External), None) => Some(Credential::External),
             (Some(raw::Key::Held(source)), None) => {
                 let secret = self.reader.key(&path.key("key"), source)?;
                 let placement = kind?.placement();
                 let key = Key { name: String::new(), value: placement.value(&secret), weight: 1 };
-                Some(Credential::Keys(placement, KeyPool::new(key, Vec::new())))
+                Some(Credential::Keys(placement, KeyPool::new(key, Vec::new(), cool_down)))
             }
-            (None, Some(keys)) => self.pool(&path.key("keys"), keys, kind?.placement()),
+            (None, Some(keys)) => self.pool(&path.key("keys"), (keys, cool_down), kind?.placement()),
             _ => {
                 self.error(path, "needs one of key and keys");
                 None
@@ -101,7 +106,22 @@ impl Builder<'_> {
         }
     }
 
-    fn pool(&mut self, path: &Path, raw: &[raw::PoolKey], placement: Placement) -> Option<Credential> {
+    fn cool_down(&mut self, path: &Path, raw: &raw::Provider) -> Duration {
+        let Some(raw::Span(span)) = raw.cool_down else { return COOL_DOWN };
+        if raw.keys.is_none() {
+            self.error(path, "only a pool of keys has this");
+        } else if span > LONGEST_REST {
+            self.error(path, "longer than 10m, which is how long a key rests at most");
+        }
+        span
+    }
+
+    fn pool(
+        &mut self,
+        path: &Path,
+        (raw, cool_down): (&[raw::PoolKey], Duration),
+        placement: Placement,
+    ) -> Option<Credential> {
         let mut names: Vec<&str> = Vec::new();
         let mut keys = Vec::new();
         for (index, raw) in raw.iter().enumerate() {
@@ -127,6 +147,6 @@ impl Builder<'_> {
         }
         let mut keys = keys.into_iter();
         let first = keys.next()?;
-        Some(Credential::Keys(placement, KeyPool::new(first, keys.collect())))
+        Some(Credential::Keys(placement, KeyPool::new(first, keys.collect(), cool_down)))
     }
 }

@@ -53,7 +53,7 @@ map!(Gateway {
     strip_headers = Vec::new(),
 });
 
-map!(Provider { kind, key, keys, organization, project, header, query });
+map!(Provider { kind, key, keys, cool_down, organization, project, header, query });
 
 choice!(ProviderKind {
     "openai" => OpenAi,

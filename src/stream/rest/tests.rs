@@ -36,7 +36,7 @@ fn counted() -> Admission {
 
 fn rest(model: &str, asked: StreamUsage) -> RestMeter {
     let admission = counted();
-    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(model) };
+    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(model), beside: None };
     *RestMeter::new(&admission, &upstream, asked, &MemoryAccount::default()).unwrap()
 }
 
@@ -124,7 +124,7 @@ fn in_an_overdrawn_account_nothing_is_withheld_and_all_is_counted() {
     let recorded = load("chat-sse.jsonl");
     let stream = event_stream(&recorded).replacen("data: {", &format!("data: {{\"x\":\"{}\",", "x".repeat(12_000)), 1);
     let admission = counted();
-    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-5") };
+    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-5"), beside: None };
     let mut rest = *RestMeter::new(&admission, &upstream, StreamUsage::Added, &memory).unwrap();
     rest.answered(200, &UpstreamResponse::read(&EVENTS.host()));
     let mut got = Vec::new();
@@ -156,7 +156,7 @@ fn any_answer_is_read_in_a_few_kilobytes() {
         for pieces in [1, 1000, usize::MAX] {
             let memory = MemoryAccount::default();
             let admission = counted();
-            let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(&name) };
+            let upstream = Upstream { provider: &admission.policy.default_provider, model: Some(&name), beside: None };
             let mut rest = *RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &memory).unwrap();
             rest.answered(200, &UpstreamResponse::read(&response.host()));
             for piece in body.as_bytes().chunks(pieces) {
@@ -249,7 +249,8 @@ fn what_was_heard_and_not_told_is_estimated_where_a_budget_watches() {
             let mut admission = counted();
             let limits = CallerLimits { tokens_per_day: is_watched.then_some(1_000), ..CallerLimits::default() };
             admission.caller = Arc::new(Caller { limits, ..crate::testing::caller() });
-            let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-5") };
+            let upstream =
+                Upstream { provider: &admission.policy.default_provider, model: Some("gpt-5"), beside: None };
             let meter = RestMeter::new(&admission, &upstream, StreamUsage::AsSent, &MemoryAccount::default());
             let mut rest = *meter.unwrap();
             rest.ask(200);

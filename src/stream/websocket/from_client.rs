@@ -95,7 +95,7 @@ impl WebSocketRelay {
                 }
                 let message = client_message.get_or_insert_with(|| message(meter));
                 message.feed(piece);
-                if message.may_change() { Interest::Withhold } else { Interest::Stream }
+                if message.is_harmless(WITHHELD_MAX as u64) { Interest::Stream } else { Interest::Withhold }
             })
         {
             closing = match event {

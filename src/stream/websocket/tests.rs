@@ -4,6 +4,7 @@ mod bounds;
 mod cuts;
 mod estimates;
 mod kinds;
+mod withheld;
 
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ fn started(
 ) -> WebSocketRelay {
     let policy = Policy { models, limits, lock: Lock::new(lock).unwrap(), ..testing::policy() };
     let admission = admission(policy, Endpoint::WebSocket(SessionKind::Conversation));
-    let upstream = Upstream { provider: &admission.policy.default_provider, model: named };
+    let upstream = Upstream { provider: &admission.policy.default_provider, model: named, beside: None };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, memory, at(0));
     relay.start(at(0));
     relay

@@ -1,5 +1,6 @@
 // Envoy configuration as a user would write it, built from what a test cares about.
 import { join } from 'node:path';
+import { host } from './host.mjs';
 import { certificate, modulePath } from './paths.mjs';
 
 const type = (name) => `type.googleapis.com/${name}`;
@@ -39,13 +40,6 @@ export function wasmFilter({
   vmId = 'realtime_byok',
   pluginName = 'realtime_byok',
 }) {
-  const value =
-    encoding === 'struct'
-      ? { '@type': type('google.protobuf.Struct'), value: configuration }
-      : {
-          '@type': type('google.protobuf.StringValue'),
-          value: typeof configuration === 'string' ? configuration : JSON.stringify(configuration),
-        };
   return {
     name: pluginName,
     typed_config: {
@@ -60,10 +54,32 @@ export function wasmFilter({
           code: { local: { filename: module } },
           ...(hostEnvKeys.length === 0 ? {} : { environment_variables: { host_env_keys: hostEnvKeys } }),
         },
-        configuration: value,
+        configuration: packed(configuration, encoding),
       },
     },
   };
+}
+
+/** The same filter as the native library `lib<module>.so`. */
+export function nativeFilter({ configuration, encoding = 'string', module = 'realtime_byok', pluginName = 'realtime_byok' }) {
+  return {
+    name: pluginName,
+    typed_config: {
+      '@type': type('envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter'),
+      dynamic_module_config: { name: module, do_not_close: true },
+      filter_name: pluginName,
+      filter_config: packed(configuration, encoding),
+    },
+  };
+}
+
+/** The filter in the host that is under test; options as `wasmFilter` takes them. */
+export const filterOfHost = { wasm: wasmFilter, native: nativeFilter }[host];
+
+function packed(configuration, encoding) {
+  if (encoding === 'struct') return { '@type': type('google.protobuf.Struct'), value: configuration };
+  const value = typeof configuration === 'string' ? configuration : JSON.stringify(configuration);
+  return { '@type': type('google.protobuf.StringValue'), value };
 }
 
 /** The same filter, loaded from the file `ecds.json` of this directory (ECDS). */
@@ -172,7 +188,8 @@ export function cluster(name, port) {
     name,
     circuit_breakers: { thresholds: [{ max_connections: 10_000, max_pending_requests: 10_000, max_requests: 10_000 }] },
     type: 'STATIC',
-    connect_timeout: '2s',
+    // An upstream of the tests' own takes its time where thousands connect to it at once.
+    connect_timeout: '20s',
     load_assignment: {
       cluster_name: name,
       endpoints: [

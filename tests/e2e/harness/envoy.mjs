@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { envoyBinary } from './paths.mjs';
+import { envoyBinary, nativeDirectory } from './paths.mjs';
 import { startProcess } from './process.mjs';
 import { until } from './wait.mjs';
 
@@ -41,7 +41,7 @@ export async function startEnvoy(
       ...(componentLogLevel ? ['--component-log-level', componentLogLevel] : []),
       ...(drainSeconds === undefined ? [] : ['--drain-time-s', String(drainSeconds)]),
     ],
-    { env },
+    { env: withSearchPath(env) },
   );
   const stop = async () => {
     await envoy.stop();
@@ -116,11 +116,14 @@ export async function validateFile(path, { env = {}, cwd } = {}) {
   const envoy = startProcess(
     envoyBinary(),
     ['--mode', 'validate', '--config-path', path, '--disable-hot-restart', '--log-level', 'info'],
-    { env, cwd },
+    { env: withSearchPath(env), cwd },
   );
   const { code } = await envoy.finished();
   return { ok: code === 0, output: envoy.output() };
 }
+
+/** Where Envoy looks for dynamic modules. */
+const withSearchPath = (env) => ({ ENVOY_DYNAMIC_MODULES_SEARCH_PATH: nativeDirectory(), ...env });
 
 function writeBootstrap(directory, bootstrap) {
   const path = join(directory, 'envoy.yaml');

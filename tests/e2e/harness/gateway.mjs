@@ -1,7 +1,7 @@
 // The gateway under test: one Envoy, its listeners, and the filter in front of the upstreams.
 import { join } from 'node:path';
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
-import { bootstrap, cluster, discoveredFilter, ecdsFile, ldsFile, listener, wasmFilter } from './config.mjs';
+import { bootstrap, cluster, discoveredFilter, ecdsFile, filterOfHost, ldsFile, listener } from './config.mjs';
 import { scratchDirectory, startEnvoy, validateBootstrap } from './envoy.mjs';
 import { exchange, requestBytes } from './http1.mjs';
 import { exchangeHttp2 } from './http2.mjs';
@@ -143,7 +143,7 @@ function filterOf(options) {
   const { configuration, encoding, allowOnHeadersStopIteration, failurePolicy, module, vmId, pluginName } = options;
   const { env = {}, hostEnvKeys = Object.keys(env) } = options;
   const of = { configuration, encoding, allowOnHeadersStopIteration, failurePolicy, hostEnvKeys, module, vmId, pluginName };
-  return wasmFilter(defined(of));
+  return filterOfHost(defined(of));
 }
 
 const ecdsDirectory = (listenerName, directory) => join(directory, `ecds-${listenerName}`);

@@ -14,6 +14,11 @@ export function modulePath() {
   return process.env.REALTIME_BYOK_WASM ?? join(repository, 'target/wasm32-wasip1/release/realtime_byok.wasm');
 }
 
+/** The directory of the native library, `librealtime_byok.so`. */
+export function nativeDirectory() {
+  return process.env.REALTIME_BYOK_NATIVE ?? join(repository, 'target/native');
+}
+
 /** Envoy's binary: `ENVOY_BIN`, or the one that `make` installed into the venv. */
 export function envoyBinary() {
   if (process.env.ENVOY_BIN) return process.env.ENVOY_BIN;

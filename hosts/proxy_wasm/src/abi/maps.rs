@@ -17,7 +17,8 @@ pub(super) fn map_type(of: HeaderMap) -> MapType {
 }
 
 /// Makes the edits; the first that fails ends it.
-pub(crate) fn edit(map: MapType, edits: &Edits) -> Result<(), Status> {
+pub(crate) fn edit(map: HeaderMap, edits: &Edits) -> Result<(), Status> {
+    let map = map_type(map);
     edits.iter().try_for_each(|edit| match edit {
         Edit::Remove(name) => remove_header_map_value(map, name),
         Edit::Set(name, value) => replace_header_map_value(map, name, value.as_bytes()),

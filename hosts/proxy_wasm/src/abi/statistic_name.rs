@@ -5,7 +5,7 @@
 //! configurations take them out again, so that Prometheus sees `realtime_byok_cost_micro_usd_total` with the labels
 //! `caller` and `model`, whose values may hold dots.
 
-use std::borrow::Cow;
+use realtime_byok::metrics::label_value;
 
 /// How long most names are at most, in bytes.
 const USUAL_NAME: usize = 128;
@@ -17,19 +17,11 @@ pub(crate) fn statistic_name(measured: &str, labels: &[(&'static str, String)]) 
     for (label, value) in labels {
         name.push_str(label);
         name.push_str("=.=");
-        name.push_str(&plain(value));
+        name.push_str(&label_value(value));
         name.push_str(";.;");
     }
     name.push_str(measured);
     name
-}
-
-/// A label's value: without a semicolon, it cannot end the label.
-fn plain(value: &str) -> Cow<'_, str> {
-    if value.bytes().all(|byte| matches!(byte, b' '..=b':' | b'<'..=b'~')) {
-        return Cow::Borrowed(value);
-    }
-    value.chars().map(|char| if char == ';' || char.is_control() { '_' } else { char }).collect()
 }
 
 #[cfg(test)]

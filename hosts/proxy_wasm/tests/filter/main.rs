@@ -21,6 +21,7 @@ mod control;
 mod conversations;
 mod crossing;
 mod fixture;
+mod held;
 mod host;
 mod hostcalls;
 mod invariants;

@@ -39,6 +39,9 @@ fn the_models_name_picks_the_provider_and_is_rewritten_only_where_it_must_be() {
         ("?model=AZURE-EU/gpt", "openai", "?model=AZURE-EU/gpt"),
         ("?model=azure-eu/a/b", "azure-eu", "?model=a%2Fb"),
         ("?model=gpt%20realtime", "openai", "?model=gpt%20realtime"),
+        ("?model=azure-eu/a&deployment=eu", "azure-eu", "?model=a&deployment=gpt-eu"),
+        ("?deployment=azure-eu/a&model=voice", "azure-eu", "?deployment=a&model=gpt-realtime-2025-08-28"),
+        ("?model=azure-eu/a&deployment=a", "azure-eu", "?model=a&deployment=a"),
     ] {
         let upstream = vm.upgrade(&format!("/v1/realtime{query}")).authenticated().send().upstream();
         assert_eq!(upstream.lines.all(":path"), [format!("/v1/realtime{want}")]);

@@ -36,7 +36,7 @@ fn of(limits: CallerLimits, policy: SessionLimits, share: Option<Share>) -> WebS
         admission(Policy { limits: policy, ..testing::policy() }, Endpoint::WebSocket(SessionKind::Conversation));
     admission.caller = std::sync::Arc::new(Caller { limits, ..testing::caller() });
     admission.share = share.map(Box::new);
-    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-realtime") };
+    let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-realtime"), beside: None };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, &MemoryAccount::default(), at(0));
     relay.start(at(0));
     relay
@@ -128,7 +128,7 @@ fn what_a_first_response_reads_is_estimated_by_what_the_client_has_said() {
         if lock {
             admission.policy = std::sync::Arc::new(Policy { lock: Lock::new(["tools"]).unwrap(), ..testing::policy() });
         }
-        let upstream = Upstream { provider: &admission.policy.default_provider, model: None };
+        let upstream = Upstream { provider: &admission.policy.default_provider, model: None, beside: None };
         let mut relay = WebSocketRelay::new(&admission, &upstream, 7, &MemoryAccount::default(), at(0));
         relay.start(at(0));
         let said = client_text(&format!(r#"{{"type":"conversation.item.create","item":"{}"}}"#, "x".repeat(400)));

@@ -14,7 +14,7 @@ fn of(kind: SessionKind, policy: Policy) -> WebSocketRelay {
 fn named(kind: SessionKind, policy: Policy, model: Option<&str>) -> WebSocketRelay {
     let mut admission = admission(policy, Endpoint::WebSocket(kind));
     admission.prices = admission.policy.limits.max_cost.map(|_| std::sync::Arc::new(prices()));
-    let upstream = Upstream { provider: &admission.policy.default_provider, model };
+    let upstream = Upstream { provider: &admission.policy.default_provider, model, beside: None };
     let mut relay = WebSocketRelay::new(&admission, &upstream, 7, &MemoryAccount::default(), at(0));
     relay.start(at(0));
     relay
@@ -468,7 +468,7 @@ fn an_update_of_20_megabytes_is_judged_as_it_passes_and_hardly_held() {
     ] {
         let all = MemoryAccount::default();
         let admission = admission(ruled(&["gpt-*"]), Endpoint::WebSocket(kind));
-        let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-x") };
+        let upstream = Upstream { provider: &admission.policy.default_provider, model: Some("gpt-x"), beside: None };
         let mut relay = WebSocketRelay::new(&admission, &upstream, 7, &all, at(0));
         relay.start(at(0));
         for piece in client_text(&message).chunks(1 << 20) {
