@@ -20,8 +20,11 @@ pub const SHARE: usize = 2 << 10;
 
 /// What all streams of a worker hold. Clones are the same account.
 #[derive(Debug, Clone)]
-pub struct MemoryAccount {
-    reserved: Arc<AtomicUsize>,
+pub struct MemoryAccount(Arc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    reserved: AtomicUsize,
     limit: usize,
 }
 
@@ -43,17 +46,17 @@ pub struct Overdrawn;
 impl MemoryAccount {
     /// An account of so many bytes.
     pub fn new(limit: usize) -> Self {
-        Self { reserved: Arc::default(), limit }
+        Self(Arc::new(Account { reserved: AtomicUsize::default(), limit }))
     }
 
     /// How many bytes all parts hold together.
     pub fn reserved(&self) -> usize {
-        self.reserved.load(Ordering::Relaxed)
+        self.0.reserved.load(Ordering::Relaxed)
     }
 
     /// How many bytes they may hold.
     pub fn limit(&self) -> usize {
-        self.limit
+        self.0.limit
     }
 
     /// A part for new work, which begins with so many bytes.
@@ -62,7 +65,7 @@ impl MemoryAccount {
     ///
     /// If they are not left for new work.
     pub fn admit(&self, bytes: usize) -> Result<Reservation, Full> {
-        let for_new_work = self.limit - self.limit / 4;
+        let for_new_work = self.limit() - self.limit() / 4;
         if self.reserved().saturating_add(bytes) > for_new_work { Err(Full) } else { Ok(self.reserve(bytes)) }
     }
 
@@ -90,7 +93,7 @@ impl Reservation {
     pub fn hold(&mut self, bytes: usize) -> Result<(), Overdrawn> {
         let is_more = bytes > self.bytes;
         self.replace(bytes);
-        let is_refused = is_more && bytes > SHARE && self.account.reserved() > self.account.limit;
+        let is_refused = is_more && bytes > SHARE && self.account.reserved() > self.account.limit();
         if is_refused { Err(Overdrawn) } else { Ok(()) }
     }
 
@@ -100,7 +103,7 @@ impl Reservation {
         }
         // One worker, one thread: nobody comes in between.
         let others = self.account.reserved().saturating_sub(self.bytes);
-        self.account.reserved.store(others.saturating_add(bytes), Ordering::Relaxed);
+        self.account.0.reserved.store(others.saturating_add(bytes), Ordering::Relaxed);
         self.bytes = bytes;
     }
 }

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use smallvec::SmallVec;
-
 /// Where the name and the value of one line stand in the buffer.
 pub struct Span {
     /// The name's bytes.
@@ -12,19 +10,16 @@ pub struct Span {
     pub value: Range<u32>,
 }
 
-/// Those of all lines, which take no memory of their own where there are as few as usual.
-pub type Spans = SmallVec<[Span; 16]>;
-
 /// The header lines of one message, in one buffer, in order. Names are in lower case, as Envoy has them.
 #[derive(Default)]
 pub struct Headers {
     buffer: Vec<u8>,
-    spans: Spans,
+    spans: Vec<Span>,
 }
 
 impl Headers {
     /// Lines at `spans` of `buffer`. A span that lies outside reads as empty.
-    pub fn new(buffer: Vec<u8>, spans: Spans) -> Self {
+    pub fn new(buffer: Vec<u8>, spans: Vec<Span>) -> Self {
         Self { buffer, spans }
     }
 
@@ -35,8 +30,7 @@ impl Headers {
 
     /// Bytes that are held.
     pub fn held(&self) -> usize {
-        let spans = if self.spans.spilled() { self.spans.capacity().saturating_mul(size_of::<Span>()) } else { 0 };
-        self.buffer.capacity().saturating_add(spans)
+        self.buffer.capacity().saturating_add(self.spans.capacity().saturating_mul(size_of::<Span>()))
     }
 
     /// All bytes among which the lines stand.
@@ -110,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_span_outside_the_buffer_reads_as_empty() {
-        let headers = Headers::new(b"ab".to_vec(), Spans::from_iter([Span { name: 0..1, value: 1..9 }]));
+        let headers = Headers::new(b"ab".to_vec(), vec![Span { name: 0..1, value: 1..9 }]);
         assert_eq!(headers.first(b"a"), Some(b"".as_slice()));
     }
 }

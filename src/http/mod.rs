@@ -11,7 +11,7 @@ mod token_list;
 
 pub use content_coding::{ContentCodingError, decoded};
 pub use edit::{Edit, Edits, HeaderName, HeaderValue};
-pub use headers::{Headers, Span, Spans};
+pub use headers::{Headers, Span};
 pub use media_type::{is_json, is_utf8, media_type};
 pub use sse::{SseItem, SseReader};
 pub use target::{Param, ParamEdit, Target};

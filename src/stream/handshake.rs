@@ -23,13 +23,14 @@ impl Handshake {
 
     /// The edits of a 101: it selects a subprotocol that the client offered, or none if it offered none.
     pub(crate) fn answer(&self, response: &UpstreamResponse<'_>) -> Edits {
-        let mut edits = Edits::with_capacity(2);
-        if self.key_supplied {
+        let mut edits = Edits::default();
+        if self.key_supplied && response.has(b"sec-websocket-accept") {
             // RFC 8441 section 5: over HTTP/2, Sec-WebSocket-Accept is not used.
             edits.remove("sec-websocket-accept");
         }
         match fallback(&self.offer) {
-            None => edits.remove("sec-websocket-protocol"),
+            None if response.has(b"sec-websocket-protocol") => edits.remove("sec-websocket-protocol"),
+            None => {}
             // What the upstream selects is its own matter: the client is to know that it only watches.
             Some(_) if !self.offer.is_of_watcher() && self.offer.contains(trim(&response.subprotocols())) => {}
             Some(name) => {

@@ -207,7 +207,8 @@ fn follow(
         _ => None,
     };
     let id = cx.host.random_bytes().map_or(0, u128::from_le_bytes);
-    let mut relay = Box::new(WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.host.now()));
+    // Its 101 tells when it starts.
+    let mut relay = Box::new(WebSocketRelay::new(admission, upstream, id, &cx.worker.memory, cx.worker.clock));
     if let Some(call) = joined {
         relay.join(call);
     }

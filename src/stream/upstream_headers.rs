@@ -26,6 +26,11 @@ impl<'a> UpstreamResponse<'a> {
         is_number.then(|| digits.iter().fold(0, |status, digit| status * 10 + u16::from(digit & 0xf)))
     }
 
+    /// Whether there is a line of this name.
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
+        self.lines.first(name).is_some()
+    }
+
     /// Whether the upstream sent it, rather than Envoy or one of its filters.
     pub(crate) fn is_from_upstream(&self) -> bool {
         self.host.attribute(Attribute::ResponseCodeDetails).is_some_and(|details| details == b"via_upstream")

@@ -136,7 +136,7 @@ impl Stream {
             }
             (101, Awaited::WebSocket(handshake, _)) => {
                 let edits = handshake.answer(response);
-                self.start_relay(edits, cx)
+                self.start_relay(edits, response, cx)
             }
             (200..=299, Awaited::Call(request)) => {
                 let path = request.path;
@@ -184,7 +184,12 @@ impl Stream {
     }
 
     /// A WebSocket is open: it is followed from now on if it is metered.
-    fn start_relay(&mut self, mut edits: Edits, cx: &mut Context<'_>) -> ResponseAction {
+    fn start_relay(
+        &mut self,
+        mut edits: Edits,
+        response: &UpstreamResponse<'_>,
+        cx: &mut Context<'_>,
+    ) -> ResponseAction {
         if let State::Forwarded(sent) = &mut self.state
             && let Awaited::WebSocket(_, followed) = &mut sent.awaited
             && let Some(FollowedWebSocket { mut relay, sideband }) = followed.take()
@@ -200,7 +205,9 @@ impl Stream {
                 None => {}
             }
             self.state = State::Relaying(relay, sideband);
-            edits.remove("sec-websocket-extensions");
+            if response.has(b"sec-websocket-extensions") {
+                edits.remove("sec-websocket-extensions");
+            }
         } else if let State::Forwarded(sent) = &mut self.state {
             // A session that is not metered.
             sent.forget();

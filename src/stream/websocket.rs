@@ -44,12 +44,15 @@ const CLIENT_FIRST: u16 = 4096;
 /// What a session holds beside what it gathers, with how it is closed if it is.
 const OWN_SIZE: usize = size_of::<(WebSocketRelay, Closing)>();
 
+/// A worker may hold thousands that are idle. From 1,000 bytes on, some allocators also tidy up for each.
+const _: () = assert!(size_of::<WebSocketRelay>() <= 1000, "what few sessions need belongs into a box");
+
 /// One open session.
 pub(crate) struct WebSocketRelay {
     id: RecordId,
     /// Of frames in the client's name.
     mask: [u8; 4],
-    user: Option<String>,
+    user: Option<Box<str>>,
     provider: Arc<Provider>,
     meter: SessionMeter,
     client: Follower,
@@ -79,7 +82,7 @@ pub(crate) struct WebSocketRelay {
 }
 
 impl WebSocketRelay {
-    /// A session whose handshake goes on at `now`.
+    /// A session whose handshake goes on; `now` may be as old as the last tick.
     pub(crate) fn new(
         admission: &Admission,
         upstream: &Upstream<'_>,
@@ -94,7 +97,7 @@ impl WebSocketRelay {
         Self {
             id: RecordId::new(id),
             mask: [a, b, c, d],
-            user: admission.user.clone(),
+            user: admission.user.as_deref().map(Box::from),
             provider: upstream.provider.clone(),
             client: client_follower(&meter),
             client_says: ClientSays::new(meter.kind),
@@ -195,7 +198,7 @@ impl WebSocketRelay {
             status: if self.closing.is_some() && status == Status::Open { Status::Stopping } else { status },
             upstream_id: meter.upstream_id().map(str::to_owned),
             caller: self.meter.caller.name.clone(),
-            user: self.user.clone(),
+            user: self.user.as_deref().map(str::to_owned),
             policy: self.meter.policy.name.clone(),
             provider: self.provider.name.clone(),
             model: meter.model().map(str::to_owned),

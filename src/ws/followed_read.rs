@@ -165,19 +165,19 @@ impl<W: ReadBuffer> FollowedRead<'_, W> {
         match FrameHeader::parse(bytes, self.follower.sender)? {
             Some((header, size)) => self.begin(header, size, size),
             None => {
-                let mut partial = Partial { bytes: [0; HEADER_MAX], length: 0 };
+                let mut partial = Partial::default();
                 partial.extend(bytes);
-                Ok(self.keep(partial, partial.length))
+                Ok(self.keep(partial, partial.length()))
             }
         }
     }
 
     fn rest_of_header(&mut self, mut partial: Partial) -> Result<Step, ProtocolError> {
-        let known = partial.length;
+        let known = partial.length();
         partial.extend(self.cursor.peek(HEADER_MAX - known)?);
         match FrameHeader::parse(partial.filled(), self.follower.sender)? {
             Some((header, size)) => self.begin(header, size, size - known),
-            None => Ok(self.keep(partial, partial.length - known)),
+            None => Ok(self.keep(partial, partial.length() - known)),
         }
     }
 

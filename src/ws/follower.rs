@@ -77,23 +77,28 @@ pub(super) enum Stage {
     Ended,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Partial {
     pub(super) bytes: [u8; HEADER_MAX],
-    pub(super) length: usize,
+    length: u8,
 }
 
 impl Partial {
+    pub(super) fn length(&self) -> usize {
+        usize::from(self.length)
+    }
+
     pub(super) fn filled(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        self.bytes.get(..self.length()).unwrap_or_default()
     }
 
     /// Appends bytes, no more than there is room for.
     pub(super) fn extend(&mut self, fresh: &[u8]) {
-        let end = self.length + fresh.len();
-        if let Some(room) = self.bytes.get_mut(self.length..end) {
+        let start = self.length();
+        let end = start + fresh.len();
+        if let Some(room) = self.bytes.get_mut(start..end) {
             room.copy_from_slice(fresh);
-            self.length = end;
+            self.length = end as u8;
         }
     }
 }

@@ -23,6 +23,7 @@ mod crossing;
 mod fixture;
 mod held;
 mod host;
+mod hostcalls;
 mod invariants;
 mod limits;
 mod memory;

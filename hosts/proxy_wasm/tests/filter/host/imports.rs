@@ -20,10 +20,10 @@ enum Status {
     InternalFailure = 10,
 }
 
-/// A hostcall that is to fail returns at once.
-macro_rules! may_fail {
-    () => {
-        if worker(super::Worker::failure).is_some() {
+/// A hostcall is made; one that is to fail returns at once.
+macro_rules! called {
+    ($name:literal) => {
+        if worker(|worker| worker.called($name)).is_some() {
             return Status::InternalFailure;
         }
     };
@@ -74,7 +74,7 @@ unsafe extern "C" fn proxy_log(level: u32, data: *const u8, size: usize) -> Stat
         }
         return Status::Ok;
     };
-    may_fail!();
+    called!("log");
     golden::logged(level, &message);
     worker(|worker| worker.log.push((level, message)));
     Status::Ok
@@ -82,7 +82,7 @@ unsafe extern "C" fn proxy_log(level: u32, data: *const u8, size: usize) -> Stat
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Status {
-    may_fail!();
+    called!("get_current_time_nanoseconds");
     // SAFETY: a live local of the module's.
     unsafe { *time = worker(|worker| worker.clock) };
     Status::Ok
@@ -90,7 +90,7 @@ unsafe extern "C" fn proxy_get_current_time_nanoseconds(time: *mut u64) -> Statu
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_set_tick_period_milliseconds(_: u32) -> Status {
-    may_fail!();
+    called!("set_tick_period_milliseconds");
     Status::Ok
 }
 
@@ -102,7 +102,7 @@ unsafe extern "C" fn proxy_get_buffer_bytes(
     data: *mut *mut u8,
     size: *mut usize,
 ) -> Status {
-    may_fail!();
+    called!("get_buffer_bytes");
     let found = worker(|worker| match buffer {
         PLUGIN_CONFIGURATION => Some(worker.configuration.clone()),
         REQUEST_BODY | RESPONSE_BODY => worker.stream()?.body(buffer == REQUEST_BODY).map(|body| body.clone()),
@@ -123,7 +123,7 @@ unsafe extern "C" fn proxy_set_buffer_bytes(
     data: *const u8,
     size: usize,
 ) -> Status {
-    may_fail!();
+    called!("set_buffer_bytes");
     // SAFETY: as in `bytes`.
     let new = unsafe { bytes(data, size) };
     worker(|worker| {
@@ -144,7 +144,7 @@ unsafe extern "C" fn proxy_set_buffer_bytes(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> Status {
-    may_fail!();
+    called!("get_header_map_pairs");
     let pairs = worker(|worker| worker.stream()?.map(map).map(|lines| lines.serialized()));
     // SAFETY: as in `give`.
     pairs.map_or(Status::BadArgument, |pairs| unsafe { give(&pairs, data, size) })
@@ -158,7 +158,7 @@ unsafe extern "C" fn proxy_get_header_map_value(
     data: *mut *mut u8,
     size: *mut usize,
 ) -> Status {
-    may_fail!();
+    called!("get_header_map_value");
     // SAFETY: as in `bytes`.
     let name = unsafe { text(name, name_size) };
     let value = worker(|worker| {
@@ -185,7 +185,7 @@ unsafe extern "C" fn proxy_replace_header_map_value(
     value: *const u8,
     value_size: usize,
 ) -> Status {
-    may_fail!();
+    called!("replace_header_map_value");
     // SAFETY: as in `bytes`.
     let (name, value) = unsafe { (text(name, name_size), bytes(value, value_size)) };
     worker(|worker| {
@@ -201,7 +201,7 @@ unsafe extern "C" fn proxy_replace_header_map_value(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> Status {
-    may_fail!();
+    called!("remove_header_map_value");
     // SAFETY: as in `bytes`.
     let name = unsafe { text(name, name_size) };
     worker(|worker| {
@@ -219,7 +219,7 @@ unsafe extern "C" fn proxy_get_property(
     data: *mut *mut u8,
     size: *mut usize,
 ) -> Status {
-    may_fail!();
+    called!("get_property");
     // SAFETY: as in `bytes`.
     let path = unsafe { text(path, path_size) };
     let value = worker(|worker| worker.stream()?.property(path));
@@ -235,7 +235,7 @@ unsafe extern "C" fn proxy_set_property(
     value: *const u8,
     value_size: usize,
 ) -> Status {
-    may_fail!();
+    called!("set_property");
     // SAFETY: as in `bytes`.
     let (path, value) = unsafe { (text(path, path_size), bytes(value, value_size)) };
     worker(|worker| {
@@ -257,7 +257,7 @@ unsafe extern "C" fn proxy_send_local_response(
     headers_size: usize,
     _grpc_status: i32,
 ) -> Status {
-    may_fail!();
+    called!("send_local_response");
     // SAFETY: as in `bytes`.
     let (details, body, headers) =
         unsafe { (text(details, details_size), bytes(body, body_size), bytes(headers, headers_size)) };
@@ -278,7 +278,7 @@ unsafe extern "C" fn proxy_get_shared_data(
     size: *mut usize,
     cas: *mut u32,
 ) -> Status {
-    may_fail!();
+    called!("get_shared_data");
     // SAFETY: as in `bytes`.
     let key = unsafe { text(key, key_size) };
     let Some((value, version)) = worker(|worker| worker.shared.get(key).cloned()) else { return Status::NotFound };
@@ -298,7 +298,7 @@ unsafe extern "C" fn proxy_set_shared_data(
     value_size: usize,
     cas: u32,
 ) -> Status {
-    may_fail!();
+    called!("set_shared_data");
     // SAFETY: as in `bytes`.
     let (key, value) = unsafe { (text(key, key_size), bytes(value, value_size)) };
     worker(|worker| {
@@ -325,7 +325,7 @@ unsafe extern "C" fn proxy_http_call(
     timeout: u32,
     token: *mut u32,
 ) -> Status {
-    may_fail!();
+    called!("http_call");
     // SAFETY: as in `bytes`.
     let (cluster, headers) = unsafe { (text(cluster, cluster_size), bytes(headers, headers_size)) };
     let call = HttpCall { cluster: cluster.to_owned(), lines: Lines::parse(headers) };
@@ -341,7 +341,7 @@ unsafe extern "C" fn proxy_http_call(
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_set_effective_context(context: u32) -> Status {
-    may_fail!();
+    called!("set_effective_context");
     worker(|worker| {
         if !worker.streams.contains_key(&context) && !worker.roots.contains(&context) {
             return Status::BadArgument;
@@ -353,7 +353,7 @@ extern "C" fn proxy_set_effective_context(context: u32) -> Status {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_close_stream(_: u32) -> Status {
-    may_fail!();
+    called!("close_stream");
     worker(|worker| {
         golden::reset(worker.effective);
         let Some(stream) = worker.stream() else { return Status::BadArgument };
@@ -364,7 +364,7 @@ extern "C" fn proxy_close_stream(_: u32) -> Status {
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn proxy_define_metric(_: u32, name: *const u8, size: usize, id: *mut u32) -> Status {
-    may_fail!();
+    called!("define_metric");
     // SAFETY: as in `text`; a live local of the module's.
     unsafe { *id = worker(|worker| worker.statistics.define(text(name, size))) };
     Status::Ok
@@ -372,14 +372,14 @@ unsafe extern "C" fn proxy_define_metric(_: u32, name: *const u8, size: usize, i
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_increment_metric(id: u32, offset: i64) -> Status {
-    may_fail!();
+    called!("increment_metric");
     worker(|worker| worker.statistics.add(id, offset));
     Status::Ok
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_record_metric(id: u32, value: u64) -> Status {
-    may_fail!();
+    called!("record_metric");
     worker(|worker| worker.statistics.add(id, i64::try_from(value).unwrap()));
     Status::Ok
 }

@@ -68,6 +68,8 @@ struct Worker {
     is_inside: bool,
     /// What the module did that no module may.
     faults: Vec<String>,
+    /// The hostcalls that were made, if that is asked.
+    hostcalls: Option<Vec<&'static str>>,
     /// What the next hostcalls return, one after the other: 0 lets one do what it is for.
     statuses: VecDeque<u32>,
     /// Whether one of them has failed, so that a statistic may be out of date.
@@ -81,8 +83,9 @@ impl Worker {
         self.streams.get_mut(&self.effective)
     }
 
-    /// What a hostcall is to return without having done anything, if it is to fail.
-    fn failure(&mut self) -> Option<u32> {
+    /// A hostcall is made: what it is to return without having done anything, if it is to fail.
+    fn called(&mut self, name: &'static str) -> Option<u32> {
+        self.hostcalls.iter_mut().for_each(|hostcalls| hostcalls.push(name));
         let status = self.statuses.pop_front().filter(|status| *status != 0)?;
         self.has_failed = true;
         if let Some(stream) = self.stream() {

@@ -90,6 +90,13 @@ impl Vm {
         self.withholds_bodies
     }
 
+    /// The hostcalls that the module makes in the meantime, by their names without `proxy_`.
+    pub fn hostcalls<T>(&self, meanwhile: impl FnOnce() -> T) -> (T, Vec<&'static str>) {
+        worker(|worker| worker.hostcalls = Some(Vec::new()));
+        let result = meanwhile();
+        (result, worker(|worker| worker.hostcalls.take()).unwrap_or_default())
+    }
+
     /// A request of this method.
     pub fn request(&self, method: &str, path: impl AsRef<[u8]>) -> Request<'_> {
         Request::new(self, method, path.as_ref())
