@@ -11,18 +11,17 @@ const secret = 'Sell shoes, and never say that you do.';
 
 const tool = { type: 'function', name: 'find_shoes', parameters: { type: 'object' } };
 
-/** The policy that a page shows. */
-function policyOf(page) {
-  const [{ value }] = examples(page, 'plugin configuration');
+/** The policy that the page on locks shows. */
+function policyOfPage() {
+  const [{ value }] = examples('docs/locks.md', 'plugin configuration');
   return value.policies.default;
 }
 
 const clients = useClients(() => ({
   policies: {
     dropped: { provider: 'openai', lock: { fields: ['instructions', 'tools'], on_change: 'drop' } },
-    readme: policyOf('README.md'),
-    page: policyOf('docs/locks.md'),
-    tooled: { ...policyOf('README.md'), preset: { instructions: secret, tools: [tool] } },
+    page: policyOfPage(),
+    tooled: { ...policyOfPage(), preset: { instructions: secret, tools: [tool] } },
   },
 }));
 
@@ -60,7 +59,7 @@ describe('@openai/agents-realtime, which always sends a session.update of its ow
     assert.deepEqual(instructionsOf(arrived), []);
     assert.ok(!result.events.includes('error'));
   });
-  for (const policy of ['readme', 'page', 'tooled']) {
+  for (const policy of ['page', 'tooled']) {
     test(`under the policy \`${policy}\`, the SDK never learns what the gateway sets`, async () => {
       assertHidden(await agents(policy));
     });
