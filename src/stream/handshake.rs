@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::upstream_headers::UpstreamResponse;
+use super::response_head::UpstreamResponse;
 use crate::credential::{Subprotocol, SubprotocolOffer};
 use crate::http::{Edits, HeaderValue, trim};
 use crate::secret::Secret;

@@ -1,4 +1,4 @@
-//! The header lines of a request that matter to the filter.
+//! The header lines of a request that matter to the filter, and those that never reach an upstream.
 
 use crate::credential::{GatewaySettings, Slot};
 

@@ -23,6 +23,7 @@ mod present;
 mod redaction;
 mod request;
 mod request_head;
+mod response_head;
 mod rest;
 mod session_fields;
 mod session_meter;
@@ -30,7 +31,6 @@ mod state;
 mod stream_options;
 mod unnamed_call;
 mod upstream;
-mod upstream_headers;
 mod upstream_response;
 
 mod websocket;

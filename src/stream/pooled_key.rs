@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::{Context, WorkerState};
-use super::upstream_headers::UpstreamResponse;
+use super::response_head::UpstreamResponse;
 use crate::host::Level;
 use crate::http::{is_json, media_type};
 use crate::metrics::Metric;

@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use super::action::{BodyAction, ResponseAction};
 use super::admission::Admission;
+use super::response_head::UpstreamResponse;
 use super::stream_options::StreamUsage;
 use super::upstream::Upstream;
-use super::upstream_headers::UpstreamResponse;
 use crate::credential::Caller;
 use crate::http::{Edits, is_json, media_type, trim};
 use crate::memory::{MemoryAccount, Reservation};
