@@ -32,6 +32,7 @@ pub const FAMILIES: &[Family] = &[
     family("rejected_total", Counter, &["code", "limit"]),
     family("rejected_total", Counter, &["code", "caller", "limit"]),
     family("memory_bytes", Gauge, &[]),
+    family("key_rests_total", Counter, &["provider", "key"]),
     family("secrets_minted_total", Counter, &["mode"]),
     family("upstream_rejected_total", Counter, &["provider", "credential"]),
 ];

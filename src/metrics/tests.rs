@@ -68,6 +68,7 @@ fn a_name_has_its_labels_in_front() {
         ),
         (Metric::Unpriced { model: "m" }, "model=m;unpriced_total"),
         (Metric::EstimatedTokens { caller: "web-app" }, "caller=web-app;estimated_tokens_total"),
+        (Metric::KeyRests { provider: "openai", key: "a" }, "provider=openai;key=a;key_rests_total"),
         (Metric::SecretMinted(MintedBy::Provider), "mode=sealed;secrets_minted_total"),
         (Metric::SecretMinted(MintedBy::Gateway), "mode=local;secrets_minted_total"),
         (
