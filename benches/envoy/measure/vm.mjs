@@ -10,7 +10,7 @@ const root = 1;
 export class Vm {
   #exports;
   #environment;
-  #stream = { properties: {}, requestHeaders: [], responseHeaders: {} };
+  #stream = { properties: {}, headers: [] };
   #buffers = {};
   #now = 1_800_000_000_000_000_000n;
   #contexts = root;
@@ -43,7 +43,7 @@ export class Vm {
   /** A stream whose request has these header lines, `[name, value]`; it must be let on. Returns its context. */
   request(lines) {
     const context = (this.#contexts += 1);
-    this.#stream = { properties: { 'request\0protocol': 'HTTP/1.1' }, requestHeaders: lines, responseHeaders: {} };
+    this.#stream = { properties: { 'request\0protocol': 'HTTP/1.1' }, headers: lines };
     this.#exports.proxy_on_context_create(context, root);
     this.#continues(this.#exports.proxy_on_request_headers(context, lines.length, 0));
     return context;
@@ -51,9 +51,7 @@ export class Vm {
 
   /** The upstream answers with these headers. */
   response(context, headers) {
-    const properties = Object.entries(headers).map(([name, value]) => [`response\0headers\0${name}`, value]);
-    const requestHeaders = [];
-    this.#stream = { properties: Object.fromEntries(properties), requestHeaders, responseHeaders: headers };
+    this.#stream = { properties: {}, headers: Object.entries(headers) };
     this.#continues(this.#exports.proxy_on_response_headers(context, Object.keys(headers).length, 0));
   }
 
@@ -117,9 +115,7 @@ export class Vm {
         this.#view().setBigUint64(at, this.#now, true);
         return status.ok;
       },
-      proxy_get_header_map_pairs: (_, data, size) => this.#give(serialized(this.#stream.requestHeaders), data, size),
-      proxy_get_header_map_value: (_, name, nameSize, data, size) =>
-        this.#give(this.#stream.responseHeaders[this.#text(name, nameSize)], data, size),
+      proxy_get_header_map_pairs: (_, data, size) => this.#give(serialized(this.#stream.headers), data, size),
       proxy_get_property: (path, pathSize, data, size) =>
         this.#give(this.#stream.properties[this.#text(path, pathSize)], data, size),
       proxy_set_property: (path, pathSize, value, valueSize) => {
